@@ -1,0 +1,17 @@
+"""Features to decisions."""
+
+_HOMES = {
+    "Bundle": "classify.bundle",
+    "HEADS": "classify.heads",
+    "load_features": "classify.features",
+}
+__all__ = ["HEADS", "Bundle", "load_features"]
+
+
+def __getattr__(name: str):
+    """Import on use: ``python -m classify`` looks for shadowing modules before it imports them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,144 @@
+"""A feature file as the matrix that heads learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError, unknown_name
+from data.splits import SPLIT_NAMES
+from extract.recipe import Recipe
+from extract.store import FeatureFile
+
+
+@dataclass(frozen=True)
+class Features:
+    """Rows of a feature file.
+
+    Attributes
+    ----------
+    X : ndarray of float32, shape (N, D)
+        The features of `layers` side by side; mapped from the file where there is one layer.
+    y : ndarray of int32, shape (N,)
+        Indices into `class_names`; -1 where unknown.
+    ids : tuple of str
+    splits : ndarray of int8, shape (N,)
+        Indices into `data.splits.SPLIT_NAMES`.
+    groups : tuple of str
+        Empty, or one for each row.
+    class_names : tuple of str
+    recipe : Recipe
+    layers : tuple of str
+    weights : dict
+        Name and origin of the backbone's weights.
+    content_digest : str
+        Of the file.
+    path : str
+    """
+
+    X: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    splits: np.ndarray = field(repr=False)
+    groups: tuple[str, ...] = field(repr=False)
+    class_names: tuple[str, ...]
+    recipe: Recipe
+    layers: tuple[str, ...]
+    weights: dict
+    content_digest: str
+    path: str
+
+    def rows(self, *names: str) -> np.ndarray:
+        """Return the indices of the labelled rows of some splits.
+
+        Raises
+        ------
+        HeadstartError
+            If a split is unknown.
+        """
+        for name in names:
+            if name not in SPLIT_NAMES:
+                raise unknown_name("split", name, SPLIT_NAMES)
+        wanted = [SPLIT_NAMES.index(name) for name in names]
+        return np.flatnonzero(np.isin(self.splits, wanted) & (self.y >= 0))
+
+    def split(self, *names: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return X and y of the labelled rows of some splits.
+
+        Parameters
+        ----------
+        *names : str
+            ``train``, ``validation``, ``test``.
+
+        Returns
+        -------
+        X : ndarray of float32, shape (n, D)
+        y : ndarray of int32, shape (n,)
+
+        Examples
+        --------
+        >>> X, y = load_features("photos.h5").split("train")  # doctest: +SKIP
+        """
+        chosen = self.rows(*names)
+        return self.X[chosen], self.y[chosen]
+
+    def training_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return X and y of the training rows, or raise if no head can learn from them.
+
+        Raises
+        ------
+        HeadstartError
+            If they hold fewer than two classes.
+        """
+        X, y = self.split("train")
+        found = [self.class_names[label] for label in np.unique(y)]
+        if len(found) < 2:
+            raise HeadstartError(
+                f"{self.path!r} cannot train a head",
+                "labelled training images of two classes or more",
+                f"{len(y)} training images of {len(found)} classes" + (f": {', '.join(found)}" if found else ""),
+                "extract more images, labelled with their classes",
+            )
+        return X, y
+
+
+def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Features:
+    """Open a feature file for training or evaluation.
+
+    Parameters
+    ----------
+    path : str or Path
+    layers : sequence of str, optional
+        Which of the file's layers to put side by side; by default all of its recipe.
+
+    Raises
+    ------
+    HeadstartError
+        If the file is none, or lacks a layer.
+
+    Examples
+    --------
+    >>> load_features("photos.h5").X.shape  # doctest: +SKIP
+    (2002, 2048)
+    """
+    file = FeatureFile(path)
+    layers = tuple(layers or file.recipe.layers)
+    for name in layers:
+        if name not in file.outputs:
+            raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
+    blocks = [file.features(name) for name in layers]
+    contents = file.contents
+    return Features(
+        X=blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1),
+        y=contents.labels,
+        ids=contents.ids,
+        splits=contents.splits,
+        groups=contents.groups,
+        class_names=contents.class_names,
+        recipe=contents.recipe,
+        layers=layers,
+        weights=contents.weights,
+        content_digest=file.content_digest,
+        path=str(path),
+    )

@@ -1,0 +1,93 @@
+"""How every command speaks: results on stdout, progress on stderr, one message for an error."""
+
+import importlib.util
+import json
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from typer.core import TyperGroup
+
+from data.errors import HeadstartError
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class Commands(TyperGroup):
+    """A command group that turns errors of the user into one message and an exit code.
+
+    1 a user's error, 2 usage (Typer's own), 130 interrupted.
+    """
+
+    def invoke(self, ctx):
+        prepare_logging()
+        try:
+            return super().invoke(ctx)
+        except HeadstartError as error:
+            _end(f"error: {error}", 1)
+        except KeyboardInterrupt as error:
+            _end(str(error) or "interrupted", 130)
+
+
+def prepare_logging() -> None:
+    """Show our own log on stderr, and of TensorFlow's only errors."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _QuietTensorFlow())
+    for name in ("absl", "tensorflow"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logging.getLogger("headstart").handlers = [handler]
+    logging.getLogger("headstart").setLevel(logging.INFO)
+
+
+def say(text: str) -> None:
+    """Print a line for the user that is no result, to stderr."""
+    err.print(text, markup=False)
+
+
+def print_json(value) -> None:
+    """Print one JSON document to stdout, and nothing else."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+class _QuietTensorFlow:
+    """Import TensorFlow without what its libraries print before they read any log level."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "tensorflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec:
+            execute = spec.loader.exec_module
+
+            def quietly(module):
+                with _silent_stderr():
+                    execute(module)
+
+            spec.loader.exec_module = quietly
+        return spec
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    sys.stderr.flush()
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)
+
+
+def _end(text: str, code: int) -> None:
+    say(text)
+    sys.exit(code)

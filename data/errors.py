@@ -1,0 +1,50 @@
+"""The one kind of error that a user can mend, told in four parts."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HeadstartError(ValueError):
+    """A user's error: what happened, what was expected, what was received, what to do.
+
+    Parameters
+    ----------
+    happened, expected, received, todo : str
+        One sentence or phrase each. The command line prints them and exits with 1.
+
+    Examples
+    --------
+    >>> print(HeadstartError("no such file", "a feature file", "x.h5", "check the path"))
+    no such file
+      expected: a feature file
+      received: x.h5
+      what to do: check the path
+    """
+
+    def __init__(self, happened: str, expected: str, received: str, todo: str):
+        super().__init__(happened, expected, received, todo)
+
+    def __str__(self) -> str:
+        happened, expected, received, todo = self.args
+        return f"{happened}\n  expected: {expected}\n  received: {received}\n  what to do: {todo}"
+
+
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
+    """Make the error for a name that is in no table, with the nearest valid ones.
+
+    Examples
+    --------
+    >>> print(unknown_name("head", "logistik", ["logistic", "keras-linear"]))
+    unknown head 'logistik'
+      expected: one of 2 names, the nearest: logistic
+      received: logistik
+      what to do: choose one of the names above
+    """
+    names = sorted(valid)
+    near = get_close_matches(name.lower(), names, n=5, cutoff=0.5) or names[:20]
+    return HeadstartError(
+        f"unknown {kind} {name!r}",
+        f"one of {len(names)} names, the nearest: {', '.join(near)}",
+        name,
+        "choose one of the names above",
+    )

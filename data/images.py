@@ -1,0 +1,153 @@
+"""Encoded bytes to pixels: the one place that says what pixels a model sees."""
+
+import io
+import re
+
+import numpy as np
+from PIL import Image, ImageOps
+
+PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
+WHITE = (255, 255, 255)
+_ORIENTATION = 0x0112  # the EXIF tag
+_TURNS = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: np.rot90(pixels, -1),
+    7: lambda pixels: np.rot90(pixels, 2).swapaxes(0, 1),
+    8: lambda pixels: np.rot90(pixels, 1),
+}
+_TENSORFLOW_FRAME = re.compile(r"\{\{.*?\}\}|\[Op:\w+\]")  # names of kernels around a message
+_TENSORFLOW_READS = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"})
+
+
+class ImageError(ValueError):
+    """The bytes are no image that can be decoded; the text is the reason."""
+
+
+def load_image(
+    data: bytes,
+    size: tuple[int, int],
+    *,
+    exif_orientation: bool = True,
+    alpha_background: tuple[int, int, int] = WHITE,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> np.ndarray:
+    """Decode and resize one image.
+
+    The pixels are those of ``tf.image.resize(image, size)`` (bilinear, no antialias) on the
+    image as ``tf.io.decode_image`` decodes it; Pillow decodes what TensorFlow cannot read.
+
+    Parameters
+    ----------
+    data : bytes
+        An image file, or an ``.npy`` file of shape (H, W) or (H, W, C) in 0..255.
+    size : tuple of int
+        Height and width in pixels.
+    exif_orientation : bool
+        Turn the image as its EXIF tag says.
+    alpha_background : tuple of int
+        RGB colour under transparent pixels.
+    pixel_limit : int
+        Images that declare more pixels are refused before they are decoded.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width, 3)
+        RGB in 0..255.
+
+    Raises
+    ------
+    ImageError
+        If the bytes cannot be decoded.
+
+    Examples
+    --------
+    >>> from data.memory import npy_bytes
+    >>> load_image(npy_bytes(np.full((8, 8), 51, np.uint8)), (2, 2))[0, 0].tolist()
+    [51.0, 51.0, 51.0]
+    """
+    import tensorflow as tf
+
+    pixels = _decode(data, exif_orientation, pixel_limit)
+    return tf.image.resize(_to_rgb(pixels, alpha_background), size).numpy()
+
+
+def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray:
+    if not data:
+        raise ImageError("the file is empty")
+    if data.startswith(b"\x93NUMPY"):
+        return _decode_array(data)
+    image = _open_header(data, pixel_limit)
+    if image.format not in _TENSORFLOW_READS:
+        return _decode_with_pillow(image, exif_orientation)
+    try:
+        pixels = _decode_with_tensorflow(data)
+    except ImageError as error:
+        try:
+            return _decode_with_pillow(image, exif_orientation)
+        except ImageError:
+            raise error from None
+    turn = _TURNS.get(image.getexif().get(_ORIENTATION)) if "exif" in image.info else None
+    return turn(pixels) if turn and exif_orientation else pixels
+
+
+def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
+    try:
+        image = Image.open(io.BytesIO(data))
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"decompression bomb: {error}") from error
+    except Image.UnidentifiedImageError as error:
+        raise ImageError("not an image in any format that we know") from error
+    except Exception as error:  # Pillow's plugins raise anything on broken headers
+        raise ImageError(f"broken header: {_one_line(error)}") from error
+    if image.width * image.height > pixel_limit:
+        raise ImageError(f"decompression bomb: {image.width} x {image.height} pixels, limit {pixel_limit}")
+    return image
+
+
+def _decode_with_tensorflow(data: bytes) -> np.ndarray:
+    import tensorflow as tf
+
+    try:
+        return tf.io.decode_image(data, channels=0, expand_animations=False).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise ImageError(_one_line(_TENSORFLOW_FRAME.sub("", error.message))) from error
+
+
+def _decode_with_pillow(image: Image.Image, exif_orientation: bool) -> np.ndarray:
+    try:
+        if exif_orientation:
+            image = ImageOps.exif_transpose(image)
+        if image.mode.startswith("I;16"):  # Pillow's own conversion saturates to white
+            return np.asarray(image, np.float32)[..., np.newaxis] / 257
+        if image.mode in ("I", "F"):
+            raise ImageError(f"grey values of mode {image.mode} have no known range")
+        return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    except ImageError:
+        raise
+    except Exception as error:  # Pillow's plugins raise anything on broken data
+        raise ImageError(_one_line(error)) from error
+
+
+def _decode_array(data: bytes) -> np.ndarray:
+    try:
+        pixels = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise ImageError(_one_line(error)) from error
+    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+
+
+def _to_rgb(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
+    channels = pixels.shape[-1]
+    if channels in (2, 4):
+        alpha = pixels[..., -1:].astype(np.float32) / 255
+        pixels = pixels[..., :-1] * alpha + np.asarray(background, np.float32) * (1 - alpha)
+    elif channels == 1:
+        pixels = np.repeat(pixels, 3, axis=-1)
+    return pixels
+
+
+def _one_line(error: object) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -1,0 +1,166 @@
+"""Arrays that you already have, also from an NPZ file."""
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError
+from data.source import Row, index_labels
+from data.splits import split_name
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Images in one array; make it with `from_arrays`.
+
+    Attributes
+    ----------
+    images : ndarray of shape (N, H, W) or (N, H, W, C)
+        Grey, RGB or RGBA in 0..255.
+    class_names : tuple of str
+    rows : sequence of Row
+        The id is the index, eight digits long.
+    kind : str
+        For `describe`.
+    warnings : tuple of str
+    """
+
+    images: np.ndarray = field(repr=False)
+    class_names: tuple[str, ...]
+    rows: Sequence[Row]
+    kind: str = "arrays"
+    warnings: tuple[str, ...] = ()
+
+    def describe(self) -> dict:
+        return {"kind": self.kind}
+
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        for row in rows:
+            yield npy_bytes(self.images[int(row.id)])
+
+
+def npy_bytes(image: np.ndarray) -> bytes:
+    """Return the canonical ``.npy`` bytes of one image: C order, little endian, version 1.0.
+
+    Examples
+    --------
+    >>> npy_bytes(np.zeros((2, 2), np.uint8))[:8]
+    b'\\x93NUMPY\\x01\\x00'
+    """
+    buffer = io.BytesIO()
+    image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+    np.lib.format.write_array(buffer, image, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "arrays") -> ArraySource:
+    """Make a source of images in memory.
+
+    Parameters
+    ----------
+    images : array_like of shape (N, H, W) or (N, H, W, C)
+        C is 1, 3 or 4; values in 0..255.
+    labels : sequence of N str or int
+        None, empty text and -1 mean unknown.
+    splits : sequence of N str, optional
+        ``train``, ``val``, ``validation``, ``test`` or empty.
+    class_names : sequence of str, optional
+        Names of the integer labels 0, 1, ...
+
+    Raises
+    ------
+    HeadstartError
+        If lengths differ, or images have another shape or leave 0..255.
+
+    Examples
+    --------
+    >>> source = from_arrays(np.full((2, 8, 8), 255, np.uint8), ["cat", "dog"])
+    >>> source.rows[1].label, source.class_names
+    (1, ('cat', 'dog'))
+    """
+    images = _checked_images(np.asarray(images))
+    labels = np.asarray(labels).tolist()
+    splits = [""] * len(images) if splits is None else np.asarray(splits).astype(str).tolist()
+    for name, values in (("labels", labels), ("splits", splits)):
+        if not isinstance(values, list) or len(values) != len(images):
+            raise HeadstartError(
+                f"images and {name} have different lengths",
+                f"{len(images)} {name}, one for each image",
+                f"{len(values) if isinstance(values, list) else 1} {name}",
+                f"give each image exactly one of the {name}",
+            )
+    names, indices = index_labels(labels) if class_names is None else _named(class_names, labels)
+    rows = [
+        Row(f"{number:08d}", label, split_name(split, "splits"))
+        for number, (label, split) in enumerate(zip(indices, splits, strict=True))
+    ]
+    return ArraySource(images, names, rows, kind)
+
+
+def open_npz(path: Path) -> ArraySource:
+    """Open an NPZ file with ``images,labels[,splits][,class_names]``.
+
+    Raises
+    ------
+    HeadstartError
+        If it is not an NPZ file, holds pickled objects or lacks an array.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise HeadstartError(
+            f"{str(path)!r} cannot be read as an NPZ file",
+            "a file that numpy.savez wrote, without pickled objects",
+            " ".join(str(error).split()),
+            "write it again: numpy.savez(path, images=..., labels=...); text as a numpy str array",
+        ) from error
+    missing = [name for name in ("images", "labels") if name not in arrays]
+    if missing:
+        raise HeadstartError(
+            f"{str(path)!r} lacks the array {missing[0]!r}",
+            "the arrays images, labels and perhaps splits",
+            ", ".join(sorted(arrays)) or "no arrays",
+            "write it again: numpy.savez(path, images=..., labels=...)",
+        )
+    names = arrays.get("class_names")
+    return from_arrays(
+        arrays["images"], arrays["labels"], arrays.get("splits"), class_names=names, kind="npz"
+    )
+
+
+def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
+    names = tuple(str(name) for name in class_names)
+    wrong = [label for label in labels if not isinstance(label, int) or not -1 <= label < len(names)]
+    if wrong:
+        raise HeadstartError(
+            "labels do not fit the class names",
+            f"whole numbers from 0 to {len(names) - 1}, or -1 for unknown",
+            repr(wrong[0]),
+            "give a name for each label, or leave class_names out",
+        )
+    return names, labels
+
+
+def _checked_images(images: np.ndarray) -> np.ndarray:
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+    if not shaped or images.dtype.kind not in "uif" or images.size == 0:
+        raise HeadstartError(
+            "images have a shape or a type that is not an image's",
+            "numbers of shape (N, H, W) or (N, H, W, C) with C 1, 3 or 4, N 1 or more",
+            f"{images.dtype} of shape {images.shape}",
+            "reshape the array; channels come last",
+        )
+    low, high = images.min(), images.max()
+    scaled = images.dtype.kind == "f" and 0 < high <= 1
+    if scaled or not (low >= 0 and high <= 255):
+        raise HeadstartError(
+            "the values of the images are not in 0..255",
+            "0..255, as image files hold",
+            f"values from {low} to {high}",
+            "multiply by 255" if scaled else "scale them to 0..255; NaN is not a pixel",
+        )
+    return images

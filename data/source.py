@@ -1,0 +1,181 @@
+"""What a source of labelled images is, and how the command line names one."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+from data.errors import HeadstartError
+
+SOURCES = {
+    "digits": "data.samples:open_digits",
+    "folder": "data.folder:open_folder",
+    "csv": "data.table:open_csv",
+    "npz": "data.memory:open_npz",
+    "tfds": "data.tfds:open_tfds",
+}
+GRAMMAR = "digits | FOLDER | FILE.csv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One image of a source, without its bytes.
+
+    Attributes
+    ----------
+    id : str
+        Stable name in the source: a relative path, a TFDS id, an index.
+    label : int
+        Index into the source's ``class_names``; -1 where unknown.
+    split : str or None
+        ``train``, ``validation`` or ``test``; None where the source does not say.
+    group : str or None
+        Rows of one group (a patient, a burst) must stay in one split.
+    """
+
+    id: str
+    label: int
+    split: str | None = None
+    group: str | None = None
+
+
+class Source(Protocol):
+    """Labelled images by name, their encoded bytes on demand.
+
+    Attributes
+    ----------
+    class_names : tuple of str
+    rows : sequence of Row
+        In the source's own order, in which reading is fastest; ids are unique.
+    warnings : tuple of str
+        What the user should know: files passed over, names escaped.
+    """
+
+    class_names: tuple[str, ...]
+    rows: Sequence[Row]
+    warnings: tuple[str, ...]
+
+    def describe(self) -> dict:
+        """Return what the source is as JSON-ready values, free of paths and times."""
+
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        """Yield the encoded bytes of `rows`, in their order.
+
+        Arrays come as the bytes of an ``.npy`` file. A row that cannot be read yields its
+        error in place of its bytes, so that the others are not lost.
+        """
+
+
+def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
+    """Open the source that `text` names.
+
+    Parameters
+    ----------
+    text : str or Path
+        ``digits`` (the sample), a folder of class/image or split/class/image, a CSV file
+        with ``path,label[,split][,group]``, an NPZ file with ``images,labels[,splits]``, or
+        ``tfds:NAME[:VERSION][:SPLITS]`` with the split syntax of TensorFlow Datasets.
+    data_dir : str or Path, optional
+        Where TensorFlow Datasets keeps prepared data sets.
+
+    Raises
+    ------
+    HeadstartError
+        If there is nothing of that name, or it holds no images.
+
+    Examples
+    --------
+    >>> source = open_source("digits")
+    >>> len(source.rows), source.class_names[:3]
+    (600, ('0', '1', '2'))
+    """
+    kind = source_kind(str(text))
+    if kind == "tfds":
+        return _opener(kind)(str(text), data_dir)
+    if data_dir is not None:
+        raise HeadstartError(
+            "--data-dir has no meaning here", "a source tfds:NAME", str(text), "leave --data-dir out"
+        )
+    return _opener(kind)() if kind == "digits" else _opener(kind)(Path(text))
+
+
+def source_kind(text: str) -> str:
+    """Return the entry of `SOURCES` that `text` names, or raise.
+
+    Examples
+    --------
+    >>> source_kind("tfds:cats_vs_dogs:train[:40%]")
+    'tfds'
+    """
+    path = Path(text)
+    if text == "digits" or text.startswith("tfds:"):
+        return text.split(":")[0]
+    if path.is_dir():
+        return "folder"
+    if path.is_file() and path.suffix.lower() in (".csv", ".npz"):
+        return path.suffix.lower()[1:]
+    if not path.exists():
+        raise HeadstartError(
+            f"there is no source {text!r}",
+            GRAMMAR,
+            "a path that does not exist",
+            "check the path; a folder has one subfolder for each class",
+        )
+    raise HeadstartError(
+        f"{text!r} is not a source of labelled images",
+        GRAMMAR,
+        f"a file named {path.name!r}",
+        "put images into one folder for each class, or list them in a CSV file: path,label",
+    )
+
+
+def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
+    """Turn labels into class names and indices into them.
+
+    Parameters
+    ----------
+    labels : iterable of str, int or None
+        None, empty text and -1 mean unknown and become -1. Names that are all whole numbers
+        are sorted as numbers, others as text.
+
+    Examples
+    --------
+    >>> index_labels(["dog", "cat", "", "dog"])
+    (('cat', 'dog'), [1, 0, -1, 1])
+    >>> index_labels([10, 9])
+    (('9', '10'), [1, 0])
+    """
+    texts = ["" if label in (None, -1) else str(label) for label in labels]
+    names = sorted(set(texts) - {""})
+    if all(re.fullmatch(r"\d+", name) for name in names):
+        names.sort(key=int)
+    index = {name: number for number, name in enumerate(names)} | {"": -1}
+    return tuple(names), [index[text] for text in texts]
+
+
+def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:
+    """Return `rows`, or raise if two of them share an id.
+
+    Examples
+    --------
+    >>> unique_ids([Row("a.jpg", 0)], "list.csv")
+    [Row(id='a.jpg', label=0, split=None, group=None)]
+    """
+    seen = set()
+    for row in rows:
+        if row.id in seen:
+            raise HeadstartError(
+                f"{where} holds {row.id!r} twice",
+                "each image once",
+                f"{len(rows)} rows, {len({row.id for row in rows})} different",
+                "remove the second one; an image has one label and one split",
+            )
+        seen.add(row.id)
+    return rows
+
+
+def _opener(kind: str):
+    module, name = SOURCES[kind].split(":")
+    return getattr(import_module(module), name)

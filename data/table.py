@@ -1,0 +1,76 @@
+"""Image files listed in a CSV file: path,label[,split][,group]."""
+
+import csv
+import os
+from pathlib import Path
+
+from data.errors import HeadstartError
+from data.folder import FileSource, escaped, printable
+from data.source import Row, index_labels, unique_ids
+from data.splits import split_name
+
+COLUMNS = ("path", "label", "split", "group")
+
+
+def open_csv(path: Path) -> FileSource:
+    """Open the images that a CSV file lists.
+
+    Paths are relative to the CSV file's folder and may not leave it. An empty label means
+    unknown, an empty split means assigned by the image's hash.
+
+    Raises
+    ------
+    HeadstartError
+        If a column is missing, or a listed path leaves the folder or does not exist; the line
+        is named.
+    """
+    records = _records(path)
+    names, labels = index_labels(record["label"] for _, record in records)
+    rows, paths = [], {}
+    for (line, record), label in zip(records, labels, strict=True):
+        relative = _checked_path(path, line, record["path"])
+        split = split_name(record.get("split") or "", f"{path}, line {line}")
+        row = Row(printable(relative), label, split, record.get("group") or None)
+        rows.append(row)
+        paths[row.id] = relative
+    return FileSource(path.parent, names, unique_ids(rows, str(path)), paths, "csv", tuple(escaped(paths)))
+
+
+def _records(path: Path) -> list[tuple[int, dict]]:
+    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+        reader = csv.DictReader(file)
+        columns = reader.fieldnames or []
+        missing = [name for name in COLUMNS[:2] if name not in columns]
+        if missing:
+            raise HeadstartError(
+                f"{str(path)!r} lacks the column {missing[0]!r}",
+                "a first line path,label[,split][,group]",
+                ",".join(columns) or "an empty file",
+                "add the line with the names of the columns",
+            )
+        records = [(reader.line_num, {key: (record[key] or "").strip() for key in COLUMNS if key in record})
+                   for record in reader]
+    if not records:
+        raise HeadstartError(
+            f"{str(path)!r} lists no images", "a line for each image", "no lines", "add lines: path,label"
+        )
+    return records
+
+
+def _checked_path(table: Path, line: int, text: str) -> str:
+    relative = os.path.normpath(text)
+    if os.path.isabs(relative) or relative.split(os.sep)[0] == "..":
+        raise HeadstartError(
+            f"{str(table)!r}, line {line}: the path leaves the folder of the CSV file",
+            f"a path inside {str(table.parent)!r}",
+            printable(text),
+            "move the images below the CSV file, or the CSV file above them",
+        )
+    if not text or not (table.parent / relative).is_file():
+        raise HeadstartError(
+            f"{str(table)!r}, line {line}: there is no such image",
+            f"a file inside {str(table.parent)!r}",
+            printable(text) or "an empty path",
+            "correct the line or remove it",
+        )
+    return relative

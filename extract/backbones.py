@@ -1,0 +1,222 @@
+"""Frozen backbones: every model of keras.applications, with its own scaling and size."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from data.errors import HeadstartError, unknown_name
+
+_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB channels in 0..1, as keras.applications has them
+_STD = (0.229, 0.224, 0.225)
+_ROOT = tuple(value**0.5 for value in _STD)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a backbone expects of pixels in 0..255: ``pixels * scale + offset`` for each channel."""
+
+    scale: tuple[float, float, float]
+    offset: tuple[float, float, float]
+    reverse_channels: bool = False
+
+
+SCALINGS = {
+    "none": Scaling((1.0,) * 3, (0.0,) * 3),  # the model scales by itself
+    "minus_one_to_one": Scaling((1 / 127.5,) * 3, (-1.0,) * 3),
+    "imagenet_mean_std": Scaling(
+        tuple(1 / (255 * std) for std in _STD), tuple(-m / std for m, std in zip(_MEAN, _STD, strict=True))
+    ),
+    "bgr_minus_mean": Scaling((1.0,) * 3, (-103.939, -116.779, -123.68), reverse_channels=True),
+    # With ImageNet's weights, keras.applications divides EfficientNet's normalized pixels by
+    # sqrt(std) once more, inside the model; here that step is moved in front of it.
+    "efficientnet": Scaling(
+        tuple(1 / root for root in _ROOT),
+        tuple(255 * m * (1 - 1 / root) for m, root in zip(_MEAN, _ROOT, strict=True)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """One model of keras.applications.
+
+    Attributes
+    ----------
+    model : str
+        Its name there.
+    native_size, min_size : int
+        Side in pixels that it was trained with, and the smallest it takes.
+    scaling : str
+        A name in `SCALINGS`.
+    default_size : int
+        Side where the user asks for none; 0 stands for the native one.
+    """
+
+    model: str
+    native_size: int
+    min_size: int
+    scaling: str
+    default_size: int = 0
+
+
+BACKBONES = {
+    "xception": Backbone("Xception", 299, 71, "minus_one_to_one", default_size=150),
+    "convnextbase": Backbone("ConvNeXtBase", 224, 32, "none"),
+    "convnextlarge": Backbone("ConvNeXtLarge", 224, 32, "none"),
+    "convnextsmall": Backbone("ConvNeXtSmall", 224, 32, "none"),
+    "convnexttiny": Backbone("ConvNeXtTiny", 224, 32, "none"),
+    "convnextxlarge": Backbone("ConvNeXtXLarge", 224, 32, "none"),
+    "densenet121": Backbone("DenseNet121", 224, 32, "imagenet_mean_std"),
+    "densenet169": Backbone("DenseNet169", 224, 32, "imagenet_mean_std"),
+    "densenet201": Backbone("DenseNet201", 224, 32, "imagenet_mean_std"),
+    "efficientnetb0": Backbone("EfficientNetB0", 224, 32, "efficientnet"),
+    "efficientnetb1": Backbone("EfficientNetB1", 240, 32, "efficientnet"),
+    "efficientnetb2": Backbone("EfficientNetB2", 260, 32, "efficientnet"),
+    "efficientnetb3": Backbone("EfficientNetB3", 300, 32, "efficientnet"),
+    "efficientnetb4": Backbone("EfficientNetB4", 380, 32, "efficientnet"),
+    "efficientnetb5": Backbone("EfficientNetB5", 456, 32, "efficientnet"),
+    "efficientnetb6": Backbone("EfficientNetB6", 528, 32, "efficientnet"),
+    "efficientnetb7": Backbone("EfficientNetB7", 600, 32, "efficientnet"),
+    "efficientnetv2b0": Backbone("EfficientNetV2B0", 224, 32, "none"),
+    "efficientnetv2b1": Backbone("EfficientNetV2B1", 240, 32, "none"),
+    "efficientnetv2b2": Backbone("EfficientNetV2B2", 260, 32, "none"),
+    "efficientnetv2b3": Backbone("EfficientNetV2B3", 300, 32, "none"),
+    "efficientnetv2l": Backbone("EfficientNetV2L", 480, 32, "none"),
+    "efficientnetv2m": Backbone("EfficientNetV2M", 480, 32, "none"),
+    "efficientnetv2s": Backbone("EfficientNetV2S", 384, 32, "none"),
+    "inceptionresnetv2": Backbone("InceptionResNetV2", 299, 75, "minus_one_to_one"),
+    "inceptionv3": Backbone("InceptionV3", 299, 75, "minus_one_to_one"),
+    "mobilenet": Backbone("MobileNet", 224, 32, "minus_one_to_one"),
+    "mobilenetv2": Backbone("MobileNetV2", 224, 32, "minus_one_to_one"),
+    "mobilenetv3large": Backbone("MobileNetV3Large", 224, 32, "none"),
+    "mobilenetv3small": Backbone("MobileNetV3Small", 224, 32, "none"),
+    "nasnetlarge": Backbone("NASNetLarge", 331, 32, "minus_one_to_one"),
+    "nasnetmobile": Backbone("NASNetMobile", 224, 32, "minus_one_to_one"),
+    "resnet101": Backbone("ResNet101", 224, 32, "bgr_minus_mean"),
+    "resnet101v2": Backbone("ResNet101V2", 224, 32, "minus_one_to_one"),
+    "resnet152": Backbone("ResNet152", 224, 32, "bgr_minus_mean"),
+    "resnet152v2": Backbone("ResNet152V2", 224, 32, "minus_one_to_one"),
+    "resnet50": Backbone("ResNet50", 224, 32, "bgr_minus_mean"),
+    "resnet50v2": Backbone("ResNet50V2", 224, 32, "minus_one_to_one"),
+    "vgg16": Backbone("VGG16", 224, 32, "bgr_minus_mean"),
+    "vgg19": Backbone("VGG19", 224, 32, "bgr_minus_mean"),
+}
+
+
+def backbone_named(name: str) -> Backbone:
+    """Return the entry of `BACKBONES`, or raise with the nearest names.
+
+    Examples
+    --------
+    >>> backbone_named("xception").native_size
+    299
+    """
+    if name not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    return BACKBONES[name]
+
+
+def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[int, int]:
+    """Return height and width, or raise if the backbone takes no image so small.
+
+    Parameters
+    ----------
+    name : str
+        A backbone.
+    size : int or two ints, optional
+        Side, or height and width, in pixels; by default the backbone's own.
+
+    Examples
+    --------
+    >>> checked_size("xception"), checked_size("xception", 299)
+    ((150, 150), (299, 299))
+    """
+    entry = backbone_named(name)
+    size = size or entry.default_size or entry.native_size
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < entry.min_size:
+        raise HeadstartError(
+            f"images of {height}x{width} pixels are too small for {name}",
+            f"{entry.min_size} pixels or more ({entry.native_size} is its native size)",
+            f"{height}x{width}",
+            f"choose --image-size {entry.min_size} or more",
+        )
+    return int(height), int(width)
+
+
+def build_backbone(name: str, image_size: tuple[int, int]):
+    """Build the Keras model without top, weights not loaded.
+
+    Parameters
+    ----------
+    name : str
+    image_size : tuple of int
+        Height and width in pixels.
+
+    Returns
+    -------
+    keras.Model
+        From scaled pixels (B, H, W, 3) to the last feature map.
+    """
+    import keras
+
+    builder = getattr(keras.applications, backbone_named(name).model)
+    model = builder(include_top=False, weights=None, input_shape=(*image_size, 3))
+    model.trainable = False
+    return model
+
+
+def feature_model(recipe, backbone):
+    """Put scaling in front of a backbone and pooling behind each output layer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    backbone : keras.Model
+        As `build_backbone` makes it.
+
+    Returns
+    -------
+    keras.Model
+        From pixels in 0..255, (B, H, W, 3), to a list of features (B, D), one for each layer.
+
+    Raises
+    ------
+    HeadstartError
+        If a layer is unknown; the nearest names are listed.
+    """
+    import keras
+
+    inputs = keras.Input((*recipe.image_size, 3))
+    taps = keras.Model(backbone.input, [_layer_output(backbone, name) for name in recipe.layers])
+    maps = taps(scaled(inputs, recipe.scaling), training=False)
+    maps = maps if isinstance(maps, list) else [maps]
+    return keras.Model(inputs, [_pooled(feature_map) for feature_map in maps])
+
+
+def scaled(pixels, scaling: str):
+    """Apply an entry of `SCALINGS` to pixels in 0..255, inside a Keras graph."""
+    import keras
+
+    entry = SCALINGS[scaling]
+    if entry.reverse_channels:
+        pixels = pixels[..., ::-1]
+    if len({*entry.scale}) == len({*entry.offset}) == 1:
+        return keras.layers.Rescaling(entry.scale[0], entry.offset[0])(pixels)
+    return keras.layers.Rescaling(list(entry.scale), list(entry.offset))(pixels)
+
+
+def _layer_output(backbone, name: str):
+    if name == "avg_pool":
+        return backbone.output
+    names = {layer.name: layer for layer in backbone.layers}
+    if name not in names:
+        raise unknown_name("layer", name, ["avg_pool", *names])
+    return names[name].output
+
+
+def _pooled(feature_map):
+    import keras
+
+    if len(feature_map.shape) == 2:
+        return feature_map
+    return keras.layers.GlobalAveragePooling2D()(feature_map)

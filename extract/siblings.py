@@ -1,0 +1,30 @@
+"""Our packages have everyday names: notice when another module of the same name comes first."""
+
+import sys
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+
+def require_siblings(package: str, names: Iterable[str]) -> None:
+    """Exit with one message if a package of ours is shadowed, as by a ``data.py`` of the user.
+
+    Parameters
+    ----------
+    package : str
+        The one that is running.
+    names : iterable of str
+        Packages that lie beside it.
+    """
+    home = Path(__file__).resolve().parent.parent
+    for name in names:
+        spec = find_spec(name)
+        found = Path(spec.origin).resolve() if spec and spec.origin else None
+        if found != home / name / "__init__.py":
+            sys.exit(
+                f"error: another module named {name!r} hides Headstart's own\n"
+                f"  expected: {home / name}\n"
+                f"  received: {found}\n"
+                f"  what to do: rename that file, or run `python -P -m {package}` (Python then does not look in "
+                "the working folder)"
+            )

