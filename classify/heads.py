@@ -4,7 +4,7 @@ from data.errors import unknown_name
 
 
 def logistic(C: float = 1.0, max_iter: int = 1000):
-    """Make a logistic regression (L-BFGS) over the features as they are.
+    """Make a logistic regression (L-BFGS) over standardized features.
 
     Parameters
     ----------
@@ -14,12 +14,14 @@ def logistic(C: float = 1.0, max_iter: int = 1000):
 
     Examples
     --------
-    >>> logistic(C=0.1).C
+    >>> logistic(C=0.1)[-1].C
     0.1
     """
     from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
-    return LogisticRegression(C=C, max_iter=max_iter)
+    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=max_iter))
 
 
 def keras_linear(**params):
@@ -48,8 +50,8 @@ def make_head(name: str, **params):
 
     Examples
     --------
-    >>> make_head("logistic").max_iter
-    1000
+    >>> make_head("logistic", C=0.1)[-1].C
+    0.1
     """
     if name not in HEADS:
         raise unknown_name("head", name, HEADS)

@@ -1,0 +1,287 @@
+"""What training saves: the head, its classes, the recipe of its features, its scores."""
+
+import json
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from classify.evaluate import evaluate
+from classify.features import Features
+from data.errors import HeadstartError
+from data.splits import SPLIT_NAMES
+from extract.recipe import Recipe
+from extract.run import refuse_other_recipe
+
+FORMAT, FORMAT_VERSION = "headstart bundle", 1
+_RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained head with all that is needed to use it; make one with `Bundle.of`.
+
+    Attributes
+    ----------
+    head : scikit-learn classifier
+        Its classes are indices into `class_names`.
+    name : str
+        Its name in `classify.heads.HEADS`.
+    class_names : tuple of str
+    recipe : Recipe
+        Of the features it was trained on.
+    layers : tuple of str
+        Which layers of the recipe it takes side by side.
+    weights : dict
+        Name and origin of the backbone's weights.
+    scores : dict
+        Of the training and validation rows, as `classify.evaluate.evaluate` returns them.
+    provenance : dict
+        Digest of the feature file, rows of each split, versions.
+    """
+
+    head: object = field(repr=False)
+    name: str
+    class_names: tuple[str, ...]
+    recipe: Recipe
+    layers: tuple[str, ...]
+    weights: dict
+    scores: dict = field(repr=False)
+    provenance: dict = field(repr=False)
+
+    @classmethod
+    def of(cls, head, features: Features, name: str | None = None) -> "Bundle":
+        """Put a fitted head together with what its features say.
+
+        The test rows are not read.
+
+        Parameters
+        ----------
+        head : scikit-learn classifier
+            Fitted on `features`.
+        features : Features
+        name : str, optional
+            By default the class of the head.
+        """
+        scores = {}
+        for split in ("train", "validation"):
+            X, y = features.split(split)
+            if len(y):
+                scores[split] = evaluate(y, _expanded(head, X, features.class_names), features.class_names)
+        provenance = {
+            "content_digest": features.content_digest,
+            "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
+            "versions": {package: found for package in _RECORDED if (found := _version(package))},
+        }
+        return cls(
+            head=head,
+            name=name or type(head).__name__,
+            class_names=features.class_names,
+            recipe=features.recipe,
+            layers=features.layers,
+            weights=features.weights,
+            scores=scores,
+            provenance=provenance,
+        )
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class of `class_names`; of those never trained, 0.
+
+        Parameters
+        ----------
+        X : ndarray of shape (N, D)
+            Features by the bundle's recipe.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, K)
+        """
+        return _expanded(self.head, X, self.class_names)
+
+    def predict(self, paths: Iterable[str | Path]) -> list:
+        """Classify image files and folders; see `classify.predict.predict`."""
+        from classify.predict import predict
+
+        return predict(self, paths)
+
+    def evaluate(self, features: Features, split: str = "test") -> dict:
+        """Return the scores on one split of a feature file.
+
+        Raises
+        ------
+        HeadstartError
+            If the file has another recipe or other classes, or the split has no labelled rows.
+        """
+        self.check(features)
+        X, y = features.split(split)
+        if not len(y):
+            counts = {name: len(features.rows(name)) for name in SPLIT_NAMES}
+            raise HeadstartError(
+                f"{features.path!r} has no labelled rows in the split {split!r}",
+                "a split with rows",
+                ", ".join(f"{name} {count}" for name, count in counts.items()),
+                "choose another --split, or --cv for small sets",
+            )
+        return {"split": split, **evaluate(y, self.predict_proba(X), self.class_names)}
+
+    def check(self, features: Features) -> None:
+        """Raise if the bundle cannot judge these features.
+
+        Raises
+        ------
+        HeadstartError
+            If recipes or classes differ.
+        """
+        refuse_other_recipe(Path(features.path), features.recipe, self.recipe)
+        if features.class_names != self.class_names:
+            raise HeadstartError(
+                f"{features.path!r} has other classes than the bundle",
+                ", ".join(self.class_names),
+                ", ".join(features.class_names),
+                "evaluate on a file with the classes that the head was trained on",
+            )
+
+    def save(self, folder: str | Path) -> "Bundle":
+        """Write the bundle; an existing one is replaced, any other folder is refused.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Gets ``bundle.json`` and ``head.skops`` or ``head.keras``.
+
+        Returns
+        -------
+        Bundle
+            Itself.
+        """
+        folder = Path(folder)
+        check_output(folder)
+        aside = folder.with_name(folder.name + ".tmp")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        try:
+            values = {name: getattr(self, name) for name in _PLAIN}
+            values |= {"recipe": json.loads(self.recipe.to_json()), "head": _save_head(self.head, aside)}
+            values |= {"format": FORMAT, "format_version": FORMAT_VERSION}
+            (aside / "bundle.json").write_text(json.dumps(values, indent=2, ensure_ascii=False), "utf-8")
+            shutil.rmtree(folder, ignore_errors=True)
+            aside.rename(folder)
+        except BaseException:
+            shutil.rmtree(aside, ignore_errors=True)
+            raise
+        return self
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Bundle":
+        """Read a bundle; nothing in it is run.
+
+        Raises
+        ------
+        HeadstartError
+            If the folder is no bundle, or of another version.
+        """
+        folder = Path(folder)
+        values = _read_json(folder)
+        return cls(
+            head=_load_head(folder, values["head"]),
+            name=values["name"],
+            class_names=tuple(values["class_names"]),
+            recipe=Recipe.from_json(json.dumps(values["recipe"])),
+            layers=tuple(values["layers"]),
+            weights=values["weights"],
+            scores=values["scores"],
+            provenance=values["provenance"],
+        )
+
+
+_PLAIN = ("name", "class_names", "layers", "weights", "scores", "provenance")
+
+
+def check_output(folder: Path) -> None:
+    """Raise if a bundle cannot be written to this folder.
+
+    Raises
+    ------
+    HeadstartError
+        If it exists and is no bundle, or the folder above it does not exist.
+    """
+    if not folder.parent.is_dir() or (folder.exists() and not (folder / "bundle.json").is_file()):
+        raise HeadstartError(
+            f"{str(folder)!r} cannot take a bundle",
+            "a new folder, or one that holds a bundle",
+            "a folder or file that is none" if folder.exists() else f"no folder {str(folder.parent)!r}",
+            "choose another folder with -o",
+        )
+
+
+def _expanded(head, X: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
+    proba = np.zeros((len(X), len(class_names)))
+    proba[:, head.classes_] = head.predict_proba(X)
+    return proba
+
+
+def _save_head(head, folder: Path) -> dict:
+    """Write the head and return how to read it again."""
+    if hasattr(head, "model_"):
+        head.model_.save(folder / "head.keras")
+        width = head.n_features_in_
+        return {"file": "head.keras", "params": head.get_params(), "classes": head.classes_.tolist(), "width": width}
+    from skops.io import dump
+
+    dump(head, folder / "head.skops")
+    return {"file": "head.skops"}
+
+
+def _load_head(folder: Path, values: dict):
+    path = folder / values["file"]
+    if values["file"] == "head.keras":
+        import keras
+
+        from classify.keras_head import KerasHead
+
+        head = KerasHead(**values["params"])
+        head.classes_, head.n_features_in_ = np.array(values["classes"]), values["width"]
+        head.model_ = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return head
+    from skops.io import get_untrusted_types, load
+
+    unknown = get_untrusted_types(file=path)
+    if unknown:
+        raise HeadstartError(
+            f"the head in {str(folder)!r} holds types that are not trusted, and was not loaded",
+            "types of scikit-learn and numpy",
+            ", ".join(unknown),
+            "use bundles that `python -m classify train` wrote",
+        )
+    return load(path)
+
+
+def _read_json(folder: Path) -> dict:
+    path = folder / "bundle.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise HeadstartError(
+            f"{str(folder)!r} is not a bundle",
+            "a folder that `python -m classify train` wrote",
+            f"bundle.json cannot be read: {error}",
+            "check the path, or train one: python -m classify train FILE.h5",
+        ) from error
+    if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
+        raise HeadstartError(
+            f"{str(folder)!r} is a bundle of another version",
+            f"{FORMAT} {FORMAT_VERSION}",
+            f"{values.get('format')} {values.get('format_version')}",
+            "install the version of Headstart that wrote it",
+        )
+    return values
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,175 @@
+"""python -m classify: train, evaluate, predict."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.heads import HEADS
+from data.console import Commands, out, print_json, say
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Train heads on a feature file, judge them, and classify new images.",
+)
+
+
+@app.command()
+def train(
+    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    head: Annotated[str, typer.Option(help=" | ".join(HEADS))] = "logistic",
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
+    layer: Annotated[list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Train a head on the training rows and save it as a bundle; test rows are not read.
+
+    Example: python -m classify train photos.h5 --head logistic -o photos-logistic
+    """
+    from classify.bundle import Bundle, check_output
+    from classify.features import load_features
+    from classify.heads import make_head
+
+    estimator = make_head(head)
+    folder = output or file.with_name(f"{file.stem}-{head}")
+    check_output(folder)
+    features = load_features(file, layer)
+    bundle = Bundle.of(estimator.fit(*features.training_rows()), features, head).save(folder)
+    if as_json:
+        print_json({"bundle": str(folder), "head": head, **bundle.scores})
+        return
+    for split, report in bundle.scores.items():
+        out.print(f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows")
+    out.print(f"saved {folder}")
+    out.print(f"next: python -m classify evaluate {folder} {file}")
+
+
+@app.command()
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    file: Annotated[Path, typer.Argument(help="A feature file of the same recipe.")],
+    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    cv: Annotated[int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
+
+    Example: python -m classify evaluate photos-logistic photos.h5 --split test
+    """
+    from classify.bundle import Bundle
+    from classify.evaluate import cross_validate
+    from classify.features import load_features
+
+    loaded, features = Bundle.load(bundle), load_features(file)
+    features = features if loaded.layers == features.layers else load_features(file, loaded.layers)
+    if cv is None:
+        report = loaded.evaluate(features, split)
+    else:
+        loaded.check(features)
+        report = {"split": f"{cv}-fold cross-validation", **cross_validate(loaded.head, features, cv)}
+    if as_json:
+        print_json(report)
+        return
+    for line in report_lines(report):
+        out.print(line, markup=False)
+
+
+@app.command()
+def predict(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all probabilities.")] = False,
+) -> None:
+    """Classify images; backbone, size and weights are those of the bundle.
+
+    Exits with 1 if an image cannot be read; the others are classified all the same.
+
+    Example: python -m classify predict photos-logistic new.jpg more/
+    """
+    from classify.bundle import Bundle
+
+    predictions = Bundle.load(bundle).predict(images)
+    if as_json:
+        print_json([prediction.to_dict() for prediction in predictions])
+    elif as_csv:
+        print(csv_text(predictions), end="")
+    else:
+        for line in prediction_lines(predictions):
+            out.print(line, markup=False)
+    unread = [prediction for prediction in predictions if prediction.error]
+    if unread:
+        say(f"{len(unread)} of {len(predictions)} images could not be read")
+        raise typer.Exit(1)
+
+
+def score_text(score: dict) -> str:
+    """Lay out a score with its interval.
+
+    Examples
+    --------
+    >>> score_text({"value": 0.97, "low": 0.93, "high": 0.99})
+    '0.9700 [0.9300, 0.9900]'
+    """
+    return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
+
+
+def report_lines(report: dict) -> list[str]:
+    """Lay out the scores of `classify.evaluate.evaluate` for people."""
+    lines = [f"{report['split']}, {report['rows']} rows; 95 % intervals in brackets"]
+    for name in ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"):
+        if name in report:
+            lines.append(f"{name:<18}{score_text(report[name])}")
+    if "fold_accuracies" in report:
+        folds = report["fold_accuracies"]
+        lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
+    width = max(5, *(len(row["name"]) for row in report["classes"]))
+    lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
+    for row in report["classes"]:
+        precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
+        numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
+        lines.append(f"{row['name']:<{width}}{row['rows']:>7}" + "".join(numbers))
+    return lines + _confusion_lines(report, width)
+
+
+def prediction_lines(predictions: list) -> list[str]:
+    """Lay out predictions for people."""
+    width = max(len("file"), *(len(prediction.file) for prediction in predictions))
+    label = max(len("label"), *(len(prediction.label or "") for prediction in predictions))
+    lines = [f"{'file':<{width}}  {'label':<{label}}  probability"]
+    for row in predictions:
+        said = row.error if row.error else f"{row.label:<{label}}  {row.probability:.4f}"
+        lines.append(f"{row.file:<{width}}  {said}")
+    return lines
+
+
+def csv_text(predictions: list) -> str:
+    """Lay out predictions as CSV: file, label, probability, error."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["file", "label", "probability", "error"])
+    for row in predictions:
+        probability = "" if row.probability is None else row.probability
+        writer.writerow([row.file, row.label or "", probability, row.error])
+    return text.getvalue()
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'-' if value is None else format(value, '.4f'):>{width}}"
+
+
+def _confusion_lines(report: dict, width: int) -> list[str]:
+    names = [row["name"] for row in report["classes"]]
+    cell = max(6, *(len(name) + 2 for name in names))
+    head = f"{'true':<{width}}" + "".join(f"{name:>{cell}}" for name in names) + "  <- predicted"
+    rows = [
+        f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in counts)
+        for name, counts in zip(names, report["confusion"], strict=True)
+    ]
+    return [head, *rows]
