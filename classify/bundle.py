@@ -169,9 +169,15 @@ class Bundle:
             (aside / "bundle.json").write_text(json.dumps(values, indent=2, ensure_ascii=False), "utf-8")
             shutil.rmtree(folder, ignore_errors=True)
             aside.rename(folder)
-        except BaseException:
+        except OSError as error:
+            raise HeadstartError(
+                f"{str(folder)!r} could not be written",
+                "a disk with room",
+                str(error),
+                "mend that, or choose another -o",
+            ) from error
+        finally:
             shutil.rmtree(aside, ignore_errors=True)
-            raise
         return self
 
     @classmethod
@@ -228,7 +234,12 @@ def _save_head(head, folder: Path) -> dict:
     if hasattr(head, "model_"):
         head.model_.save(folder / "head.keras")
         width = head.n_features_in_
-        return {"file": "head.keras", "params": head.get_params(), "classes": head.classes_.tolist(), "width": width}
+        return {
+            "file": "head.keras",
+            "params": head.get_params(),
+            "classes": head.classes_.tolist(),
+            "width": width,
+        }
     from skops.io import dump
 
     dump(head, folder / "head.skops")

@@ -25,7 +25,9 @@ def train(
     file: Annotated[Path, typer.Argument(help="A feature file.")],
     head: Annotated[str, typer.Option(help=" | ".join(HEADS))] = "logistic",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
-    layer: Annotated[list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -55,7 +57,9 @@ def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
     file: Annotated[Path, typer.Argument(help="A feature file of the same recipe.")],
     split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
-    cv: Annotated[int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")] = None,
+    cv: Annotated[
+        int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.

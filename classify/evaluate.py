@@ -96,7 +96,9 @@ def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
     >>> balanced_accuracy(np.array([[9, 1], [0, 5]]))["value"]
     0.95
     """
-    recalls = [wilson(int(confusion[k, k]), int(rows)) for k, rows in enumerate(confusion.sum(axis=1)) if rows]
+    recalls = [
+        wilson(int(confusion[k, k]), int(rows)) for k, rows in enumerate(confusion.sum(axis=1)) if rows
+    ]
     value, low, high = (np.array([recall[name] for recall in recalls]) for name in ("value", "low", "high"))
     mean, count = value.mean(), len(recalls)
     return {
@@ -167,7 +169,9 @@ def _check_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> None:
     counts = np.bincount(y, minlength=len(class_names))
     present = counts[counts > 0]
     if folds < 2 or len(present) < 2 or present.min() < folds:
-        counted = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count)
+        counted = ", ".join(
+            f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count
+        )
         raise HeadstartError(
             f"{folds}-fold cross-validation is not possible here",
             "2 folds or more, two classes or more, and in each class as many rows as folds",
@@ -179,7 +183,9 @@ def _check_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> None:
 def _class_scores(confusion: np.ndarray, class_names: Sequence[str]) -> list[dict]:
     scores = []
     for k, name in enumerate(class_names):
-        right, rows, predicted = (int(n) for n in (confusion[k, k], confusion[k].sum(), confusion[:, k].sum()))
+        right, rows, predicted = (
+            int(n) for n in (confusion[k, k], confusion[k].sum(), confusion[:, k].sum())
+        )
         scores.append(
             {
                 "name": name,

@@ -97,7 +97,8 @@ class Features:
             raise HeadstartError(
                 f"{self.path!r} cannot train a head",
                 "labelled training images of two classes or more",
-                f"{len(y)} training images of {len(found)} classes" + (f": {', '.join(found)}" if found else ""),
+                f"{len(y)} training images of {len(found)} classes"
+                + (f": {', '.join(found)}" if found else ""),
                 "extract more images, labelled with their classes",
             )
         return X, y

@@ -10,6 +10,7 @@ from data.errors import HeadstartError
 from data.folder import IMAGE_SUFFIXES, printable
 from data.images import ImageError
 from extract.engines import open_engine
+from extract.weights import ensure_weights
 from extract.worker import compute_features
 
 
@@ -61,6 +62,7 @@ def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
         If a path does not exist, no image is found, or the weights are not in the cache.
     """
     files = image_files(paths)
+    ensure_weights(bundle.recipe.backbone, bundle.recipe.weights, bundle.weights.get("name", "unknown"))
     engine = open_engine("keras", bundle.recipe)
     errors: dict[Path, str] = {}
     rows: dict[Path, np.ndarray] = {}
@@ -87,7 +89,9 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     for path in given:
         if not path.exists():
             raise HeadstartError(
-                f"there is no image {printable(str(path))!r}", "image files or folders", "a path that does not exist",
+                f"there is no image {printable(str(path))!r}",
+                "image files or folders",
+                "a path that does not exist",
                 "check the path",
             )
         files |= dict.fromkeys(_images_below(path) if path.is_dir() else [path])

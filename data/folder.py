@@ -10,9 +10,8 @@ from data.errors import HeadstartError
 from data.source import Row, unique_ids
 from data.splits import is_split, split_name
 
-IMAGE_SUFFIXES = frozenset(
-    ".avif .bmp .gif .jfif .jp2 .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tga .tif .tiff .webp".split()
-)
+_SUFFIXES = "avif bmp gif jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
+IMAGE_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
 
 
 @dataclass(frozen=True)

@@ -48,8 +48,10 @@ def _records(path: Path) -> list[tuple[int, dict]]:
                 ",".join(columns) or "an empty file",
                 "add the line with the names of the columns",
             )
-        records = [(reader.line_num, {key: (record[key] or "").strip() for key in COLUMNS if key in record})
-                   for record in reader]
+        records = [
+            (reader.line_num, {key: (record[key] or "").strip() for key in COLUMNS if key in record})
+            for record in reader
+        ]
     if not records:
         raise HeadstartError(
             f"{str(path)!r} lists no images", "a line for each image", "no lines", "add lines: path,label"

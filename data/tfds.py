@@ -127,7 +127,10 @@ def _prepared_builder(name: str, version: str | None, data_dir):
     except (AssertionError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise HeadstartError(
-            f"TFDS cannot open {name}", "a name and a version that it has", f"{version}: {reason}", "correct it"
+            f"TFDS cannot open {name}",
+            "a name and a version that it has",
+            f"{version}: {reason}",
+            "correct it",
         ) from error
     if not builder.is_prepared():
         _prepare(builder, name)
@@ -162,7 +165,10 @@ def _names(instructions: tuple[str, ...]) -> tuple[str | None, ...]:
         return tuple(split_name(name, "tfds") for name in instructions)
     if len(instructions) > len(SPLIT_NAMES):
         raise HeadstartError(
-            "too many splits", "at most three: train, validation, test", ",".join(instructions), "join them with +"
+            "too many splits",
+            "at most three: train, validation, test",
+            ",".join(instructions),
+            "join them with +",
         )
     return SPLIT_NAMES if len(instructions) == 3 else ("train", "test")
 

@@ -22,7 +22,9 @@ app = typer.Typer(
 @app.command()
 def run(
     source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="Feature file; default: SOURCE.h5.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Feature file; default: SOURCE.h5.")
+    ] = None,
     backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
     image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
     layer: Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")] = ["avg_pool"],  # noqa: B006
@@ -99,7 +101,9 @@ def parse_size(text: str) -> tuple[int, int] | None:
         return None
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise HeadstartError("--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it")
+        raise HeadstartError(
+            "--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it"
+        )
     return int(sides[0]), int(sides[-1])
 
 
@@ -113,7 +117,8 @@ def default_name(source: str) -> str:
     """
     if source_kind(source) == "tfds":
         return source.split(":")[1].replace("/", "-") + ".h5"
-    return f"{Path(source).resolve().stem}.h5"
+    path = Path(source).resolve()
+    return (path.name if path.is_dir() else path.stem) + ".h5"
 
 
 def info_lines(summary: dict) -> list[str]:

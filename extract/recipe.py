@@ -3,14 +3,25 @@
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 
-from data.errors import HeadstartError, unknown_name
+from data.errors import HeadstartError
 from data.images import PIXEL_LIMIT, WHITE
+from extract.backbones import backbone_named, checked_size
 
 RECIPE_VERSION = 1
-PRECISIONS = ("float32",)
-DTYPES = ("float32",)
+_SUPPORTED = {  # what this version can compute; the other values belong to files of later ones
+    "pooling": ("avg",),
+    "resize": ("bilinear",),
+    "color": ("rgb",),
+    "decode_scale": ("full",),
+    "views": (0,),
+    "precision": ("float32",),
+    "quantization": ("none",),
+    "calibration": ("",),
+    "dtype": ("float32",),
+    "version": (RECIPE_VERSION,),
+}
 
 
 @dataclass(frozen=True)
@@ -87,8 +98,22 @@ class Recipe:
     dtype: str = "float32"
     version: int = RECIPE_VERSION
 
+    def __post_init__(self):
+        for name in ("layers", "image_size", "alpha_background"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+        for name, values in _SUPPORTED.items():
+            if getattr(self, name) not in values:
+                raise HeadstartError(
+                    f"this version of Headstart cannot compute a recipe with this {name}",
+                    f"{name} {' or '.join(map(repr, values))}",
+                    repr(getattr(self, name)),
+                    "use another value, or a later version of Headstart",
+                )
+
     @classmethod
-    def for_backbone(cls, backbone: str = "xception", *, weights="imagenet", image_size=None, fallback=True, **fields):
+    def for_backbone(
+        cls, backbone: str = "xception", *, weights="imagenet", image_size=None, fallback=True, **fields
+    ):
         """Make the recipe of a backbone with its own scaling, and find its weights.
 
         Parameters
@@ -112,7 +137,6 @@ class Recipe:
         --------
         >>> Recipe.for_backbone("xception", image_size=299)  # doctest: +SKIP
         """
-        from extract.backbones import backbone_named, checked_size
         from extract.weights import find_weights
 
         entry = backbone_named(backbone)
@@ -151,10 +175,10 @@ class Recipe:
             raise HeadstartError(
                 "a recipe of another version of Headstart",
                 f"version {RECIPE_VERSION} with the fields {', '.join(sorted(known))}",
-                f"version {values.get('version')}; fields that differ: {', '.join(sorted(set(values) ^ known))}",
+                f"version {values.get('version')}, differing in {', '.join(sorted(set(values) ^ known))}",
                 "install the version of Headstart that wrote it",
             )
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        return cls(**values)
 
     @property
     def key(self) -> str:
@@ -166,8 +190,8 @@ class Recipe:
 
         Examples
         --------
-        >>> recipe = Recipe("xception", weights="00")
-        >>> list(recipe.differences(replace(recipe, image_size=(299, 299))))
+        >>> small, native = (Recipe("xception", "00", image_size=(side, side)) for side in (150, 299))
+        >>> list(small.differences(native))
         [('image_size', (150, 150), (299, 299))]
         """
         for field in fields(self):

@@ -5,6 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import count
@@ -90,7 +91,7 @@ def extract(
     path: str | Path,
     *,
     batch_size: int = BATCH_SIZE,
-    max_bad: str = "10%",
+    max_bad: str | int = "10%",
     progress: Callable[[int, int], None] | None = None,
     map: Callable = local_map,
 ) -> Report:
@@ -108,7 +109,7 @@ def extract(
         The feature file.
     batch_size : int
         Images that the backbone sees at once; it does not change the features.
-    max_bad : str
+    max_bad : str or int
         Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
     progress : callable, optional
         Called with the images done and the images to do, first with (0, n).
@@ -140,16 +141,17 @@ def extract(
     folder = path.with_name(path.name + ".parts")
     features, rejected = _index(_stores(old, folder, recipe))
     decided = plan(scan, features.keys() | rejected.keys())
-    try:
-        computed = _compute(decided, partial(PartWorker, source, recipe, folder, batch_size), progress, map, folder)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(_how_to_resume(folder)) from None
-    stores = _stores(old, folder, recipe)
-    contents, rows = assemble(source, scan, recipe, *_index(stores), old)
-    _check_rejections(contents, allowed(len(scan.rows)), folder)
-    if old is None or not old.contents.same_as(contents):
-        write_feature_file(path, contents, rows)
-    _remove_parts([store for store in stores if isinstance(store, PartFile)], folder)
+    with _told_how_to_resume(path, folder):
+        make = partial(PartWorker, source, recipe, folder, batch_size)
+        computed = _compute(decided, make, progress, map, folder)
+        stores = _stores(old, folder, recipe)
+        contents, rows = assemble(source, scan, recipe, *_index(stores), old)
+        _check_rejections(path, contents, allowed(len(scan.rows)), folder)
+        if old is None or not old.contents.same_as(contents):
+            write_feature_file(path, contents, rows)
+        for store in stores:
+            if isinstance(store, PartFile):
+                store.path.unlink()
     return _report(path, contents, computed, source, time.perf_counter() - started)
 
 
@@ -201,7 +203,11 @@ def assemble(
     contents = Contents(
         recipe=recipe,
         source=source.describe(),
-        weights={"name": weights.name, "origin": weights.origin} if weights else old.contents.weights if old else {},
+        weights={"name": weights.name, "origin": weights.origin}
+        if weights
+        else old.contents.weights
+        if old
+        else {},
         class_names=tuple(source.class_names),
         engines=engines,
         ids=tuple(row.id for row in rows),
@@ -307,10 +313,10 @@ def _engines(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndar
     return tuple(dict(key) for key in distinct), np.array([index[key] for key in keys], np.uint8)
 
 
-def _allowed_rejections(max_bad: str, rows: int) -> float:
+def _allowed_rejections(max_bad: str | int, rows: int) -> float:
     try:
-        share = max_bad.endswith("%")
-        number = float(max_bad.removesuffix("%"))
+        share = str(max_bad).endswith("%")
+        number = float(str(max_bad).removesuffix("%"))
         if number >= 0:
             return number / 100 * rows if share else number
     except ValueError:
@@ -320,14 +326,14 @@ def _allowed_rejections(max_bad: str, rows: int) -> float:
     )
 
 
-def _check_rejections(contents: Contents, allowed: float, folder: Path) -> None:
+def _check_rejections(path: Path, contents: Contents, allowed: float, folder: Path) -> None:
     bad = contents.rejected
     if contents.ids and len(bad) <= allowed:
         return
     shown = "; ".join(f"{row.id}: {row.reason}" for row in bad[:5])
     total = len(bad) + len(contents.ids)
     raise HeadstartError(
-        f"{len(bad)} of {total} images were rejected, and no file was written",
+        f"{len(bad)} of {total} images were rejected, so {str(path)!r} was not written",
         f"at most {allowed:g} (--max-bad)" if contents.ids else "at least one image that can be decoded",
         shown + (f"; and {len(bad) - 5} more" if len(bad) > 5 else ""),
         f"mend or remove them, or allow more with --max-bad; what was computed is kept in {folder}"
@@ -336,16 +342,30 @@ def _check_rejections(contents: Contents, allowed: float, folder: Path) -> None:
     )
 
 
-def _how_to_resume(folder: Path) -> str:
+@contextmanager
+def _told_how_to_resume(path: Path, folder: Path) -> Iterator[None]:
+    """Say, when a run is interrupted or the disk fails it, what is kept."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(path)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            " ".join(str(error).split())[:300],
+            f"mend that or choose another output with -o; {_kept(folder)}",
+        ) from error
+    finally:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def _kept(folder: Path) -> str:
     parts = len(list(folder.glob("*.h5")))
-    return f"interrupted; {parts} finished parts are kept in {folder}: the same command goes on from there"
-
-
-def _remove_parts(parts: list[PartFile], folder: Path) -> None:
-    for part in parts:
-        part.path.unlink()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+    if not parts:
+        return "no part was finished yet: the same command starts again"
+    return f"{parts} finished parts are kept in {folder}: the same command goes on from there"
 
 
 def _report(path: Path, contents: Contents, computed: int, source: Source, seconds: float) -> Report:

@@ -25,6 +25,6 @@ def require_siblings(package: str, names: Iterable[str]) -> None:
                 f"error: another module named {name!r} hides Headstart's own\n"
                 f"  expected: {home / name}\n"
                 f"  received: {found}\n"
-                f"  what to do: rename that file, or run `python -P -m {package}` (Python then does not look in "
-                "the working folder)"
+                f"  what to do: rename that file, or run `python -P -m {package}`, "
+                "with which Python does not look in the working folder"
             )

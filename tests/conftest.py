@@ -1,0 +1,103 @@
+"""What tests share: small images, a small backbone, the command line, the real things where they are."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+SHARED = ROOT.parent / "shared"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cache(tmp_path_factory) -> Path:
+    """A cache of the tests' own, so that the user's stays as it is."""
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["HEADSTART_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    return Path(os.environ["HEADSTART_CACHE"])
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real photographs and TFDS records that lie beside the repository on some machines."""
+    if not SHARED.is_dir():
+        pytest.skip(f"needs the real data in {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def imagenet(cache):
+    """Real ImageNet weights of Xception, by whatever origin this machine reaches."""
+    from data import HeadstartError
+    from extract.weights import find_weights
+
+    try:
+        return find_weights("xception")
+    except HeadstartError as error:
+        pytest.skip(f"needs ImageNet weights: {error}")
+
+
+def draw_images(folder: Path, classes=("blue", "red"), each: int = 30, first: int = 0) -> Path:
+    """Draw noisy images whose colour is their class, as folder/class/number.png."""
+    for number, name in enumerate(classes):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for index in range(first, first + each):
+            noise = np.random.default_rng([number, index])
+            pixels = noise.integers(0, 90, (24, 20 + index % 5, 3), dtype=np.uint8)
+            pixels[..., number % 3] += 160
+            Image.fromarray(pixels).save(folder / name / f"{index:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def images(tmp_path) -> Path:
+    """A folder with 8 images in each of the classes blue and red."""
+    return draw_images(tmp_path / "images", each=8)
+
+
+@pytest.fixture(scope="session")
+def tiny_recipe(cache):
+    """MobileNet at 32 pixels with seeded random weights: real arithmetic in little time."""
+    from extract import Recipe
+
+    return Recipe.for_backbone("mobilenet", weights="none", image_size=32)
+
+
+@pytest.fixture(scope="session")
+def tiny_file(tiny_recipe, tmp_path_factory) -> Path:
+    """A feature file of 120 drawn images in two classes."""
+    from data import open_source
+    from extract import extract
+
+    folder = tmp_path_factory.mktemp("tiny")
+    extract(open_source(draw_images(folder / "images", each=60)), tiny_recipe, folder / "tiny.h5")
+    return folder / "tiny.h5"
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_file) -> Path:
+    """A logistic head on `tiny_file`, saved as a bundle."""
+    from classify import HEADS, Bundle, load_features
+
+    features = load_features(tiny_file)
+    head = HEADS["logistic"]().fit(*features.training_rows())
+    folder = tiny_file.with_name("tiny-logistic")
+    Bundle.of(head, features, "logistic").save(folder)
+    return folder
+
+
+def run_command(*words, cwd: Path, **environment) -> subprocess.CompletedProcess:
+    """Run ``python -m WORDS`` in a process of its own, with the repository importable."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, "-m", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def assert_four_parts(text: str) -> None:
+    """Check that an error says what happened, expected, received and what to do, once, without a traceback."""
+    assert "Traceback" not in text
+    assert text.count("expected: ") == text.count("received: ") == text.count("what to do: ") == 1

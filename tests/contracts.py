@@ -1,0 +1,1 @@
+"""Contract suites: one class of tests, inherited once for each implementation."""

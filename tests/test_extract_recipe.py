@@ -1,0 +1,86 @@
+"""The recipe: its key is frozen, and every field counts."""
+
+import json
+import subprocess
+import sys
+from dataclasses import fields, replace
+
+import pytest
+from conftest import ROOT, assert_four_parts
+
+from data import HeadstartError
+from extract import Recipe
+from extract.recipe import _SUPPORTED
+
+RECIPE = Recipe("xception", weights="ab" * 32)
+OTHERS = {
+    "backbone": "resnet50",
+    "weights": "cd" * 32,
+    "layers": ("avg_pool", "block4_sepconv2_bn"),
+    "image_size": (150, 151),
+    "scaling": "none",
+    "exif_orientation": False,
+    "alpha_background": (0, 0, 0),
+    "pixel_limit": 1000,
+    "views_seed": 1,
+}
+
+
+def test_key_is_frozen():
+    """A feature file is found again by this key: should it change, every cache in the field is lost.
+
+    Who must change it raises RECIPE_VERSION and says so in CHANGES.
+    """
+    assert RECIPE.key == "7901a917ca86a0f413060bb5d503e92cf7ea135144f3cbda8c9bea160521d749"
+
+
+def test_key_is_the_same_in_another_process():
+    code = f"from extract import Recipe; print(Recipe('xception', weights={'ab' * 32!r}).key)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == RECIPE.key
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+def test_every_field_changes_the_key_or_is_refused(name):
+    if name in _SUPPORTED:
+        with pytest.raises(HeadstartError) as caught:
+            replace(RECIPE, **{name: "another"})
+        assert_four_parts(str(caught.value))
+        assert name in str(caught.value)
+    else:
+        changed = replace(RECIPE, **{name: OTHERS[name]})
+        assert changed.key != RECIPE.key
+        assert list(RECIPE.differences(changed)) == [(name, getattr(RECIPE, name), OTHERS[name])]
+
+
+def test_json_round_trip_keeps_the_key():
+    other = replace(RECIPE, layers=("avg_pool", "block4_sepconv2_bn"), image_size=(71, 299))
+    assert Recipe.from_json(other.to_json()) == other
+    assert Recipe.from_json(other.to_json()).key == other.key
+
+
+def test_json_names_every_field_and_is_sorted():
+    values = json.loads(RECIPE.to_json())
+    assert list(values) == sorted(field.name for field in fields(Recipe))
+
+
+@pytest.mark.parametrize("change", [{"later": 1}, {"version": 2}])
+def test_json_of_a_later_version_is_refused(change):
+    with pytest.raises(HeadstartError) as caught:
+        Recipe.from_json(json.dumps(json.loads(RECIPE.to_json()) | change))
+    assert_four_parts(str(caught.value))
+
+
+def test_lists_are_taken_as_tuples():
+    assert Recipe("xception", weights="00", image_size=[150, 150]).image_size == (150, 150)
+
+
+def test_recipe_of_a_backbone_has_its_scaling_and_size(tiny_recipe):
+    assert (tiny_recipe.scaling, tiny_recipe.image_size) == ("minus_one_to_one", (32, 32))
+    assert len(tiny_recipe.weights) == 64
+
+
+@pytest.mark.parametrize("size", [31, (32, 31)])
+def test_too_small_images_are_refused(size):
+    with pytest.raises(HeadstartError, match="32 pixels or more"):
+        Recipe.for_backbone("mobilenet", weights="none", image_size=size)
