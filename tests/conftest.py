@@ -98,6 +98,6 @@ def run_command(*words, cwd: Path, **environment) -> subprocess.CompletedProcess
 
 
 def assert_four_parts(text: str) -> None:
-    """Check that an error says what happened, expected, received and what to do, once, without a traceback."""
+    """Check that an error has its four parts, each once, and no traceback."""
     assert "Traceback" not in text
     assert text.count("expected: ") == text.count("received: ") == text.count("what to do: ") == 1

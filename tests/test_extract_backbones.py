@@ -57,7 +57,7 @@ def test_backbones_of_one_module_share_its_scaling():
 
 
 def test_efficientnet_has_the_step_that_keras_adds_with_imagenet_weights(tmp_path, monkeypatch):
-    """Keras divides by sqrt(std) once more only if weights="imagenet", so loading them alone is not enough."""
+    """It divides by sqrt(std) once more only if weights="imagenet": to load them is not enough."""
     import keras
     from keras.src.utils import file_utils
 
@@ -78,7 +78,9 @@ def test_efficientnet_has_the_step_that_keras_adds_with_imagenet_weights(tmp_pat
     assert np.abs(np.asarray(stem[0](pixels)) - expected).max() > 0.1
 
 
-@pytest.mark.parametrize("name", ["xception", "mobilenetv3small", "nasnetmobile", "efficientnetb0", "resnet50v2"])
+@pytest.mark.parametrize(
+    "name", ["xception", "mobilenetv3small", "nasnetmobile", "efficientnetb0", "resnet50v2"]
+)
 def test_weights_files_are_those_that_keras_asks_for(name, monkeypatch):
     import keras
     from keras.src.utils import file_utils

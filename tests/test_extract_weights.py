@@ -13,7 +13,14 @@ from conftest import assert_four_parts
 from data import HeadstartError
 from extract import keras_files, weights
 from extract.backbones import build_backbone
-from extract.weights import ensure_weights, find_weights, known_weights, load_backbone, read_into, tensors_digest
+from extract.weights import (
+    ensure_weights,
+    find_weights,
+    known_weights,
+    load_backbone,
+    read_into,
+    tensors_digest,
+)
 
 SIZE = (32, 32)
 
@@ -40,9 +47,8 @@ def backbone():
 def keras_file(backbone, tmp_path_factory):
     """The backbone as keras.applications publishes weights: a legacy ``.h5`` file."""
     path = tmp_path_factory.mktemp("weights") / "mobilenet_1_0_224_tf_no_top.h5"
-    from keras.src.legacy.saving import legacy_h5_format
-
     import h5py
+    from keras.src.legacy.saving import legacy_h5_format
 
     with h5py.File(path, "w") as file:
         legacy_h5_format.save_weights_to_hdf5_group(file, backbone)

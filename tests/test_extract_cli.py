@@ -1,0 +1,173 @@
+"""The commands of extract, as a user types them."""
+
+import json
+import os
+import shutil
+
+import pytest
+from conftest import assert_four_parts, draw_images, run_command
+from typer.testing import CliRunner
+
+from extract import FeatureFile
+from extract.cli import app
+
+TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")
+
+
+@pytest.fixture
+def command(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def command(*words):
+        return CliRunner().invoke(app, [str(word) for word in words])
+
+    return command
+
+
+def test_run_says_where_the_file_is_and_what_comes_next(command, images):
+    result = command("run", "images", *TINY)
+    assert result.exit_code == 0
+    assert "images.h5: 16 rows, 16 computed, 0 reused, 0 rejected" in result.stdout
+    assert result.stdout.splitlines()[-1] == "next: python -m classify train images.h5 --head logistic"
+
+
+def test_run_json_is_json_alone(command, images):
+    result = command("run", "images", "-o", "x.h5", *TINY, "--json")
+    report = json.loads(result.stdout)
+    keys = {"file", "recipe_key", "rows", "computed", "reused", "rejected", "seconds"}
+    assert keys <= set(report)
+    assert (report["file"], report["rows"], report["computed"]) == ("x.h5", 16, 16)
+
+
+def test_run_tells_of_rejected_rows(command, images):
+    (images / "red" / "bad.png").write_text("text")
+    result = command("run", "images", *TINY)
+    assert result.exit_code == 0
+    assert "rejected: red/bad.png: not an image" in result.stderr
+    assert "16 rows, 16 computed, 0 reused, 1 rejected" in result.stdout
+
+
+def test_info(command, tiny_file):
+    text = command("info", tiny_file).stdout
+    summary = json.loads(command("info", tiny_file, "--json").stdout)
+    assert summary["rows"] == 120
+    assert summary["recipe"]["backbone"] == "mobilenet"
+    assert sum(sum(counts.values()) for counts in summary["rows_by_split"].values()) == 120
+    assert summary["class_names"] == ["blue", "red"]
+    for word in (
+        "mobilenet",
+        "120 rows",
+        "random, seed 0",
+        "keras",
+        "blue",
+        "red",
+        summary["recipe_key"][:16],
+    ):
+        assert word in text
+
+
+def test_info_counts_unknown_labels(command, images):
+    (images / "list.csv").write_text("path,label\nred/000.png,red\nblue/000.png,\nblue/001.png,blue\n")
+    assert command("run", "images/list.csv", *TINY).exit_code == 0
+    summary = json.loads(command("info", "list.h5", "--json").stdout)
+    assert summary["class_names"] == ["blue", "red", "unknown"]
+    assert sum(counts["unknown"] for counts in summary["rows_by_split"].values()) == 1
+
+
+def test_several_layers(command, images):
+    layers = ("--layer", "conv1_relu", "--layer", "avg_pool")
+    assert command("run", "images", *TINY, *layers).exit_code == 0
+    summary = json.loads(command("info", "images.h5", "--json").stdout)
+    assert summary["features"] == {"avg_pool": [16, 1024], "conv1_relu": [16, 32]}
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["run", "nowhere"], "there is no source"),
+        (["run", "empty"], "no images"),
+        (["run", "images", "--backbone", "mobilnet"], "nearest: mobilenet"),
+        (["run", "images", *TINY, "--layer", "conv1_rel"], "conv1_relu"),
+        (
+            ["run", "images", "--backbone", "mobilenet", "--weights", "none", "--image-size", "31"],
+            "32 pixels or more",
+        ),
+        (["run", "images", *TINY[:4], "--image-size", "big"], "not a size"),
+        (["run", "images", *TINY, "-o", "no/where.h5"], "cannot be written"),
+        (["run", "images", *TINY, "-o", "images"], "cannot be written"),
+        (["run", "images", *TINY, "-o", "/proc/x.h5"], "could not be written"),
+        (["run", "images", *TINY, "-o", "text.h5"], "not a feature file"),
+        (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
+        (["run", "images", *TINY, "--weights", "no.h5"], "no weights"),
+        (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
+        (["run", "tfds:cats_vs_dogz", *TINY], "cats_vs_dogs"),
+        (["run", "tfds:", *TINY], "not a TFDS source"),
+        (["info", "nowhere.h5"], "there is no feature file"),
+        (["info", "text.h5"], "not a feature file"),
+    ],
+)
+def test_errors_of_the_user(command, images, tmp_path, words, part):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.h5").write_text("text")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    result = command(*words)
+    assert result.exit_code == 1
+    assert_four_parts(result.stderr)
+    assert part in result.stderr
+    assert result.stdout == ""
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_another_recipe_on_an_existing_file(command, images):
+    command("run", "images", *TINY)
+    result = command("run", "images", *TINY[:4], "--image-size", "33")
+    assert result.exit_code == 1
+    assert_four_parts(result.stderr)
+    assert "image_size=(33, 33)" in result.stderr
+    assert "image_size=(32, 32)" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [["run", "--no-such-option"], ["no-such-command"], ["run", "a", "b"], ["info"]]
+)
+def test_usage(command, words):
+    assert command(*words).exit_code == 2
+
+
+def test_every_command_has_an_example():
+    for words in (["run", "--help"], ["info", "--help"]):
+        assert "Example: python -m extract" in CliRunner().invoke(app, words).stdout
+
+
+def test_a_name_that_is_not_utf8(command, images):
+    odd = os.fsencode(images / "red") + b"/caf\xe9.png"
+    shutil.copyfile(images / "red" / "000.png", odd)
+    result = command("run", "images", *TINY)
+    assert result.exit_code == 0
+    assert "not UTF-8" in result.stderr
+    assert "red/caf\\udce9.png" in FeatureFile("images.h5").contents.ids
+    assert "17 rows, 16 computed, 1 reused" in result.stdout
+
+
+@pytest.mark.parametrize("package", ["extract", "classify"])
+def test_a_data_py_in_the_working_folder_is_named(tmp_path, package):
+    (tmp_path / "data.py").write_text("raise RuntimeError('mine')")
+    done = run_command(package, "--help", cwd=tmp_path)
+    assert done.returncode == 1
+    assert_four_parts(done.stderr)
+    assert str(tmp_path / "data.py") in done.stderr
+
+
+def test_a_folder_named_data_is_no_harm(tmp_path):
+    draw_images(tmp_path / "data", each=2)
+    assert run_command("extract", "--help", cwd=tmp_path).returncode == 0
+
+
+def test_with_nothing_to_do_no_tensorflow_is_imported(tiny_file):
+    words = ("run", "images", *TINY, "-o", "tiny.h5")
+    done = run_command("extract", *words, cwd=tiny_file.parent, PYTHONPROFILEIMPORTTIME="1")
+    assert done.returncode == 0
+    assert "0 computed, 120 reused" in done.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
+    assert "h5py" in imported
+    assert not imported & {"tensorflow", "keras", "sklearn", "tensorflow_datasets"}

@@ -1,0 +1,390 @@
+"""Runs: only what is not known is computed, nothing is lost, the file says what happened."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_four_parts, draw_images
+
+from data import HeadstartError, open_source
+from data.memory import from_arrays
+from data.splits import SPLIT_NAMES, hashed_split
+from extract import FeatureFile, extract
+from extract import worker as worker_module
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """Count the images that go through the backbone, the probe apart."""
+    counts = []
+    run = worker_module._run
+
+    def counting(engine, keys, batch):
+        counts.append(len(batch))
+        return run(engine, keys, batch)
+
+    monkeypatch.setattr(worker_module, "_run", counting)
+    return counts
+
+
+@pytest.fixture
+def run(tiny_recipe, tmp_path, images):
+    def run(source=images, recipe=tiny_recipe, **options):
+        source = source if hasattr(source, "rows") else open_source(source)
+        return extract(source, recipe, tmp_path / "out.h5", **options)
+
+    return run
+
+
+@pytest.fixture
+def file(tmp_path):
+    return lambda: FeatureFile(tmp_path / "out.h5")
+
+
+def test_a_first_run(run, file, images, tmp_path):
+    report = run()
+    contents = file().contents
+    assert (report.rows, report.computed, report.reused, report.rejected) == (16, 16, 0, 0)
+    assert report.recipe_key == contents.recipe.key
+    assert list(contents.ids) == sorted(contents.ids, key=str.encode)
+    assert [contents.class_names[label] for label in contents.labels] == [name[:-8] for name in contents.ids]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "out.h5"]
+
+
+def test_rows_are_hashed_into_splits(run, file):
+    run()
+    contents = file().contents
+    expected = [SPLIT_NAMES.index(hashed_split(digest.tobytes())) for digest in contents.digests]
+    assert contents.splits.tolist() == expected
+
+
+def test_rows_belong_to_their_images(run, file, images, tiny_recipe):
+    """Each stored feature is that of the image with the row's name, computed alone."""
+    from data.images import load_image
+    from extract.engines import open_engine
+
+    run(batch_size=5)
+    engine, features = open_engine("keras", tiny_recipe), file().features("avg_pool")
+    for row, name in enumerate(file().contents.ids):
+        pixels = load_image((images / name).read_bytes(), tiny_recipe.image_size)
+        (alone,) = engine(pixels[np.newaxis])
+        np.testing.assert_allclose(features[row], alone[0], atol=1e-5 * np.abs(alone).max())
+
+
+def test_a_second_run_does_nothing(run, file, seen, tmp_path):
+    run()
+    before, stat = (tmp_path / "out.h5").read_bytes(), os.stat(tmp_path / "out.h5")
+    seen.clear()
+    report = run()
+    assert (report.computed, report.reused, seen) == (0, 16, [])
+    assert (tmp_path / "out.h5").read_bytes() == before
+    assert os.stat(tmp_path / "out.h5").st_mtime_ns == stat.st_mtime_ns
+
+
+def _add(images):
+    draw_images(images, each=2, first=8)
+
+
+def _rename(images):
+    (images / "red" / "000.png").rename(images / "red" / "zzz.png")
+
+
+def _move_to_another_class(images):
+    (images / "red" / "000.png").rename(images / "blue" / "was_red.png")
+
+
+def _remove(images):
+    (images / "red" / "000.png").unlink()
+
+
+def _replace(images):
+    shutil.copy(
+        draw_images(images.parent / "more", each=1, first=50) / "red" / "050.png", images / "red" / "000.png"
+    )
+
+
+def _copy(images):
+    shutil.copy(images / "red" / "000.png", images / "red" / "twin.png")
+
+
+def _swap(images):
+    one, two = images / "red" / "000.png", images / "blue" / "000.png"
+    first, second = one.read_bytes(), two.read_bytes()
+    one.write_bytes(second)
+    two.write_bytes(first)
+
+
+def _touch(images):
+    for path in images.rglob("*.png"):
+        os.utime(path, (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "computed", "rows"),
+    [
+        (_add, 4, 20),
+        (_rename, 0, 16),
+        (_move_to_another_class, 0, 16),
+        (_remove, 0, 15),
+        (_replace, 1, 16),
+        (_copy, 0, 17),
+        (_swap, 0, 16),
+        (_touch, 0, 16),
+    ],
+)
+def test_a_changed_source_computes_only_new_bytes(
+    run, file, seen, images, tiny_recipe, tmp_path, change, computed, rows
+):
+    """And the file is the same, byte for byte up to the last digit, as one made afresh."""
+    run()
+    seen.clear()
+    change(images)
+    report = run()
+    assert (report.computed, sum(seen), report.rows, report.reused) == (
+        computed,
+        computed,
+        rows,
+        rows - computed,
+    )
+    extract(open_source(images), tiny_recipe, tmp_path / "fresh.h5")
+    fresh = FeatureFile(tmp_path / "fresh.h5")
+    assert file().contents.same_as(fresh.contents)
+    scale = np.abs(fresh.features("avg_pool")).max()
+    np.testing.assert_allclose(file().features("avg_pool"), fresh.features("avg_pool"), atol=1e-5 * scale)
+
+
+def test_equal_images_are_computed_once_and_stored_twice(run, file, images, seen):
+    _copy(images)
+    report = run()
+    assert (report.rows, report.computed, sum(seen)) == (17, 16, 16)
+    contents = file().contents
+    twins = [contents.ids.index(f"red/{name}.png") for name in ("000", "twin")]
+    np.testing.assert_array_equal(*(file().features("avg_pool")[row] for row in twins))
+
+
+def test_moving_the_source_changes_no_byte(run, images, tmp_path):
+    run()
+    before = (tmp_path / "out.h5").read_bytes()
+    moved = images.rename(tmp_path / "moved")
+    assert run(moved).computed == 0
+    assert (tmp_path / "out.h5").read_bytes() == before
+
+
+def test_the_batch_size_changes_no_feature(run, file, tiny_recipe, images, tmp_path):
+    run(batch_size=3)
+    extract(open_source(images), tiny_recipe, tmp_path / "other.h5", batch_size=7)
+    one, other = (FeatureFile(tmp_path / name).features("avg_pool") for name in ("out.h5", "other.h5"))
+    np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(one).max())
+
+
+def test_several_layers_have_data_sets_of_their_own(run, file, tiny_recipe):
+    run(recipe=replace(tiny_recipe, layers=("conv1_relu", "avg_pool")))
+    assert {name: file().features(name).shape for name in file().outputs} == {
+        "avg_pool": (16, 1024),
+        "conv1_relu": (16, 32),
+    }
+
+
+def test_another_recipe_is_refused_with_the_fields_that_differ(run, tiny_recipe, tmp_path):
+    run()
+    before = (tmp_path / "out.h5").read_bytes()
+    with pytest.raises(HeadstartError) as caught:
+        run(recipe=replace(tiny_recipe, image_size=(48, 48), exif_orientation=False))
+    text = str(caught.value)
+    assert_four_parts(text)
+    assert "image_size=(48, 48), exif_orientation=False" in text
+    assert "image_size=(32, 32), exif_orientation=True" in text
+    assert (tmp_path / "out.h5").read_bytes() == before
+
+
+def test_a_file_that_is_no_feature_file_is_not_overwritten(run, tmp_path):
+    (tmp_path / "out.h5").write_text("my diary")
+    with pytest.raises(HeadstartError, match="not a feature file"):
+        run()
+    assert (tmp_path / "out.h5").read_text() == "my diary"
+
+
+def test_broken_images_become_rejected_rows_and_harm_no_other(run, file, images, tmp_path):
+    run()
+    good = file().features("avg_pool").copy()
+    (tmp_path / "out.h5").unlink()
+    (images / "red" / "004b.png").write_bytes((images / "red" / "004.png").read_bytes()[:200])
+    (images / "blue" / "000a.jpg").write_text("<html>")
+    report = run(max_bad="20%", batch_size=4)
+    assert (report.rows, report.rejected) == (16, 2)
+    assert [name for name, _ in report.rejections] == ["blue/000a.jpg", "red/004b.png"]
+    assert all(reason for _, reason in report.rejections)
+    np.testing.assert_allclose(file().features("avg_pool"), good, atol=1e-5 * np.abs(good).max())
+    again = run(max_bad="20%")
+    assert (again.computed, again.rejected, again.rejections) == (0, 2, report.rejections)
+
+
+@pytest.mark.parametrize(("max_bad", "allowed"), [("10%", False), ("1", False), (2, True), ("12%", True)])
+def test_too_many_broken_images_end_the_run_and_lose_nothing(run, images, tmp_path, max_bad, allowed, seen):
+    for name in ("x", "y"):
+        (images / "red" / f"{name}.png").write_text(name)
+    if allowed:
+        assert run(max_bad=max_bad).rejected == 2
+        return
+    with pytest.raises(HeadstartError) as caught:
+        run(max_bad=max_bad)
+    assert_four_parts(str(caught.value))
+    assert "red/x.png" in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
+    seen.clear()
+    assert (run(max_bad=2).computed, seen) == (0, [])
+    assert not (tmp_path / "out.h5.parts").exists()
+
+
+def test_a_source_of_broken_images_alone_writes_nothing(run, tmp_path):
+    (tmp_path / "bad" / "red").mkdir(parents=True)
+    (tmp_path / "bad" / "red" / "x.png").write_text("x")
+    with pytest.raises(HeadstartError, match="at least one image"):
+        run(tmp_path / "bad", max_bad="100%")
+    assert not (tmp_path / "out.h5").exists()
+
+
+@pytest.mark.parametrize("max_bad", ["many", "-1", "-5%"])
+def test_max_bad_that_is_no_number(run, max_bad):
+    with pytest.raises(HeadstartError) as caught:
+        run(max_bad=max_bad)
+    assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize("change", ["vanishes", "changes"])
+def test_an_image_that_changes_while_the_run_reads_it(run, file, images, change):
+    """It is rejected for now and tried again by the next run; the others are kept."""
+
+    class Changing:
+        def __init__(self, source):
+            self.class_names, self.rows, self.warnings = source.class_names, source.rows, source.warnings
+            self.describe, self._source = source.describe, source
+
+        def read(self, rows):
+            yield from list(self._source.read(rows))
+            victim = images / "red" / "003.png"
+            if change == "vanishes":
+                victim.unlink(missing_ok=True)
+            else:
+                shutil.copy(images / "red" / "005.png", victim)
+
+    report = run(Changing(open_source(images)))
+    assert (report.rows, report.rejected) == (15, 1)
+    assert report.rejections[0][0] == "red/003.png"
+    assert "next run tries it again" in report.rejections[0][1]
+    again = run()
+    assert (again.rows, again.rejected) == ((15, 0) if change == "vanishes" else (16, 0))
+
+
+def test_unreadable_files_are_tried_again(run, images):
+    victim = images / "red" / "003.png"
+    moved = victim.rename(images.parent / "elsewhere.png")
+    victim.symlink_to(moved)
+    source = open_source(images)
+    moved.rename(images.parent / "away.png")
+    report = run(source)
+    assert report.rejections == (("red/003.png", "cannot be read: No such file or directory"),)
+    (images.parent / "away.png").rename(moved)
+    assert run().rejected == 0
+
+
+def test_one_class_or_one_image_is_extracted_with_a_warning(run, images, tmp_path):
+    shutil.rmtree(images / "red")
+    assert any("fewer than two classes" in text for text in run().warnings)
+    (tmp_path / "out.h5").unlink()
+    for path in sorted((images / "blue").iterdir())[1:]:
+        path.unlink()
+    report = run()
+    assert report.rows == 1
+    assert any("one image" in text for text in report.warnings)
+
+
+def test_groups_stay_in_one_split(run, file, images, tmp_path):
+    names = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.png"))
+    lines = [f"{name},{name.split('/')[0]},g{number // 4}" for number, name in enumerate(names)]
+    (images / "list.csv").write_text("path,label,group\n" + "\n".join(lines))
+    run(images / "list.csv")
+    contents = file().contents
+    assert len(set(zip(contents.groups, contents.splits.tolist(), strict=True))) == 4
+
+
+def test_arrays_have_digests_of_their_npy_bytes(run, file):
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8), dtype=np.uint8)
+    run(from_arrays(pixels, ["x", "y"] * 3))
+    first = file().contents.digests.copy()
+    pixels[0, 0, 0] ^= 1
+    report = run(from_arrays(pixels, ["x", "y"] * 3))
+    assert report.computed == 1
+    assert (file().contents.digests != first).any(axis=1).tolist() == [True] + [False] * 5
+
+
+def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
+    """As a cluster does: parts come back unordered, from workers that only write part files."""
+    monkeypatch.setattr("extract.run.plan", lambda scan, known: plan(scan, known, part_rows=3))
+    from extract.plan import plan
+
+    def backwards(make, parts, replicas):
+        work = make()
+        for part in reversed(parts):
+            yield part, work(part)
+
+    report = run(map=backwards)
+    assert (report.rows, report.computed) == (16, 16)
+    with pytest.raises(ZeroDivisionError):
+        (tmp_path / "out.h5").unlink()
+        run(map=lambda make, parts, replicas: [(parts[0], ZeroDivisionError("lost node"))])
+
+
+_SLOW = """
+import sys, time
+from extract import worker
+run = worker._run
+def slow(*args):
+    time.sleep(0.3)
+    return run(*args)
+worker._run = slow
+import extract.plan, extract.run
+extract.run.plan = lambda scan, known: extract.plan.plan(scan, known, part_rows=4)
+from extract.cli import app
+app(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize(("sign", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+def test_a_run_that_is_killed_goes_on_where_it_was(run, file, images, tmp_path, sign, code):
+    words = ["run", images, "-o", tmp_path / "out.h5", "--backbone", "mobilenet", "--image-size", "32"]
+    words += ["--weights", "none", "--batch-size", "2"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _SLOW, *map(str, words)]
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 60
+        while len(list(tmp_path.glob("out.h5.parts/*.h5"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        process.send_signal(sign)
+        told = process.stderr.read()
+    assert process.returncode == code, told
+    assert not (tmp_path / "out.h5").exists()
+    if sign == signal.SIGINT:
+        assert "the same command goes on from there" in told
+        assert "Traceback" not in told
+    report = run(batch_size=2)
+    assert 8 <= report.reused < 16
+    assert report.computed == 16 - report.reused
+    assert not (tmp_path / "out.h5.parts").exists()
+    first = (tmp_path / "out.h5").read_bytes()
+    (tmp_path / "out.h5").unlink()
+    run(batch_size=2)
+    assert (tmp_path / "out.h5").read_bytes() == first
+
+
+def test_a_damaged_part_is_computed_again(run, tmp_path):
+    (tmp_path / "out.h5.parts").mkdir()
+    (tmp_path / "out.h5.parts" / "half.h5").write_bytes(b"\x89HDF\r\n\x1a\n half")
+    assert run().computed == 16
+    assert FeatureFile(tmp_path / "out.h5").contents.ids

@@ -1,0 +1,195 @@
+"""The feature file: plain HDF5 that says what it is, byte-equal for equal content."""
+
+from dataclasses import replace
+
+import h5py
+import numpy as np
+import pytest
+from conftest import assert_four_parts
+
+from data import HeadstartError
+from extract import FeatureFile, Recipe
+from extract.store import (
+    Contents,
+    PartFile,
+    Rejected,
+    content_digest,
+    row_checksums,
+    write_feature_file,
+    write_part,
+    written_aside,
+)
+
+RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))
+ENGINE = {"engine": "keras", "version": "3", "device": "CPU"}
+NAMES = ("a.jpg", "b/é.jpg", "猫.png")
+
+
+@pytest.fixture
+def part(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = {bytes([n]) * 32: [generator.normal(size=d).astype("f4") for d in (5, 3)] for n in range(3)}
+    probe = [np.arange(5, dtype="f4"), np.arange(3, dtype="f4")]
+    write_part(tmp_path / "part.h5", RECIPE, ENGINE, probe, rows, {b"\xff" * 32: "broken"})
+    return PartFile(tmp_path / "part.h5")
+
+
+@pytest.fixture
+def contents(part):
+    return Contents(
+        recipe=RECIPE,
+        source={"kind": "files"},
+        weights={"name": "none", "origin": "random"},
+        class_names=("cat", "dög"),
+        engines=(ENGINE,),
+        ids=NAMES,
+        digests=part.digests,
+        labels=np.array([0, 1, -1], np.int32),
+        splits=np.array([0, 1, 2], np.int8),
+        origins=np.zeros(3, np.uint8),
+        groups=("one", "", "two"),
+        rejected=(Rejected("bad.jpg", b"\xff" * 32, "broken"),),
+    )
+
+
+@pytest.fixture
+def path(tmp_path, contents, part):
+    write_feature_file(tmp_path / "file.h5", contents, [(part, row) for row in range(3)])
+    return tmp_path / "file.h5"
+
+
+def test_what_is_written_is_read(path, contents, part):
+    file = FeatureFile(path)
+    assert file.contents.same_as(contents)
+    assert file.recipe == RECIPE
+    assert file.outputs == ("avg_pool", "conv1_relu")
+    for output in file.outputs:
+        np.testing.assert_array_equal(file.features(output), part.features(output))
+        np.testing.assert_array_equal(file.probe[output], part.probe[output])
+    assert file.rejected == {b"\xff" * 32: "broken"}
+    assert file.engine(2) == ENGINE
+
+
+def test_any_hdf5_reader_understands_it(path):
+    with h5py.File(path) as file:
+        assert file.attrs["format"] == "headstart"
+        assert file.attrs["source_rows"] == 4 == len(file["ids"]) + len(file["rejected/id"])
+        assert [name.decode() for name in file["ids"]] == list(NAMES)
+        features = file["features/avg_pool"]
+        assert (features.shape, features.dtype, features.chunks) == ((3, 5), np.float32, None)
+        np.testing.assert_array_equal(file["checksums/avg_pool"], row_checksums(features[:]))
+        assert file.attrs["content_digest"] == content_digest(file)
+
+
+def test_large_data_sets_begin_on_pages(tiny_file):
+    with h5py.File(tiny_file) as file:
+        assert file["features/avg_pool"].id.get_offset() % 4096 == 0
+
+
+def test_features_are_mapped_and_read_only(path):
+    features = FeatureFile(path).features("avg_pool")
+    assert isinstance(features, np.memmap)
+    with pytest.raises(ValueError, match="read-only"):
+        features[0, 0] = 1
+
+
+def test_equal_content_is_equal_byte_for_byte(path, contents, part):
+    first = path.read_bytes()
+    write_feature_file(path, contents, [(part, row) for row in range(3)])
+    assert path.read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"labels": np.array([1, 1, -1], np.int32)},
+        {"splits": np.array([0, 1, 1], np.int8)},
+        {"ids": ("a.jpg", "b/é.jpg", "犬.png")},
+        {"class_names": ("cat", "wolf")},
+        {"groups": ()},
+        {"rejected": ()},
+        {"source": {"kind": "csv"}},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_the_content_digest_sees_every_change(path, contents, part, change):
+    first = FeatureFile(path).content_digest
+    changed = replace(contents, **change)
+    assert not contents.same_as(changed)
+    write_feature_file(path, changed, [(part, row) for row in range(3)])
+    assert FeatureFile(path).content_digest != first
+
+
+def test_the_content_digest_sees_one_changed_feature(path, contents, part, tmp_path):
+    first = FeatureFile(path).content_digest
+    write_feature_file(path, contents, [(part, 0), (part, 2), (part, 1)])
+    assert FeatureFile(path).content_digest != first
+
+
+def test_a_part_without_any_row_is_a_part(tmp_path):
+    probe = [np.zeros(5, "f4"), np.zeros(3, "f4")]
+    write_part(tmp_path / "empty.h5", RECIPE, ENGINE, probe, {}, {b"x" * 32: "broken"})
+    empty = PartFile(tmp_path / "empty.h5")
+    assert empty.features("avg_pool").shape == (0, 5)
+    assert empty.rejected == {b"x" * 32: "broken"}
+
+
+def test_written_aside_leaves_the_old_file_or_the_new_one(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(RuntimeError), written_aside(path) as aside:
+        aside.write_text("half")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    with written_aside(path) as aside:
+        aside.write_text("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def _text(path):
+    path.write_text("no HDF5")
+
+
+def _empty(path):
+    path.write_bytes(b"")
+
+
+def _other_hdf5(path):
+    with h5py.File(path, "w") as file:
+        file["x"] = 1
+
+
+def _later_version(path):
+    with h5py.File(path, "r+") as file:
+        file.attrs["format_version"] = 2
+
+
+def _lacks_ids(path):
+    with h5py.File(path, "r+") as file:
+        del file["ids"]
+
+
+def _truncated(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def _folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+def _missing(path):
+    path.unlink()
+
+
+@pytest.mark.parametrize(
+    "spoil", [_text, _empty, _other_hdf5, _later_version, _lacks_ids, _truncated, _folder, _missing]
+)
+def test_files_that_are_none(path, spoil):
+    spoil(path)
+    with pytest.raises(HeadstartError) as caught:
+        FeatureFile(path)
+    assert_four_parts(str(caught.value))
+    assert str(path) in str(caught.value)

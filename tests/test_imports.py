@@ -1,0 +1,70 @@
+"""Imports point one way, and light modules stay light."""
+
+import ast
+import subprocess
+import sys
+
+import pytest
+from conftest import ROOT
+
+PACKAGES = {"data": set(), "extract": {"data"}, "classify": {"data", "extract"}}
+HEAVY = {"tensorflow", "keras", "openvino", "ray", "tensorflow_datasets", "sklearn", "skops"}
+LIGHT = [
+    "data",
+    "extract",
+    "classify",
+    "data.source",
+    "data.folder",
+    "data.images",
+    "extract.cli",
+    "classify.cli",
+]
+LIGHT += [
+    "extract.recipe",
+    "extract.store",
+    "extract.run",
+    "extract.weights",
+    "classify.features",
+    "classify.bundle",
+]
+
+
+def _imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_direction(package):
+    files = list((ROOT / package).rglob("*.py"))
+    assert files
+    for path in files:
+        ours = {name.split(".")[0] for name in _imported(path)} & set(PACKAGES)
+        assert ours <= PACKAGES[package] | {package}, path
+
+
+def test_hdf5_of_features_is_in_the_store_alone():
+    users = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*.py")
+        if "h5py" in set(_imported(path))
+    }
+    assert users == {"extract/store.py", "extract/weights.py"}
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_modules(module):
+    code = f"import sys, {module}; print(sorted(set(sys.modules) & {HEAVY!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_pickle():
+    for package in PACKAGES:
+        for path in (ROOT / package).rglob("*.py"):
+            assert not {"pickle", "joblib", "dill", "cloudpickle"} & set(_imported(path)), path
+            assert "allow_pickle=True" not in path.read_text(), path
