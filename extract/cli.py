@@ -128,11 +128,14 @@ def info_lines(summary: dict) -> list[str]:
     lines = [
         f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
         f"{summary['bytes'] / 1e6:.1f} MB",
-        f"source    {summary['source']}",
+        f"source    {', '.join(map(_text, summary['source'].values()))}",
         f"recipe    {summary['recipe_key'][:16]}",
-        *(f"  {name:<18}{value}" for name, value in recipe.items()),
+        *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
         f"weights   {summary['weights'].get('name', 'unknown')}: {summary['weights'].get('origin', '')}",
-        *(f"engine    {engine}" for engine in summary["engines"]),
+        *(
+            "engine    " + ", ".join(f"{name} {value}" for name, value in row.items())
+            for row in summary["engines"]
+        ),
         *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
         f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
         *(
@@ -142,3 +145,9 @@ def info_lines(summary: dict) -> list[str]:
         f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
     ]
     return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
+
+
+def _text(value) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value) if value != "" else "-"
