@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
@@ -14,6 +13,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from extract.aside import written_aside
 from extract.recipe import Recipe
 
 FORMAT, FORMAT_VERSION = "headstart", 1
@@ -288,31 +288,6 @@ def content_digest(file: h5py.File) -> str:
         if not name.startswith("features/"):
             total.update(file[name][()].tobytes())
     return total.hexdigest()
-
-
-@contextmanager
-def written_aside(path: Path) -> Iterator[Path]:
-    """Yield a path beside `path`; at the end sync it and rename it over `path`.
-
-    After an exception nothing new is left, and an existing file stays as it was.
-    """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        yield aside
-        _sync(aside)
-        os.replace(aside, path)
-    except BaseException:
-        aside.unlink(missing_ok=True)
-        raise
-    _sync(path.parent)
-
-
-def _sync(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _blocks(rows, output: str, width: int, dtype: str) -> Iterator[tuple[int, np.ndarray]]:

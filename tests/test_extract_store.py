@@ -9,6 +9,7 @@ from conftest import assert_four_parts
 
 from data import HeadstartError
 from extract import FeatureFile, Recipe
+from extract.aside import written_aside
 from extract.store import (
     Contents,
     PartFile,
@@ -17,7 +18,6 @@ from extract.store import (
     row_checksums,
     write_feature_file,
     write_part,
-    written_aside,
 )
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))

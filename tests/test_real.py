@@ -14,7 +14,7 @@ from classify import HEADS, Bundle, load_features
 from data import open_source
 from data.images import load_image
 from extract import FeatureFile, Recipe, extract
-from extract.weights import WHEEL
+from extract.origins import WHEEL
 
 
 @pytest.fixture(scope="module")

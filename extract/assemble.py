@@ -1,0 +1,87 @@
+"""Put known features into the order of a file: the last step of a run, before anything is written."""
+
+import numpy as np
+
+from data.source import Row, Source
+from data.splits import SPLIT_NAMES, group_digest, hashed_split
+from extract.plan import Scan
+from extract.recipe import Recipe
+from extract.store import NO_DIGEST, Contents, FeatureFile, PartFile, Rejected
+from extract.weights import known_weights
+
+Store = FeatureFile | PartFile
+_VANISHED = "changed or vanished while the run was reading it; the next run tries it again"
+
+
+def assemble(
+    source: Source,
+    scan: Scan,
+    recipe: Recipe,
+    features: dict[bytes, tuple[Store, int]],
+    rejected: dict[bytes, str],
+    old: FeatureFile | None,
+) -> tuple[Contents, list[tuple[Store, int]]]:
+    """Put the known features of a source's rows into the order of the file.
+
+    Parameters
+    ----------
+    source, scan, recipe
+        What the file shall hold.
+    features : dict of bytes to (store, row)
+        Where the feature of each digest is.
+    rejected : dict of bytes to str
+        Reasons by digest.
+    old : FeatureFile or None
+        The present file, which knows its weights where our cache does not.
+
+    Returns
+    -------
+    Contents, list of (store, row)
+    """
+    order = sorted(range(len(scan.rows)), key=lambda number: scan.rows[number].id.encode())
+    chosen = [number for number in order if scan.digests[number] in features]
+    bad = [_rejected(scan, number, rejected) for number in order if scan.digests[number] not in features]
+    rows = [scan.rows[number] for number in chosen]
+    digests = [scan.digests[number] for number in chosen]
+    places = [features[digest] for digest in digests]
+    engines, origins = _engines(places)
+    weights = known_weights(recipe.weights)
+    contents = Contents(
+        recipe=recipe,
+        source=source.describe(),
+        weights={"name": weights.name, "origin": weights.origin}
+        if weights
+        else old.contents.weights
+        if old
+        else {},
+        class_names=tuple(source.class_names),
+        engines=engines,
+        ids=tuple(row.id for row in rows),
+        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+        labels=np.array([row.label for row in rows], np.int32),
+        splits=np.array([_split(row, digest) for row, digest in zip(rows, digests, strict=True)], np.int8),
+        origins=origins,
+        groups=tuple(row.group or "" for row in rows) if any(row.group for row in rows) else (),
+        rejected=tuple(bad),
+    )
+    return contents, places
+
+
+def _rejected(scan: Scan, number: int, reasons: dict[bytes, str]) -> Rejected:
+    name, digest = scan.rows[number].id, scan.digests[number]
+    if digest in reasons:
+        return Rejected(name, digest, reasons[digest])
+    return Rejected(name, NO_DIGEST, scan.unreadable.get(name, _VANISHED))
+
+
+def _split(row: Row, digest: bytes) -> int:
+    name = row.split or hashed_split(group_digest(row.group) if row.group else digest)
+    return SPLIT_NAMES.index(name)
+
+
+def _engines(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndarray]:
+    used = [store.engine(row) for store, row in places]
+    keys = [tuple(sorted(engine.items())) for engine in used]
+    distinct = sorted(set(keys))
+    index = {key: number for number, key in enumerate(distinct)}
+    return tuple(dict(key) for key in distinct), np.array([index[key] for key in keys], np.uint8)
