@@ -8,16 +8,9 @@ from typing import Annotated
 import typer
 
 from classify.heads import HEADS
-from data.console import Commands, out, print_json, say
+from data.console import command_app, out, print_json, say
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Train heads on a feature file, judge them, and classify new images.",
-)
+app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
 
 @app.command()

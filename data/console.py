@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
@@ -31,6 +32,24 @@ class Commands(TyperGroup):
             _end(f"error: {error}", 1)
         except KeyboardInterrupt as error:
             _end(str(error) or "interrupted", 130)
+
+
+def command_app(words: str) -> typer.Typer:
+    """Make the Typer application of a package.
+
+    Parameters
+    ----------
+    words : str
+        What its commands do.
+    """
+    return typer.Typer(
+        cls=Commands,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+        help=words,
+    )
 
 
 def prepare_logging() -> None:

@@ -5,18 +5,11 @@ from typing import Annotated
 
 import typer
 
-from data.console import Commands, out, print_json, say
+from data.console import command_app, out, print_json, say
 from data.errors import HeadstartError
 from data.source import GRAMMAR, open_source, source_kind
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.",
-)
+app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
 
 @app.command()
