@@ -14,7 +14,7 @@ from classify.features import Features
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
-from extract.run import refuse_other_recipe
+from extract.survey import refuse_other_recipe
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 1
 _RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")

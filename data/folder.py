@@ -28,6 +28,8 @@ class FileSource:
         Relative path of each id; differs from it only where a name is not UTF-8.
     layout : str
         How the labels were given, for `describe`.
+    location : str
+        Absolute path of what was opened; it belongs to this machine, so `describe` is without.
     warnings : tuple of str
     """
 
@@ -36,10 +38,15 @@ class FileSource:
     rows: Sequence[Row]
     paths: dict[str, str] = field(repr=False)
     layout: str
+    location: str
     warnings: tuple[str, ...] = ()
 
     def describe(self) -> dict:
         return {"kind": "files", "layout": self.layout}
+
+    def stamps(self) -> list[tuple[int, int] | None]:
+        """Return size and modification time (ns) of each row's file; None where there is none."""
+        return [_stamp(os.path.join(self.root, self.paths[row.id])) for row in self.rows]
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         for row in rows:
@@ -81,7 +88,8 @@ def open_folder(root: Path) -> FileSource:
     layout = "split/class/image" if splits else "class/image"
     warnings = (*passed_over(passed), *escaped(paths), *_empty_classes(names, rows))
     shown = tuple(printable(name) for name in names)
-    return FileSource(root, shown, unique_ids(rows, str(root)), paths, layout, warnings)
+    location = os.path.abspath(root)
+    return FileSource(root, shown, unique_ids(rows, str(root)), paths, layout, location, warnings)
 
 
 def printable(path: str) -> str:
@@ -123,6 +131,14 @@ def passed_over(paths: list[str]) -> list[str]:
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in counts.most_common(5))
     files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
     return [f"{files} passed over, not named like an image: {printable(kinds)}"]
+
+
+def _stamp(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def _subfolders(folder: Path) -> list[str]:

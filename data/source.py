@@ -44,6 +44,10 @@ class Row:
 class Source(Protocol):
     """Labelled images by name, their encoded bytes on demand.
 
+    A source of files may also have ``location``, an absolute path, and ``stamps()``, which
+    returns size and modification time (ns) of each row or None: then files that did not
+    change are not read again to be hashed.
+
     Attributes
     ----------
     class_names : tuple of str

@@ -33,7 +33,8 @@ def open_csv(path: Path) -> FileSource:
         row = Row(printable(relative), label, split, record.get("group") or None)
         rows.append(row)
         paths[row.id] = relative
-    return FileSource(path.parent, names, unique_ids(rows, str(path)), paths, "csv", tuple(escaped(paths)))
+    location, warnings = os.path.abspath(path), tuple(escaped(paths))
+    return FileSource(path.parent, names, unique_ids(rows, str(path)), paths, "csv", location, warnings)
 
 
 def _records(path: Path) -> list[tuple[int, dict]]:

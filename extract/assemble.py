@@ -5,49 +5,39 @@ import numpy as np
 from data.source import Row, Source
 from data.splits import SPLIT_NAMES, group_digest, hashed_split
 from extract.plan import Scan
-from extract.recipe import Recipe
-from extract.store import NO_DIGEST, Contents, FeatureFile, PartFile, Rejected
+from extract.store import NO_DIGEST, Contents, Rejected
+from extract.survey import Store, Survey
 from extract.weights import known_weights
 
-Store = FeatureFile | PartFile
 _VANISHED = "changed or vanished while the run was reading it; the next run tries it again"
 
 
-def assemble(
-    source: Source,
-    scan: Scan,
-    recipe: Recipe,
-    features: dict[bytes, tuple[Store, int]],
-    rejected: dict[bytes, str],
-    old: FeatureFile | None,
-) -> tuple[Contents, list[tuple[Store, int]]]:
+def assemble(source: Source, scan: Scan, found: Survey) -> tuple[Contents, list[tuple[Store, int]]]:
     """Put the known features of a source's rows into the order of the file.
 
     Parameters
     ----------
-    source, scan, recipe
-        What the file shall hold.
-    features : dict of bytes to (store, row)
-        Where the feature of each digest is.
-    rejected : dict of bytes to str
-        Reasons by digest.
-    old : FeatureFile or None
-        The present file, which knows its weights where our cache does not.
+    source : Source
+    scan : Scan
+        What the source holds.
+    found : Survey
+        Where the features are. A row without any is rejected.
 
     Returns
     -------
     Contents, list of (store, row)
     """
+    features, old = found.features, found.old
     order = sorted(range(len(scan.rows)), key=lambda number: scan.rows[number].id.encode())
     chosen = [number for number in order if scan.digests[number] in features]
-    bad = [_rejected(scan, number, rejected) for number in order if scan.digests[number] not in features]
+    lost = [number for number in order if scan.digests[number] not in features]
     rows = [scan.rows[number] for number in chosen]
     digests = [scan.digests[number] for number in chosen]
     places = [features[digest] for digest in digests]
     engines, origins = _engines(places)
-    weights = known_weights(recipe.weights)
+    weights = known_weights(found.recipe.weights)
     contents = Contents(
-        recipe=recipe,
+        recipe=found.recipe,
         source=source.describe(),
         weights={"name": weights.name, "origin": weights.origin}
         if weights
@@ -62,7 +52,7 @@ def assemble(
         splits=np.array([_split(row, digest) for row, digest in zip(rows, digests, strict=True)], np.int8),
         origins=origins,
         groups=tuple(row.group or "" for row in rows) if any(row.group for row in rows) else (),
-        rejected=tuple(bad),
+        rejected=tuple(_rejected(scan, number, found.rejected) for number in lost),
     )
     return contents, places
 

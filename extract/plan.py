@@ -1,7 +1,8 @@
 """What a run has to do: a pure decision over digests, which touches nothing."""
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from data.source import Row
@@ -53,14 +54,28 @@ class Plan:
 
     Attributes
     ----------
-    known : int
-        Rows whose feature, or whose rejection, is known.
+    rows : int
+        Of the source.
+    present : int
+        Rows whose feature is known.
+    rejected : int
+        Rows whose image is known to be broken.
     unreadable : int
+        Rows whose bytes could not be read.
+    twins : int
+        Rows with the bytes of another missing row: computed once.
+    added, replaced : int
+        Why the others are missing: a new name, or a known name with other bytes.
     parts : tuple of Part
     """
 
-    known: int
+    rows: int
+    present: int
+    rejected: int
     unreadable: int
+    twins: int
+    added: int
+    replaced: int
     parts: tuple[Part, ...]
 
     @property
@@ -69,34 +84,59 @@ class Plan:
         return sum(len(part.rows) for part in self.parts)
 
 
-def plan(scan: Scan, known: Collection[bytes], part_rows: int = PART_ROWS) -> Plan:
+def plan(
+    scan: Scan,
+    known: Container[bytes],
+    rejected: Container[bytes] = (),
+    names: Container[str] = (),
+    part_rows: int | None = None,
+) -> Plan:
     """Decide what to compute: each image whose bytes are not known, once.
 
     Parameters
     ----------
     scan : Scan
-    known : collection of bytes
-        Digests whose feature or rejection is at hand.
-    part_rows : int
-        Images in a part.
+    known : container of bytes
+        Digests whose feature is at hand.
+    rejected : container of bytes
+        Digests of images that cannot be decoded.
+    names : container of str
+        Ids that the present file has, which tell replaced images from added ones.
+    part_rows : int, optional
+        Images in a part; `PART_ROWS` by default.
 
     Examples
     --------
     >>> rows = [Row("a.jpg", 0), Row("copy of a.jpg", 0), Row("b.jpg", 1)]
     >>> decided = plan(Scan(rows, [b"A", b"A", b"B"], {}), known={b"B"})
-    >>> decided.known, decided.missing, [row.id for row in decided.parts[0].rows]
-    (1, 1, ['a.jpg'])
+    >>> decided.present, decided.twins, decided.missing, [row.id for row in decided.parts[0].rows]
+    (1, 1, 1, ['a.jpg'])
     """
     missing: dict[bytes, Row] = {}
-    count = 0
+    counts = Counter()
     for row, digest in zip(scan.rows, scan.digests, strict=True):
-        if digest in known:
-            count += 1
-        elif digest is not None:
-            missing.setdefault(digest, row)
-    items = list(missing.items())
+        kind = _kind(row, digest, known, rejected, names, missing)
+        counts[kind] += 1
+        if kind in ("added", "replaced"):
+            missing[digest] = row
+    items, part_rows = list(missing.items()), part_rows or PART_ROWS
     parts = tuple(
         Part(tuple(row for _, row in chosen), tuple(digest for digest, _ in chosen))
         for chosen in (items[start : start + part_rows] for start in range(0, len(items), part_rows))
     )
-    return Plan(count, len(scan.unreadable), parts)
+    kinds = {
+        kind: counts[kind] for kind in ("present", "rejected", "unreadable", "twins", "added", "replaced")
+    }
+    return Plan(rows=len(scan.rows), parts=parts, **kinds)
+
+
+def _kind(row: Row, digest: bytes | None, known, rejected, names, missing) -> str:
+    if digest is None:
+        return "unreadable"
+    if digest in known:
+        return "present"
+    if digest in rejected:
+        return "rejected"
+    if digest in missing:
+        return "twins"
+    return "replaced" if row.id in names else "added"

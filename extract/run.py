@@ -1,8 +1,6 @@
 """A run: plan, compute the missing parts, assemble the feature file."""
 
-import hashlib
 import logging
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,13 +11,41 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.source import Source
-from extract.assemble import Store, assemble
-from extract.plan import Part, Plan, Scan, plan
+from extract.assemble import assemble
+from extract.hashes import scan_source
+from extract.lock import locked
+from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe
-from extract.store import Contents, FeatureFile, PartFile, write_feature_file
+from extract.store import Contents, write_feature_file
+from extract.survey import Survey, parts_folder, survey
 from extract.worker import BATCH_SIZE, PartWorker
 
 _log = logging.getLogger("headstart.run")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes about its work; none of it changes a feature.
+
+    Attributes
+    ----------
+    batch_size : int
+        Images that the backbone sees at once.
+    max_bad : str or int
+        Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
+    reuse : tuple of str or Path
+        Other feature files of the same recipe, from which rows are taken.
+    wait : bool
+        Wait while another run writes the same file, or raise.
+    rehash : bool
+        Read every file again, also where size and modification time are as they were.
+    """
+
+    batch_size: int = BATCH_SIZE
+    max_bad: str | int = "10%"
+    reuse: tuple = ()
+    wait: bool = True
+    rehash: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,7 +61,10 @@ class Report:
     computed : int
         Images that this run sent through the backbone.
     reused : int
-        Rows whose feature was known: from the file, from kept parts, from an equal image.
+        Rows whose feature was known.
+    reused_from : dict of str to int
+        The same by where it was known from: ``file``, ``parts`` of an interrupted run,
+        ``others`` (`Options.reuse`), ``twins`` (an equal image in this run).
     rejected : int
         Rows of the source without a feature.
     rejections : tuple of (str, str)
@@ -49,6 +78,7 @@ class Report:
     rows: int
     computed: int
     reused: int
+    reused_from: dict[str, int]
     rejected: int
     rejections: tuple[tuple[str, str], ...]
     warnings: tuple[str, ...]
@@ -85,10 +115,9 @@ def extract(
     recipe: Recipe,
     path: str | Path,
     *,
-    batch_size: int = BATCH_SIZE,
-    max_bad: str | int = "10%",
     progress: Callable[[int, int], None] | None = None,
     map: Callable = local_map,
+    **options,
 ) -> Report:
     """Bring a feature file up to date with a source.
 
@@ -102,14 +131,12 @@ def extract(
     recipe : Recipe
     path : str or Path
         The feature file.
-    batch_size : int
-        Images that the backbone sees at once; it does not change the features.
-    max_bad : str or int
-        Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
     progress : callable, optional
         Called with the images done and the images to do, first with (0, n).
     map : callable
         Runs the parts: ``map(make, parts, replicas)`` yields (part, result or Exception).
+    **options
+        Fields of `Options`: `batch_size`, `max_bad`, `reuse`, `wait`, `rehash`.
 
     Returns
     -------
@@ -128,94 +155,94 @@ def extract(
     >>> extract(open_source("photos/"), recipe, "photos.h5").rows  # doctest: +SKIP
     2002
     """
-    started, path = time.perf_counter(), Path(path)
-    allowed = partial(_allowed_rejections, max_bad)
+    started, path, options = time.perf_counter(), Path(path), Options(**options)
+    allowed = partial(allowed_rejections, options.max_bad)
     allowed(0)
-    old = _existing(path, recipe)
-    scan = scan_source(source)
-    folder = path.with_name(path.name + ".parts")
-    features, rejected = _index(_stores(old, folder, recipe))
-    decided = plan(scan, features.keys() | rejected.keys())
-    with _told_how_to_resume(path, folder):
-        make = partial(PartWorker, source, recipe, folder, batch_size)
-        computed = _compute(decided, make, progress, map, folder)
-        stores = _stores(old, folder, recipe)
-        contents, rows = assemble(source, scan, recipe, *_index(stores), old)
-        _check_rejections(path, contents, allowed(len(scan.rows)), folder)
-        if old is None or not old.contents.same_as(contents):
-            write_feature_file(path, contents, rows)
-        for store in stores:
-            if isinstance(store, PartFile):
-                store.path.unlink()
-    return _report(path, contents, computed, source, time.perf_counter() - started)
+    look = partial(survey, recipe, path, options.reuse)
+    found, computed = look(), 0
+    scan = scan_source(source, options.rehash)
+    contents = _finished(source, scan, found)
+    if contents is None:
+        with _writing(path, options.wait):
+            found = look()  # another run may have ended since
+            make = partial(PartWorker, source, recipe, parts_folder(path), options.batch_size, found.probes())
+            computed = _compute(found.plan(scan), make, progress, map, parts_folder(path))
+            contents = _write(source, scan, look(), allowed)
+    return _report(path, contents, found, computed, source, time.perf_counter() - started)
 
 
-def scan_source(source: Source) -> Scan:
-    """Hash the bytes of every row of a source."""
-    digests, unreadable = [], {}
-    for row, data in zip(source.rows, source.read(source.rows), strict=True):
-        if isinstance(data, OSError):
-            unreadable[row.id] = f"cannot be read: {data.strerror or data}"
-            digests.append(None)
-        else:
-            digests.append(hashlib.sha256(data).digest())
-    return Scan(source.rows, digests, unreadable)
-
-
-def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
-    """Raise if two recipes differ, with each field and both values.
+def allowed_rejections(max_bad: str | int, rows: int) -> float:
+    """Return how many of so many rows may be rejected.
 
     Raises
     ------
     HeadstartError
+        If `max_bad` is neither a share nor a number.
+
+    Examples
+    --------
+    >>> allowed_rejections("10%", 50), allowed_rejections(3, 50)
+    (5.0, 3.0)
     """
-    different = list(wanted.differences(found))
-    if different:
-        raise HeadstartError(
-            f"{str(path)!r} was made by another recipe",
-            ", ".join(f"{name}={ours}" for name, ours, _ in different),
-            ", ".join(f"{name}={theirs}" for name, _, theirs in different),
-            "choose another output with -o, or ask for the recipe of that file",
-        )
+    try:
+        share = str(max_bad).endswith("%")
+        number = float(str(max_bad).removesuffix("%"))
+        if number >= 0:
+            return number / 100 * rows if share else number
+    except ValueError:
+        pass
+    raise HeadstartError(
+        "--max-bad is not a number", "a share as 10% or a number of images", str(max_bad), "correct it"
+    )
 
 
-def _existing(path: Path, recipe: Recipe) -> FeatureFile | None:
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
-        raise HeadstartError(
-            f"{str(path)!r} cannot be written",
-            "a file name in a folder that exists and may be written",
-            "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}",
-            "choose another output with -o, or make the folder writable",
-        )
-    if not path.exists():
+def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
+    """Return the contents of the present file if they are what the source holds now."""
+    if found.old is None or found.parts or found.plan(scan).parts:
         return None
-    old = FeatureFile(path)
-    refuse_other_recipe(path, old.recipe, recipe)
-    return old
+    contents, _ = assemble(source, scan, found)
+    return contents if found.old.contents.same_as(contents) else None
 
 
-def _stores(old: FeatureFile | None, folder: Path, recipe: Recipe) -> list[Store]:
-    """Return what holds features of this recipe: the present file and every readable part."""
-    stores: list[Store] = [] if old is None else [old]
-    for path in sorted(folder.glob("*.h5")):
-        try:
-            part = PartFile(path)
-        except (OSError, KeyError, ValueError) as error:
-            _log.warning("the part %s is damaged and will be computed again (%s)", path.name, error)
-            continue
-        if part.recipe_key == recipe.key:
-            stores.append(part)
-    return stores
+def _write(source: Source, scan: Scan, found: Survey, allowed: Callable[[int], float]) -> Contents:
+    contents, rows = assemble(source, scan, found)
+    _check_rejections(found.path, contents, allowed(len(scan.rows)))
+    if found.old is None or not found.old.contents.same_as(contents):
+        write_feature_file(found.path, contents, rows)
+    for part in found.parts:
+        part.path.unlink()
+    return contents
 
 
-def _index(stores: list[Store]) -> tuple[dict[bytes, tuple[Store, int]], dict[bytes, str]]:
-    features: dict[bytes, tuple[Store, int]] = {}
-    rejected: dict[bytes, str] = {}
-    for store in stores:
-        for row, digest in enumerate(store.digests):
-            features.setdefault(digest.tobytes(), (store, row))
-        rejected |= store.rejected
-    return features, rejected
+@contextmanager
+def _writing(path: Path, wait: bool) -> Iterator[None]:
+    """Hold the lock, clear what killed runs left, and say what is kept if this one is stopped."""
+    folder = parts_folder(path)
+    try:
+        with locked(path, wait=wait, say=_log.info):
+            for half in [*path.parent.glob(f"{path.name}.*.tmp"), *folder.glob("*.tmp")]:
+                half.unlink()
+            try:
+                yield
+            finally:
+                if folder.is_dir() and not any(folder.iterdir()):
+                    folder.rmdir()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(path)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            " ".join(str(error).split())[:300],
+            f"mend that or choose another output with -o; {_kept(folder)}",
+        ) from error
+
+
+def _kept(folder: Path) -> str:
+    parts = len(list(folder.glob("*.h5")))
+    if not parts:
+        return "no part was finished yet: the same command starts again"
+    return f"{parts} finished parts are kept in {folder}: the same command goes on from there"
 
 
 def _compute(decided: Plan, make: Callable, progress: Callable | None, map: Callable, folder: Path) -> int:
@@ -234,25 +261,13 @@ def _compute(decided: Plan, make: Callable, progress: Callable | None, map: Call
     return computed
 
 
-def _allowed_rejections(max_bad: str | int, rows: int) -> float:
-    try:
-        share = str(max_bad).endswith("%")
-        number = float(str(max_bad).removesuffix("%"))
-        if number >= 0:
-            return number / 100 * rows if share else number
-    except ValueError:
-        pass
-    raise HeadstartError(
-        "--max-bad is not a number", "a share as 10% or a number of images", str(max_bad), "correct it"
-    )
-
-
-def _check_rejections(path: Path, contents: Contents, allowed: float, folder: Path) -> None:
+def _check_rejections(path: Path, contents: Contents, allowed: float) -> None:
     bad = contents.rejected
     if contents.ids and len(bad) <= allowed:
         return
     shown = "; ".join(f"{row.id}: {row.reason}" for row in bad[:5])
     total = len(bad) + len(contents.ids)
+    folder = parts_folder(path)
     raise HeadstartError(
         f"{len(bad)} of {total} images were rejected, so {str(path)!r} was not written",
         f"at most {allowed:g} (--max-bad)" if contents.ids else "at least one image that can be decoded",
@@ -263,44 +278,23 @@ def _check_rejections(path: Path, contents: Contents, allowed: float, folder: Pa
     )
 
 
-@contextmanager
-def _told_how_to_resume(path: Path, folder: Path) -> Iterator[None]:
-    """Say, when a run is interrupted or the disk fails it, what is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(path)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            " ".join(str(error).split())[:300],
-            f"mend that or choose another output with -o; {_kept(folder)}",
-        ) from error
-    finally:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
-
-
-def _kept(folder: Path) -> str:
-    parts = len(list(folder.glob("*.h5")))
-    if not parts:
-        return "no part was finished yet: the same command starts again"
-    return f"{parts} finished parts are kept in {folder}: the same command goes on from there"
-
-
-def _report(path: Path, contents: Contents, computed: int, source: Source, seconds: float) -> Report:
+def _report(
+    path: Path, contents: Contents, found: Survey, computed: int, source: Source, seconds: float
+) -> Report:
     warnings = list(source.warnings)
     if len(contents.ids) == 1:
         warnings.append("the file holds one image; a head needs more")
     if len(set(contents.labels.tolist()) - {-1}) < 2:
         warnings.append("the images have fewer than two classes; a head needs two")
+    places = found.places(contents.digests)
+    places["twins"] = len(contents.ids) - computed - sum(places.values())
     return Report(
         file=str(path),
         recipe_key=contents.recipe.key,
         rows=len(contents.ids),
         computed=computed,
         reused=len(contents.ids) - computed,
+        reused_from=places,
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         warnings=tuple(warnings),

@@ -256,22 +256,32 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
             target = file.create_dataset(f"features/{name}", (len(rows), width), contents.recipe.dtype)
             sums = np.empty((len(rows), 16), np.uint8)
             for start, block in _blocks(rows, name, width, contents.recipe.dtype):
-                target[start : start + len(block)] = block
-                sums[start : start + len(block)] = row_checksums(block)
+                chosen = slice(start, start + len(block))
+                target[chosen], sums[chosen] = block, row_checksums(block, contents.digests[chosen])
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
 
 
-def row_checksums(block: np.ndarray) -> np.ndarray:
-    """Return one blake2b digest of 16 bytes for each row.
+def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
+    """Return one blake2b digest of 16 bytes for each row, keyed by the digest of its image.
+
+    So a row certifies that the feature belongs to the image, wherever it is moved.
+
+    Parameters
+    ----------
+    block : ndarray of shape (N, D)
+    digests : ndarray of uint8, shape (N, 32)
 
     Examples
     --------
-    >>> row_checksums(np.zeros((3, 2), np.float32)).shape
+    >>> row_checksums(np.zeros((3, 2), np.float32), np.zeros((3, 32), np.uint8)).shape
     (3, 16)
     """
-    sums = [hashlib.blake2b(row.tobytes(), digest_size=16).digest() for row in block]
+    sums = [
+        hashlib.blake2b(row.tobytes(), digest_size=16, key=digest.tobytes()).digest()
+        for row, digest in zip(block, digests, strict=True)
+    ]
     return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,7 +11,8 @@ import numpy as np
 
 from data.images import ImageError, load_image
 from data.source import Source
-from extract.engines import Engine, open_engine, probe_image
+from extract.engines import Engine, open_engine
+from extract.parity import check_probes
 from extract.plan import Part
 from extract.recipe import Recipe
 from extract.store import write_part
@@ -65,6 +66,9 @@ class PartWorker:
         Where part files go.
     batch_size : int
         Images that the backbone sees at once.
+    probes : list of (str, dict, dict)
+        Name, engine and probe of the stores beside which the new rows will stand; if they do
+        not fit, nothing is computed.
     progress : callable, optional
         Called for each image that is done.
     """
@@ -75,12 +79,13 @@ class PartWorker:
         recipe: Recipe,
         folder: Path,
         batch_size: int = BATCH_SIZE,
+        probes: Sequence[tuple[str, dict, dict]] = (),
         progress: Callable[[], None] | None = None,
     ):
         self._source, self._recipe, self._folder = source, recipe, folder
         self._batch_size, self._progress = batch_size, progress or (lambda: None)
         self._engine = open_engine("keras", recipe)
-        self._probe = [rows[0] for rows in self._engine(probe_image(recipe.image_size)[np.newaxis])]
+        self._probe = check_probes(self._engine, recipe, probes)
 
     def __call__(self, part: Part) -> int:
         """Write the part's file and return the number of images that got a feature.

@@ -5,7 +5,7 @@ import pytest
 from data.source import Row
 from extract.plan import Scan, plan
 
-A, B, C = b"A" * 32, b"B" * 32, b"C" * 32
+A, B, C, D = (letter * 32 for letter in (b"A", b"B", b"C", b"D"))
 
 
 def scan(*pairs):
@@ -14,24 +14,39 @@ def scan(*pairs):
 
 
 @pytest.mark.parametrize(
-    ("pairs", "known", "missing", "rows_known", "unreadable"),
+    ("pairs", "known", "missing", "counts"),
     [
-        ([("a", A), ("b", B)], set(), ["a", "b"], 0, 0),
-        ([("a", A), ("b", B)], {A, B}, [], 2, 0),
-        ([("a", A), ("b", B), ("c", C)], {A, B}, ["c"], 2, 0),
-        ([("renamed", A), ("b", B)], {A, B}, [], 2, 0),
-        ([("a", C), ("b", B)], {A, B}, ["a"], 1, 0),
-        ([("a", A), ("copy", A)], set(), ["a"], 0, 0),
-        ([("a", A), ("copy", A)], {A}, [], 2, 0),
-        ([("a", A), ("b", None)], {A}, [], 1, 1),
-        ([], {A}, [], 0, 0),
+        ([("a", A), ("b", B)], set(), ["a", "b"], {"added": 2}),
+        ([("a", A), ("b", B)], {A, B}, [], {"present": 2}),
+        ([("a", A), ("b", B), ("c", C)], {A, B}, ["c"], {"present": 2, "added": 1}),
+        ([("renamed", A), ("b", B)], {A, B}, [], {"present": 2}),
+        ([("old", C), ("b", B)], {A, B}, ["old"], {"present": 1, "replaced": 1}),
+        ([("a", A), ("copy", A)], set(), ["a"], {"added": 1, "twins": 1}),
+        ([("a", A), ("copy", A)], {A}, [], {"present": 2}),
+        ([("a", A), ("b", None)], {A}, [], {"present": 1, "unreadable": 1}),
+        ([("a", A), ("b", D)], {A}, [], {"present": 1, "rejected": 1}),
+        ([], {A}, [], {}),
     ],
-    ids=["new", "hit", "added", "renamed", "replaced", "twins", "known twins", "unreadable", "empty"],
+    ids=[
+        "new",
+        "hit",
+        "added",
+        "renamed",
+        "replaced",
+        "twins",
+        "known twins",
+        "unreadable",
+        "rejected",
+        "empty",
+    ],
 )
-def test_what_is_missing(pairs, known, missing, rows_known, unreadable):
-    decided = plan(scan(*pairs), known)
+def test_what_is_missing_and_why(pairs, known, missing, counts):
+    decided = plan(scan(*pairs), known, rejected={D}, names={"old"})
     assert [row.id for part in decided.parts for row in part.rows] == missing
-    assert (decided.known, decided.unreadable, decided.missing) == (rows_known, unreadable, len(missing))
+    kinds = ("present", "rejected", "unreadable", "twins", "added", "replaced")
+    assert {kind: getattr(decided, kind) for kind in kinds if getattr(decided, kind)} == counts
+    assert sum(counts.values()) == decided.rows == len(pairs)
+    assert decided.missing == len(missing)
 
 
 def test_parts_cover_the_missing_rows_once_in_the_sources_order():

@@ -326,8 +326,7 @@ def test_arrays_have_digests_of_their_npy_bytes(run, file):
 
 def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
     """As a cluster does: parts come back unordered, from workers that only write part files."""
-    monkeypatch.setattr("extract.run.plan", lambda scan, known: plan(scan, known, part_rows=3))
-    from extract.plan import plan
+    monkeypatch.setattr("extract.plan.PART_ROWS", 3)
 
     def backwards(make, parts, replicas):
         work = make()
@@ -349,8 +348,8 @@ def slow(*args):
     time.sleep(0.3)
     return run(*args)
 worker._run = slow
-import extract.plan, extract.run
-extract.run.plan = lambda scan, known: extract.plan.plan(scan, known, part_rows=4)
+import extract.plan
+extract.plan.PART_ROWS = 4
 from extract.cli import app
 app(sys.argv[1:])
 """

@@ -1,0 +1,92 @@
+"""Digests of the images of a source; files that have not changed are not read again."""
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from data.source import Source
+from extract.aside import written_aside
+from extract.plan import Scan
+from extract.weights import cache_folder
+
+_RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
+
+
+def scan_source(source: Source, rehash: bool = False) -> Scan:
+    """Hash the bytes of every row of a source.
+
+    A source of files tells size and modification time of each; where both are as they were,
+    the digest is taken from a sidecar in our cache, as git's index does it.
+
+    Parameters
+    ----------
+    source : Source
+    rehash : bool
+        Read and hash every file all the same.
+    """
+    stamps = source.stamps() if hasattr(source, "stamps") else [None] * len(source.rows)
+    known = {} if rehash else _read_sidecar(source)
+    digests: list[bytes | None] = [
+        known.get((row.id, stamp)) if stamp else None for row, stamp in zip(source.rows, stamps, strict=True)
+    ]
+    unknown = [number for number, digest in enumerate(digests) if digest is None]
+    unreadable = {}
+    started = time.time_ns()
+    rows = [source.rows[number] for number in unknown]
+    for number, row, data in zip(unknown, rows, source.read(rows), strict=True):
+        if isinstance(data, OSError):
+            unreadable[row.id] = f"cannot be read: {data.strerror or data}"
+        else:
+            digests[number] = hashlib.sha256(data).digest()
+    if unknown and any(stamps):
+        _write_sidecar(source, stamps, digests, started - _RACY)
+    return Scan(source.rows, digests, unreadable)
+
+
+def _sidecar(source: Source) -> Path:
+    name = hashlib.sha256(os.fsencode(source.location)).hexdigest()[:32]
+    return cache_folder() / "hashes" / f"{name}.npz"
+
+
+def _read_sidecar(source: Source) -> dict[tuple[str, tuple[int, int]], bytes]:
+    """Return digests by id and stamp; a sidecar that cannot be read is as none."""
+    if not hasattr(source, "location"):
+        return {}
+    try:
+        with np.load(_sidecar(source), allow_pickle=False) as file:
+            ids, stamps, digests = (file[name] for name in ("ids", "stamps", "digests"))
+    except (OSError, ValueError, KeyError, EOFError):
+        return {}
+    names = ids.tobytes().decode().split("\0")
+    block = digests.tobytes()
+    return {
+        (name, tuple(stamp)): block[32 * row : 32 * row + 32]
+        for row, (name, stamp) in enumerate(zip(names, stamps.tolist(), strict=True))
+    }
+
+
+def _write_sidecar(source: Source, stamps: list, digests: list, latest: int) -> None:
+    """Keep the digests of files that have been at rest; our cache may be out of reach, the run goes on."""
+    kept = [
+        (row.id, stamp, digest)
+        for row, stamp, digest in zip(source.rows, stamps, digests, strict=True)
+        if stamp and digest and stamp[1] < latest
+    ]
+    if not kept:
+        return
+    ids, stamps, digests = zip(*kept, strict=True)
+    arrays = {
+        "ids": np.frombuffer("\0".join(ids).encode(), np.uint8),
+        "stamps": np.array(stamps, np.int64),
+        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+    }
+    path = _sidecar(source)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with written_aside(path) as aside, open(aside, "wb") as file:
+            np.savez(file, **arrays)
+    except OSError:
+        return

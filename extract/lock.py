@@ -1,0 +1,90 @@
+"""One run at a time on one output; a lock ends with the process that holds it."""
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from data.errors import HeadstartError
+
+
+@contextmanager
+def locked(
+    path: Path, *, wait: bool = True, say: Callable[[str], None] = lambda text: None
+) -> Iterator[None]:
+    """Hold the lock ``<path>.lock`` that keeps other runs away from `path`.
+
+    The operating system lets go of it when its process ends, however it ends, so the file
+    alone means nothing. It says who holds the lock.
+
+    Parameters
+    ----------
+    path : Path
+        The feature file.
+    wait : bool
+        Wait for another run to end, or raise at once.
+    say : callable
+        Told whom we wait for.
+
+    Raises
+    ------
+    HeadstartError
+        If another run holds the lock and `wait` is false.
+    """
+    name = path.with_name(path.name + ".lock")
+    handle = _acquire(name, path, wait, say)
+    try:
+        yield
+    finally:
+        name.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _acquire(name: Path, path: Path, wait: bool, say: Callable[[str], None]) -> int:
+    while True:
+        handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            _lock(handle, path, wait, say)
+            if _is_at(handle, name):
+                os.ftruncate(handle, 0)
+                os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+                return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)  # the run before us removed the file that we waited for: take the new one
+
+
+def _lock(handle: int, path: Path, wait: bool, say: Callable[[str], None]) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    except BlockingIOError:
+        holder = _holder(handle)
+    if not wait:
+        raise HeadstartError(
+            f"another run is writing {str(path)!r}",
+            "one run at a time on one output",
+            holder,
+            "wait for it, leave --no-wait out to wait here, or choose another output with -o",
+        )
+    say(f"waiting for {holder}, which is writing {path}")
+    fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _holder(handle: int) -> str:
+    try:
+        values = json.loads(os.pread(handle, 1000, 0))
+        return f"process {values['pid']} on {values['host']}"
+    except (ValueError, KeyError):
+        return "another process"
+
+
+def _is_at(handle: int, name: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(name))
+    except FileNotFoundError:
+        return False

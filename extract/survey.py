@@ -1,0 +1,168 @@
+"""What is known before a run: the present file, finished parts, other files."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError
+from extract.plan import Plan, Scan, plan
+from extract.recipe import Recipe
+from extract.store import FeatureFile, PartFile
+
+Store = FeatureFile | PartFile
+_log = logging.getLogger("headstart.run")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Where the features that a run need not compute are.
+
+    Attributes
+    ----------
+    path : Path
+        The feature file.
+    recipe : Recipe
+    old : FeatureFile or None
+        The present file.
+    parts : tuple of PartFile
+        Finished parts of an interrupted run.
+    others : tuple of FeatureFile
+        Files that the user named to take rows from.
+    features : dict of bytes to (store, row)
+        Where the feature of each digest is.
+    rejected : dict of bytes to str
+        Reasons by digest.
+    """
+
+    path: Path
+    recipe: Recipe
+    old: FeatureFile | None
+    parts: tuple[PartFile, ...]
+    others: tuple[FeatureFile, ...]
+    features: dict[bytes, tuple[Store, int]] = field(repr=False)
+    rejected: dict[bytes, str] = field(repr=False)
+
+    def plan(self, scan: Scan) -> Plan:
+        """Decide what is missing for a source."""
+        names = frozenset(self.old.contents.ids) if self.old else frozenset()
+        return plan(scan, self.features, self.rejected, names)
+
+    def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
+        """Return name, engine and probe of each store whose rows will stand beside new ones."""
+        stores = [*([self.old] if self.old else []), *self.parts, *self.others]
+        return [(str(store.path), store.engine(0), store.probe) for store in stores if len(store.digests)]
+
+    def places(self, digests: np.ndarray) -> dict[str, int]:
+        """Count rows by where their feature is known from.
+
+        Parameters
+        ----------
+        digests : ndarray of uint8, shape (N, 32)
+        """
+        kinds = {id(store): "parts" for store in self.parts} | {id(store): "others" for store in self.others}
+        found = (self.features.get(digest) for digest in split_digests(digests))
+        counts = Counter(kinds.get(id(place[0]), "file") for place in found if place)
+        return {name: counts[name] for name in ("file", "parts", "others")}
+
+
+def survey(recipe: Recipe, path: Path, others: Iterable[str | Path] = ()) -> Survey:
+    """Open the present file, finished parts and other files.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    path : Path
+        The feature file; it need not exist.
+    others : iterable of str or Path
+        Files of the same recipe to take rows from.
+
+    Raises
+    ------
+    HeadstartError
+        If a file is none or has another recipe, or `path` cannot be written.
+    """
+    old = _existing(path, recipe)
+    parts = tuple(_parts(parts_folder(path), recipe))
+    files = tuple(_same_recipe(Path(other), recipe) for other in others)
+    features: dict[bytes, tuple[Store, int]] = {}
+    rejected: dict[bytes, str] = {}
+    for store in (*([old] if old else []), *parts, *files):
+        for row, digest in enumerate(split_digests(store.digests)):
+            features.setdefault(digest, (store, row))
+        rejected |= store.rejected
+    return Survey(path, recipe, old, parts, files, features, rejected)
+
+
+def split_digests(digests: np.ndarray) -> list[bytes]:
+    """Return the rows of a digest array as bytes.
+
+    Examples
+    --------
+    >>> split_digests(np.zeros((2, 32), np.uint8)) == [bytes(32)] * 2
+    True
+    """
+    block = digests.tobytes()
+    return [block[start : start + 32] for start in range(0, len(block), 32)]
+
+
+def parts_folder(path: Path) -> Path:
+    """Return the folder in which a run keeps its finished parts.
+
+    Examples
+    --------
+    >>> parts_folder(Path("photos.h5")).name
+    'photos.h5.parts'
+    """
+    return path.with_name(path.name + ".parts")
+
+
+def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
+    """Raise if two recipes differ, with each field and both values.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    different = list(wanted.differences(found))
+    if different:
+        raise HeadstartError(
+            f"{str(path)!r} was made by another recipe",
+            ", ".join(f"{name}={ours}" for name, ours, _ in different),
+            ", ".join(f"{name}={theirs}" for name, _, theirs in different),
+            "choose another output with -o, or ask for the recipe of that file",
+        )
+
+
+def _existing(path: Path, recipe: Recipe) -> FeatureFile | None:
+    if path.exists() and not path.is_dir():
+        return _same_recipe(path, recipe)
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise HeadstartError(
+            f"{str(path)!r} cannot be written",
+            "a file name in a folder that exists and may be written",
+            "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}",
+            "choose another output with -o, or make the folder writable",
+        )
+    return None
+
+
+def _same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
+    file = FeatureFile(path)
+    refuse_other_recipe(path, file.recipe, recipe)
+    return file
+
+
+def _parts(folder: Path, recipe: Recipe) -> Iterable[PartFile]:
+    for path in sorted(folder.glob("*.h5")):
+        try:
+            part = PartFile(path)
+        except (OSError, KeyError, ValueError) as error:
+            _log.warning("the part %s is damaged and will be computed again (%s)", path.name, error)
+            continue
+        if part.recipe_key == recipe.key:
+            yield part
