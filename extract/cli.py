@@ -1,5 +1,6 @@
-"""python -m extract: run, info."""
+"""python -m extract: run, info, diff, verify, repair."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from data.console import command_app, out, print_json, say
 from data.errors import HeadstartError
 from data.source import GRAMMAR, open_source, source_kind
+from extract.show import diff_lines, info_lines, preview_lines, repair_lines, report_lines, verdict_lines
 
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
@@ -27,12 +29,19 @@ def run(
     batch_size: Annotated[int, typer.Option(min=1, help="Images the backbone sees at once.")] = 32,
     max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait while another run writes the file.")] = True,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read also files that seem unchanged.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Extract features; what the file holds already is not computed again.
 
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
+    from extract.preview import preview
     from extract.progress import progress_bar
     from extract.recipe import Recipe
     from extract.run import extract
@@ -48,19 +57,20 @@ def run(
             layers=tuple(dict.fromkeys(layer)),
             exif_orientation=exif,
         )
-        report = extract(opened, recipe, path, batch_size=batch_size, max_bad=max_bad, progress=progress)
+        options = {"batch_size": batch_size, "max_bad": max_bad, "reuse": tuple(reuse or ())}
+        options |= {"wait": wait, "rehash": rehash}
+        if plan:
+            report = preview(opened, recipe, path, **options)
+        else:
+            report = extract(opened, recipe, path, progress=progress, **options)
+    if plan:
+        _show(report.to_dict(), preview_lines, as_json)
+        return
     for warning in report.warnings:
         say(f"warning: {warning}")
     for name, reason in report.rejections[:10]:
         say(f"rejected: {name}: {reason}")
-    if as_json:
-        print_json(report.to_dict())
-        return
-    out.print(
-        f"{report.file}: {report.rows} rows, {report.computed} computed, {report.reused} reused, "
-        f"{report.rejected} rejected, {report.seconds:.1f} s"
-    )
-    out.print(f"next: python -m classify train {report.file} --head logistic", markup=False)
+    _show(report.to_dict(), report_lines, as_json)
 
 
 @app.command()
@@ -74,12 +84,59 @@ def info(
     """
     from extract.store import FeatureFile
 
-    summary = FeatureFile(file).summary()
-    if as_json:
-        print_json(summary)
-        return
-    for line in info_lines(summary):
-        out.print(line, markup=False)
+    _show(FeatureFile(file).summary(), info_lines, as_json)
+
+
+@app.command()
+def diff(
+    first: Annotated[Path, typer.Argument(help="A feature file.")],
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Show which fields of the recipe and which rows differ between two feature files.
+
+    Example: python -m extract diff photos.h5 photos299.h5
+    """
+    from extract.diff import diff
+
+    _show(diff(first, second).to_dict(), diff_lines, as_json)
+
+
+@app.command()
+def verify(
+    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    source: Annotated[str | None, typer.Option(help="Compare the rows with this source: " + GRAMMAR)] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Check that a feature file is what was written; exit with 1 if it is not.
+
+    Example: python -m extract verify photos.h5 --source photos/ --sample 20
+    """
+    from extract.compare import compare
+    from extract.verify import verify
+
+    verdict = verify(file)
+    if verdict.sound and source:
+        verdict = compare(file, open_source(source, data_dir), sample)
+    _show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
+    if not verdict.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(
+    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+) -> None:
+    """Drop damaged rows, so that the next run computes just those again.
+
+    Example: python -m extract repair photos.h5
+    """
+    from extract.repair import repair
+
+    _show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -114,33 +171,9 @@ def default_name(source: str) -> str:
     return (path.name if path.is_dir() else path.stem) + ".h5"
 
 
-def info_lines(summary: dict) -> list[str]:
-    """Lay out `FeatureFile.summary` for people."""
-    recipe, splits = summary["recipe"], summary["rows_by_split"]
-    width = max(len("all"), *(len(name) for name in summary["class_names"]))
-    lines = [
-        f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
-        f"{summary['bytes'] / 1e6:.1f} MB",
-        f"source    {', '.join(map(_text, summary['source'].values()))}",
-        f"recipe    {summary['recipe_key'][:16]}",
-        *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
-        f"weights   {summary['weights'].get('name', 'unknown')}: {summary['weights'].get('origin', '')}",
-        *(
-            "engine    " + ", ".join(f"{name} {value}" for name, value in row.items())
-            for row in summary["engines"]
-        ),
-        *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
-        f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
-        *(
-            f"{'':<10}{name:<{width}}" + "".join(f"{splits[split][name]:>12}" for split in splits)
-            for name in summary["class_names"]
-        ),
-        f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
-    ]
-    return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
-
-
-def _text(value) -> str:
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
-    return str(value) if value != "" else "-"
+def _show(values: dict, lay_out: Callable[[dict], list[str]], as_json: bool) -> None:
+    if as_json:
+        print_json(values)
+        return
+    for line in lay_out(values):
+        out.print(line, markup=False)

@@ -21,6 +21,7 @@ PART_FORMAT = "headstart part"
 REASON_BYTES = 400
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
 _BLOCK = 4096  # rows copied at once
+_MOST_GROUPS = 16
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
 
 
@@ -94,6 +95,7 @@ class _Features:
             name: (group[name].shape, group[name].dtype, group[name].id.get_offset()) for name in group
         }
         self.digests = file["digests"][:]
+        self.checksums = {name: file["checksums"][name][:] for name in group}
         self.probe = {name: file["probe"][name][:] for name in file["probe"]}
 
     def features(self, output: str) -> np.ndarray:
@@ -141,7 +143,7 @@ class FeatureFile(_Features):
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
-        with _opened(self.path) as file:
+        with open_checked(self.path) as file:
             self._read(file)
             self.content_digest = file.attrs["content_digest"]
             self.contents = _read_contents(file)
@@ -232,7 +234,9 @@ def write_part(
         file["digests"] = _digest_array(list(rows))
         for number, name in enumerate(recipe.layers):
             features = [layers[number] for layers in rows.values()]
-            file[f"features/{name}"] = np.array(features, recipe.dtype).reshape(-1, len(probe[number]))
+            block = np.array(features, recipe.dtype).reshape(-1, len(probe[number]))
+            file[f"features/{name}"] = block
+            file[f"checksums/{name}"] = row_checksums(block, _digest_array(list(rows)))
             file[f"probe/{name}"] = probe[number]
         file["rejected/digest"] = _digest_array(list(rejected))
         file["rejected/reason"] = _text_array(list(rejected.values()), REASON_BYTES)
@@ -247,6 +251,11 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
     contents : Contents
     rows : sequence of (FeatureFile or PartFile, int)
         Where the features of each row are.
+
+    Raises
+    ------
+    HeadstartError
+        If a row is not what was stored, so that damage is never given a new checksum.
     """
     first = rows[0][0]
     with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
@@ -254,13 +263,28 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
         for name in first.outputs:
             width = first.probe[name].shape[0]
             target = file.create_dataset(f"features/{name}", (len(rows), width), contents.recipe.dtype)
-            sums = np.empty((len(rows), 16), np.uint8)
+            sums = np.array([store.checksums[name][row] for store, row in rows])
             for start, block in _blocks(rows, name, width, contents.recipe.dtype):
                 chosen = slice(start, start + len(block))
-                target[chosen], sums[chosen] = block, row_checksums(block, contents.digests[chosen])
+                target[chosen] = block
+                wrong = (sums[chosen] != row_checksums(block, contents.digests[chosen])).any(axis=1)
+                if wrong.any():
+                    raise _damaged_row(contents, rows, start + int(wrong.argmax()))
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
+
+
+def _damaged_row(contents: Contents, rows: Sequence[tuple[_Features, int]], row: int) -> HeadstartError:
+    path = rows[row][0].path
+    return HeadstartError(
+        f"a row in {str(path)!r} is damaged",
+        "the feature that was stored",
+        f"another checksum for {contents.ids[row]}",
+        f"run `python -m extract repair {path}`"
+        if isinstance(rows[row][0], FeatureFile)
+        else f"remove {path}: its images are then computed again",
+    )
 
 
 def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
@@ -283,6 +307,18 @@ def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
         for row, digest in zip(block, digests, strict=True)
     ]
     return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
+
+
+def split_digests(digests: np.ndarray) -> list[bytes]:
+    """Return the rows of a digest array as bytes.
+
+    Examples
+    --------
+    >>> split_digests(np.zeros((2, 32), np.uint8)) == [bytes(32)] * 2
+    True
+    """
+    block = digests.tobytes()
+    return [block[start : start + 32] for start in range(0, len(block), 32)]
 
 
 def content_digest(file: h5py.File) -> str:
@@ -311,7 +347,14 @@ def _blocks(rows, output: str, width: int, dtype: str) -> Iterator[tuple[int, np
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
+def open_checked(path: Path) -> Iterator[h5py.File]:
+    """Open a feature file whose structure is safe to read.
+
+    Raises
+    ------
+    HeadstartError
+        If it is none, of another version, or refers to data outside itself.
+    """
     if not path.is_file():
         raise HeadstartError(
             f"there is no feature file {str(path)!r}",
@@ -322,8 +365,11 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path) as file:
             _check_format(path, file)
+            _check_objects(file)
             yield file
-    except (OSError, KeyError, json.JSONDecodeError) as error:
+    except HeadstartError:
+        raise
+    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise HeadstartError(
             f"{str(path)!r} is not a feature file, or is damaged",
             "a file that `python -m extract run` wrote",
@@ -343,6 +389,24 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"format version {found[1]}",
             "install the version of Headstart that wrote it",
         )
+
+
+def _check_objects(file: h5py.File) -> None:
+    """Refuse what a file from a stranger could make a reader open, or allocate."""
+    size = file.id.get_filesize()
+    groups = [file]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise OSError(f"{name} is a link to another place")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if len(groups) > _MOST_GROUPS:
+                    raise OSError("more groups than a feature file has")
+                groups.append(item)
+            elif item.is_virtual or item.external or item.chunks or item.nbytes > size:
+                raise OSError(f"{name} is not contiguous data inside the file")
 
 
 def _write_contents(file: h5py.File, contents: Contents) -> None:

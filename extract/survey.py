@@ -12,7 +12,7 @@ import numpy as np
 from data.errors import HeadstartError
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Recipe
-from extract.store import FeatureFile, PartFile
+from extract.store import FeatureFile, PartFile, split_digests
 
 Store = FeatureFile | PartFile
 _log = logging.getLogger("headstart.run")
@@ -96,18 +96,6 @@ def survey(recipe: Recipe, path: Path, others: Iterable[str | Path] = ()) -> Sur
             features.setdefault(digest, (store, row))
         rejected |= store.rejected
     return Survey(path, recipe, old, parts, files, features, rejected)
-
-
-def split_digests(digests: np.ndarray) -> list[bytes]:
-    """Return the rows of a digest array as bytes.
-
-    Examples
-    --------
-    >>> split_digests(np.zeros((2, 32), np.uint8)) == [bytes(32)] * 2
-    True
-    """
-    block = digests.tobytes()
-    return [block[start : start + 32] for start in range(0, len(block), 32)]
 
 
 def parts_folder(path: Path) -> Path:

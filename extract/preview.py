@@ -1,0 +1,105 @@
+"""What a run would do, before it does anything: the plan, the bytes, and a measured time."""
+
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from data.source import Source
+from extract.engines import open_engine
+from extract.hashes import scan_source
+from extract.plan import Part, Plan
+from extract.recipe import Recipe
+from extract.run import Options
+from extract.survey import survey
+from extract.worker import compute_features
+
+_BATCHES = 3  # measured, after one that warms up
+_BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do.
+
+    Attributes
+    ----------
+    rows, present, rejected, unreadable, twins, added, replaced : int
+        As in `extract.plan.Plan`.
+    missing : int
+        Images that the backbone has to see.
+    parts : int
+    bytes_needed : int or None
+        On disk while it runs, for the parts and the new file; None if nothing is missing.
+    bytes_free : int
+    images_per_second : float or None
+        Measured on the first missing images.
+    seconds : float or None
+        ``missing / images_per_second``: projected, not measured.
+    """
+
+    rows: int
+    present: int
+    rejected: int
+    unreadable: int
+    twins: int
+    added: int
+    replaced: int
+    missing: int
+    parts: int
+    bytes_needed: int | None
+    bytes_free: int
+    images_per_second: float | None
+    seconds: float | None
+
+    def to_dict(self) -> dict:
+        """Return the preview as JSON-ready values."""
+        return asdict(self)
+
+
+def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Preview:
+    """Plan a run without writing anything, and measure a few batches if images are missing.
+
+    Parameters
+    ----------
+    source, recipe, path, **options
+        As `extract.run.extract` takes them.
+    """
+    path, options = Path(path), Options(**options)
+    found = survey(recipe, path, options.reuse)
+    decided = found.plan(scan_source(source, options.rehash))
+    speed, width = _measure(source, recipe, decided.parts, options.batch_size) if decided.parts else (None, 0)
+    kinds = ("rows", "present", "rejected", "unreadable", "twins", "added", "replaced")
+    return Preview(
+        **{kind: getattr(decided, kind) for kind in kinds},
+        missing=decided.missing,
+        parts=len(decided.parts),
+        bytes_needed=_bytes(decided, width) if decided.parts else None,
+        bytes_free=shutil.disk_usage(path.parent).free,
+        images_per_second=speed and round(speed, 2),
+        seconds=speed and round(decided.missing / speed, 1),
+    )
+
+
+def _bytes(decided: Plan, width: int) -> int:
+    row = 4 * width + _BYTES_A_ROW
+    return row * (decided.missing + decided.rows)
+
+
+def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], batch_size: int) -> tuple[float, int]:
+    """Return images a second and the number of features of an image."""
+    engine = open_engine("keras", recipe)
+    width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
+    rows = list(islice((row for part in parts for row in part.rows), batch_size * (_BATCHES + 1)))
+    items = (
+        (row.id, data) for row, data in zip(rows, source.read(rows), strict=True) if isinstance(data, bytes)
+    )
+    times = [time.perf_counter()]
+    for _ in compute_features(engine, recipe, items, batch_size):
+        times.append(time.perf_counter())
+    first = min(batch_size, len(times) // 2)
+    return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

@@ -1,0 +1,113 @@
+"""Keep what is sound of a damaged feature file, so that the next run computes only the rest."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError
+from extract.lock import locked
+from extract.recipe import Recipe
+from extract.store import (
+    NO_DIGEST,
+    FeatureFile,
+    Rejected,
+    open_checked,
+    split_digests,
+    write_feature_file,
+    write_part,
+)
+from extract.survey import parts_folder
+from extract.verify import Verdict, damaged_rows, verify
+
+_DROPPED = "damaged, and dropped by repair; the next run computes it again"
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What `repair` did.
+
+    Attributes
+    ----------
+    kept, dropped : int
+        Rows.
+    salvaged : str
+        Where the sound rows are if the file itself could not be kept; empty otherwise.
+    """
+
+    kept: int
+    dropped: int
+    salvaged: str = ""
+
+    def to_dict(self) -> dict:
+        """Return it as JSON-ready values."""
+        return asdict(self)
+
+
+def repair(path: str | Path) -> Repair:
+    """Drop the damaged rows of a feature file; the next run computes just those again.
+
+    Where only features are damaged, the file stays, and the dropped rows become rejected
+    ones. Where ids, labels or attributes are damaged, nothing of them can be trusted; but
+    each row certifies its feature and its image, so the sound ones become a finished part,
+    from which the next run makes the file anew, and the old one is renamed ``<file>.damaged``.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Raises
+    ------
+    HeadstartError
+        If no sound row can be read.
+    """
+    path = Path(path)
+    verdict = verify(path)
+    if verdict.sound:
+        return Repair(len(FeatureFile(path).contents.ids), 0)
+    with locked(path, wait=True, say=lambda text: None):
+        return _salvage(path, verdict) if verdict.problems else _drop(path, set(verdict.damaged))
+
+
+def _drop(path: Path, damaged: set[int]) -> Repair:
+    file = FeatureFile(path)
+    contents = file.contents
+    kept = np.array([row for row in range(len(contents.ids)) if row not in damaged], np.int64)
+    if not len(kept):
+        raise _hopeless(path, "every row is damaged")
+    dropped = [Rejected(contents.ids[row], NO_DIGEST, _DROPPED) for row in damaged]
+    rejected = sorted([*contents.rejected, *dropped], key=lambda row: row.id.encode())
+    arrays = {name: getattr(contents, name)[kept] for name in ("digests", "labels", "splits", "origins")}
+    ids = tuple(contents.ids[row] for row in kept)
+    groups = tuple(contents.groups[row] for row in kept) if contents.groups else ()
+    sound = replace(contents, ids=ids, groups=groups, rejected=tuple(rejected), **arrays)
+    write_feature_file(path, sound, [(file, int(row)) for row in kept])
+    return Repair(len(kept), len(dropped))
+
+
+def _salvage(path: Path, verdict: Verdict) -> Repair:
+    with open_checked(path) as file:
+        recipe = Recipe.from_json(file.attrs["recipe"])
+        if recipe.key != file.attrs["recipe_key"]:
+            raise _hopeless(path, "the recipe itself is damaged")
+        damaged = set(damaged_rows(file))
+        digests = split_digests(file["digests"][:])
+        kept = [row for row in range(len(digests)) if row not in damaged]
+        blocks = [file["features"][name][:] for name in recipe.layers]
+        rows = {digests[row]: [block[row] for block in blocks] for row in kept}
+        probe = [file["probe"][name][:] for name in recipe.layers]
+        engine = json.loads(file.attrs["engines"])[0]
+    if not rows:
+        raise _hopeless(path, "; ".join(verdict.problems))
+    folder = parts_folder(path)
+    folder.mkdir(exist_ok=True)
+    write_part(folder / "salvaged.h5", recipe, engine, probe, rows, {})
+    path.rename(path.with_name(path.name + ".damaged"))
+    return Repair(len(kept), len(damaged), str(folder / "salvaged.h5"))
+
+
+def _hopeless(path: Path, reason: str) -> HeadstartError:
+    return HeadstartError(
+        f"nothing of {str(path)!r} can be kept", "sound rows", reason, "move the file away and extract again"
+    )

@@ -1,0 +1,121 @@
+"""Results of the commands, laid out for people: plain lines."""
+
+
+def report_lines(report: dict) -> list[str]:
+    """Lay out `extract.run.Report` for people."""
+    head = (
+        f"{report['file']}: {report['rows']} rows, {report['computed']} computed, {report['reused']} reused, "
+    )
+    lines = [head + f"{report['rejected']} rejected, {report['seconds']:.1f} s"]
+    names = {
+        "file": "from the file",
+        "parts": "from finished parts",
+        "others": "from --reuse",
+        "twins": "equal images",
+    }
+    saved = [
+        f"{report['reused_from'][name]} {words}"
+        for name, words in names.items()
+        if report["reused_from"][name]
+    ]
+    if saved:
+        lines.append(f"not computed again: {', '.join(saved)}")
+    return [*lines, f"next: python -m classify train {report['file']} --head logistic"]
+
+
+def preview_lines(values: dict) -> list[str]:
+    """Lay out `extract.preview.Preview` for people."""
+    words = {
+        "present": "present",
+        "added": "added",
+        "replaced": "replaced",
+        "twins": "equal to a missing one",
+        "rejected": "rejected",
+        "unreadable": "unreadable",
+    }
+    counts = ", ".join(f"{values[kind]} {text}" for kind, text in words.items())
+    lines = [
+        f"{values['rows']} rows: {counts}",
+        f"to compute: {values['missing']} images in {values['parts']} parts",
+    ]
+    if not values["missing"]:
+        return lines
+    return [
+        *lines,
+        f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
+        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s just measured",
+    ]
+
+
+def diff_lines(values: dict) -> list[str]:
+    """Lay out `extract.diff.Difference` for people."""
+    lines = [f"recipe  {name}: {one} | {two}" for name, (one, two) in values["recipe"].items()]
+    words = {
+        "only_first": "only in the first",
+        "only_second": "only in the second",
+        "other_bytes": "with other image bytes",
+        "other_label": "with another label",
+        "other_split": "in another split",
+    }
+    for name, text in words.items():
+        if values[name]:
+            lines.append(f"rows    {len(values[name])} {text}: {_some(values[name])}")
+    return lines or ["no difference"]
+
+
+def verdict_lines(values: dict) -> list[str]:
+    """Lay out `extract.verify.Verdict` for people."""
+    lines = [f"{values['file']}: {problem}" for problem in values["problems"]]
+    if values["damaged"]:
+        lines.append(
+            f"{values['file']}: {len(values['damaged'])} damaged rows: {_some(values['damaged_ids'])}"
+        )
+    if lines:
+        return [*lines, f"next: python -m extract repair {values['file']}"]
+    return [f"{values['file']}: sound"]
+
+
+def repair_lines(values: dict) -> list[str]:
+    """Lay out `extract.repair.Repair` for people."""
+    lines = [f"{values['file']}: {values['kept']} rows kept, {values['dropped']} dropped"]
+    if values["salvaged"]:
+        lines.append(f"ids and labels were damaged too: the rows are in {values['salvaged']}")
+    if values["dropped"] or values["salvaged"]:
+        lines.append(f"next: the command that made {values['file']} computes only what is missing")
+    return lines
+
+
+def info_lines(summary: dict) -> list[str]:
+    """Lay out `FeatureFile.summary` for people."""
+    recipe, splits = summary["recipe"], summary["rows_by_split"]
+    width = max(len("all"), *(len(name) for name in summary["class_names"]))
+    lines = [
+        f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
+        f"{summary['bytes'] / 1e6:.1f} MB",
+        f"source    {', '.join(map(_text, summary['source'].values()))}",
+        f"recipe    {summary['recipe_key'][:16]}",
+        *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
+        f"weights   {summary['weights'].get('name', 'unknown')}: {summary['weights'].get('origin', '')}",
+        *(
+            "engine    " + ", ".join(f"{name} {value}" for name, value in row.items())
+            for row in summary["engines"]
+        ),
+        *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
+        f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
+        *(
+            f"{'':<10}{name:<{width}}" + "".join(f"{splits[split][name]:>12}" for split in splits)
+            for name in summary["class_names"]
+        ),
+        f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
+    ]
+    return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+
+
+def _text(value) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    return str(value) if value != "" else "-"

@@ -1,0 +1,183 @@
+"""Is a feature file what it says it is? A child process reads it: damaged HDF5 can hang or exhaust memory."""
+
+import json
+import resource
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data.errors import HeadstartError
+from data.splits import SPLIT_NAMES
+from extract.store import FeatureFile, content_digest, open_checked, row_checksums
+
+_BLOCK = 4096  # rows read at once
+_MEMORY = 4 * 2**30  # bytes that the child may take besides the file
+_START, _BYTES_A_SECOND = 60, 20e6  # seconds, and the slowest disk that we wait for
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `verify` found.
+
+    Attributes
+    ----------
+    problems : tuple of str
+        What is wrong with the file as a whole; empty if it is sound.
+    damaged : tuple of int
+        Rows whose feature is not the one that was written.
+    damaged_ids : tuple of str
+        Their names.
+    """
+
+    problems: tuple[str, ...]
+    damaged: tuple[int, ...]
+    damaged_ids: tuple[str, ...]
+
+    def to_dict(self) -> dict:
+        """Return the verdict as JSON-ready values."""
+        return asdict(self)
+
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.problems and not self.damaged
+
+
+def verify(path: str | Path, seconds: float | None = None) -> Verdict:
+    """Check structure, counts, checksums and values of a feature file.
+
+    Parameters
+    ----------
+    path : str or Path
+    seconds : float, optional
+        Time limit; by default a minute and what a slow disk needs for the file's size.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such file.
+
+    Examples
+    --------
+    >>> verify("photos.h5").sound  # doctest: +SKIP
+    True
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise HeadstartError(
+            f"there is no feature file {str(path)!r}", "a file", "a path that is none", "check the path"
+        )
+    seconds = seconds or _START + path.stat().st_size / _BYTES_A_SECOND
+    command = [sys.executable, "-m", "extract.verify", str(path.resolve())]
+    home = str(Path(__file__).resolve().parent.parent)
+    try:
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return Verdict((f"reading it took more than {seconds:.0f} s",), (), ())
+    try:
+        values = json.loads(done.stdout)
+    except ValueError:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        return Verdict((f"it cannot be read: {last}",), (), ())
+    return Verdict(**{name: tuple(value) for name, value in values.items()})
+
+
+def examine(path: Path) -> Verdict:
+    """Do the work of `verify` in this process, without limits."""
+    try:
+        with open_checked(path) as file:
+            problems = [problem for check in CHECKS for problem in check(file)]
+            damaged = damaged_rows(file) if not problems or _readable(file) else []
+        contents = FeatureFile(path).contents
+        names = tuple(contents.ids[row] for row in damaged if row < len(contents.ids))
+    except (HeadstartError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+        reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
+        return Verdict((f"it cannot be read: {reason}",), (), ())
+    return Verdict(tuple(problems), tuple(damaged), names)
+
+
+def damaged_rows(file: h5py.File) -> list[int]:
+    """Return the rows whose checksum does not fit, or that hold NaN or infinity."""
+    damaged: set[int] = set()
+    digests = file["digests"]
+    for name, features in file["features"].items():
+        for start in range(0, len(features), _BLOCK):
+            chosen = slice(start, start + _BLOCK)
+            block = features[chosen]
+            sums = row_checksums(block, digests[chosen])
+            wrong = (sums != file["checksums"][name][chosen]).any(axis=1) | ~np.isfinite(block).all(axis=1)
+            damaged.update((start + np.flatnonzero(wrong)).tolist())
+    return sorted(damaged)
+
+
+def _shapes(file: h5py.File) -> list[str]:
+    rows = len(file["ids"])
+    columns = {"digests": (32,), "labels": (), "splits": (), "origins": ()}
+    columns |= {"groups": ()} if "groups" in file else {}
+    expected = {name: (rows, *rest) for name, rest in columns.items()}
+    for name, features in file["features"].items():
+        expected |= {f"checksums/{name}": (rows, 16), f"probe/{name}": features.shape[1:]}
+        expected[f"features/{name}"] = (rows, *features.shape[1:2])
+    rejected = len(file["rejected/id"])
+    expected |= {"rejected/digest": (rejected, 32), "rejected/reason": (rejected,)}
+    return [
+        f"{name} has the shape {file[name].shape}, not {shape}"
+        for name, shape in expected.items()
+        if file[name].shape != shape
+    ]
+
+
+def _counts(file: h5py.File) -> list[str]:
+    total, found = int(file.attrs["source_rows"]), len(file["ids"]) + len(file["rejected/id"])
+    return [f"the source had {total} rows, but {found} are present or rejected"] if total != found else []
+
+
+def _names(file: h5py.File) -> list[str]:
+    ids = file["ids"][:].tolist()
+    problems = [] if len(set(ids)) == len(ids) else ["ids occur twice"]
+    return problems if ids == sorted(ids) else [*problems, "ids are not sorted"]
+
+
+def _ranges(file: h5py.File) -> list[str]:
+    limits = {
+        "labels": (-1, len(json.loads(file.attrs["class_names"]))),
+        "splits": (0, len(SPLIT_NAMES)),
+        "origins": (0, len(json.loads(file.attrs["engines"]))),
+    }
+    return [
+        f"{name} leave the range {low}..{high - 1}"
+        for name, (low, high) in limits.items()
+        if len(file[name]) and not low <= file[name][:].min() <= file[name][:].max() < high
+    ]
+
+
+def _layers(file: h5py.File) -> list[str]:
+    layers = sorted(json.loads(file.attrs["recipe"])["layers"])
+    return [] if sorted(file["features"]) == layers else [f"the features are not those of {layers}"]
+
+
+def _digest(file: h5py.File) -> list[str]:
+    if content_digest(file) == file.attrs["content_digest"]:
+        return []
+    return ["its content digest does not fit: ids, labels or attributes are not those that were written"]
+
+
+CHECKS = (_shapes, _counts, _names, _ranges, _layers, _digest)
+
+
+def _readable(file: h5py.File) -> bool:
+    return not _shapes(file)
+
+
+def _main(path: str) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + Path(path).stat().st_size,) * 2)
+    verdict = examine(Path(path))
+    print(json.dumps(verdict.to_dict()))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
