@@ -28,7 +28,12 @@ def main() -> None:
     options = parser.parse_args()
     started = time.perf_counter()
     curves = {name: curve(name) for name in options.files}
-    result = {"machine": machine(), "subsets": SUBSETS, "seconds": time.perf_counter() - started, "curves": curves}
+    result = {
+        "machine": machine(),
+        "subsets": SUBSETS,
+        "seconds": time.perf_counter() - started,
+        "curves": curves,
+    }
     target = Path(__file__).parent / "results" / "learning_curve.json"
     target.write_text(json.dumps(result, indent=1) + "\n")
     draw(curves, options.figure)
@@ -70,7 +75,9 @@ def draw(curves: dict, path: Path) -> None:
 
     figure, axes = plt.subplots(figsize=(7.2, 3.6), layout="constrained")
     for result in curves.values():
-        rows, mean, sd = (np.array([point[name] for point in result["points"]]) for name in ("rows", "mean", "sd"))
+        rows, mean, sd = (
+            np.array([point[name] for point in result["points"]]) for name in ("rows", "mean", "sd")
+        )
         (line,) = axes.plot(rows, mean, marker="o", label=f"Xception, {result['image_size']} pixels")
         axes.fill_between(rows, mean - sd, np.minimum(mean + sd, 1), color=line.get_color(), alpha=0.2)
     axes.set_xscale("log")

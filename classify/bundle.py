@@ -1,7 +1,9 @@
 """What training saves: the head, its classes, the recipe of its features, its scores."""
 
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -99,6 +101,13 @@ class Bundle:
         -------
         ndarray of float64, shape (N, K)
         """
+        if X.shape[1] != self.head.n_features_in_:
+            raise HeadstartError(
+                "the features have another width than the head takes",
+                f"{self.head.n_features_in_} features",
+                f"{X.shape[1]} features",
+                "train the head on features of the bundle's recipe and layers",
+            )
         return _expanded(self.head, X, self.class_names)
 
     def predict(self, paths: Iterable[str | Path]) -> list:
@@ -136,6 +145,13 @@ class Bundle:
             If recipes or classes differ.
         """
         refuse_other_recipe(Path(features.path), features.recipe, self.recipe)
+        if (features.layers, features.X.shape[1]) != (self.layers, self.head.n_features_in_):
+            raise HeadstartError(
+                f"the features of {features.path!r} are not those that the head takes",
+                f"{self.head.n_features_in_} features of {', '.join(self.layers)}",
+                f"{features.X.shape[1]} features of {', '.join(features.layers)}",
+                "load the layers of the bundle: load_features(path, bundle.layers)",
+            )
         if features.class_names != self.class_names:
             raise HeadstartError(
                 f"{features.path!r} has other classes than the bundle",
@@ -159,16 +175,15 @@ class Bundle:
         """
         folder = Path(folder)
         check_output(folder)
-        aside = folder.with_name(folder.name + ".tmp")
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir()
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
             values = {name: getattr(self, name) for name in _PLAIN}
             values |= {"recipe": json.loads(self.recipe.to_json()), "head": _save_head(self.head, aside)}
             values |= {"format": FORMAT, "format_version": FORMAT_VERSION}
-            (aside / "bundle.json").write_text(json.dumps(values, indent=2, ensure_ascii=False), "utf-8")
-            shutil.rmtree(folder, ignore_errors=True)
-            aside.rename(folder)
+            (aside / "bundle.json").write_text(
+                json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number), "utf-8"
+            )
+            _replace(folder, aside)
         except OSError as error:
             raise HeadstartError(
                 f"{str(folder)!r} could not be written",
@@ -190,17 +205,21 @@ class Bundle:
             If the folder is no bundle, or of another version.
         """
         folder = Path(folder)
-        values = _read_json(folder)
-        return cls(
-            head=_load_head(folder, values["head"]),
-            name=values["name"],
-            class_names=tuple(values["class_names"]),
-            recipe=Recipe.from_json(json.dumps(values["recipe"])),
-            layers=tuple(values["layers"]),
-            weights=values["weights"],
-            scores=values["scores"],
-            provenance=values["provenance"],
-        )
+        try:
+            values = _read_json(folder)
+            plain = {name: values[name] for name in _PLAIN}
+            plain |= {name: tuple(plain[name]) for name in ("class_names", "layers")}
+            recipe = Recipe.from_json(json.dumps(values["recipe"]))
+            return cls(head=_load_head(folder, values["head"]), recipe=recipe, **plain)
+        except HeadstartError:
+            raise
+        except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
+            raise HeadstartError(
+                f"{str(folder)!r} is not a bundle, or is damaged",
+                "a folder that `python -m classify train` wrote",
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                "check the path, or train one: python -m classify train FILE.h5",
+            ) from error
 
 
 _PLAIN = ("name", "class_names", "layers", "weights", "scores", "provenance")
@@ -214,13 +233,46 @@ def check_output(folder: Path) -> None:
     HeadstartError
         If it exists and is no bundle, or the folder above it does not exist.
     """
-    if not folder.parent.is_dir() or (folder.exists() and not (folder / "bundle.json").is_file()):
+    if not folder.parent.is_dir() or (folder.exists() and not _is_bundle(folder)):
         raise HeadstartError(
             f"{str(folder)!r} cannot take a bundle",
             "a new folder, or one that holds a bundle",
             "a folder or file that is none" if folder.exists() else f"no folder {str(folder.parent)!r}",
             "choose another folder with -o",
         )
+
+
+def _plain_number(value):
+    """Turn a number of numpy, as a grid search leaves in parameters, into one of Python."""
+    return value.item()
+
+
+def _is_bundle(folder: Path) -> bool:
+    try:
+        return json.loads((folder / "bundle.json").read_text("utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put a new folder in the place of an old one, which comes back if that fails."""
+    new.chmod(0o777 & ~_umask())
+    old = new.with_name(new.name + ".old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
 
 
 def _expanded(head, X: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
@@ -271,16 +323,7 @@ def _load_head(folder: Path, values: dict):
 
 
 def _read_json(folder: Path) -> dict:
-    path = folder / "bundle.json"
-    try:
-        values = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
-        raise HeadstartError(
-            f"{str(folder)!r} is not a bundle",
-            "a folder that `python -m classify train` wrote",
-            f"bundle.json cannot be read: {error}",
-            "check the path, or train one: python -m classify train FILE.h5",
-        ) from error
+    values = json.loads((folder / "bundle.json").read_text("utf-8"))
     if values.get("format") != FORMAT or values.get("format_version") != FORMAT_VERSION:
         raise HeadstartError(
             f"{str(folder)!r} is a bundle of another version",

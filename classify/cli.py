@@ -2,13 +2,14 @@
 
 import csv
 import io
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from classify.heads import HEADS
-from data.console import command_app, out, print_json, say
+from data.console import command_app, say, show
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
@@ -33,16 +34,11 @@ def train(
 
     estimator = make_head(head)
     folder = output or file.with_name(f"{file.stem}-{head}")
-    check_output(folder)
     features = load_features(file, layer)
+    check_output(folder)
     bundle = Bundle.of(estimator.fit(*features.training_rows()), features, head).save(folder)
-    if as_json:
-        print_json({"bundle": str(folder), "head": head, **bundle.scores})
-        return
-    for split, report in bundle.scores.items():
-        out.print(f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows")
-    out.print(f"saved {folder}")
-    out.print(f"next: python -m classify evaluate {folder} {file}")
+    values = {"bundle": str(folder), "head": head, **bundle.scores}
+    show(values, partial(training_lines, file), as_json)
 
 
 @app.command()
@@ -70,11 +66,7 @@ def evaluate(
     else:
         loaded.check(features)
         report = {"split": f"{cv}-fold cross-validation", **cross_validate(loaded.head, features, cv)}
-    if as_json:
-        print_json(report)
-        return
-    for line in report_lines(report):
-        out.print(line, markup=False)
+    show(report, report_lines, as_json)
 
 
 @app.command()
@@ -93,13 +85,8 @@ def predict(
     from classify.bundle import Bundle
 
     predictions = Bundle.load(bundle).predict(images)
-    if as_json:
-        print_json([prediction.to_dict() for prediction in predictions])
-    elif as_csv:
-        print(csv_text(predictions), end="")
-    else:
-        for line in prediction_lines(predictions):
-            out.print(line, markup=False)
+    values = [prediction.to_dict() for prediction in predictions]
+    show(values, csv_lines if as_csv else prediction_lines, as_json)
     unread = [prediction for prediction in predictions if prediction.error]
     if unread:
         say(f"{len(unread)} of {len(predictions)} images could not be read")
@@ -115,6 +102,19 @@ def score_text(score: dict) -> str:
     '0.9700 [0.9300, 0.9900]'
     """
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
+
+
+def training_lines(file: Path, values: dict) -> list[str]:
+    """Lay out the scores of a training on a feature file for people."""
+    reports = {split: values[split] for split in ("train", "validation") if split in values}
+    return [
+        *(
+            f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows"
+            for split, report in reports.items()
+        ),
+        f"saved {values['bundle']}",
+        f"next: python -m classify evaluate {values['bundle']} {file}",
+    ]
 
 
 def report_lines(report: dict) -> list[str]:
@@ -135,26 +135,26 @@ def report_lines(report: dict) -> list[str]:
     return lines + _confusion_lines(report, width)
 
 
-def prediction_lines(predictions: list) -> list[str]:
+def prediction_lines(predictions: list[dict]) -> list[str]:
     """Lay out predictions for people."""
-    width = max(len("file"), *(len(prediction.file) for prediction in predictions))
-    label = max(len("label"), *(len(prediction.label or "") for prediction in predictions))
+    width = max(len("file"), *(len(row["file"]) for row in predictions))
+    label = max(len("label"), *(len(row["label"] or "") for row in predictions))
     lines = [f"{'file':<{width}}  {'label':<{label}}  probability"]
     for row in predictions:
-        said = row.error if row.error else f"{row.label:<{label}}  {row.probability:.4f}"
-        lines.append(f"{row.file:<{width}}  {said}")
+        said = row["error"] or f"{row['label']:<{label}}  {row['probability']:.4f}"
+        lines.append(f"{row['file']:<{width}}  {said}")
     return lines
 
 
-def csv_text(predictions: list) -> str:
+def csv_lines(predictions: list[dict]) -> list[str]:
     """Lay out predictions as CSV: file, label, probability, error."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "label", "probability", "error"])
-    for row in predictions:
-        probability = "" if row.probability is None else row.probability
-        writer.writerow([row.file, row.label or "", probability, row.error])
-    return text.getvalue()
+    writer = csv.DictWriter(
+        text, ["file", "label", "probability", "error"], extrasaction="ignore", lineterminator="\n"
+    )
+    writer.writeheader()
+    writer.writerows(predictions)
+    return text.getvalue().splitlines()
 
 
 def _number(value: float | None, width: int) -> str:

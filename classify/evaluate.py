@@ -153,31 +153,36 @@ def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
 
     chosen = features.rows("train", "validation")
     X, y = features.X[chosen], features.y[chosen]
-    _check_folds(y, folds, features.class_names)
     groups = [features.groups[row] or features.ids[row] for row in chosen] if features.groups else None
+    if not _divides(y, folds, groups):
+        raise _no_folds(y, folds, features.class_names)
     splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
     proba = np.zeros((len(y), len(features.class_names)))
     accuracies = []
     for train, test in splitter.split(X, y, groups):
+        if len(np.unique(y[train])) < 2:
+            raise _no_folds(y, folds, features.class_names)
         fitted = clone(head).fit(X[train], y[train])
         proba[test[:, np.newaxis], fitted.classes_] = fitted.predict_proba(X[test])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
     return {**evaluate(y, proba, features.class_names), "folds": folds, "fold_accuracies": accuracies}
 
 
-def _check_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> None:
+def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:
+    counts = np.unique(y, return_counts=True)[1]
+    enough = len(counts) > 1 and counts.min() >= folds and (not groups or len(set(groups)) >= folds)
+    return folds > 1 and enough
+
+
+def _no_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> HeadstartError:
     counts = np.bincount(y, minlength=len(class_names))
-    present = counts[counts > 0]
-    if folds < 2 or len(present) < 2 or present.min() < folds:
-        counted = ", ".join(
-            f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count
-        )
-        raise HeadstartError(
-            f"{folds}-fold cross-validation is not possible here",
-            "2 folds or more, two classes or more, and in each class as many rows as folds",
-            f"{folds} folds; training and validation rows: {counted or 'none'}",
-            "choose fewer folds, or extract more images",
-        )
+    counted = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count)
+    return HeadstartError(
+        f"{folds}-fold cross-validation is not possible here",
+        "2 folds or more, as many rows of each class, and groups, as folds, two classes in every fold",
+        f"{folds} folds; training and validation rows: {counted or 'none'}",
+        "choose fewer folds, or extract more images",
+    )
 
 
 def _class_scores(confusion: np.ndarray, class_names: Sequence[str]) -> list[dict]:

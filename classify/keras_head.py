@@ -67,13 +67,10 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         losses = keras.losses
         loss = losses.SparseCategoricalCrossentropy if len(self.classes_) > 2 else losses.BinaryCrossentropy
         self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss(from_logits=True))
-        # Keras shuffles with numpy's global generator: it gets our seed, and its own state back.
-        state = np.random.get_state()
-        np.random.seed(self.seed)
-        try:
-            self.model_.fit(X, targets, batch_size=self.batch_size, epochs=self.epochs, verbose=0)
-        finally:
-            np.random.set_state(state)
+        generator = np.random.default_rng(self.seed)  # Keras' own order depends on global state
+        for _ in range(self.epochs):
+            order = generator.permutation(len(X))
+            self.model_.fit(X[order], targets[order], batch_size=self.batch_size, shuffle=False, verbose=0)
         return self
 
     def predict_proba(self, X):
@@ -93,6 +90,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the most probable class of each row."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _build(self, width: int):

@@ -5,7 +5,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import typer
@@ -14,8 +14,7 @@ from typer.core import TyperGroup
 
 from data.errors import HeadstartError
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
 class Commands(TyperGroup):
@@ -67,12 +66,12 @@ def prepare_logging() -> None:
 
 def say(text: str) -> None:
     """Print a line for the user that is no result, to stderr."""
-    err.print(text, markup=False)
+    err.print(text)
 
 
-def print_json(value) -> None:
-    """Print one JSON document to stdout, and nothing else."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:
+    """Print a result to stdout: one JSON document, or the lines that `lay_out` makes of it."""
+    print(json.dumps(value, indent=2, ensure_ascii=False) if as_json else "\n".join(lay_out(value)))
 
 
 class _QuietTensorFlow:

@@ -1,10 +1,11 @@
 """Encoded bytes to pixels: the one place that says what pixels a model sees."""
 
 import io
+import math
 import re
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
 WHITE = (255, 255, 255)
@@ -19,7 +20,10 @@ _TURNS = {
     8: lambda pixels: np.rot90(pixels, 1),
 }
 _TENSORFLOW_FRAME = re.compile(r"\{\{.*?\}\}|\[Op:\w+\]")  # names of kernels around a message
-_TENSORFLOW_READS = frozenset({"JPEG", "MPO", "PNG", "GIF", "BMP", "WEBP"})
+_TURNED_BACK = {6: 8, 8: 6}  # the others undo themselves
+_TENSORFLOW_READS = frozenset(
+    {"JPEG", "MPO", "PNG", "GIF", "WEBP"}
+)  # BMP: palettes and unused bytes go wrong
 
 
 class ImageError(ValueError):
@@ -80,7 +84,7 @@ def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray
     if data.startswith(b"\x93NUMPY"):
         return _decode_array(data)
     image = _open_header(data, pixel_limit)
-    if image.format not in _TENSORFLOW_READS:
+    if not _tensorflow_decodes(image):
         return _decode_with_pillow(image, exif_orientation)
     try:
         pixels = _decode_with_tensorflow(data)
@@ -89,8 +93,29 @@ def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray
             return _decode_with_pillow(image, exif_orientation)
         except ImageError:
             raise error from None
-    turn = _TURNS.get(image.getexif().get(_ORIENTATION)) if "exif" in image.info else None
-    return turn(pixels) if turn and exif_orientation else pixels
+    return _turned(pixels, _orientation(image)) if exif_orientation else pixels
+
+
+def _tensorflow_decodes(image: Image.Image) -> bool:
+    """Tell whether TensorFlow's decoder is right for an image; of lossless ones Pillow's gives the same.
+
+    TensorFlow loses a colour that means transparent, and an animated WebP ends its process.
+    """
+    animated = image.format == "WEBP" and getattr(image, "is_animated", False)
+    return image.format in _TENSORFLOW_READS and not animated and "transparency" not in image.info
+
+
+def _orientation(image: Image.Image) -> int:
+    if "exif" not in image.info and image.format != "TIFF":
+        return 1
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken EXIF raises anything, and is as none
+        return 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    return _TURNS[orientation](pixels) if orientation in _TURNS else pixels
 
 
 def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
@@ -118,24 +143,40 @@ def _decode_with_tensorflow(data: bytes) -> np.ndarray:
 
 def _decode_with_pillow(image: Image.Image, exif_orientation: bool) -> np.ndarray:
     try:
-        if exif_orientation:
-            image = ImageOps.exif_transpose(image)
+        orientation = _orientation(image)
+        image.load()
         if image.mode.startswith("I;16"):  # Pillow's own conversion saturates to white
-            return np.asarray(image, np.float32)[..., np.newaxis] / 257
-        if image.mode in ("I", "F"):
+            pixels = np.asarray(image, np.float32)[..., np.newaxis] / 257
+        elif image.mode in ("I", "F"):
             raise ImageError(f"grey values of mode {image.mode} have no known range")
-        return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+        else:
+            pixels = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise anything on broken data
         raise ImageError(_one_line(error)) from error
+    if image.format == "TIFF":  # Pillow has turned it while loading
+        return pixels if exif_orientation else _turned(pixels, _TURNED_BACK.get(orientation, orientation))
+    return _turned(pixels, orientation) if exif_orientation else pixels
 
 
 def _decode_array(data: bytes) -> np.ndarray:
+    stream = io.BytesIO(data)
     try:
-        pixels = np.load(io.BytesIO(data), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise ImageError(_one_line(error)) from error
+        version = np.lib.format.read_magic(stream)
+        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+        shape, fortran_order, dtype = read[version](stream)
+    except (ValueError, EOFError, KeyError) as error:
+        raise ImageError(f"broken .npy header: {_one_line(error)}") from error
+    shaped = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 2, 3, 4))
+    if not shaped or dtype.kind not in "buif" or 0 in shape:
+        raise ImageError(f"an array of {dtype} with the shape {shape} is no image")
+    if len(data) - stream.tell() != math.prod(shape) * dtype.itemsize:
+        raise ImageError(f"the array says {shape} of {dtype}, but holds {len(data) - stream.tell()} bytes")
+    pixels = np.frombuffer(data, dtype, offset=stream.tell())
+    if not (pixels.min() >= 0 and pixels.max() <= 255):
+        raise ImageError(f"values from {pixels.min()} to {pixels.max()} are not in 0..255")
+    pixels = pixels.astype(np.float32).reshape(shape, order="F" if fortran_order else "C")
     return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
 
 

@@ -1,6 +1,8 @@
 """Arrays that you already have, also from an NPZ file."""
 
 import io
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from data.source import Row, index_labels
+from data.source import Row, index_labels, label_text
 from data.splits import split_name
 
 
@@ -81,20 +83,12 @@ def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "a
     >>> source.rows[1].label, source.class_names
     (1, ('cat', 'dog'))
     """
-    images = _checked_images(np.asarray(images))
-    labels = np.asarray(labels).tolist()
-    splits = [""] * len(images) if splits is None else np.asarray(splits).astype(str).tolist()
-    for name, values in (("labels", labels), ("splits", splits)):
-        if not isinstance(values, list) or len(values) != len(images):
-            raise HeadstartError(
-                f"images and {name} have different lengths",
-                f"{len(images)} {name}, one for each image",
-                f"{len(values) if isinstance(values, list) else 1} {name}",
-                f"give each image exactly one of the {name}",
-            )
+    images = _checked_images(images)
+    labels = _column("labels", labels, len(images))
+    splits = [None] * len(images) if splits is None else _column("splits", splits, len(images))
     names, indices = index_labels(labels) if class_names is None else _named(class_names, labels)
     rows = [
-        Row(f"{number:08d}", label, split_name(split, "splits"))
+        Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
         for number, (label, split) in enumerate(zip(indices, splits, strict=True))
     ]
     return ArraySource(images, names, rows, kind)
@@ -109,9 +103,9 @@ def open_npz(path: Path) -> ArraySource:
         If it is not an NPZ file, holds pickled objects or lacks an array.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.lib.npyio.NpzFile(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise HeadstartError(
             f"{str(path)!r} cannot be read as an NPZ file",
             "a file that numpy.savez wrote, without pickled objects",
@@ -145,7 +139,29 @@ def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
     return names, labels
 
 
-def _checked_images(images: np.ndarray) -> np.ndarray:
+def _column(name: str, values, length: int) -> list:
+    """Return labels or splits as a list; a column of them, as keras.datasets has, is flattened."""
+    shape = np.shape(values) if isinstance(values, np.ndarray) else (len(values),)
+    if shape not in ((length,), (length, 1)):
+        raise HeadstartError(
+            f"images and {name} have different lengths",
+            f"{length} {name}, one for each image",
+            f"{name} of shape {shape}" if len(shape) != 1 else f"{shape[0]} {name}",
+            f"give each image exactly one of the {name}",
+        )
+    return values.ravel().tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _checked_images(images) -> np.ndarray:
+    try:
+        images = np.asarray(images)
+    except ValueError as error:
+        raise HeadstartError(
+            "the images do not fit into one array",
+            "images of one size",
+            str(error),
+            "give images of one size",
+        ) from error
     shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if not shaped or images.dtype.kind not in "uif" or images.size == 0:
         raise HeadstartError(

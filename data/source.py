@@ -1,5 +1,6 @@
 """What a source of labelled images is, and how the command line names one."""
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -114,6 +115,8 @@ def source_kind(text: str) -> str:
     'tfds'
     """
     path = Path(text)
+    if len(os.fsencode(path.name)) > 255:
+        path = Path("a name longer than any file's")
     if text == "digits" or text.startswith("tfds:"):
         return text.split(":")[0]
     if path.is_dir():
@@ -151,12 +154,25 @@ def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
     >>> index_labels([10, 9])
     (('9', '10'), [1, 0])
     """
-    texts = ["" if label in (None, -1) else str(label) for label in labels]
+    texts = [label_text(label) for label in labels]
     names = sorted(set(texts) - {""})
     if all(re.fullmatch(r"\d+", name) for name in names):
         names.sort(key=int)
     index = {name: number for number, name in enumerate(names)} | {"": -1}
     return tuple(names), [index[text] for text in texts]
+
+
+def label_text(label) -> str:
+    """Return a label, or a split, as text; unknown ones are empty.
+
+    Examples
+    --------
+    >>> label_text(b"cat"), label_text(7), label_text(-1), label_text(None)
+    ('cat', '7', '', '')
+    """
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "backslashreplace")
+    return "" if label is None or label == -1 else str(label).encode("utf-8", "backslashreplace").decode()
 
 
 def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:

@@ -30,7 +30,7 @@ def open_csv(path: Path) -> FileSource:
     for (line, record), label in zip(records, labels, strict=True):
         relative = _checked_path(path, line, record["path"])
         split = split_name(record.get("split") or "", f"{path}, line {line}")
-        row = Row(printable(relative), label, split, record.get("group") or None)
+        row = Row(printable(relative), label, split, printable(record.get("group") or "") or None)
         rows.append(row)
         paths[row.id] = relative
     location, warnings = os.path.abspath(path), tuple(escaped(paths))
@@ -38,26 +38,31 @@ def open_csv(path: Path) -> FileSource:
 
 
 def _records(path: Path) -> list[tuple[int, dict]]:
-    with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        reader = csv.DictReader(file)
-        columns = reader.fieldnames or []
-        missing = [name for name in COLUMNS[:2] if name not in columns]
-        if missing:
-            raise HeadstartError(
-                f"{str(path)!r} lacks the column {missing[0]!r}",
-                "a first line path,label[,split][,group]",
-                ",".join(columns) or "an empty file",
-                "add the line with the names of the columns",
-            )
-        records = [
-            (reader.line_num, {key: (record[key] or "").strip() for key in COLUMNS if key in record})
-            for record in reader
-        ]
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            records = [(reader.line_num, record) for record in reader]
+    except csv.Error as error:
+        raise HeadstartError(
+            f"{str(path)!r} cannot be read as CSV",
+            "lines path,label[,split][,group]",
+            str(error),
+            "mend the file",
+        ) from error
+    missing = [name for name in COLUMNS[:2] if name not in columns]
+    if missing:
+        raise HeadstartError(
+            f"{str(path)!r} lacks the column {missing[0]!r}",
+            "a first line path,label[,split][,group]",
+            printable(",".join(columns)) or "an empty file",
+            "add the line with the names of the columns",
+        )
     if not records:
         raise HeadstartError(
             f"{str(path)!r} lists no images", "a line for each image", "no lines", "add lines: path,label"
         )
-    return records
+    return [(line, {key: (record.get(key) or "").strip() for key in COLUMNS}) for line, record in records]
 
 
 def _checked_path(table: Path, line: int, text: str) -> str:
@@ -69,7 +74,7 @@ def _checked_path(table: Path, line: int, text: str) -> str:
             printable(text),
             "move the images below the CSV file, or the CSV file above them",
         )
-    if not text or not (table.parent / relative).is_file():
+    if not text or not os.path.isfile(table.parent / relative):
         raise HeadstartError(
             f"{str(table)!r}, line {line}: there is no such image",
             f"a file inside {str(table.parent)!r}",

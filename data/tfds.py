@@ -123,18 +123,20 @@ def _prepared_builder(name: str, version: str | None, data_dir):
     try:
         builder = tfds.builder(f"{name}:{version}" if version else name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
-        raise unknown_name("TFDS data set", name, tfds.list_builders()) from error
+        if not version or not (Path(data_dir or "") / name).is_dir():
+            raise unknown_name("TFDS data set", name, tfds.list_builders()) from error
+        raise _cannot_open(name, version, "no such version in the folder of prepared data") from error
     except (AssertionError, ValueError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise HeadstartError(
-            f"TFDS cannot open {name}",
-            "a name and a version that it has",
-            f"{version}: {reason}",
-            "correct it",
-        ) from error
+        raise _cannot_open(name, version, " ".join(str(error).split())[:300]) from error
     if not builder.is_prepared():
         _prepare(builder, name)
     return builder
+
+
+def _cannot_open(name: str, version: str | None, reason: str) -> HeadstartError:
+    return HeadstartError(
+        f"TFDS cannot open {name}", "a name and a version that it has", f"{version}: {reason}", "correct it"
+    )
 
 
 def _prepare(builder, name: str) -> None:
@@ -205,6 +207,13 @@ def _rows(builder, instruction: str, split: str | None, label: str) -> Iterator[
     for part in absolute:
         first = part.from_ or 0
         last = builder.info.splits[part.splitname].num_examples if part.to is None else part.to
+        if first >= last:
+            raise HeadstartError(
+                f"the split {instruction!r} is empty",
+                "one example or more",
+                f"{first}:{last}",
+                "correct the split",
+            )
         examples = _examples(builder, f"{part.splitname}[{first}:{last}]", label)
         for offset, example in enumerate(examples.as_numpy_iterator()):
             row = Row(example["tfds_id"].decode(), int(example[label]), split)

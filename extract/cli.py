@@ -1,12 +1,11 @@
 """python -m extract: run, info, diff, verify, repair."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from data.console import command_app, out, print_json, say
+from data.console import command_app, say, show
 from data.errors import HeadstartError
 from data.source import GRAMMAR, open_source, source_kind
 from extract.show import diff_lines, info_lines, preview_lines, repair_lines, report_lines, verdict_lines
@@ -64,13 +63,13 @@ def run(
         else:
             report = extract(opened, recipe, path, progress=progress, **options)
     if plan:
-        _show(report.to_dict(), preview_lines, as_json)
+        show(report.to_dict(), preview_lines, as_json)
         return
     for warning in report.warnings:
         say(f"warning: {warning}")
     for name, reason in report.rejections[:10]:
         say(f"rejected: {name}: {reason}")
-    _show(report.to_dict(), report_lines, as_json)
+    show(report.to_dict(), report_lines, as_json)
 
 
 @app.command()
@@ -84,7 +83,7 @@ def info(
     """
     from extract.store import FeatureFile
 
-    _show(FeatureFile(file).summary(), info_lines, as_json)
+    show(FeatureFile(file).summary(), info_lines, as_json)
 
 
 @app.command()
@@ -99,7 +98,7 @@ def diff(
     """
     from extract.diff import diff
 
-    _show(diff(first, second).to_dict(), diff_lines, as_json)
+    show(diff(first, second).to_dict(), diff_lines, as_json)
 
 
 @app.command()
@@ -120,7 +119,7 @@ def verify(
     verdict = verify(file)
     if verdict.sound and source:
         verdict = compare(file, open_source(source, data_dir), sample)
-    _show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
+    show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
     if not verdict.sound:
         raise typer.Exit(1)
 
@@ -136,7 +135,7 @@ def repair(
     """
     from extract.repair import repair
 
-    _show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
+    show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
@@ -169,11 +168,3 @@ def default_name(source: str) -> str:
         return source.split(":")[1].replace("/", "-") + ".h5"
     path = Path(source).resolve()
     return (path.name if path.is_dir() else path.stem) + ".h5"
-
-
-def _show(values: dict, lay_out: Callable[[dict], list[str]], as_json: bool) -> None:
-    if as_json:
-        print_json(values)
-        return
-    for line in lay_out(values):
-        out.print(line, markup=False)

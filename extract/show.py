@@ -43,7 +43,7 @@ def preview_lines(values: dict) -> list[str]:
     return [
         *lines,
         f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
-        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s just measured",
+        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s",
     ]
 
 

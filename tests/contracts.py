@@ -1,1 +1,66 @@
 """Contract suites: one class of tests, inherited once for each implementation."""
+
+import json
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from data import Row
+from data.images import load_image
+
+
+class SourceContract:
+    """What holds for every source; a subclass gives the fixture `opened`, a function that opens it."""
+
+    @pytest.fixture
+    def source(self, opened):
+        return opened()
+
+    def test_rows_have_unique_ids_and_known_labels_and_splits(self, source):
+        assert source.rows and all(isinstance(row, Row) for row in source.rows)
+        assert len({row.id for row in source.rows}) == len(source.rows)
+        assert all(isinstance(row.id, str) and row.id.encode() for row in source.rows)
+        assert {row.label for row in source.rows} <= {-1, *range(len(source.class_names))}
+        assert {row.split for row in source.rows} <= {None, "train", "validation", "test"}
+
+    def test_class_names_and_warnings_are_tuples_of_text(self, source):
+        for texts in (source.class_names, source.warnings):
+            assert isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)
+        assert len(set(source.class_names)) == len(source.class_names)
+
+    def test_read_gives_the_rows_asked_for_in_their_order(self, source):
+        rows = list(source.rows)
+        held = dict(zip((row.id for row in rows), source.read(rows), strict=True))
+        assert all(isinstance(data, bytes) for data in held.values()) and len(set(held.values())) > 1
+        for chosen in (rows[8::-1], rows[1:9:3], rows[-1:] + rows[:2] + rows[-1:], []):
+            assert list(source.read(iter(chosen))) == [held[row.id] for row in chosen]
+
+    def test_a_row_alone_gives_the_same_bytes(self, source):
+        chosen = [source.rows[0], source.rows[len(source.rows) // 2], source.rows[-1]]
+        assert [next(iter(source.read([row]))) for row in chosen] == list(source.read(chosen))
+
+    def test_bytes_decode_to_pixels(self, source):
+        for data in source.read([source.rows[0], source.rows[-1]]):
+            pixels = load_image(data, (24, 40))
+            assert pixels.shape == (24, 40, 3) and pixels.dtype == np.float32
+            assert 0 <= pixels.min() < pixels.max() <= 255
+
+    def test_description_is_json_without_this_machine(self, opened, tmp_path_factory):
+        described = opened().describe()
+        text = json.dumps(described)
+        assert json.loads(text) == described == opened().describe()
+        assert isinstance(described["kind"], str) and described["kind"]
+        for place in (tmp_path_factory.getbasetemp(), Path.cwd(), Path(__file__).parent, Path.home()):
+            assert str(place) not in text and place.as_posix() not in text
+
+    def test_opening_again_gives_the_same_rows(self, opened):
+        first, second = opened(), opened()
+        assert list(first.rows) == list(second.rows) and first.class_names == second.class_names
+
+    def test_a_pickled_source_reads_the_same(self, source):
+        before = list(source.read(source.rows[:3]))
+        copy = pickle.loads(pickle.dumps(source))
+        assert list(copy.rows) == list(source.rows) and copy.describe() == source.describe()
+        assert list(copy.read(copy.rows[:3])) == before

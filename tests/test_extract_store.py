@@ -77,7 +77,9 @@ def test_any_hdf5_reader_understands_it(path):
         assert [name.decode() for name in file["ids"]] == list(NAMES)
         features = file["features/avg_pool"]
         assert (features.shape, features.dtype, features.chunks) == ((3, 5), np.float32, None)
-        np.testing.assert_array_equal(file["checksums/avg_pool"], row_checksums(features[:], file["digests"][:]))
+        np.testing.assert_array_equal(
+            file["checksums/avg_pool"], row_checksums(features[:], file["digests"][:])
+        )
         assert file.attrs["content_digest"] == content_digest(file)
 
 

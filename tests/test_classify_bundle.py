@@ -1,0 +1,338 @@
+"""Bundles on disk: what they hold, that they survive, and what they refuse."""
+
+import json
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_four_parts
+from sklearn.base import BaseEstimator
+from sklearn.model_selection import GridSearchCV
+from skops.io import dump
+from test_classify_evaluate import drawn_features
+
+from classify import Bundle
+from classify.evaluate import evaluate
+from classify.heads import make_head
+from data import HeadstartError
+
+QUICK = {"logistic": {}, "keras-linear": {"epochs": 2, "learning_rate": 0.1}}
+FILES = {"logistic": "head.skops", "keras-linear": "head.keras"}
+each_head = pytest.mark.parametrize("name", QUICK)
+
+
+def trained(name: str = "logistic", features=None) -> Bundle:
+    """Train a head on drawn features."""
+    features = features or drawn_features()
+    return Bundle.of(make_head(name, **QUICK[name]).fit(*features.training_rows()), features, name)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory) -> dict[str, Path]:
+    """A bundle of two classes by each head, on disk."""
+    folder = tmp_path_factory.mktemp("saved")
+    return {name: Path(trained(name).save(folder / name) and folder / name) for name in QUICK}
+
+
+def below(folder: Path) -> dict[str, bytes]:
+    """Return every file below a folder with its bytes, and folders with none."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
+        for path in folder.rglob("*")
+    }
+
+
+def refused(call, *words: str) -> None:
+    """Check that a call raises the user's error in four parts, with some words in it."""
+    with pytest.raises(HeadstartError) as caught:
+        call()
+    assert_four_parts(str(caught.value))
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@each_head
+def test_a_bundle_comes_back_as_it_was_saved(name, classes, tmp_path):
+    features = drawn_features(classes=classes)
+    bundle = trained(name, features)
+    assert bundle.save(str(tmp_path / "saved")) is bundle
+    assert below(tmp_path).keys() == {"saved", "saved/bundle.json", f"saved/{FILES[name]}"}  # so no pickle
+    loaded = Bundle.load(str(tmp_path / "saved"))
+    assert replace(loaded, head=None) == replace(bundle, head=None)
+    assert type(loaded.head) is type(bundle.head)
+    proba = loaded.predict_proba(features.X)
+    assert proba.shape == (100, classes)
+    assert np.array_equal(proba, bundle.predict_proba(features.X))
+    assert loaded.evaluate(features) == bundle.evaluate(features)
+    assert Bundle.load(loaded.save(tmp_path / "again") and tmp_path / "again").scores == bundle.scores
+
+
+def test_bundle_json_explains_itself(saved):
+    features = drawn_features()
+    values = json.loads((saved["logistic"] / "bundle.json").read_text("utf-8"))
+    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 1, "logistic")
+    assert values["class_names"] == ["ant", "bee"]
+    assert values["recipe"] == json.loads(features.recipe.to_json())
+    assert (values["layers"], values["weights"]) == (["avg_pool"], features.weights)
+    assert values["scores"].keys() == {"train", "validation"}  # none of test
+    assert values["scores"]["validation"]["rows"] == 20
+    assert values["scores"]["validation"]["accuracy"].keys() == {"value", "low", "high"}
+    assert values["provenance"]["content_digest"] == features.content_digest
+    assert values["provenance"]["rows"] == {"train": 60, "validation": 20, "test": 20}
+    assert {"numpy", "scikit-learn", "keras", "tensorflow"} <= values["provenance"]["versions"].keys()
+
+
+def test_parameters_found_by_a_grid_search_can_be_saved(tmp_path):
+    features = drawn_features()
+    search = GridSearchCV(
+        make_head("keras-linear"), {"epochs": np.arange(1, 2), "dropout": np.array([0.1])}, cv=2
+    )
+    bundle = Bundle.of(search.fit(*features.training_rows()).best_estimator_, features).save(
+        tmp_path / "saved"
+    )
+    loaded = Bundle.load(tmp_path / "saved")
+    assert loaded.name == "KerasHead"
+    assert loaded.head.get_params() == bundle.head.get_params()
+
+
+@each_head
+def test_a_class_that_training_never_saw_has_probability_0(name, tmp_path):
+    features = drawn_features(120, 3)
+    features.splits[features.y == 1] = 2
+    trained(name, features).save(tmp_path / "saved")
+    bundle = Bundle.load(tmp_path / "saved")
+    proba = bundle.predict_proba(features.X)
+    assert (proba[:, 1] == 0).all()
+    assert proba.sum(axis=1) == pytest.approx(1)
+    seen = features.y != 1
+    assert (proba.argmax(axis=1) == features.y)[seen].mean() > 0.9  # columns in the order of class_names
+    report = bundle.evaluate(features)
+    assert [row["name"] for row in report["classes"]] == ["ant", "bee", "cow"]
+    assert report["classes"][1]["recall"]["value"] == 0
+
+
+def test_test_rows_are_not_read():
+    clean, garbage = drawn_features(), drawn_features()
+    test = garbage.splits == 2
+    garbage.X[test], garbage.y[test] = np.nan, 1 - garbage.y[test]
+    one, two = trained(features=clean), trained(features=garbage)
+    assert one.scores == two.scores
+    assert np.array_equal(one.predict_proba(clean.X), two.predict_proba(clean.X))
+    assert two.evaluate(clean, "test")["accuracy"]["value"] > 0.9
+
+
+def test_a_file_without_validation_rows_trains():
+    features = drawn_features()
+    features.splits[features.splits == 1] = 0
+    assert trained(features=features).scores.keys() == {"train"}
+
+
+def test_evaluate_is_that_of_its_probabilities():
+    features = drawn_features(classes=3)
+    bundle = trained(features=features)
+    for split in ("train", "validation", "test"):
+        X, y = features.split(split)
+        expected = evaluate(y, bundle.predict_proba(X), features.class_names)
+        assert bundle.evaluate(features, split) == {"split": split, **expected}
+        assert bundle.scores.get(split, expected) == expected
+
+
+RECIPE = drawn_features().recipe
+OTHERS = {
+    "recipe": (
+        {"recipe": replace(RECIPE, image_size=(299, 299), exif_orientation=False)},
+        ("image_size=(150, 150)", "image_size=(299, 299)", "exif_orientation=True", "exif_orientation=False"),
+    ),
+    "classes": ({"class_names": ("cat", "dog")}, ("ant, bee", "cat, dog")),
+    "order of classes": ({"class_names": ("bee", "ant")}, ("ant, bee", "bee, ant")),
+    "layers": ({"layers": ("block13_pool",)}, ("avg_pool", "block13_pool")),
+    "width": ({"width": 7}, ("6", "7")),
+}
+
+
+@pytest.mark.parametrize(("values", "words"), OTHERS.values(), ids=OTHERS)
+def test_features_of_another_kind_are_refused(values, words):
+    bundle, other = trained(), drawn_features(**values)
+    refused(lambda: bundle.evaluate(other), "drawn.h5", *words)
+
+
+def test_only_the_differing_fields_are_named():
+    bundle, other = trained(), drawn_features(recipe=replace(RECIPE, image_size=(299, 299)))
+    with pytest.raises(HeadstartError) as caught:
+        bundle.evaluate(other)
+    assert "pooling" not in str(caught.value)
+    assert "xception" not in str(caught.value)
+
+
+def test_a_split_without_rows_is_refused():
+    features = drawn_features()
+    bundle = trained(features=features)
+    features.y[features.splits == 2] = -1
+    refused(lambda: bundle.evaluate(features), "'test'", "train 60", "validation 20", "test 0")
+    refused(lambda: bundle.evaluate(features, "tests"), "unknown split 'tests'", "nearest: test")
+
+
+class TestSaving:
+    """A bundle is replaced as a whole or not at all, and nothing else is touched."""
+
+    def test_a_bundle_replaces_a_bundle(self, tmp_path):
+        trained("keras-linear").save(tmp_path / "saved")
+        new = trained(features=drawn_features(classes=3)).save(tmp_path / "saved")
+        assert below(tmp_path).keys() == {"saved", "saved/bundle.json", "saved/head.skops"}
+        assert Bundle.load(tmp_path / "saved").class_names == new.class_names
+
+    @pytest.mark.parametrize(
+        "files",
+        [
+            {"target": "a file"},
+            {"target/photo.jpg": "precious"},
+            {"target/bundle.json": '{"name": "of a web site"}', "target/photo.jpg": "precious"},
+            {"target/bundle.json": "no JSON", "target/photo.jpg": "precious"},
+        ],
+        ids=["file", "folder", "another program's bundle.json", "broken bundle.json"],
+    )
+    def test_what_is_no_bundle_is_refused_and_stays(self, files, tmp_path):
+        for name, text in files.items():
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text(text)
+        before = below(tmp_path)
+        refused(lambda: trained().save(tmp_path / "target"), "target", "-o")
+        assert below(tmp_path) == before
+
+    def test_a_missing_folder_above_is_refused(self, tmp_path):
+        refused(lambda: trained().save(tmp_path / "no" / "saved"), str(tmp_path / "no"))
+        assert not below(tmp_path)
+
+    @pytest.mark.parametrize("blow", ["disk", "interrupt", "rename"])
+    def test_a_failed_save_leaves_the_old_bundle_and_nothing_else(self, blow, saved, tmp_path, monkeypatch):
+        shutil.copytree(saved["logistic"], tmp_path / "saved")
+        before, bundle = below(tmp_path), trained(features=drawn_features(classes=3))
+        if blow == "rename":
+            fail_once_to_rename_to(tmp_path / "saved", monkeypatch)
+        else:
+            bundle = replace(bundle, head=Unsaveable(UNSAVEABLE[blow]))
+        with pytest.raises((HeadstartError, KeyboardInterrupt)):
+            bundle.save(tmp_path / "saved")
+        assert below(tmp_path) == before
+
+    def test_a_folder_with_a_similar_name_stays(self, tmp_path):
+        (tmp_path / "saved.tmp").mkdir()
+        (tmp_path / "saved.tmp" / "photo.jpg").write_text("precious")
+        trained().save(tmp_path / "saved")
+        assert below(tmp_path / "saved.tmp") == {"photo.jpg": b"precious"}
+        assert Bundle.load(tmp_path / "saved").name == "logistic"
+
+
+UNSAVEABLE = {"disk": OSError("no space left on device"), "interrupt": KeyboardInterrupt()}
+
+
+class Unsaveable:
+    """A head whose net stops being written halfway."""
+
+    n_features_in_ = 6
+
+    def __init__(self, error: BaseException):
+        self.model_, self._error = self, error
+
+    def save(self, path):
+        Path(path).write_text("the first half")
+        raise self._error
+
+
+def fail_once_to_rename_to(target: Path, monkeypatch) -> None:
+    """Let the first rename to a path fail, by whichever function."""
+    failures = [OSError("input/output error")]
+
+    def failing(original):
+        def rename(source, destination, **options):
+            if Path(destination) == target and failures:
+                raise failures.pop()
+            return original(source, destination, **options)
+
+        return rename
+
+    for name in ("rename", "replace"):
+        monkeypatch.setattr(os, name, failing(getattr(os, name)))
+
+
+class Stranger(BaseEstimator):
+    """A head of a type that nobody has vouched for."""
+
+    ran: list = []  # noqa: RUF012
+
+    def __setstate__(self, state):
+        Stranger.ran.append(state)
+        super().__setstate__(state)
+
+
+def change_json(**changes):
+    """Return a function that changes values of a folder's bundle.json; None removes one."""
+
+    def change(folder: Path) -> None:
+        values = json.loads((folder / "bundle.json").read_text("utf-8")) | changes
+        text = json.dumps({name: value for name, value in values.items() if value is not None})
+        (folder / "bundle.json").write_text(text)
+
+    return change
+
+
+def write(name: str, data: bytes):
+    """Return a function that writes a file into a folder."""
+    return lambda folder: (folder / name).write_bytes(data)
+
+
+def halve(folder: Path) -> None:
+    head = next(folder.glob("head.*"))
+    head.write_bytes(head.read_bytes()[: head.stat().st_size // 2])
+
+
+DAMAGE = {
+    "no folder": shutil.rmtree,
+    "no bundle.json": lambda folder: (folder / "bundle.json").unlink(),
+    "cut bundle.json": write("bundle.json", b'{"format": "headstart bundle", '),
+    "not UTF-8": write("bundle.json", b'{"format": "\xff"}'),
+    "a list": write("bundle.json", b"[]"),
+    "a text": write("bundle.json", b'"headstart bundle"'),
+    "another format": change_json(format="other"),
+    "a later version": change_json(format_version=99),
+    "no recipe": change_json(recipe=None),
+    "no class names": change_json(class_names=None),
+    "no head in bundle.json": change_json(head=None),
+    "no head file": lambda folder: next(folder.glob("head.*")).unlink(),
+    "junk for a head": lambda folder: next(folder.glob("head.*")).write_bytes(b"junk"),
+    "half a head": halve,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@each_head
+def test_a_damaged_bundle_is_refused(name, damage, saved, tmp_path):
+    shutil.copytree(saved[name], tmp_path / "saved")
+    damage(tmp_path / "saved")
+    refused(lambda: Bundle.load(tmp_path / "saved"), str(tmp_path / "saved"))
+
+
+def test_a_recipe_of_a_later_version_is_refused(saved, tmp_path):
+    shutil.copytree(saved["logistic"], tmp_path / "saved")
+    change_json(recipe=json.loads(RECIPE.to_json()) | {"sharpness": 1})(tmp_path / "saved")
+    refused(lambda: Bundle.load(tmp_path / "saved"), "sharpness")
+
+
+def test_a_head_of_an_unknown_type_is_not_loaded(saved, tmp_path):
+    shutil.copytree(saved["logistic"], tmp_path / "saved")
+    dump(Stranger(), tmp_path / "saved" / "head.skops")
+    refused(lambda: Bundle.load(tmp_path / "saved"), "Stranger", "not trusted")
+    assert not Stranger.ran
+
+
+def test_a_net_with_code_in_it_is_not_loaded(saved, tmp_path):
+    import keras
+
+    shutil.copytree(saved["keras-linear"], tmp_path / "saved")
+    net = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x), keras.layers.Dense(1)])
+    net.save(tmp_path / "saved" / "head.keras")
+    refused(lambda: Bundle.load(tmp_path / "saved"), str(tmp_path / "saved"))

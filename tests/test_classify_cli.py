@@ -1,0 +1,404 @@
+"""The commands train, evaluate and predict: what they print where, and how they end."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+from conftest import assert_four_parts, run_command
+from typer.testing import CliRunner
+
+from classify import Bundle, load_features
+from classify.cli import app
+from data import open_source
+from extract import Recipe, extract
+from extract.store import Contents, FeatureFile, PartFile, write_feature_file, write_part
+
+SCORE = {"value", "low", "high"}
+
+
+def invoke(*words):
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def succeed(*words):
+    """Run a command that should work, and return what it printed to stdout."""
+    result = invoke(*words)
+    assert (result.exit_code, result.stderr) == (0, ""), result.output
+    return result.stdout
+
+
+def fail(*words) -> str:
+    """Run a command that the user got wrong, and return its message."""
+    result = invoke(*words)
+    assert result.exit_code == 1, result.output
+    assert result.stdout == ""
+    assert result.stderr.startswith("error: ")
+    assert_four_parts(result.stderr)
+    return result.stderr
+
+
+def changed(file: Path, path: Path, **values) -> Path:
+    """Write a feature file again with other contents and the same features."""
+    old = FeatureFile(file)
+    write_feature_file(
+        path, replace(old.contents, **values), [(old, row) for row in range(len(old.contents.ids))]
+    )
+    return path
+
+
+@pytest.fixture(scope="session")
+def two_layers(tmp_path_factory) -> Path:
+    """A feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not."""
+    folder = tmp_path_factory.mktemp("layers")
+    recipe = Recipe("xception", weights="00", layers=("noise", "deep"))
+    generator, labels = np.random.default_rng(0), np.arange(60, dtype=np.int32) % 3
+    digests = [bytes([row] * 32) for row in range(60)]
+    rows = {
+        digest: (generator.normal(size=4).astype(np.float32), 5 * np.eye(3, dtype=np.float32)[label])
+        for digest, label in zip(digests, labels, strict=True)
+    }
+    write_part(folder / "part.h5", recipe, {"engine": "none"}, (np.zeros(4), np.zeros(3)), rows, {})
+    contents = Contents(
+        recipe=recipe,
+        source={"kind": "drawn"},
+        weights={"name": "none", "origin": "drawn"},
+        class_names=("ant", "bee", "cow"),
+        engines=({"engine": "none"},),
+        ids=tuple(f"{row:03d}.png" for row in range(60)),
+        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+        labels=labels,
+        splits=np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5, np.int8),
+        origins=np.zeros(60, np.uint8),
+    )
+    part = PartFile(folder / "part.h5")
+    write_feature_file(folder / "layers.h5", contents, [(part, row) for row in range(60)])
+    return folder / "layers.h5"
+
+
+@pytest.fixture
+def layers(two_layers, tmp_path) -> Path:
+    """The same file in a folder of its own."""
+    return Path(shutil.copy(two_layers, tmp_path / "layers.h5"))
+
+
+@pytest.fixture(scope="session")
+def layers_bundle(two_layers) -> Path:
+    """A logistic head on the layer `deep`."""
+    folder = two_layers.with_name("deep-logistic")
+    succeed("train", two_layers, "--layer", "deep", "-o", folder)
+    return folder
+
+
+class TestTrain:
+    def test_prints_scores_and_where_the_bundle_is(self, layers):
+        printed = succeed("train", layers)
+        folder = layers.with_name("layers-logistic")
+        train, validation, saved, following = printed.splitlines()
+        assert train.split()[:2] == ["train", "1.0000"] and train.endswith("accuracy on 30 rows")
+        assert validation.split()[:2] == ["validation", "1.0000"] and validation.endswith("on 15 rows")
+        assert saved == f"saved {folder}"
+        assert following == f"next: python -m classify evaluate {folder} {layers}"
+        assert {path.name for path in folder.iterdir()} == {"bundle.json", "head.skops"}
+        assert {path.name for path in layers.parent.iterdir()} == {"layers.h5", "layers-logistic"}
+
+    def test_json_alone(self, layers, tmp_path):
+        printed = json.loads(succeed("train", layers, "-o", tmp_path / "here", "--json"))
+        assert printed.keys() == {"bundle", "head", "train", "validation"}  # none of test
+        assert (printed["bundle"], printed["head"]) == (str(tmp_path / "here"), "logistic")
+        assert printed["train"]["accuracy"].keys() == SCORE
+        assert printed["train"] == Bundle.load(tmp_path / "here").scores["train"]
+
+    def test_the_keras_head(self, layers, tmp_path):
+        assert "saved" in succeed("train", layers, "--head", "keras-linear", "-o", tmp_path / "here")
+        assert Bundle.load(tmp_path / "here").name == "keras-linear"
+
+    def test_again_replaces_the_bundle(self, layers):
+        for layer in ("noise", "deep"):
+            succeed("train", layers, "--layer", layer)
+        assert Bundle.load(layers.with_name("layers-logistic")).layers == ("deep",)
+
+    @pytest.mark.parametrize("split", [None, 0], ids=["in all", "in the training rows"])
+    def test_one_class_is_refused(self, split, layers, tmp_path):
+        contents = FeatureFile(layers).contents
+        labels = np.where(contents.splits == split, 0, contents.labels) if split == 0 else 0 * contents.labels
+        file = changed(layers, tmp_path / "one.h5", labels=labels.astype(np.int32))
+        message = fail("train", file)
+        assert "two classes" in message and "30 training images of 1 classes: ant" in message
+        assert not (tmp_path / "one-logistic").exists()
+
+    def test_markup_in_a_path_is_printed_as_it_is(self, layers, tmp_path):
+        folder = tmp_path / "heads[new]:dog:"
+        assert f"saved {folder}\n" in succeed("train", layers, "-o", folder)
+
+    ERRORS = (
+        (("train", "layers.h5", "--head", "logistik"), ("unknown head 'logistik'", "nearest: logistic")),
+        (("train", "layers.h5", "--layer", "deeep"), ("unknown layer", "'deeep'", "nearest: deep")),
+        (("train", "layers.h5", "-o", "photos"), ("'photos' cannot take a bundle", "-o")),
+        (("train", "layers.h5", "-o", "notes.txt"), ("'notes.txt' cannot take a bundle", "-o")),
+        (("train", "layers.h5", "-o", "no/where"), ("no folder 'no'", "-o")),
+        (("train", "notes.txt"), ("'notes.txt' is not a feature file",)),
+        (("train", "other.h5"), ("'other.h5' is not a feature file",)),
+        (("train", "photos"), ("no feature file 'photos'", "a folder")),
+        (("train", "missing.h5"), ("no feature file 'missing.h5'",)),
+        (("train", "no/missing.h5"), ("no feature file 'no/missing.h5'",)),
+    )
+
+    @pytest.mark.parametrize(("words", "parts"), ERRORS, ids=[" ".join(words[1:]) for words, _ in ERRORS])
+    def test_what_is_wrong_is_told_and_nothing_is_left(self, words, parts, layers, monkeypatch):
+        monkeypatch.chdir(layers.parent)
+        Path("photos").mkdir()
+        Path("photos/one.jpg").write_text("precious")
+        Path("notes.txt").write_text("notes")
+        with h5py.File("other.h5", "w") as file:
+            file["features"] = [1.0]
+        before = sorted(Path().rglob("*"))
+        message = fail(*words)
+        for part in parts:
+            assert part in message
+        assert sorted(Path().rglob("*")) == before
+
+
+class TestEvaluate:
+    def test_table(self, layers_bundle, two_layers):
+        lines = succeed("evaluate", layers_bundle, two_layers).splitlines()
+        assert lines[0].startswith("test, 15 rows")
+        shown = {words[0]: words[1:] for words in map(str.split, lines[1:])}
+        assert shown["accuracy"] == ["1.0000", "[0.7961,", "1.0000]"]
+        assert {"balanced_accuracy", "log_loss"} < shown.keys()
+        assert shown["class"] == ["rows", "precision", "recall", "f1"]
+        assert shown["true"] == ["ant", "bee", "cow", "<-", "predicted"]
+        matrix = [line.split() for line in lines[-3:]]
+        assert matrix == [["ant", "5", "0", "0"], ["bee", "0", "5", "0"], ["cow", "0", "0", "5"]]
+
+    @pytest.mark.parametrize(("split", "rows"), [("train", 30), ("validation", 15), ("test", 15)])
+    def test_json_alone(self, split, rows, layers_bundle, two_layers):
+        report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--split", split, "--json"))
+        assert (report["split"], report["rows"]) == (split, rows)
+        for name in ("accuracy", "balanced_accuracy", "log_loss"):
+            assert report[name].keys() == SCORE
+        assert [row["name"] for row in report["classes"]] == ["ant", "bee", "cow"]
+        expected = Bundle.load(layers_bundle).evaluate(load_features(two_layers, ["deep"]), split)
+        assert report == json.loads(json.dumps(expected))
+
+    def test_two_classes_have_an_area_under_the_curve(self, tiny_bundle, tiny_file):
+        report = json.loads(succeed("evaluate", tiny_bundle, tiny_file, "--json"))
+        assert report["roc_auc"].keys() == SCORE
+        assert report["rows"] == len(load_features(tiny_file).rows("test"))
+        assert "roc_auc" in succeed("evaluate", tiny_bundle, tiny_file)
+
+    def test_cross_validation(self, layers_bundle, two_layers):
+        report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--cv", 5, "--json"))
+        assert (report["split"], report["folds"], report["rows"]) == ("5-fold cross-validation", 5, 45)
+        assert len(report["fold_accuracies"]) == 5
+        assert report["accuracy"]["value"] == 1
+        lines = succeed("evaluate", layers_bundle, two_layers, "--cv", 5).splitlines()
+        assert lines[0].startswith("5-fold cross-validation, 45 rows")
+        assert any(line.startswith("folds") and "lowest" in line for line in lines)
+
+    def test_layers_are_those_of_the_bundle_in_its_order(self, layers, tmp_path):
+        succeed("train", layers, "--layer", "deep", "--layer", "noise", "-o", tmp_path / "both")
+        assert Bundle.load(tmp_path / "both").layers == ("deep", "noise")
+        report = json.loads(succeed("evaluate", tmp_path / "both", layers, "--json"))
+        assert report["accuracy"]["value"] == 1
+
+    def test_a_file_of_another_recipe_is_refused(self, layers_bundle, two_layers, tmp_path):
+        recipe = replace(FeatureFile(two_layers).recipe, image_size=(299, 299))
+        message = fail("evaluate", layers_bundle, changed(two_layers, tmp_path / "large.h5", recipe=recipe))
+        assert "expected: image_size=(150, 150)" in message and "received: image_size=(299, 299)" in message
+
+    def test_a_file_of_other_classes_is_refused(self, layers_bundle, two_layers, tmp_path):
+        file = changed(two_layers, tmp_path / "other.h5", class_names=("ant", "bee", "cat"))
+        for more in ((), ("--cv", 5)):
+            assert "ant, bee, cat" in fail("evaluate", layers_bundle, file, *more)
+
+    def test_a_split_without_rows_is_refused(self, layers_bundle, two_layers, tmp_path):
+        file = changed(two_layers, tmp_path / "train.h5", splits=np.zeros(60, np.int8))
+        assert "train 60, validation 0, test 0" in fail("evaluate", layers_bundle, file)
+
+    def test_what_is_wrong_is_told(self, layers_bundle, two_layers, tmp_path):
+        missing = tmp_path / "missing"
+        for words, part in (
+            ((layers_bundle, two_layers, "--split", "tests"), "unknown split 'tests'"),
+            ((layers_bundle, two_layers, "--cv", 16), "16-fold cross-validation is not possible"),
+            ((layers_bundle, two_layers, "--cv", 1), "1-fold cross-validation is not possible"),
+            ((layers_bundle, missing), f"no feature file '{missing}'"),
+            ((missing, two_layers), f"'{missing}' is not a bundle"),
+            ((two_layers, layers_bundle), f"'{two_layers}' is not a bundle"),
+        ):
+            assert part in fail("evaluate", *words)
+
+
+@pytest.fixture
+def mixed(images) -> Path:
+    """The 16 drawn images, two that cannot be read, and files that are passed over."""
+    (images / "red" / "zz_empty.png").write_bytes(b"")
+    (images / "red" / "zz_text.jpg").write_text("no image")
+    (images / "red" / "notes.txt").write_text("notes")
+    (images / "red" / ".hidden.png").write_text("hidden")
+    return images
+
+
+class TestPredict:
+    def test_training_images_get_the_probabilities_of_their_features(self, tiny_bundle, tiny_file):
+        folder = tiny_file.parent / "images"
+        shown = json.loads(succeed("predict", tiny_bundle, folder, "--json"))
+        features, bundle = load_features(tiny_file), Bundle.load(tiny_bundle)
+        found = {Path(row["file"]).relative_to(folder).as_posix(): row for row in shown}
+        assert found.keys() == set(features.ids)
+        for row_id, proba in zip(features.ids, bundle.predict_proba(features.X), strict=True):
+            row = found[row_id]
+            assert row["probabilities"] == pytest.approx(
+                dict(zip(bundle.class_names, proba, strict=True)), abs=1e-4
+            )
+            assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+            assert row["probability"] == row["probabilities"][row["label"]]
+            assert row["error"] == ""
+
+    def test_table(self, tiny_bundle, images):
+        given = (images / "red" / "000.png", images / "blue", images / "blue" / "003.png")
+        lines = succeed("predict", tiny_bundle, *given).splitlines()
+        assert lines[0].split() == ["file", "label", "probability"]
+        rows = [line.split() for line in lines[1:]]
+        assert [row[0] for row in rows] == [
+            str(images / "red" / "000.png"),
+            *(str(images / "blue" / f"{number:03d}.png") for number in range(8)),  # each image once
+        ]
+        assert [row[1] for row in rows] == ["red"] + ["blue"] * 8
+        assert all(0.5 <= float(row[2]) <= 1 for row in rows)
+
+    @pytest.mark.parametrize("form", ["table", "csv", "json"])
+    def test_images_that_cannot_be_read_do_not_stop_the_others(self, form, tiny_bundle, mixed):
+        result = invoke("predict", tiny_bundle, mixed, *([] if form == "table" else [f"--{form}"]))
+        assert result.exit_code == 1
+        assert result.stderr == "2 of 18 images could not be read\n"
+        if form == "table":
+            lines = result.stdout.splitlines()[1:]
+            assert len(lines) == 18
+            rows = [{"file": line.split()[0], "label": line.split()[1], "error": line} for line in lines]
+        elif form == "csv":
+            rows = list(csv.DictReader(io.StringIO(result.stdout)))
+            assert list(rows[0]) == ["file", "label", "probability", "error"]
+            assert rows[-1]["label"] == rows[-1]["probability"] == ""
+        else:
+            rows = json.loads(result.stdout)
+            assert (rows[-1]["label"], rows[-1]["probability"], rows[-1]["probabilities"]) == (None, None, {})
+        assert [Path(row["file"]).name for row in rows[-2:]] == ["zz_empty.png", "zz_text.jpg"]
+        assert "the file is empty" in rows[-2]["error"] and "not an image" in rows[-1]["error"]
+        assert [row["label"] for row in rows[:16]] == ["blue"] * 8 + ["red"] * 8
+
+    def test_names_are_printed_as_they_are(self, tiny_bundle, images):
+        names = [images / "[red]x.png", images / "a:dog:b.png"]
+        for name in names:
+            shutil.copy(images / "red" / "000.png", name)
+        lines = succeed("predict", tiny_bundle, *names).splitlines()[1:]
+        assert [line.split()[0] for line in lines] == [str(name) for name in names]
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
+    def test_a_name_that_is_not_utf8(self, tiny_bundle, images):
+        name = images / os.fsdecode(b"caf\xe9.png")
+        shutil.copy(images / "red" / "000.png", name)
+        for form in ([], ["--json"]):
+            printed = succeed("predict", tiny_bundle, images / "blue", images, *form)
+            assert printed.encode() and printed.count("caf") == 1
+
+    def test_what_is_wrong_is_told(self, tiny_bundle, images, tmp_path):
+        (tmp_path / "empty").mkdir()
+        for words, part in (
+            ((tiny_bundle, images, tmp_path / "missing.jpg"), f"no image '{tmp_path / 'missing.jpg'}'"),
+            ((tiny_bundle, tmp_path / "empty"), "no images were found"),
+            ((images, images), f"'{images}' is not a bundle"),
+        ):
+            assert part in fail("predict", *words)
+
+    def test_a_head_for_features_of_another_width_is_refused(self, tiny_bundle, tiny_file, images, tmp_path):
+        features = load_features(tiny_file)
+        narrow = replace(features, X=np.array(features.X[:, :10]))
+        head = Bundle.load(tiny_bundle).head
+        Bundle.of(head.fit(*narrow.training_rows()), narrow, "logistic").save(tmp_path / "narrow")
+        message = fail("predict", tmp_path / "narrow", images)
+        assert "10" in message and str(features.X.shape[1]) in message
+
+    def test_layers_are_those_of_the_bundle_in_its_order(self, tiny_recipe, images, tmp_path):
+        recipe = replace(tiny_recipe, layers=("conv_pw_1", "avg_pool", "conv_pw_2"))
+        extract(open_source(images), recipe, tmp_path / "three.h5")
+        chosen = ("conv_pw_2", "conv_pw_1")
+        words = [word for name in chosen for word in ("--layer", name)]
+        succeed("train", tmp_path / "three.h5", *words, "-o", tmp_path / "two")
+        shown = json.loads(succeed("predict", tmp_path / "two", images, "--json"))
+        features = load_features(tmp_path / "three.h5", chosen)
+        assert [str(images / row_id) for row_id in features.ids] == [row["file"] for row in shown]
+        expected = Bundle.load(tmp_path / "two").predict_proba(features.X)
+        found = [[row["probabilities"][name] for name in features.class_names] for row in shown]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train",),
+        ("train", "a.h5", "--nothing"),
+        ("evaluate", "bundle"),
+        ("evaluate", "bundle", "a.h5", "--cv", "many"),
+        ("predict", "bundle"),
+        ("predict", "bundle", "a.png", "--backbone", "xception"),
+        ("predict", "bundle", "a.png", "--image-size", "150"),
+        ("predict", "bundle", "a.png", "--weights", "imagenet"),
+        ("forget",),
+    ],
+    ids=" ".join,
+)
+def test_usage_ends_with_2(words):
+    result = invoke(*words)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "evaluate", "predict"])
+def test_help_has_an_example(command):
+    assert f"Example: python -m classify {command}" in succeed(command, "--help")
+
+
+def test_predict_takes_everything_from_the_bundle():
+    shown = succeed("predict", "--help")
+    for option in ("--backbone", "--image-size", "--weights", "--layer"):
+        assert option not in shown
+
+
+class TestProcess:
+    """What only a process of its own shows."""
+
+    def test_help(self, tmp_path):
+        done = run_command("classify", "--help", cwd=tmp_path)
+        assert done.returncode == 0
+        assert all(command in done.stdout for command in ("train", "evaluate", "predict"))
+
+    def test_a_logistic_head_needs_no_tensorflow(self, layers):
+        done = run_command("classify", "train", layers.name, cwd=layers.parent, PYTHONPROFILEIMPORTTIME="1")
+        assert done.returncode == 0, done.stderr
+        imported = {
+            line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import")
+        }
+        assert "sklearn" in imported and "classify.bundle" in imported
+        assert not imported & {"tensorflow", "keras", "ray", "tensorflow_datasets"}
+        assert "saved layers-logistic" in done.stdout
+
+    def test_predictions_are_all_that_is_on_stdout(self, tiny_bundle, images):
+        done = run_command("classify", "predict", tiny_bundle, "red", "--json", cwd=images)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert [row["file"] for row in json.loads(done.stdout)] == [
+            f"red/{number:03d}.png" for number in range(8)
+        ]
+
+    def test_an_error_is_one_message(self, tmp_path):
+        done = run_command("classify", "train", "missing.h5", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert_four_parts(done.stderr)
