@@ -2,7 +2,7 @@
 
     python benchmarks/learning_curve.py photos.h5 photos299.h5 --figure docs/learning_curve.png
 
-Each point is the mean over several random subsets of the training rows, each the same for every file; the band is one
+Each point is the mean over random subsets of the training rows, the same for every file; the band is one
 standard deviation over the subsets. The features are read from the files: nothing is extracted again.
 """
 

@@ -1,5 +1,6 @@
 """What training saves: the head, its classes, the recipe of its features, its scores."""
 
+import base64
 import json
 import os
 import shutil
@@ -42,7 +43,10 @@ class Bundle:
     scores : dict
         Of the training and validation rows, as `classify.evaluate.evaluate` returns them.
     provenance : dict
-        Digest of the feature file, rows of each split, versions.
+        Digest of the feature file, the engine that computed it, rows of each split, versions.
+    probe : dict of str to ndarray
+        The feature of `extract.engines.probe_image` by layer, which proves that the features
+        of new images are computed as those of the training images were.
     """
 
     head: object = field(repr=False)
@@ -53,6 +57,7 @@ class Bundle:
     weights: dict
     scores: dict = field(repr=False)
     provenance: dict = field(repr=False)
+    probe: dict[str, np.ndarray] = field(repr=False)
 
     @classmethod
     def of(cls, head, features: Features, name: str | None = None) -> "Bundle":
@@ -75,6 +80,7 @@ class Bundle:
                 scores[split] = evaluate(y, _expanded(head, X, features.class_names), features.class_names)
         provenance = {
             "content_digest": features.content_digest,
+            "engine": features.engine,
             "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
             "versions": {package: found for package in _RECORDED if (found := _version(package))},
         }
@@ -87,6 +93,7 @@ class Bundle:
             weights=features.weights,
             scores=scores,
             provenance=provenance,
+            probe=features.probe,
         )
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -175,25 +182,29 @@ class Bundle:
         """
         folder = Path(folder)
         check_output(folder)
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            values = {name: getattr(self, name) for name in _PLAIN}
-            values |= {"recipe": json.loads(self.recipe.to_json()), "head": _save_head(self.head, aside)}
-            values |= {"format": FORMAT, "format_version": FORMAT_VERSION}
-            (aside / "bundle.json").write_text(
-                json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number), "utf-8"
-            )
-            _replace(folder, aside)
+            aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            try:
+                self._write(aside)
+                _replace(folder, aside)
+            finally:
+                shutil.rmtree(aside, ignore_errors=True)
         except OSError as error:
             raise HeadstartError(
                 f"{str(folder)!r} could not be written",
-                "a disk with room",
+                "a disk with room, and a folder that may be written",
                 str(error),
                 "mend that, or choose another -o",
             ) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
         return self
+
+    def _write(self, folder: Path) -> None:
+        values = {name: getattr(self, name) for name in _PLAIN}
+        values |= {"format": FORMAT, "format_version": FORMAT_VERSION}
+        values |= {"recipe": json.loads(self.recipe.to_json()), "head": _save_head(self.head, folder)}
+        values["probe"] = {layer: _to_text(feature) for layer, feature in self.probe.items()}
+        text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
+        (folder / "bundle.json").write_text(text, "utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> "Bundle":
@@ -210,7 +221,8 @@ class Bundle:
             plain = {name: values[name] for name in _PLAIN}
             plain |= {name: tuple(plain[name]) for name in ("class_names", "layers")}
             recipe = Recipe.from_json(json.dumps(values["recipe"]))
-            return cls(head=_load_head(folder, values["head"]), recipe=recipe, **plain)
+            probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
+            return cls(head=_load_head(folder, values["head"]), recipe=recipe, probe=probe, **plain)
         except HeadstartError:
             raise
         except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
@@ -233,13 +245,22 @@ def check_output(folder: Path) -> None:
     HeadstartError
         If it exists and is no bundle, or the folder above it does not exist.
     """
-    if not folder.parent.is_dir() or (folder.exists() and not _is_bundle(folder)):
+    known, above = folder.exists(), folder.parent
+    if (known and not _is_bundle(folder)) or not above.is_dir() or not os.access(above, os.W_OK):
         raise HeadstartError(
             f"{str(folder)!r} cannot take a bundle",
-            "a new folder, or one that holds a bundle",
-            "a folder or file that is none" if folder.exists() else f"no folder {str(folder.parent)!r}",
+            "a new folder, or one that holds a bundle, in a folder that may be written",
+            "a folder or file that is none" if known else f"no folder {str(above)!r} that may be written",
             "choose another folder with -o",
         )
+
+
+def _to_text(feature: np.ndarray) -> str:
+    return base64.b64encode(feature.astype("<f4").tobytes()).decode()
+
+
+def _from_text(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
 
 
 def _plain_number(value):

@@ -154,7 +154,7 @@ def csv_lines(predictions: list[dict]) -> list[str]:
     )
     writer.writeheader()
     writer.writerows(predictions)
-    return text.getvalue().splitlines()
+    return text.getvalue().removesuffix("\n").split("\n")
 
 
 def _number(value: float | None, width: int) -> str:

@@ -35,6 +35,10 @@ class Features:
     content_digest : str
         Of the file.
     path : str
+    probe : dict of str to ndarray
+        The feature of `extract.engines.probe_image` by layer; empty where there is no file.
+    engine : dict
+        What computed it.
     """
 
     X: np.ndarray = field(repr=False)
@@ -48,6 +52,8 @@ class Features:
     weights: dict
     content_digest: str
     path: str
+    probe: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    engine: dict = field(default_factory=dict)
 
     def rows(self, *names: str) -> np.ndarray:
         """Return the indices of the labelled rows of some splits.
@@ -142,4 +148,6 @@ def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Feat
         weights=contents.weights,
         content_digest=file.content_digest,
         path=str(path),
+        probe=file.probe,
+        engine=file.engine(0),
     )

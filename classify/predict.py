@@ -10,6 +10,7 @@ from data.errors import HeadstartError
 from data.folder import IMAGE_SUFFIXES, printable
 from data.images import ImageError
 from extract.engines import open_engine
+from extract.parity import check_probes
 from extract.weights import ensure_weights
 from extract.worker import compute_features
 
@@ -59,11 +60,14 @@ def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
     Raises
     ------
     HeadstartError
-        If a path does not exist, no image is found, or the weights are not in the cache.
+        If a path does not exist, no image is found, the weights are not in the cache, or this
+        machine computes other features than those the head was trained on.
     """
     files = image_files(paths)
     ensure_weights(bundle.recipe.backbone, bundle.recipe.weights, bundle.weights.get("name", "unknown"))
     engine = open_engine("keras", bundle.recipe)
+    if bundle.probe:
+        check_probes(engine, bundle.recipe, [("the bundle", bundle.provenance["engine"], bundle.probe)])
     errors: dict[Path, str] = {}
     rows: dict[Path, np.ndarray] = {}
     chosen = [bundle.recipe.layers.index(name) for name in bundle.layers]

@@ -84,7 +84,7 @@ def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray
     if data.startswith(b"\x93NUMPY"):
         return _decode_array(data)
     image = _open_header(data, pixel_limit)
-    if not _tensorflow_decodes(image):
+    if not _tensorflow_decodes(image, data):
         return _decode_with_pillow(image, exif_orientation)
     try:
         pixels = _decode_with_tensorflow(data)
@@ -96,12 +96,12 @@ def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray
     return _turned(pixels, _orientation(image)) if exif_orientation else pixels
 
 
-def _tensorflow_decodes(image: Image.Image) -> bool:
+def _tensorflow_decodes(image: Image.Image, data: bytes) -> bool:
     """Tell whether TensorFlow's decoder is right for an image; of lossless ones Pillow's gives the same.
 
     TensorFlow loses a colour that means transparent, and an animated WebP ends its process.
     """
-    animated = image.format == "WEBP" and getattr(image, "is_animated", False)
+    animated = data[8:16] == b"WEBPVP8X" and data[20] & 2  # the flag: Pillow tells only of two frames or more
     return image.format in _TENSORFLOW_READS and not animated and "transparency" not in image.info
 
 

@@ -141,15 +141,20 @@ def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
 
 def _column(name: str, values, length: int) -> list:
     """Return labels or splits as a list; a column of them, as keras.datasets has, is flattened."""
-    shape = np.shape(values) if isinstance(values, np.ndarray) else (len(values),)
+    try:
+        shape = np.shape(values)
+    except ValueError:  # lists of unequal lengths
+        shape = (len(values), "?")
     if shape not in ((length,), (length, 1)):
         raise HeadstartError(
             f"images and {name} have different lengths",
             f"{length} {name}, one for each image",
-            f"{name} of shape {shape}" if len(shape) != 1 else f"{shape[0]} {name}",
+            f"{(shape or (1,))[0]} {name}, of shape {shape}",
             f"give each image exactly one of the {name}",
         )
-    return values.ravel().tolist() if isinstance(values, np.ndarray) else list(values)
+    if len(shape) == 2:
+        values = np.reshape(values, -1)
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
 def _checked_images(images) -> np.ndarray:

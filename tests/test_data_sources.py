@@ -74,7 +74,10 @@ def splits(source) -> dict:
 
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory) -> Path:
-    """Two TFDS data sets: squares (20 train in 3 shards, 5 test) and words, which has no image."""
+    """Two TFDS data sets: squares (60 train in 3 shards, 5 test) and words, which has no image.
+
+    A shard is longer than the 16 examples that TFDS interleaves by default.
+    """
     import tensorflow_datasets as tfds
 
     def squares(shades):
@@ -86,7 +89,7 @@ def prepared(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("tfds")
     image = tfds.features.Image(shape=(None, None, 3), encoding_format="png")
     label = tfds.features.ClassLabel(names=["even", "odd"])
-    parts = {"train": squares(range(20)), "test": squares(range(100, 105))}
+    parts = {"train": squares(range(60)), "test": squares(range(100, 105))}
     sets = {
         "squares": ({"image": image, "label": label}, parts, 3),
         "words": ({"text": tfds.features.Text()}, {"train": [(0, {"text": "a"})]}, 1),
@@ -191,7 +194,9 @@ def test_grammar(text, kind, tmp_path, monkeypatch):
     assert source_kind(text) == kind
 
 
-@pytest.mark.parametrize("text", ["nowhere", "nowhere.csv", "tfds", "digits:0", "notes.txt", "n" * 5000])
+@pytest.mark.parametrize(
+    "text", ["nowhere", "nowhere.csv", "tfds", "digits:0", "notes.txt", "n" * 5000, "n" * 5000 + "/a"]
+)
 def test_what_is_no_source_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("notes.txt").touch()
@@ -279,10 +284,10 @@ def test_the_same_name_is_another_image_in_another_folder_or_format(tmp_path):
     assert held == {"a/1.png": png(0), "b/1.png": png(1), "a/1.jpg": png(2)}
 
 
-def test_a_symlink_loop_ends(tmp_path):
+@pytest.mark.parametrize("target", ["..", "."])
+def test_a_symlink_loop_ends(target, tmp_path):
     save(tmp_path, "a/1.png")
-    for loop in (tmp_path / "a" / "up", tmp_path / "a" / "self"):
-        loop.symlink_to(tmp_path if loop.name == "up" else loop.parent, target_is_directory=True)
+    (tmp_path / "a" / "loop").symlink_to(target, target_is_directory=True)
     assert [row.id for row in open_source(tmp_path).rows] == ["a/1.png"]
 
 
@@ -458,9 +463,21 @@ def test_labels_of_arrays(labels, names, indices):
     assert source.class_names == names and [row.label for row in source.rows] == indices
 
 
-def test_labels_in_a_column_are_flattened_or_refused():
+def test_npz_makes_text_of_mixed_labels_and_minus_one_stays_unknown(tmp_path):
+    source = open_source(save_npz(tmp_path, images=pixels(), labels=["dog", "cat", "cat", -1]))
+    assert source.class_names == ("cat", "dog") and [row.label for row in source.rows] == [1, 0, 0, -1]
+
+
+@pytest.mark.parametrize("labels", [5, [[0, 1]] * 4, np.eye(4)])
+def test_labels_that_are_not_one_for_each_image_are_refused(labels):
+    with pytest.raises(HeadstartError) as caught:
+        from_arrays(pixels(), labels)
+    assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize("column", [np.array([[3], [5], [3], [5]]), [[3], [5], [3], [5]]])
+def test_labels_in_a_column_are_flattened_or_refused(column):
     """As keras.datasets.cifar10 gives them."""
-    column = np.array([[3], [5], [3], [5]])
     try:
         source = from_arrays(pixels(), column)
     except HeadstartError as error:
@@ -568,12 +585,12 @@ def test_index_labels_and_split_name_are_one_rule_for_all_sources():
 @pytest.mark.parametrize(
     "spec, expected",
     [
-        ("", {"train": 20, "test": 5}),
-        (":1.0.0", {"train": 20, "test": 5}),
-        (":test,train", {"train": 20, "test": 5}),
-        (":train", {None: 20}),
-        (":train+test", {None: 25}),
-        (":train[:40%],train[40%:50%],train[50%:60%]", {"train": 8, "validation": 2, "test": 2}),
+        ("", {"train": 60, "test": 5}),
+        (":1.0.0", {"train": 60, "test": 5}),
+        (":test,train", {"train": 60, "test": 5}),
+        (":train", {None: 60}),
+        (":train+test", {None: 65}),
+        (":train[:40%],train[40%:50%],train[50%:60%]", {"train": 24, "validation": 6, "test": 6}),
         (":1.0.0:train[:12],train[-4:]", {"train": 12, "test": 4}),
         (":train[5:6], test", {"train": 1, "test": 5}),
     ],
@@ -612,6 +629,8 @@ def test_tfds_keeps_the_encoded_bytes(prepared):
         ("tfds:squares:train,train", ["twice"]),
         ("tfds:squares:train[:1],train[1:2],train[2:3],test", ["three"]),
         ("tfds:squares:train[:0]", ["train[:0]"]),
+        ("tfds:squares:train[7:7],test", ["train[7:7]"]),
+        ("tfds:squares:train,test[5:]", ["test[5:]"]),
         ("tfds:words", ["no image", "text"]),
     ],
 )

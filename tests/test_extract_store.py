@@ -122,10 +122,14 @@ def test_the_content_digest_sees_every_change(path, contents, part, change):
     assert FeatureFile(path).content_digest != first
 
 
-def test_the_content_digest_sees_one_changed_feature(path, contents, part, tmp_path):
-    first = FeatureFile(path).content_digest
-    write_feature_file(path, contents, [(part, 0), (part, 2), (part, 1)])
-    assert FeatureFile(path).content_digest != first
+def test_features_of_another_image_are_refused(path, contents, part):
+    """Each checksum is keyed by its image's digest, so rows cannot be mixed up and given new checksums."""
+    before = path.read_bytes()
+    with pytest.raises(HeadstartError) as caught:
+        write_feature_file(path, contents, [(part, 0), (part, 2), (part, 1)])
+    assert_four_parts(str(caught.value))
+    assert NAMES[1] in str(caught.value)
+    assert path.read_bytes() == before
 
 
 def test_a_part_without_any_row_is_a_part(tmp_path):
