@@ -22,6 +22,7 @@ REASON_BYTES = 400
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
 _BLOCK = 4096  # rows copied at once
 _MOST_GROUPS = 16
+_OVERHEAD = 65536  # bytes of headers and attributes of a small file
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
 
 
@@ -229,7 +230,8 @@ def write_part(
     rejected : dict of bytes to str
         Reasons by digest.
     """
-    with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
+    size = sum(array.nbytes for layers in rows.values() for array in layers)
+    with _created(path, size + 200 * (len(rows) + len(rejected))) as file:
         file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=_json(engine))
         file["digests"] = _digest_array(list(rows))
         for number, name in enumerate(recipe.layers):
@@ -258,7 +260,8 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
         If a row is not what was stored, so that damage is never given a new checksum.
     """
     first = rows[0][0]
-    with written_aside(path) as aside, h5py.File(aside, "w", **_ALIGNED) as file:
+    row = sum(probe.nbytes for probe in first.probe.values()) + 200
+    with _created(path, row * len(rows)) as file:
         _write_contents(file, contents)
         for name in first.outputs:
             width = first.probe[name].shape[0]
@@ -273,6 +276,17 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
+
+
+@contextmanager
+def _created(path: Path, size: int) -> Iterator[h5py.File]:
+    """Open a new HDF5 file aside of `path`, where there is room for `size` bytes and a little more."""
+    with written_aside(path, size + _OVERHEAD) as aside:
+        try:
+            with h5py.File(aside, "w", **_ALIGNED) as file:
+                yield file
+        except RuntimeError as error:  # so HDF5 says that it could not close a file
+            raise OSError(str(error)) from error
 
 
 def _damaged_row(contents: Contents, rows: Sequence[tuple[_Features, int]], row: int) -> HeadstartError:

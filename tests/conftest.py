@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest.register_assert_rewrite("contracts")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
 

@@ -1,0 +1,452 @@
+"""Runs that are killed, short of disk, or two at once: nothing is lost, the file never lies.
+
+A backbone of numpy over arrays takes the place of the real one, so that a run takes a second.
+"""
+
+import io
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, assert_four_parts
+from typer.testing import CliRunner
+
+from data import HeadstartError
+from data.memory import from_arrays
+from extract import FeatureFile, Recipe, extract, worker
+from extract.cli import app
+from extract.compare import compare
+from extract.diff import diff
+from extract.repair import repair
+from extract.verify import examine, verify
+
+IMAGES, PART = 128, 16
+RECIPE = Recipe("mobilenet", weights="00" * 32, image_size=(32, 32))
+
+
+class NumpyEngine:
+    """Features that are the pixels; appends a byte for each image to a file, if given one."""
+
+    def __init__(self, counter: str | None = None, pause: float = 0):
+        self._counter, self._pause = counter, pause
+
+    def __call__(self, batch):
+        time.sleep(self._pause * len(batch))
+        if self._counter and len(batch) > 1:  # one image alone is the probe
+            with open(self._counter, "ab") as file:
+                file.write(b"." * len(batch))
+        return [np.ascontiguousarray(batch[:, :8, :8].reshape(len(batch), -1))]
+
+    def describe(self):
+        return {"engine": "numpy", "version": np.__version__, "device": "CPU"}
+
+
+def load_array(data, size, **_):
+    return np.resize(np.load(io.BytesIO(data)).astype(np.float32), (*size, 3))
+
+
+def arrays(count: int = IMAGES, first: int = 0):
+    generator = np.random.default_rng(first)
+    return from_arrays(
+        generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8), ["cat", "dog"] * (count // 2)
+    )
+
+
+def use_numpy(counter: str | None = None, pause: float = 0) -> None:
+    """Put the numpy backbone in the place of the real one, in this process."""
+    import extract.compare
+    import extract.plan
+
+    engine = NumpyEngine(counter, pause)
+    worker.open_engine = extract.compare.open_engine = lambda name, recipe: engine
+    worker.load_image = load_array
+    extract.plan.PART_ROWS = PART
+    worker.BATCH_SIZE = PART
+
+
+_RUN = """
+import json, sys, time
+sys.path[:0] = [{tests!r}, {root!r}]
+import test_extract_durability as shared
+from extract import aside, extract
+options = json.loads(sys.argv[2])
+shared.use_numpy(options.pop("counter", None), options.pop("pause", 0))
+sync, slow = aside._sync, options.pop("slow_sync", 0)
+aside._sync = lambda path: (time.sleep(slow), sync(path))
+from data.console import Commands, prepare_logging
+prepare_logging()
+try:
+    report = extract(shared.arrays(), shared.RECIPE, sys.argv[1], batch_size=shared.PART, **options)
+    print(json.dumps(report.to_dict()))
+except ValueError as error:
+    sys.exit(f"error: {{error}}")
+"""
+
+
+def start(path, limit: int | None = None, **options) -> subprocess.Popen:
+    """Start a run in a process of its own."""
+    code = _RUN.format(tests=str(ROOT / "tests"), root=str(ROOT))
+    command = [sys.executable, "-c", code, str(path), json.dumps(options)]
+    bound = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, **pipes, preexec_fn=bound, cwd=Path(path).parent)
+
+
+@pytest.fixture
+def numpy_backbone(monkeypatch):
+    import extract.compare
+    import extract.plan
+
+    for owner, name in (
+        (worker, "open_engine"),
+        (worker, "load_image"),
+        (worker, "BATCH_SIZE"),
+        (extract.compare, "open_engine"),
+        (extract.plan, "PART_ROWS"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    use_numpy()
+
+
+@pytest.fixture
+def path(numpy_backbone, tmp_path):
+    """A finished file of the arrays."""
+    extract(arrays(), RECIPE, tmp_path / "out.h5", batch_size=PART)
+    return tmp_path / "out.h5"
+
+
+def kill_and_resume(reference: bytes, folder: Path, moments: np.ndarray) -> list[int]:
+    """Kill runs at some moments after their first part began; return finished parts at each kill."""
+    folder.mkdir()
+    finished = []
+    for number, moment in enumerate(moments):
+        path, counter = folder / f"{number}.h5", folder / f"{number}.count"
+        with start(path, counter=str(counter), pause=0.002, slow_sync=0.01) as process:
+            deadline = time.monotonic() + 30
+            while not path.with_name(path.name + ".parts").is_dir() and time.monotonic() < deadline:
+                time.sleep(0.002)
+            time.sleep(moment)
+            process.send_signal(signal.SIGKILL)
+        parts = len(list(folder.glob(f"{number}.h5.parts/*.h5")))
+        complete = path.exists()
+        finished.append(-1 if complete else parts)
+        use_numpy(str(counter))
+        report = extract(arrays(), RECIPE, path, batch_size=PART)
+        assert path.read_bytes() == reference, f"killed after {moment:.3f} s"
+        assert report.computed == (0 if complete else IMAGES - PART * parts)
+        assert counter.stat().st_size <= IMAGES + PART
+        left = {found.name for found in folder.iterdir() if found.name.startswith(f"{number}.")}
+        assert left == {path.name, counter.name}
+    return finished
+
+
+@pytest.mark.parametrize("kills", [30, pytest.param(200, marks=pytest.mark.slow)])
+def test_killed_runs_end_with_the_same_bytes(path, tmp_path, kills):
+    moments = np.random.default_rng(kills).uniform(0, 0.75, kills)
+    finished = kill_and_resume(path.read_bytes(), tmp_path / "kills", moments)
+    assert len(set(finished)) > 4  # the moments really differed
+
+
+def test_a_kill_inside_assembly_keeps_the_old_file(path, tmp_path):
+    before = path.read_bytes()
+    (tmp_path / "out.h5.123.tmp").write_bytes(before[:1000])  # as a killed assembly leaves it
+    assert extract(arrays(), RECIPE, path).computed == 0
+    more = from_arrays(arrays(2, first=9).images, ["cat", "dog"])
+    extract(more, RECIPE, path, batch_size=PART)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["out.h5"]
+
+
+def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
+    old = path.read_bytes()
+    new = tmp_path / "new.h5"
+    size = len(old)
+    with start(new, limit=size * 4 // 5) as process:
+        told = process.stderr.read()
+    assert process.returncode == 1
+    assert_four_parts(told)
+    assert "8 finished parts are kept" in told
+    assert not new.exists()
+    report = extract(arrays(), RECIPE, new, batch_size=PART)
+    assert (report.computed, report.reused_from["parts"]) == (0, IMAGES)
+    assert new.read_bytes() == old
+
+
+def test_a_disk_that_is_full_at_once(tmp_path):
+    with start(tmp_path / "new.h5", limit=1000) as process:
+        told = process.stderr.read()
+    assert process.returncode == 1
+    assert_four_parts(told)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A folder that may not be written, for root too."""
+    folder = tmp_path / "read_only"
+    folder.mkdir()
+    if os.geteuid():
+        folder.chmod(0o555)
+        yield folder
+        folder.chmod(0o755)
+        return
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=1m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("root may write everywhere, and cannot mount here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_read_only_folder(numpy_backbone, read_only):
+    with pytest.raises(HeadstartError) as caught:
+        extract(arrays(), RECIPE, read_only / "out.h5")
+    assert_four_parts(str(caught.value))
+    assert "writ" in str(caught.value)
+
+
+def test_two_runs_at_once_compute_each_image_once(path, tmp_path):
+    new, counter = tmp_path / "new.h5", tmp_path / "count"
+    options = {"counter": str(counter), "pause": 0.02}
+    with start(new, **options) as first:
+        while not (tmp_path / "new.h5.parts").is_dir():
+            time.sleep(0.01)
+        with start(new, wait=False, **options) as refused:
+            told = refused.stderr.read()
+        assert refused.returncode == 1
+        assert_four_parts(told)
+        assert f"process {first.pid}" in told
+        with start(new, **options) as second:
+            report = json.loads(second.stdout.read())
+            assert f"waiting for process {first.pid}" in second.stderr.read()
+        assert json.loads(first.stdout.read())["computed"] == IMAGES
+    assert report["computed"] == 0
+    assert counter.stat().st_size == IMAGES
+    assert new.read_bytes() == path.read_bytes()
+    assert not (tmp_path / "new.h5.lock").exists()
+
+
+def test_a_lock_of_a_dead_process_is_taken_over(path, tmp_path):
+    (tmp_path / "new.h5.lock").write_text(json.dumps({"pid": 2**22 + 1, "host": "gone"}))
+    assert extract(arrays(), RECIPE, tmp_path / "new.h5", wait=False).computed == IMAGES
+    assert not (tmp_path / "new.h5.lock").exists()
+
+
+def test_a_reader_of_the_old_file_keeps_reading_it(path):
+    features = FeatureFile(path).features("avg_pool")
+    before = features.copy()
+    extract(from_arrays(arrays(4, first=5).images, ["cat", "dog"] * 2), RECIPE, path)
+    np.testing.assert_array_equal(features, before)
+    assert len(FeatureFile(path).contents.ids) == 4
+
+
+def test_rows_are_taken_from_other_files(path, tmp_path):
+    report = extract(arrays(), RECIPE, tmp_path / "other.h5", reuse=(path,))
+    assert (report.computed, report.reused_from["others"]) == (0, IMAGES)
+    assert (tmp_path / "other.h5").read_bytes() == path.read_bytes()
+    with pytest.raises(HeadstartError, match="pixel_limit"):
+        extract(arrays(), replace(RECIPE, pixel_limit=5), tmp_path / "third.h5", reuse=(path,))
+
+
+def test_other_features_are_not_mixed_in(path, monkeypatch):
+    """As other weights or versions would make them: the probe image tells."""
+    engine = NumpyEngine()
+    other = type("Other", (NumpyEngine,), {"__call__": lambda self, batch: [engine(batch)[0] * 1.001]})()
+    monkeypatch.setattr(worker, "open_engine", lambda *args: other)
+    before = path.read_bytes()
+    with pytest.raises(HeadstartError) as caught:
+        extract(arrays(IMAGES + 2, first=3), RECIPE, path)
+    assert_four_parts(str(caught.value))
+    assert "numpy" in str(caught.value)
+    assert path.read_bytes() == before
+
+
+def everything(path: Path) -> list:
+    """Return all that a reader gets from a feature file."""
+    file = FeatureFile(path)
+    values = [file.content_digest, file.recipe, file.outputs, *map(str, vars(file.contents).values())]
+    arrays = [file.digests, *file.probe.values(), *map(file.features, file.outputs), *file.checksums.values()]
+    contents = [getattr(file.contents, name) for name in ("labels", "splits", "origins", "digests")]
+    return [*values, *(array.tobytes() for array in [*arrays, *contents])]
+
+
+@pytest.mark.parametrize("flips", [150, pytest.param(3000, marks=pytest.mark.slow)])
+def test_verify_finds_any_byte_that_changes_what_a_reader_gets(path, tmp_path, flips):
+    data, expected = path.read_bytes(), everything(path)
+    generator, damaged = np.random.default_rng(flips), tmp_path / "damaged.h5"
+    # half of the flips where the structure is, before the features
+    offsets = [*generator.integers(0, 9000, flips // 2), *generator.integers(0, len(data), flips // 2)]
+    found = 0
+    for offset in offsets:
+        changed = bytearray(data)
+        changed[offset] ^= 1 << generator.integers(8)
+        damaged.write_bytes(changed)
+        if examine(damaged).sound:
+            assert everything(damaged) == expected, f"byte {offset}"
+        else:
+            found += 1
+    assert found > flips // 4
+
+
+def test_verify_finds_truncation_at_any_length(path, tmp_path):
+    data, damaged = path.read_bytes(), tmp_path / "damaged.h5"
+    for length in [0, 1, 7, 8, 100, len(data) - 1, *np.random.default_rng(0).integers(0, len(data), 40)]:
+        damaged.write_bytes(data[:length])
+        assert not examine(damaged).sound, length
+
+
+def change_feature(path: Path, row: int) -> None:
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        file["features/avg_pool"][row, 3] += 1
+
+
+def test_a_damaged_row_is_named_and_repaired(path, tmp_path):
+    sound = path.read_bytes()
+    name = FeatureFile(path).contents.ids[7]
+    change_feature(path, 7)
+    verdict = verify(path)
+    assert (verdict.problems, verdict.damaged, verdict.damaged_ids) == ((), (7,), (name,))
+    result = CliRunner().invoke(app, ["verify", str(path)])
+    assert result.exit_code == 1
+    assert name in result.stdout
+    assert (repair(path).kept, repair(path).dropped) == (IMAGES - 1, 0)
+    assert verify(path).sound
+    assert extract(arrays(), RECIPE, path).computed == 1
+    assert path.read_bytes() == sound
+
+
+def test_damage_is_never_given_a_new_checksum(path):
+    change_feature(path, 7)
+    with pytest.raises(HeadstartError, match="python -m extract repair"):
+        extract(arrays(IMAGES + 2, first=0), RECIPE, path)
+
+
+def test_damaged_labels_cost_no_feature(path):
+    import h5py
+
+    sound = path.read_bytes()
+    with h5py.File(path, "r+") as file:
+        file["labels"][0] ^= 1
+    assert verify(path).problems
+    change_feature(path, 5)
+    repaired = repair(path)
+    assert (repaired.kept, repaired.dropped) == (IMAGES - 1, 1)
+    report = extract(arrays(), RECIPE, path, batch_size=PART)
+    assert (report.computed, report.reused_from["parts"]) == (1, IMAGES - 1)
+    assert path.read_bytes() == sound
+
+
+def test_verify_gives_up_on_a_file_that_takes_too_long(path):
+    assert "more than 0 s" in verify(path, seconds=0.01).problems[0]
+
+
+def test_verify_compares_with_the_source(path):
+    source = arrays()
+    assert compare(path, source, sample=20).sound
+    grown = from_arrays(np.concatenate([source.images, source.images[:1] ^ 1]), ["cat"] * (IMAGES + 1))
+    assert "1 rows in the source are not in the file" in compare(path, grown).problems[0]
+    source.images[5] ^= 1
+    assert "have other bytes" in compare(path, source).problems[0]
+
+
+def test_diff(path, tmp_path):
+    assert CliRunner().invoke(app, ["diff", str(path), str(path)]).stdout == "no difference\n"
+    source = arrays()
+    source.images[5] ^= 1
+    labels = ["dog", *["cat", "dog"] * (IMAGES // 2)][: IMAGES - 2]
+    extract(from_arrays(source.images[:-2], labels), replace(RECIPE, views_seed=1), tmp_path / "other.h5")
+    found = diff(path, tmp_path / "other.h5")
+    assert found.recipe == {"views_seed": [0, 1]}
+    assert (found.only_first, found.only_second) == (("00000126", "00000127"), ())
+    assert found.other_bytes == ("00000005",)
+    assert len(found.other_label) == IMAGES - 2
+
+
+def links_outside(file):
+    import h5py
+
+    del file["labels"]
+    file["labels"] = h5py.ExternalLink("/etc/passwd", "/labels")
+
+
+def soft_links(file):
+    import h5py
+
+    del file["labels"]
+    file["labels"] = h5py.SoftLink("/splits")
+
+
+def huge(file):
+    del file["features/avg_pool"]
+    file.create_dataset("features/avg_pool", (2**40, 192), "f4", chunks=(1, 192))
+
+
+def virtual(file):
+    import h5py
+
+    layout = h5py.VirtualLayout((IMAGES, 192), "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "x", (IMAGES, 192))
+    del file["features/avg_pool"]
+    file.create_virtual_dataset("features/avg_pool", layout)
+
+
+@pytest.mark.parametrize("spoil", [links_outside, soft_links, huge, virtual])
+def test_files_from_a_stranger_open_nothing_else(path, spoil):
+    import h5py
+
+    with h5py.File(path, "r+") as file:
+        spoil(file)
+    with pytest.raises(HeadstartError) as caught:
+        FeatureFile(path)
+    assert_four_parts(str(caught.value))
+    assert not verify(path).sound
+
+
+def test_unchanged_files_are_not_read_again(numpy_backbone, tmp_path, monkeypatch):
+    from conftest import draw_images
+
+    from data import open_source
+    from data.folder import FileSource
+
+    folder = draw_images(tmp_path / "images", each=4)
+    for file in folder.rglob("*.png"):
+        os.utime(file, (1, 1))
+    monkeypatch.setattr(worker, "load_image", lambda data, size, **_: np.zeros((*size, 3), np.float32))
+    read = []
+    original = FileSource.read
+
+    def counting(self, rows):
+        rows = list(rows)
+        read.append(len(rows))
+        return original(self, rows)
+
+    extract(open_source(folder), RECIPE, tmp_path / "out.h5")
+    monkeypatch.setattr(FileSource, "read", counting)
+    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5").computed == 0
+    assert read == [0]
+    os.utime(folder / "red" / "000.png", (2, 2))
+    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5").computed == 0
+    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5", rehash=True).computed == 0
+    assert read == [0, 1, 8]
+
+
+def test_plan_writes_nothing(images, tmp_path):
+    words = ["run", images, "-o", tmp_path / "out.h5", "--backbone", "mobilenet", "--image-size", "32"]
+    words += ["--weights", "none", "--plan", "--json"]
+    planned = json.loads(CliRunner().invoke(app, list(map(str, words))).stdout)
+    assert (planned["rows"], planned["added"], planned["missing"], planned["parts"]) == (16, 16, 16, 1)
+    assert planned["images_per_second"] > 0
+    assert planned["bytes_needed"] >= 16 * 1024 * 4
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["images"]
+    CliRunner().invoke(app, list(map(str, words[:-2])))
+    planned = json.loads(CliRunner().invoke(app, list(map(str, words))).stdout)
+    assert (planned["present"], planned["missing"], planned["seconds"]) == (16, 0, None)
