@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from functools import cache
 
 import numpy as np
 from PIL import Image
@@ -20,10 +21,9 @@ _TURNS = {
     8: lambda pixels: np.rot90(pixels, 1),
 }
 _TENSORFLOW_FRAME = re.compile(r"\{\{.*?\}\}|\[Op:\w+\]")  # names of kernels around a message
+_FORMATS = {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP"}
 _TURNED_BACK = {6: 8, 8: 6}  # the others undo themselves
-_TENSORFLOW_READS = frozenset(
-    {"JPEG", "MPO", "PNG", "GIF", "WEBP"}
-)  # BMP: palettes and unused bytes go wrong
+_TENSORFLOW_READS = {"JPEG", "MPO", "PNG", "GIF", "WEBP"}  # BMP's palettes and unused bytes go wrong
 
 
 class ImageError(ValueError):
@@ -118,9 +118,16 @@ def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     return _TURNS[orientation](pixels) if orientation in _TURNS else pixels
 
 
+@cache
+def _formats() -> list[str]:
+    """Return the formats that Pillow may try; others, as EPS, would start another program."""
+    Image.init()
+    return sorted(_FORMATS & set(Image.OPEN))
+
+
 def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     try:
-        image = Image.open(io.BytesIO(data))
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
         raise ImageError(f"decompression bomb: {error}") from error
     except Image.UnidentifiedImageError as error:

@@ -291,6 +291,7 @@ def npy(shape, dtype="|u1", body=b"") -> bytes:
 
 
 BROKEN = {
+    "eps, which would start another program": (encode(photo(), "EPS"), "not an image"),
     "empty": (b"", "empty"),
     "text": (b"this is not an image\n", "not an image"),
     "html": (b"<html><body>404</body></html>", "not an image"),
