@@ -291,7 +291,10 @@ def npy(shape, dtype="|u1", body=b"") -> bytes:
 
 
 BROKEN = {
-    "eps, which would start another program": (encode(photo(), "EPS"), "not an image"),
+    "eps, which would start another program": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n",
+        "not an image",
+    ),
     "empty": (b"", "empty"),
     "text": (b"this is not an image\n", "not an image"),
     "html": (b"<html><body>404</body></html>", "not an image"),
