@@ -317,8 +317,8 @@ def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
     (3, 16)
     """
     sums = [
-        hashlib.blake2b(row.tobytes(), digest_size=16, key=digest.tobytes()).digest()
-        for row, digest in zip(block, digests, strict=True)
+        hashlib.blake2b(row, digest_size=16, key=digest).digest()
+        for row, digest in zip(np.ascontiguousarray(block), np.ascontiguousarray(digests), strict=True)
     ]
     return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
 
@@ -351,12 +351,17 @@ def content_digest(file: h5py.File) -> str:
 
 
 def _blocks(rows, output: str, width: int, dtype: str) -> Iterator[tuple[int, np.ndarray]]:
+    """Gather the features of rows in blocks, from each store at once."""
     features = {id(store): store.features(output) for store, _ in rows}
     for start in range(0, len(rows), _BLOCK):
         chosen = rows[start : start + _BLOCK]
         block = np.empty((len(chosen), width), dtype)
+        places: dict[int, list[tuple[int, int]]] = {}
         for number, (store, row) in enumerate(chosen):
-            block[number] = features[id(store)][row]
+            places.setdefault(id(store), []).append((number, row))
+        for store, pairs in places.items():
+            numbers, indices = np.array(pairs).T
+            block[numbers] = features[store][indices]
         yield start, block
 
 
