@@ -77,11 +77,16 @@ def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:
 class _QuietTensorFlow:
     """Import TensorFlow without what its libraries print before they read any log level."""
 
+    _looking = False
+
     def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
+        if name != "tensorflow" or self._looking:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._looking = True
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._looking = False
         if spec:
             execute = spec.loader.exec_module
 
