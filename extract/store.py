@@ -424,6 +424,8 @@ def _check_objects(file: h5py.File) -> None:
                 if len(groups) > _MOST_GROUPS:
                     raise OSError("more groups than a feature file has")
                 groups.append(item)
+            elif not isinstance(item, h5py.Dataset):
+                raise OSError(f"{name} is no data set")
             elif item.is_virtual or item.external or item.chunks or item.nbytes > size:
                 raise OSError(f"{name} is not contiguous data inside the file")
 
