@@ -41,10 +41,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
       what to do: choose one of the names above
     """
     names = sorted(valid)
-    near = get_close_matches(name.lower(), names, n=5, cutoff=0.5) or names[:20]
+    near = get_close_matches(name.lower(), names, n=5, cutoff=0.5)
+    told = f"the nearest: {', '.join(near)}" if near else f"among them: {', '.join(names[:40])}"
     return HeadstartError(
         f"unknown {kind} {name!r}",
-        f"one of {len(names)} names, the nearest: {', '.join(near)}",
+        f"one of {len(names)} names, {told}",
         name,
         "choose one of the names above",
     )

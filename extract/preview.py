@@ -101,5 +101,5 @@ def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], batch_size: 
     times = [time.perf_counter()]
     for _ in compute_features(engine, recipe, items, batch_size):
         times.append(time.perf_counter())
-    first = min(batch_size, len(times) // 2)
+    first = batch_size if len(times) - 1 > batch_size else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

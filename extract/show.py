@@ -1,5 +1,7 @@
 """Results of the commands, laid out for people: plain lines."""
 
+from shlex import quote
+
 
 def report_lines(report: dict) -> list[str]:
     """Lay out `extract.run.Report` for people."""
@@ -20,7 +22,7 @@ def report_lines(report: dict) -> list[str]:
     ]
     if saved:
         lines.append(f"not computed again: {', '.join(saved)}")
-    return [*lines, f"next: python -m classify train {report['file']} --head logistic"]
+    return [*lines, f"next: python -m classify train {quote(report['file'])} --head logistic"]
 
 
 def preview_lines(values: dict) -> list[str]:
