@@ -29,8 +29,8 @@ def open_csv(path: Path) -> FileSource:
     rows, paths = [], {}
     for (line, record), label in zip(records, labels, strict=True):
         relative = _checked_path(path, line, record["path"])
-        split = split_name(record.get("split") or "", f"{path}, line {line}")
-        row = Row(printable(relative), label, split, printable(record.get("group") or "") or None)
+        split = split_name(record["split"], f"{path}, line {line}")
+        row = Row(printable(relative), label, split, printable(record["group"]) or None)
         rows.append(row)
         paths[row.id] = relative
     location, warnings = os.path.abspath(path), tuple(escaped(paths))

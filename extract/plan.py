@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from data.source import Row
 
 PART_ROWS = 512
+KINDS = ("present", "rejected", "unreadable", "twins", "added", "replaced")  # every row is of one
 
 
 @dataclass(frozen=True)
@@ -124,10 +125,7 @@ def plan(
         Part(tuple(row for _, row in chosen), tuple(digest for digest, _ in chosen))
         for chosen in (items[start : start + part_rows] for start in range(0, len(items), part_rows))
     )
-    kinds = {
-        kind: counts[kind] for kind in ("present", "rejected", "unreadable", "twins", "added", "replaced")
-    }
-    return Plan(rows=len(scan.rows), parts=parts, **kinds)
+    return Plan(rows=len(scan.rows), parts=parts, **{kind: counts[kind] for kind in KINDS})
 
 
 def _kind(row: Row, digest: bytes | None, known, rejected, names, missing) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from data.source import Source
 from extract.engines import open_engine
 from extract.hashes import scan_source
-from extract.plan import Part, Plan
+from extract.plan import KINDS, Part, Plan
 from extract.recipe import Recipe
 from extract.run import Options
 from extract.survey import survey
@@ -73,9 +73,8 @@ def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Prev
     found = survey(recipe, path, options.reuse)
     decided = found.plan(scan_source(source, options.rehash))
     speed, width = _measure(source, recipe, decided.parts, options.batch_size) if decided.parts else (None, 0)
-    kinds = ("rows", "present", "rejected", "unreadable", "twins", "added", "replaced")
     return Preview(
-        **{kind: getattr(decided, kind) for kind in kinds},
+        **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         missing=decided.missing,
         parts=len(decided.parts),
         bytes_needed=_bytes(decided, width) if decided.parts else None,

@@ -91,7 +91,7 @@ def examine(path: Path) -> Verdict:
     try:
         with open_checked(path) as file:
             problems = [problem for check in CHECKS for problem in check(file)]
-            damaged = damaged_rows(file) if not problems or _readable(file) else []
+            damaged = [] if _shapes(file) else damaged_rows(file)
         contents = FeatureFile(path).contents
         names = tuple(contents.ids[row] for row in damaged if row < len(contents.ids))
     except (HeadstartError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
@@ -167,10 +167,6 @@ def _digest(file: h5py.File) -> list[str]:
 
 
 CHECKS = (_shapes, _counts, _names, _ranges, _layers, _digest)
-
-
-def _readable(file: h5py.File) -> bool:
-    return not _shapes(file)
 
 
 def _main(path: str) -> None:
