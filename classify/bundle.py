@@ -316,6 +316,8 @@ def _save_head(head, folder: Path) -> dict:
     from skops.io import dump
 
     dump(head, folder / "head.skops")
+    todo = "make the bundle of a head of scikit-learn; of a search, of its best_estimator_"
+    _check_types(folder / "head.skops", "this head", todo)
     return {"file": "head.skops"}
 
 
@@ -330,17 +332,23 @@ def _load_head(folder: Path, values: dict):
         head.classes_, head.n_features_in_ = np.array(values["classes"]), values["width"]
         head.model_ = keras.saving.load_model(path, compile=False, safe_mode=True)
         return head
-    from skops.io import get_untrusted_types, load
+    from skops.io import load
+
+    _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
+    return load(path)
+
+
+def _check_types(path: Path, name: str, todo: str) -> None:
+    from skops.io import get_untrusted_types
 
     unknown = get_untrusted_types(file=path)
     if unknown:
         raise HeadstartError(
-            f"the head in {str(folder)!r} holds types that are not trusted, and was not loaded",
+            f"{name} holds types that are not trusted",
             "types of scikit-learn and numpy",
             ", ".join(unknown),
-            "use bundles that `python -m classify train` wrote",
+            todo,
         )
-    return load(path)
 
 
 def _read_json(folder: Path) -> dict:

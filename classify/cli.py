@@ -45,7 +45,7 @@ def train(
 def evaluate(
     bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
     file: Annotated[Path, typer.Argument(help="A feature file of the same recipe.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    split: Annotated[str | None, typer.Option(help="train, validation or test (default).")] = None,
     cv: Annotated[
         int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")
     ] = None,
@@ -59,10 +59,12 @@ def evaluate(
     from classify.evaluate import cross_validate
     from classify.features import load_features
 
+    if cv is not None and split is not None:
+        raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
     loaded, features = Bundle.load(bundle), load_features(file)
     features = features if loaded.layers == features.layers else load_features(file, loaded.layers)
     if cv is None:
-        report = loaded.evaluate(features, split)
+        report = loaded.evaluate(features, split or "test")
     else:
         loaded.check(features)
         report = {"split": f"{cv}-fold cross-validation", **cross_validate(loaded.head, features, cv)}

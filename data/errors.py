@@ -29,6 +29,17 @@ class HeadstartError(ValueError):
         return f"{happened}\n  expected: {expected}\n  received: {received}\n  what to do: {todo}"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number and its noun, in the plural where it needs one.
+
+    Examples
+    --------
+    >>> counted(1, "part"), counted(8, "finished part")
+    ('1 part', '8 finished parts')
+    """
+    return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
     """Make the error for a name that is in no table, with the nearest valid ones.
 

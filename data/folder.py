@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, counted
 from data.source import Row, unique_ids
 from data.splits import is_split, split_name
 
@@ -129,8 +129,7 @@ def passed_over(paths: list[str]) -> list[str]:
         return []
     counts = Counter(Path(path).suffix.lower() or "no suffix" for path in paths)
     kinds = ", ".join(f"{suffix} {count}" for suffix, count in counts.most_common(5))
-    files = "1 file" if len(paths) == 1 else f"{len(paths)} files"
-    return [f"{files} passed over, not named like an image: {printable(kinds)}"]
+    return [f"{counted(len(paths), 'file')} passed over, not named like an image: {printable(kinds)}"]
 
 
 def _stamp(path: str) -> tuple[int, int] | None:
@@ -142,8 +141,11 @@ def _stamp(path: str) -> tuple[int, int] | None:
 
 
 def _subfolders(folder: Path) -> list[str]:
+    """Return subfolders by name; a link to the folder itself or one above it would repeat every image."""
     with os.scandir(folder) as entries:
-        return sorted(entry.name for entry in entries if entry.is_dir() and not entry.name.startswith("."))
+        found = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    above = [os.path.realpath(folder), *map(str, Path(os.path.realpath(folder)).parents)]
+    return sorted(entry.name for entry in found if os.path.realpath(entry.path) not in above)
 
 
 def _files(root: Path, folder: str) -> list[str]:

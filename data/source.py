@@ -117,15 +117,15 @@ def source_kind(text: str) -> str:
     path = Path(text)
     if text == "digits" or text.startswith("tfds:"):
         return text.split(":")[0]
-    if os.path.isdir(path):
+    if text and os.path.isdir(path):
         return "folder"
     if os.path.isfile(path) and path.suffix.lower() in (".csv", ".npz"):
         return path.suffix.lower()[1:]
-    if not os.path.exists(path):
+    if not text or not os.path.exists(path):
         raise HeadstartError(
             f"there is no source {text!r}",
             GRAMMAR,
-            "a path that does not exist",
+            "a path that does not exist" if text else "an empty text",
             "check the path; a folder has one subfolder for each class",
         )
     raise HeadstartError(

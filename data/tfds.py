@@ -1,5 +1,6 @@
 """TensorFlow Datasets: its names, its split syntax, its ids, its encoded bytes."""
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from data.source import Row, unique_ids
 from data.splits import SPLIT_NAMES, is_split, split_name
 
 _GRAMMAR = re.compile(r"tfds:(?P<name>[\w/.\-]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<splits>.+))?")
+_log = logging.getLogger("headstart.tfds")
 _LONGEST_GAP = 64  # unwanted examples that are read rather than starting a new read
 
 
@@ -120,6 +122,13 @@ def _tfds():
 
 def _prepared_builder(name: str, version: str | None, data_dir):
     tfds = _tfds()
+    if data_dir is not None and not Path(data_dir).is_dir():
+        raise HeadstartError(
+            f"there is no folder {str(data_dir)!r}",
+            "the folder of prepared data sets, or an empty one to download into",
+            str(data_dir),
+            "correct --data-dir, or make the folder",
+        )
     try:
         builder = tfds.builder(f"{name}:{version}" if version else name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -140,6 +149,7 @@ def _cannot_open(name: str, version: str | None, reason: str) -> HeadstartError:
 
 
 def _prepare(builder, name: str) -> None:
+    _log.info("%s is not prepared in %s: downloading it", name, builder.data_path)
     try:
         builder.download_and_prepare()
     except Exception as error:  # TFDS raises whatever its downloader and parsers raise

@@ -9,9 +9,10 @@ from data.images import ImageError
 from data.source import Source
 from extract.engines import open_engine
 from extract.hashes import scan_source
+from extract.layout import split_digests
 from extract.parity import TOLERANCE, check_probes, relative_difference
 from extract.plan import Scan
-from extract.store import NO_DIGEST, FeatureFile, split_digests
+from extract.store import NO_DIGEST, FeatureFile
 from extract.verify import Verdict
 from extract.worker import compute_features
 

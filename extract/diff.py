@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from extract.store import FeatureFile, split_digests
+from extract.layout import split_digests
+from extract.store import FeatureFile
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from rich.progress import (
 from rich.text import Text
 
 from data.console import err, say
+from data.errors import counted
 
 
 class _ImagesPerSecond(ProgressColumn):
@@ -42,7 +43,7 @@ def progress_bar(words: str) -> Iterator[Callable[[int, int], None]]:
 
         def advance(done: int, total: int) -> None:
             if done == 0 and not err.is_terminal:
-                say(f"{total} images to compute")
+                say(f"{counted(total, 'image')} to compute")
             bar.update(task, completed=done, total=total, description="extracting" if done else words)
 
         yield advance

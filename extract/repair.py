@@ -7,17 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from extract.layout import split_digests
 from extract.lock import locked
+from extract.part import write_part
 from extract.recipe import Recipe
-from extract.store import (
-    NO_DIGEST,
-    FeatureFile,
-    Rejected,
-    open_checked,
-    split_digests,
-    write_feature_file,
-    write_part,
-)
+from extract.store import NO_DIGEST, FeatureFile, Rejected, open_checked, write_feature_file
 from extract.survey import parts_folder
 from extract.verify import Verdict, damaged_rows, verify
 

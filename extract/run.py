@@ -1,6 +1,7 @@
 """A run: plan, compute the missing parts, assemble the feature file."""
 
 import logging
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, counted
 from data.source import Source
 from extract.assemble import assemble
 from extract.hashes import scan_source
@@ -69,6 +70,8 @@ class Report:
         Rows of the source without a feature.
     rejections : tuple of (str, str)
         Id and reason of each.
+    classes : int
+        Different known labels in the file.
     warnings : tuple of str
     seconds : float
     """
@@ -81,6 +84,7 @@ class Report:
     reused_from: dict[str, int]
     rejected: int
     rejections: tuple[tuple[str, str], ...]
+    classes: int
     warnings: tuple[str, ...]
     seconds: float
 
@@ -242,7 +246,7 @@ def _kept(folder: Path) -> str:
     parts = len(list(folder.glob("*.h5")))
     if not parts:
         return "no part was finished yet: the same command starts again"
-    return f"{parts} finished parts are kept in {folder}: the same command goes on from there"
+    return f"{counted(parts, 'finished part')} kept in {folder}: the same command goes on from there"
 
 
 def _compute(decided: Plan, make: Callable, progress: Callable | None, map: Callable, folder: Path) -> int:
@@ -254,11 +258,22 @@ def _compute(decided: Plan, make: Callable, progress: Callable | None, map: Call
     progress = progress or (lambda done, total: None)
     progress(0, decided.missing)
     make = partial(make, progress=lambda: progress(next(done), decided.missing))
-    for _, result in map(make, decided.parts, 1):
+    for number, (part, result) in enumerate(map(make, decided.parts, 1)):
         if isinstance(result, Exception):
             raise result
         computed += result
+        if number == 0:
+            _check_room(folder, part, decided)
     return computed
+
+
+def _check_room(folder: Path, part: Part, decided: Plan) -> None:
+    """Raise OSError early where the size of the first part says that the disk lacks room for all."""
+    row = (folder / part.name).stat().st_size / len(part.rows)
+    needed = row * (decided.missing - len(part.rows) + decided.rows)
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise OSError(f"parts and file need {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free")
 
 
 def _check_rejections(path: Path, contents: Contents, allowed: float) -> None:
@@ -284,7 +299,8 @@ def _report(
     warnings = list(source.warnings)
     if len(contents.ids) == 1:
         warnings.append("the file holds one image; a head needs more")
-    if len(set(contents.labels.tolist()) - {-1}) < 2:
+    classes = len(set(contents.labels.tolist()) - {-1})
+    if classes < 2:
         warnings.append("the images have fewer than two classes; a head needs two")
     places = found.places(contents.digests)
     places["twins"] = len(contents.ids) - computed - sum(places.values())
@@ -297,6 +313,7 @@ def _report(
         reused_from=places,
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
+        classes=classes,
         warnings=tuple(warnings),
         seconds=round(seconds, 3),
     )

@@ -2,6 +2,8 @@
 
 from shlex import quote
 
+from data.errors import counted
+
 
 def report_lines(report: dict) -> list[str]:
     """Lay out `extract.run.Report` for people."""
@@ -22,7 +24,9 @@ def report_lines(report: dict) -> list[str]:
     ]
     if saved:
         lines.append(f"not computed again: {', '.join(saved)}")
-    return [*lines, f"next: python -m classify train {quote(report['file'])} --head logistic"]
+    if report["classes"] > 1:
+        lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
+    return lines
 
 
 def preview_lines(values: dict) -> list[str]:
@@ -38,7 +42,7 @@ def preview_lines(values: dict) -> list[str]:
     counts = ", ".join(f"{values[kind]} {text}" for kind, text in words.items())
     lines = [
         f"{values['rows']} rows: {counts}",
-        f"to compute: {values['missing']} images in {values['parts']} parts",
+        f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
     ]
     if not values["missing"]:
         return lines
@@ -69,11 +73,12 @@ def verdict_lines(values: dict) -> list[str]:
     """Lay out `extract.verify.Verdict` for people."""
     lines = [f"{values['file']}: {problem}" for problem in values["problems"]]
     if values["damaged"]:
-        lines.append(
-            f"{values['file']}: {len(values['damaged'])} damaged rows: {_some(values['damaged_ids'])}"
-        )
+        damaged = counted(len(values["damaged"]), "damaged row")
+        lines.append(f"{values['file']}: {damaged}: {_some(values['damaged_ids'])}")
+    if lines and not values["readable"]:
+        return [*lines, "next: move it away and extract again"]
     if lines:
-        return [*lines, f"next: python -m extract repair {values['file']}"]
+        return [*lines, f"next: python -m extract repair {quote(values['file'])}"]
     return [f"{values['file']}: sound"]
 
 

@@ -1,8 +1,8 @@
-"""The feature file and its parts: all HDF5 of the features is here."""
+"""The feature file: what it holds, how it is written and read."""
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -13,17 +13,16 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from extract.aside import written_aside
+from extract.layout import REASON_BYTES, Features, as_json, created, digest_array, row_checksums, text_array
 from extract.recipe import Recipe
 
 FORMAT, FORMAT_VERSION = "headstart", 1
-PART_FORMAT = "headstart part"
-REASON_BYTES = 400
+MIGRATIONS: dict[int, Callable[[dict], dict]] = {}  # from a version's `stored_values` to the next one's
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
 _BLOCK = 4096  # rows copied at once
 _MOST_GROUPS = 16
-_OVERHEAD = 65536  # bytes of headers and attributes of a small file
-_ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
+_COLUMNS = ("digests", "labels", "splits", "origins")
+_TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
 
 
 @dataclass(frozen=True)
@@ -84,35 +83,7 @@ class Contents:
         )
 
 
-class _Features:
-    """Features by output in an open HDF5 file, mapped into memory where HDF5 allows it."""
-
-    path: Path
-
-    def _read(self, file: h5py.File) -> None:
-        group = file["features"]
-        self.outputs = tuple(sorted(group))
-        self._places = {
-            name: (group[name].shape, group[name].dtype, group[name].id.get_offset()) for name in group
-        }
-        self.digests = file["digests"][:]
-        self.checksums = {name: file["checksums"][name][:] for name in group}
-        self.probe = {name: file["probe"][name][:] for name in file["probe"]}
-
-    def features(self, output: str) -> np.ndarray:
-        """Return the features of one output, read-only and mapped from the file.
-
-        Returns
-        -------
-        ndarray of float32, shape (N, D)
-        """
-        shape, dtype, offset = self._places[output]
-        if offset is None:
-            return np.empty(shape, dtype)
-        return np.memmap(self.path, dtype=dtype, mode="r", offset=offset, shape=shape)
-
-
-class FeatureFile(_Features):
+class FeatureFile(Features):
     """A complete feature file, open for reading.
 
     Parameters
@@ -188,63 +159,7 @@ class FeatureFile(_Features):
         return {row.digest: row.reason for row in self.contents.rejected if row.digest != NO_DIGEST}
 
 
-class PartFile(_Features):
-    """Features of some images by their digest; what a run keeps until it is complete."""
-
-    def __init__(self, path: Path):
-        self.path = path
-        with h5py.File(path) as file:
-            if file.attrs.get("format") != PART_FORMAT:
-                raise OSError(f"{path} is not a part")
-            self._read(file)
-            self.recipe_key = file.attrs["recipe_key"]
-            self._engine = json.loads(file.attrs["engine"])
-            names, reasons = file["rejected/digest"][:], _texts(file["rejected/reason"])
-            self.rejected = {name.tobytes(): reason for name, reason in zip(names, reasons, strict=True)}
-
-    def engine(self, row: int) -> dict:
-        """Return what computed a row: the same for all rows of a part."""
-        return self._engine
-
-
-def write_part(
-    path: Path,
-    recipe: Recipe,
-    engine: dict,
-    probe: Sequence[np.ndarray],
-    rows: dict[bytes, Sequence[np.ndarray]],
-    rejected: dict[bytes, str],
-) -> None:
-    """Write one part aside, sync it, and give it its name.
-
-    Parameters
-    ----------
-    path : Path
-    recipe : Recipe
-    engine : dict
-        What computed the rows.
-    probe : sequence of ndarray of shape (D,)
-        The feature of the probe image, one array for each layer of the recipe.
-    rows : dict of bytes to sequence of ndarray of shape (D,)
-        Features by digest, likewise.
-    rejected : dict of bytes to str
-        Reasons by digest.
-    """
-    size = sum(array.nbytes for layers in rows.values() for array in layers)
-    with _created(path, size + 200 * (len(rows) + len(rejected))) as file:
-        file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=_json(engine))
-        file["digests"] = _digest_array(list(rows))
-        for number, name in enumerate(recipe.layers):
-            features = [layers[number] for layers in rows.values()]
-            block = np.array(features, recipe.dtype).reshape(-1, len(probe[number]))
-            file[f"features/{name}"] = block
-            file[f"checksums/{name}"] = row_checksums(block, _digest_array(list(rows)))
-            file[f"probe/{name}"] = probe[number]
-        file["rejected/digest"] = _digest_array(list(rejected))
-        file["rejected/reason"] = _text_array(list(rejected.values()), REASON_BYTES)
-
-
-def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Features, int]]) -> None:
+def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[Features, int]]) -> None:
     """Write a complete feature file aside, sync it, and give it its name.
 
     Parameters
@@ -261,35 +176,23 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[_Fea
     """
     first = rows[0][0]
     row = sum(probe.nbytes for probe in first.probe.values()) + 200
-    with _created(path, row * len(rows)) as file:
+    with created(path, row * len(rows)) as file:
         _write_contents(file, contents)
         for name in first.outputs:
-            width = first.probe[name].shape[0]
-            target = file.create_dataset(f"features/{name}", (len(rows), width), contents.recipe.dtype)
-            sums = np.array([store.checksums[name][row] for store, row in rows])
-            for start, block in _blocks(rows, name, width, contents.recipe.dtype):
-                chosen = slice(start, start + len(block))
-                target[chosen] = block
-                wrong = (sums[chosen] != row_checksums(block, contents.digests[chosen])).any(axis=1)
+            shape = (len(rows), len(first.probe[name]))
+            target = file.create_dataset(f"features/{name}", shape, contents.recipe.dtype)
+            sums = np.empty((len(rows), 16), np.uint8)
+            for chosen, block, stored in _blocks(rows, name):
+                wrong = (stored != row_checksums(block, contents.digests[chosen])).any(axis=1)
                 if wrong.any():
-                    raise _damaged_row(contents, rows, start + int(wrong.argmax()))
+                    raise _damaged_row(contents, rows, chosen.start + int(wrong.argmax()))
+                target[chosen], sums[chosen] = block, stored
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
 
 
-@contextmanager
-def _created(path: Path, size: int) -> Iterator[h5py.File]:
-    """Open a new HDF5 file aside of `path`, where there is room for `size` bytes and a little more."""
-    with written_aside(path, size + _OVERHEAD) as aside:
-        try:
-            with h5py.File(aside, "w", **_ALIGNED) as file:
-                yield file
-        except RuntimeError as error:  # so HDF5 says that it could not close a file
-            raise OSError(str(error)) from error
-
-
-def _damaged_row(contents: Contents, rows: Sequence[tuple[_Features, int]], row: int) -> HeadstartError:
+def _damaged_row(contents: Contents, rows: Sequence[tuple[Features, int]], row: int) -> HeadstartError:
     path = rows[row][0].path
     return HeadstartError(
         f"a row in {str(path)!r} is damaged",
@@ -301,68 +204,40 @@ def _damaged_row(contents: Contents, rows: Sequence[tuple[_Features, int]], row:
     )
 
 
-def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
-    """Return one blake2b digest of 16 bytes for each row, keyed by the digest of its image.
-
-    So a row certifies that the feature belongs to the image, wherever it is moved.
-
-    Parameters
-    ----------
-    block : ndarray of shape (N, D)
-    digests : ndarray of uint8, shape (N, 32)
-
-    Examples
-    --------
-    >>> row_checksums(np.zeros((3, 2), np.float32), np.zeros((3, 32), np.uint8)).shape
-    (3, 16)
-    """
-    sums = [
-        hashlib.blake2b(row, digest_size=16, key=digest).digest()
-        for row, digest in zip(np.ascontiguousarray(block), np.ascontiguousarray(digests), strict=True)
-    ]
-    return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
-
-
-def split_digests(digests: np.ndarray) -> list[bytes]:
-    """Return the rows of a digest array as bytes.
-
-    Examples
-    --------
-    >>> split_digests(np.zeros((2, 32), np.uint8)) == [bytes(32)] * 2
-    True
-    """
-    block = digests.tobytes()
-    return [block[start : start + 32] for start in range(0, len(block), 32)]
-
-
 def content_digest(file: h5py.File) -> str:
     """Return the sha256 over every data set and attribute, features through their checksums."""
     total = hashlib.sha256()
     for name, value in sorted(file.attrs.items()):
         if name != "content_digest":
-            total.update(_json([name, str(value)]).encode())
+            total.update(as_json([name, str(value)]).encode())
     names = []
     file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
     for name in sorted(names):
-        total.update(_json([name, file[name].dtype.str, list(file[name].shape)]).encode())
+        total.update(as_json([name, file[name].dtype.str, list(file[name].shape)]).encode())
         if not name.startswith("features/"):
             total.update(file[name][()].tobytes())
     return total.hexdigest()
 
 
-def _blocks(rows, output: str, width: int, dtype: str) -> Iterator[tuple[int, np.ndarray]]:
-    """Gather the features of rows in blocks, from each store at once."""
-    features = {id(store): store.features(output) for store, _ in rows}
+def _blocks(
+    rows: Sequence[tuple[Features, int]], output: str
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Gather features and checksums of rows in blocks, from each store at once."""
+    width, features = len(rows[0][0].probe[output]), {}
     for start in range(0, len(rows), _BLOCK):
         chosen = rows[start : start + _BLOCK]
-        block = np.empty((len(chosen), width), dtype)
-        places: dict[int, list[tuple[int, int]]] = {}
+        places: dict[Features, list[tuple[int, int]]] = {}
         for number, (store, row) in enumerate(chosen):
-            places.setdefault(id(store), []).append((number, row))
+            places.setdefault(store, []).append((number, row))
+        block = np.empty((len(chosen), width), rows[0][0].dtype(output))
+        sums = np.empty((len(chosen), 16), np.uint8)
         for store, pairs in places.items():
             numbers, indices = np.array(pairs).T
+            if store not in features:
+                features[store] = store.features(output)
             block[numbers] = features[store][indices]
-        yield start, block
+            sums[numbers] = store.checksums[output][indices]
+        yield slice(start, start + len(chosen)), block, sums
 
 
 @contextmanager
@@ -401,10 +276,10 @@ def _check_format(path: Path, file: h5py.File) -> None:
     found = (file.attrs.get("format"), file.attrs.get("format_version"))
     if found[0] != FORMAT:
         raise OSError(f"an HDF5 file with the format {found[0]!r}")
-    if found[1] != FORMAT_VERSION:
+    if found[1] not in range(1, FORMAT_VERSION + 1):
         raise HeadstartError(
             f"{str(path)!r} is of another version of the format",
-            f"format version {FORMAT_VERSION}",
+            f"format version {FORMAT_VERSION} or earlier",
             f"format version {found[1]}",
             "install the version of Headstart that wrote it",
         )
@@ -436,37 +311,48 @@ def _write_contents(file: h5py.File, contents: Contents) -> None:
         format_version=FORMAT_VERSION,
         recipe=contents.recipe.to_json(),
         recipe_key=contents.recipe.key,
-        source=_json(contents.source),
-        weights=_json(contents.weights),
-        class_names=_json(contents.class_names),
-        split_names=_json(SPLIT_NAMES),
+        source=as_json(contents.source),
+        weights=as_json(contents.weights),
+        class_names=as_json(contents.class_names),
+        split_names=as_json(SPLIT_NAMES),
         source_rows=len(contents.ids) + len(contents.rejected),
-        engines=_json(contents.engines),
+        engines=as_json(contents.engines),
     )
-    file["ids"] = _text_array(contents.ids)
-    for name in ("digests", "labels", "splits", "origins"):
+    file["ids"] = text_array(contents.ids)
+    for name in _COLUMNS:
         file[name] = getattr(contents, name)
     if contents.groups:
-        file["groups"] = _text_array(contents.groups)
-    file["rejected/id"] = _text_array([row.id for row in contents.rejected])
-    file["rejected/digest"] = _digest_array([row.digest for row in contents.rejected])
-    file["rejected/reason"] = _text_array([row.reason for row in contents.rejected], REASON_BYTES)
+        file["groups"] = text_array(contents.groups)
+    file["rejected/id"] = text_array([row.id for row in contents.rejected])
+    file["rejected/digest"] = digest_array([row.digest for row in contents.rejected])
+    file["rejected/reason"] = text_array([row.reason for row in contents.rejected], REASON_BYTES)
+
+
+def stored_values(file: h5py.File) -> dict:
+    """Return every attribute and every data set but features, checksums and probe, by name."""
+    values = dict(file.attrs)
+    for name in (*_COLUMNS, *_TEXTS, "rejected/digest"):
+        if name in file or name != "groups":
+            values[name] = file[name][:]
+    return values
 
 
 def _read_contents(file: h5py.File) -> Contents:
-    rejected = zip(
-        _texts(file["rejected/id"]), file["rejected/digest"][:], _texts(file["rejected/reason"]), strict=True
-    )
+    values = stored_values(file)
+    for version in range(int(values["format_version"]), FORMAT_VERSION):
+        values = MIGRATIONS[version](values)
+    texts = {name: [text.decode() for text in values.get(name, ())] for name in _TEXTS}
+    rejected = zip(texts["rejected/id"], values["rejected/digest"], texts["rejected/reason"], strict=True)
     return Contents(
-        recipe=Recipe.from_json(file.attrs["recipe"]),
-        source=json.loads(file.attrs["source"]),
-        weights=json.loads(file.attrs["weights"]),
-        class_names=tuple(json.loads(file.attrs["class_names"])),
-        engines=tuple(json.loads(file.attrs["engines"])),
-        ids=tuple(_texts(file["ids"])),
-        groups=tuple(_texts(file["groups"])) if "groups" in file else (),
+        recipe=Recipe.from_json(values["recipe"]),
+        source=json.loads(values["source"]),
+        weights=json.loads(values["weights"]),
+        class_names=tuple(json.loads(values["class_names"])),
+        engines=tuple(json.loads(values["engines"])),
+        ids=tuple(texts["ids"]),
+        groups=tuple(texts["groups"]),
         rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),
-        **{name: file[name][:] for name in ("digests", "labels", "splits", "origins")},
+        **{name: values[name] for name in _COLUMNS},
     )
 
 
@@ -474,22 +360,3 @@ def _counts(labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
     """Count labels by name; -1, the unknown ones, belong to the last name."""
     labels = np.where(labels < 0, len(names) - 1, labels)
     return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
-
-
-def _json(value) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
-
-
-def _digest_array(digests: Sequence[bytes]) -> np.ndarray:
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-
-
-def _text_array(texts: Sequence[str], longest: int | None = None) -> np.ndarray:
-    """Return fixed-length UTF-8, cut between characters where `longest` bytes are too few."""
-    encoded = [text.encode()[:longest].decode(errors="ignore").encode() for text in texts]
-    width = max([1, *map(len, encoded)])
-    return np.array(encoded, h5py.string_dtype("utf-8", width))
-
-
-def _texts(dataset: h5py.Dataset) -> list[str]:
-    return [text.decode() for text in dataset[:]]

@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from extract.layout import split_digests
+from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Recipe
-from extract.store import FeatureFile, PartFile, split_digests
+from extract.store import FeatureFile
 
 Store = FeatureFile | PartFile
 _log = logging.getLogger("headstart.run")
@@ -120,8 +122,8 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
     if different:
         raise HeadstartError(
             f"{str(path)!r} was made by another recipe",
-            ", ".join(f"{name}={ours}" for name, ours, _ in different),
-            ", ".join(f"{name}={theirs}" for name, _, theirs in different),
+            ", ".join(f"{name}={ours}" for name, ours, _ in different) + ", as asked for",
+            ", ".join(f"{name}={theirs}" for name, _, theirs in different) + " in the file",
             "use a file of the same recipe, or make a new one: python -m extract run ... -o OTHER.h5",
         )
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from extract.store import FeatureFile, content_digest, open_checked, row_checksums
+from extract.layout import row_checksums
+from extract.store import FeatureFile, content_digest, open_checked
 
 _BLOCK = 4096  # rows read at once
 _MEMORY = 4 * 2**30  # bytes that the child may take besides the file
@@ -31,11 +32,14 @@ class Verdict:
         Rows whose feature is not the one that was written.
     damaged_ids : tuple of str
         Their names.
+    readable : bool
+        Whether its rows can be read at all, so that `repair` can keep the sound ones.
     """
 
     problems: tuple[str, ...]
     damaged: tuple[int, ...]
     damaged_ids: tuple[str, ...]
+    readable: bool = True
 
     def to_dict(self) -> dict:
         """Return the verdict as JSON-ready values."""
@@ -77,13 +81,14 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     try:
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return Verdict((f"reading it took more than {seconds:.0f} s",), (), ())
+        return Verdict((f"reading it took more than {seconds:.0f} s",), (), (), readable=False)
     try:
         values = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Verdict((f"it cannot be read: {last}",), (), ())
-    return Verdict(**{name: tuple(value) for name, value in values.items()})
+        return Verdict((f"it cannot be read: {last}",), (), (), readable=False)
+    readable = values.pop("readable")
+    return Verdict(**{name: tuple(value) for name, value in values.items()}, readable=readable)
 
 
 def examine(path: Path) -> Verdict:
@@ -96,7 +101,7 @@ def examine(path: Path) -> Verdict:
         names = tuple(contents.ids[row] for row in damaged if row < len(contents.ids))
     except (HeadstartError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
         reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
-        return Verdict((f"it cannot be read: {reason}",), (), ())
+        return Verdict((f"it cannot be read: {reason}",), (), (), readable=False)
     return Verdict(tuple(problems), tuple(damaged), names)
 
 

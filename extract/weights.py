@@ -82,8 +82,7 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
             "a path that is not a file",
             "check the path",
         )
-    origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
-    return _keep(backbone, path.name, origin, lambda model: read_into(model, path))
+    return _from_file(backbone, path)
 
 
 def known_weights(digest: str) -> Weights | None:
@@ -240,6 +239,18 @@ def _fetch(backbone: str, fallback: bool) -> Weights:
     with tempfile.TemporaryDirectory() as folder:
         path, origin = fetch_imagenet(backbone, Path(folder), fallback)
         return _keep(backbone, "imagenet", origin, lambda model: read_into(model, path))
+
+
+def _from_file(backbone: str, path: Path) -> Weights:
+    """Read a file whose bytes are new to us; those of a known one are in our cache."""
+    sha256 = file_hash(path, "sha256")
+    origin, note = f"file {path.name}, sha256 {sha256}", _folder() / f"{backbone}-{sha256}.digest"
+    if note.is_file() and known_weights(note.read_text()):
+        return Weights(note.read_text(), backbone, path.name, origin)
+    weights = _keep(backbone, path.name, origin, lambda model: read_into(model, path))
+    with written_aside(note) as aside:
+        aside.write_text(weights.digest)
+    return weights
 
 
 def _cached(backbone: str, name: str) -> Weights | None:

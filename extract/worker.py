@@ -13,9 +13,9 @@ from data.images import ImageError, load_image
 from data.source import Source
 from extract.engines import Engine, open_engine
 from extract.parity import check_probes
+from extract.part import write_part
 from extract.plan import Part
 from extract.recipe import Recipe
-from extract.store import write_part
 
 BATCH_SIZE = 32
 _BATCHES_AHEAD = 2  # decoded while the backbone runs

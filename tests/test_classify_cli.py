@@ -19,7 +19,8 @@ from classify import Bundle, load_features
 from classify.cli import app
 from data import open_source
 from extract import Recipe, extract
-from extract.store import Contents, FeatureFile, PartFile, write_feature_file, write_part
+from extract.part import PartFile, write_part
+from extract.store import Contents, FeatureFile, write_feature_file
 
 SCORE = {"value", "low", "high"}
 
@@ -215,6 +216,13 @@ class TestEvaluate:
         assert Bundle.load(tmp_path / "both").layers == ("deep", "noise")
         report = json.loads(succeed("evaluate", tmp_path / "both", layers, "--json"))
         assert report["accuracy"]["value"] == 1
+
+    def test_a_cross_validation_takes_no_split(self, layers_bundle, two_layers):
+        result = CliRunner().invoke(
+            app, ["evaluate", *map(str, (layers_bundle, two_layers)), "--cv", "3", "--split", "test"]
+        )
+        assert result.exit_code == 2
+        assert "leave --split out" in result.stderr
 
     def test_a_file_of_another_recipe_is_refused(self, layers_bundle, two_layers, tmp_path):
         recipe = replace(FeatureFile(two_layers).recipe, image_size=(299, 299))

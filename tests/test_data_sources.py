@@ -291,6 +291,13 @@ def test_a_symlink_loop_ends(target, tmp_path):
     assert [row.id for row in open_source(tmp_path).rows] == ["a/1.png"]
 
 
+def test_a_link_to_a_folder_above_is_no_class(tmp_path):
+    save(tmp_path / "images", "a/1.png")
+    (tmp_path / "images" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    source = open_source(tmp_path / "images")
+    assert (source.class_names, [row.id for row in source.rows]) == (("a",), ["a/1.png"])
+
+
 def test_a_class_folder_may_be_a_link(tmp_path):
     save(tmp_path / "store", "1.png")
     (tmp_path / "images").mkdir()

@@ -100,6 +100,8 @@ def test_several_layers(command, images):
         (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
         (["run", "images", *TINY, "--weights", "no.h5"], "no weights"),
         (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
+        (["run", "", *TINY], "an empty text"),
+        (["run", "tfds:mnist", *TINY, "--data-dir", "nowhere"], "there is no folder 'nowhere'"),
         (["run", "tfds:cats_vs_dogz", *TINY], "cats_vs_dogs"),
         (["run", "tfds:", *TINY], "not a TFDS source"),
         (["info", "nowhere.h5"], "there is no feature file"),

@@ -173,11 +173,21 @@ def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
         told = process.stderr.read()
     assert process.returncode == 1
     assert_four_parts(told)
-    assert "8 finished parts are kept" in told
+    assert "8 finished parts kept" in told
     assert not new.exists()
     report = extract(arrays(), RECIPE, new, batch_size=PART)
     assert (report.computed, report.reused_from["parts"]) == (0, IMAGES)
     assert new.read_bytes() == old
+
+
+def test_too_small_a_disk_is_told_after_the_first_part(numpy_backbone, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 30_000))
+    with pytest.raises(HeadstartError) as caught:
+        extract(arrays(), RECIPE, tmp_path / "new.h5", batch_size=PART)
+    assert_four_parts(str(caught.value))
+    assert "MB are free" in str(caught.value)
+    assert "1 finished part kept" in str(caught.value)
+    assert len(list(tmp_path.rglob("*.h5"))) == 1
 
 
 def test_a_disk_that_is_full_at_once(tmp_path):
@@ -354,6 +364,14 @@ def test_damaged_labels_cost_no_feature(path):
     report = extract(arrays(), RECIPE, path, batch_size=PART)
     assert (report.computed, report.reused_from["parts"]) == (1, IMAGES - 1)
     assert path.read_bytes() == sound
+
+
+def test_of_a_file_that_cannot_be_read_no_repair_is_promised(tmp_path):
+    (tmp_path / "notes.h5").write_text("no HDF5")
+    result = CliRunner().invoke(app, ["verify", str(tmp_path / "notes.h5")])
+    assert result.exit_code == 1
+    assert "extract again" in result.stdout
+    assert "repair" not in result.stdout
 
 
 def test_verify_gives_up_on_a_file_that_takes_too_long(path):

@@ -1,6 +1,7 @@
 """The feature file: plain HDF5 that says what it is, byte-equal for equal content."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -8,17 +9,12 @@ import pytest
 from conftest import assert_four_parts
 
 from data import HeadstartError
-from extract import FeatureFile, Recipe
+from extract import FeatureFile, Recipe, store
 from extract.aside import written_aside
-from extract.store import (
-    Contents,
-    PartFile,
-    Rejected,
-    content_digest,
-    row_checksums,
-    write_feature_file,
-    write_part,
-)
+from extract.layout import row_checksums
+from extract.part import PartFile, write_part
+from extract.store import Contents, Rejected, content_digest, write_feature_file
+from extract.verify import examine
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))
 ENGINE = {"engine": "keras", "version": "3", "device": "CPU"}
@@ -152,6 +148,37 @@ def test_written_aside_leaves_the_old_file_or_the_new_one(tmp_path):
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+VERSION_1 = Path(__file__).parent / "files" / "version1.h5"  # as `path`, written by format version 1
+
+
+def test_a_file_of_version_1_stays_readable(contents, part):
+    file = FeatureFile(VERSION_1)
+    assert file.contents.same_as(contents)
+    np.testing.assert_array_equal(file.features("avg_pool"), part.features("avg_pool"))
+    assert examine(VERSION_1).sound
+
+
+def test_a_file_of_an_earlier_version_is_migrated(contents, part, tmp_path, monkeypatch):
+    """By one function for each step between two versions."""
+
+    def to_version_2(values):
+        return {**values, "class_names": values["class_names"].replace("cat", "Felis")}
+
+    monkeypatch.setattr(store, "FORMAT_VERSION", 2)
+    monkeypatch.setattr(store, "MIGRATIONS", {1: to_version_2})
+    migrated = FeatureFile(VERSION_1).contents
+    assert migrated.same_as(replace(contents, class_names=("Felis", "dög")))
+    write_feature_file(tmp_path / "two.h5", migrated, [(part, row) for row in range(3)])
+    again = FeatureFile(tmp_path / "two.h5").contents
+    assert again.same_as(migrated)  # and is not migrated twice
+
+
+def test_a_later_version_is_refused_with_both_versions(path):
+    _later_version(path)
+    with pytest.raises(HeadstartError, match=r"version 1 or earlier(.|\n)*version 2"):
+        FeatureFile(path)
 
 
 def _text(path):

@@ -11,7 +11,7 @@ import pytest
 from conftest import assert_four_parts
 
 from data import HeadstartError
-from extract import keras_files, origins
+from extract import keras_files, origins, weights
 from extract.backbones import build_backbone
 from extract.weights import (
     ensure_weights,
@@ -192,6 +192,13 @@ def test_kinds_of_files(own_cache, backbone, write):
 
 def test_legacy_file(own_cache, backbone, keras_file):
     assert find_weights("mobilenet", keras_file).digest == tensors_digest(backbone.get_weights())
+
+
+def test_a_known_file_is_not_loaded_again(own_cache, backbone, monkeypatch):
+    first = find_weights("mobilenet", _bare(backbone, own_cache))
+    monkeypatch.setattr(weights, "build_backbone", None)
+    again = find_weights("mobilenet", (own_cache / "bare.weights.h5").rename(own_cache / "two.weights.h5"))
+    assert (again.digest, again.name) == (first.digest, "two.weights.h5")
 
 
 @pytest.mark.parametrize("kind", ["missing", "text", "other backbone"])

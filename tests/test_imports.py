@@ -46,14 +46,14 @@ def test_direction(package):
         assert ours <= PACKAGES[package] | {package}, path
 
 
-def test_hdf5_of_features_is_in_the_store_alone():
+def test_hdf5_of_features_is_in_few_modules():
     users = {
         path.relative_to(ROOT).as_posix()
         for package in PACKAGES
         for path in (ROOT / package).rglob("*.py")
         if "h5py" in set(_imported(path))
     }
-    assert users == {"extract/store.py", "extract/verify.py", "extract/weights.py"}
+    assert users == {f"extract/{name}.py" for name in ("layout", "part", "store", "verify", "weights")}
 
 
 @pytest.mark.parametrize("module", LIGHT)
