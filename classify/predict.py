@@ -65,7 +65,7 @@ def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
     """
     files = image_files(paths)
     ensure_weights(bundle.recipe.backbone, bundle.recipe.weights, bundle.weights.get("name", "unknown"))
-    engine = open_engine("keras", bundle.recipe)
+    engine = open_engine("auto", bundle.recipe)
     if bundle.probe:
         check_probes(engine, bundle.recipe, [("the bundle", bundle.provenance["engine"], bundle.probe)])
     errors: dict[Path, str] = {}

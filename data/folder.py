@@ -77,7 +77,7 @@ def open_folder(root: Path) -> FileSource:
     for top, classes in tree.items():
         for name in classes:
             for path in _files(root, os.path.join(top, name)):
-                if Path(path).suffix.lower() not in IMAGE_SUFFIXES:
+                if os.path.splitext(path)[1].lower() not in IMAGE_SUFFIXES:
                     passed.append(path)
                     continue
                 row = Row(printable(path), number[name], split_name(top, str(root)))

@@ -37,6 +37,7 @@ def load_image(
     exif_orientation: bool = True,
     alpha_background: tuple[int, int, int] = WHITE,
     pixel_limit: int = PIXEL_LIMIT,
+    decode_scale: str = "full",
 ) -> np.ndarray:
     """Decode and resize one image.
 
@@ -55,6 +56,8 @@ def load_image(
         RGB colour under transparent pixels.
     pixel_limit : int
         Images that declare more pixels are refused before they are decoded.
+    decode_scale : str
+        ``dct`` decodes a JPEG at 1/2, 1/4 or 1/8 where that is still as large as `size`.
 
     Returns
     -------
@@ -74,11 +77,13 @@ def load_image(
     """
     import tensorflow as tf
 
-    pixels = _decode(data, exif_orientation, pixel_limit)
+    pixels = _decode(data, exif_orientation, pixel_limit, size if decode_scale == "dct" else None)
     return tf.image.resize(_to_rgb(pixels, alpha_background), size).numpy()
 
 
-def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray:
+def _decode(
+    data: bytes, exif_orientation: bool, pixel_limit: int, least: tuple[int, int] | None
+) -> np.ndarray:
     if not data:
         raise ImageError("the file is empty")
     if data.startswith(b"\x93NUMPY"):
@@ -87,7 +92,8 @@ def _decode(data: bytes, exif_orientation: bool, pixel_limit: int) -> np.ndarray
     if not _tensorflow_decodes(image, data):
         return _decode_with_pillow(image, exif_orientation)
     try:
-        pixels = _decode_with_tensorflow(data)
+        ratio = _dct_ratio(image, least) if least else 1
+        pixels = _decode_with_tensorflow(data, ratio)
     except ImageError as error:
         try:
             return _decode_with_pillow(image, exif_orientation)
@@ -139,10 +145,20 @@ def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     return image
 
 
-def _decode_with_tensorflow(data: bytes) -> np.ndarray:
+def _dct_ratio(image: Image.Image, least: tuple[int, int]) -> int:
+    """Return by how much a JPEG's sides may be divided so that they stay at least so long."""
+    if image.format not in ("JPEG", "MPO"):
+        return 1
+    fitting = min(image.size) // max(least)  # whichever way EXIF turns the image
+    return max(ratio for ratio in (1, 2, 4, 8) if ratio <= max(1, fitting))
+
+
+def _decode_with_tensorflow(data: bytes, ratio: int) -> np.ndarray:
     import tensorflow as tf
 
     try:
+        if ratio > 1:
+            return tf.io.decode_jpeg(data, channels=0, ratio=ratio).numpy()
         return tf.io.decode_image(data, channels=0, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError as error:
         raise ImageError(_one_line(_TENSORFLOW_FRAME.sub("", error.message))) from error

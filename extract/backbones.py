@@ -1,5 +1,6 @@
 """Frozen backbones: every model of keras.applications, with its own scaling and size."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -143,7 +144,7 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
     return int(height), int(width)
 
 
-def build_backbone(name: str, image_size: tuple[int, int]):
+def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float32"):
     """Build the Keras model without top, weights not loaded.
 
     Parameters
@@ -151,6 +152,8 @@ def build_backbone(name: str, image_size: tuple[int, int]):
     name : str
     image_size : tuple of int
         Height and width in pixels.
+    policy : str
+        Keras' dtype policy: ``mixed_float16`` computes in float16, for instance.
 
     Returns
     -------
@@ -160,7 +163,12 @@ def build_backbone(name: str, image_size: tuple[int, int]):
     import keras
 
     builder = getattr(keras.applications, backbone_named(name).model)
-    model = builder(include_top=False, weights=None, input_shape=(*image_size, 3))
+    users = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = builder(include_top=False, weights=None, input_shape=(*image_size, 3))
+    finally:
+        keras.config.set_dtype_policy(users)
     model.trainable = False
     return model
 
@@ -191,6 +199,25 @@ def feature_model(recipe, backbone):
     maps = taps(scaled(inputs, recipe.scaling), training=False)
     maps = maps if isinstance(maps, list) else [maps]
     return keras.Model(inputs, [_pooled(feature_map) for feature_map in maps])
+
+
+def flops(model) -> int:
+    """Return the operations of one image, two for each multiplication and addition.
+
+    Convolutions and dense layers are counted; what else there is, is small.
+
+    Parameters
+    ----------
+    model : keras.Model
+        With a fixed image size.
+    """
+    return sum(flops(layer) if hasattr(layer, "layers") else _layer_flops(layer) for layer in model.layers)
+
+
+def _layer_flops(layer) -> int:
+    places = math.prod(layer.output.shape[1:-1])
+    kernels = [weight.shape for weight in layer.weights if "kernel" in weight.name]
+    return 2 * places * sum(map(math.prod, kernels))
 
 
 def scaled(pixels, scaling: str):

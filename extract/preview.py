@@ -18,7 +18,7 @@ from extract.run import Options
 from extract.survey import survey
 from extract.worker import compute_features
 
-_BATCHES = 3  # measured, after one that warms up
+_IMAGES = 96  # measured, after those that warm up
 _BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
 
 
@@ -72,7 +72,7 @@ def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Prev
     path, options = Path(path), Options(**options)
     found = survey(recipe, path, options.reuse)
     decided = found.plan(scan_source(source, options.rehash))
-    speed, width = _measure(source, recipe, decided.parts, options.batch_size) if decided.parts else (None, 0)
+    speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         missing=decided.missing,
@@ -89,16 +89,18 @@ def _bytes(decided: Plan, width: int) -> int:
     return row * (decided.missing + decided.rows)
 
 
-def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], batch_size: int) -> tuple[float, int]:
+def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:
     """Return images a second and the number of features of an image."""
-    engine = open_engine("keras", recipe)
+    engine = open_engine(options.engine, recipe, options.threads)
+    engine.batch_size = options.batch_size or engine.batch_size
     width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
-    rows = list(islice((row for part in parts for row in part.rows), batch_size * (_BATCHES + 1)))
+    first = engine.batch_size * (1 + engine.ahead)
+    rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
     items = (
         (row.id, data) for row, data in zip(rows, source.read(rows), strict=True) if isinstance(data, bytes)
     )
     times = [time.perf_counter()]
-    for _ in compute_features(engine, recipe, items, batch_size):
+    for _ in compute_features(engine, recipe, items, options.threads):
         times.append(time.perf_counter())
-    first = batch_size if len(times) - 1 > batch_size else 0
+    first = first if len(times) - 1 > first else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

@@ -14,11 +14,10 @@ _SUPPORTED = {  # what this version can compute; the other values belong to file
     "pooling": ("avg",),
     "resize": ("bilinear",),
     "color": ("rgb",),
-    "decode_scale": ("full",),
+    "decode_scale": ("full", "dct"),
     "views": (0,),
-    "precision": ("float32",),
-    "quantization": ("none",),
-    "calibration": ("",),
+    "precision": ("float32", "float16", "bfloat16"),
+    "quantization": ("none", "int8"),
     "dtype": ("float32",),
     "version": (RECIPE_VERSION,),
 }
@@ -56,14 +55,15 @@ class Recipe:
     pixel_limit : int
         Images that declare more pixels are refused.
     decode_scale : str
-        ``full``: images are decoded at their full size.
+        ``full``: images are decoded at their full size. ``dct``: a JPEG is decoded at 1/2, 1/4 or
+        1/8 of its size where that is still as large as `image_size`; other pixels, less time.
     views : int
         Number of augmented views of each image; 0 is the image alone.
     views_seed : int
     precision : str
-        Arithmetic of the backbone.
+        Arithmetic of the backbone: ``float32``, ``float16`` or ``bfloat16``.
     quantization : str
-        ``none``.
+        ``none``, or ``int8``: weights and activations of 8 bits, by OpenVINO.
     calibration : str
         Digest of the images that calibrated the quantization; empty without.
     dtype : str
@@ -109,6 +109,14 @@ class Recipe:
                     repr(getattr(self, name)),
                     "use another value, or a later version of Headstart",
                 )
+
+        if (self.quantization == "none") != (self.calibration == ""):
+            raise HeadstartError(
+                "a quantized recipe names the images that calibrated it, and no other does",
+                "both quantization and calibration, or neither; extract.quantize.quantized sets both",
+                f"quantization {self.quantization!r}, calibration {self.calibration!r}",
+                "correct the recipe",
+            )
 
     @classmethod
     def for_backbone(
@@ -184,6 +192,12 @@ class Recipe:
     def key(self) -> str:
         """Sha256 of the canonical JSON, in hexadecimal."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    @property
+    def decoding(self) -> dict:
+        """What `data.images.load_image` takes besides the bytes and the size."""
+        names = ("exif_orientation", "alpha_background", "pixel_limit", "decode_scale")
+        return {name: getattr(self, name) for name in names}
 
     def differences(self, other: "Recipe") -> Iterator[tuple[str, object, object]]:
         """Yield name, our value and the other's for each field that differs.

@@ -19,7 +19,7 @@ from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe
 from extract.store import Contents, write_feature_file
 from extract.survey import Survey, parts_folder, survey
-from extract.worker import BATCH_SIZE, PartWorker
+from extract.worker import PartWorker
 
 _log = logging.getLogger("headstart.run")
 
@@ -30,8 +30,12 @@ class Options:
 
     Attributes
     ----------
-    batch_size : int
-        Images that the backbone sees at once.
+    engine : str
+        What runs the backbone: ``auto``, ``keras`` or ``openvino``; see `extract.engines`.
+    batch_size : int or None
+        Images that the backbone sees at once; None is what suits the engine.
+    threads : int or None
+        Of the CPU; None is all that this process may use.
     max_bad : str or int
         Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
     reuse : tuple of str or Path
@@ -42,7 +46,9 @@ class Options:
         Read every file again, also where size and modification time are as they were.
     """
 
-    batch_size: int = BATCH_SIZE
+    engine: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
     max_bad: str | int = "10%"
     reuse: tuple = ()
     wait: bool = True
@@ -140,7 +146,7 @@ def extract(
     map : callable
         Runs the parts: ``map(make, parts, replicas)`` yields (part, result or Exception).
     **options
-        Fields of `Options`: `batch_size`, `max_bad`, `reuse`, `wait`, `rehash`.
+        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `reuse`, `wait`, `rehash`.
 
     Returns
     -------
@@ -169,7 +175,8 @@ def extract(
     if contents is None:
         with _writing(path, options.wait):
             found = look()  # another run may have ended since
-            make = partial(PartWorker, source, recipe, parts_folder(path), options.batch_size, found.probes())
+            how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
+            make = partial(PartWorker, source, recipe, parts_folder(path), probes=found.probes(), **how)
             computed = _compute(found.plan(scan), make, progress, map, parts_folder(path))
             contents = _write(source, scan, look(), allowed)
     return _report(path, contents, found, computed, source, time.perf_counter() - started)

@@ -82,6 +82,29 @@ def verdict_lines(values: dict) -> list[str]:
     return [f"{values['file']}: sound"]
 
 
+def bench_lines(values: dict) -> list[str]:
+    """Lay out `extract.bench.Bench` for people."""
+    words = {
+        "matrix_product": f"limit: matrix product, {values['gflop']:.2f} GFLOP an image",
+        "engine": "engine alone",
+        "decode": "decode alone",
+        "pipeline": "whole pipeline",
+        "keras": "Keras' own: image_dataset_from_directory, predict",
+    }
+    engine = " ".join(values["engine"][name] for name in ("engine", "version", "device"))
+    head = f"{engine}, {counted(values['threads'], 'thread')}, batches of {values['batch_size']}"
+    width = max(map(len, words.values()))
+    return [
+        f"{head}; {values['images']} images, medians of {values['repeats']}",
+        f"{'':<{width}}  images/s   ratio",
+        *(
+            f"{text:<{width}}{values['medians'][name]:>10.1f}{values['ratios'][name]:>8.2f}"
+            for name, text in words.items()
+        ),
+        f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
+    ]
+
+
 def repair_lines(values: dict) -> list[str]:
     """Lay out `extract.repair.Repair` for people."""
     lines = [f"{values['file']}: {values['kept']} rows kept, {values['dropped']} dropped"]

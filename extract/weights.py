@@ -125,8 +125,14 @@ def ensure_weights(backbone: str, digest: str, name: str) -> None:
         )
 
 
-def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
+def load_backbone(backbone: str, image_size: tuple[int, int], digest: str, policy: str = "float32"):
     """Build a backbone and load the weights with this digest from our cache.
+
+    Parameters
+    ----------
+    backbone, image_size, policy
+        As `extract.backbones.build_backbone` takes them.
+    digest : str
 
     Returns
     -------
@@ -146,7 +152,7 @@ def load_backbone(backbone: str, image_size: tuple[int, int], digest: str):
             "no such file",
             "run `python -m extract run` once with the same --weights; the cache keeps them from then on",
         )
-    model = build_backbone(backbone, image_size)
+    model = build_backbone(backbone, image_size, policy)
     model.load_weights(path)
     found = tensors_digest(model.get_weights())
     if found != digest:
@@ -283,11 +289,8 @@ def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
 def _fill_at_random(model) -> None:
     """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
     generator = np.random.default_rng(0)
-    model.set_weights(
-        [
-            generator.normal(0, (2 / np.prod(tensor.shape[:-1])) ** 0.5, tensor.shape).astype(tensor.dtype)
-            if tensor.ndim > 1
-            else tensor
-            for tensor in model.get_weights()
-        ]
-    )
+    for variable in model.weights:
+        shape = variable.shape
+        if len(shape) > 1:
+            fan_in = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # 1: a depthwise kernel
+            variable.assign(generator.normal(0, (2 / fan_in) ** 0.5, shape).astype(variable.dtype))

@@ -2,6 +2,8 @@
 
 import hashlib
 import os
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,20 +13,19 @@ import numpy as np
 
 from data.images import ImageError, load_image
 from data.source import Source
-from extract.engines import Engine, open_engine
+from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
 from extract.part import write_part
 from extract.plan import Part
 from extract.recipe import Recipe
 
-BATCH_SIZE = 32
-_BATCHES_AHEAD = 2  # decoded while the backbone runs
+_AHEAD = 3  # batches decoded, and waiting for the engine
 
 
 def compute_features(
-    engine: Engine, recipe: Recipe, items: Iterable[tuple[object, bytes]], batch_size: int = BATCH_SIZE
+    engine: Engine, recipe: Recipe, items: Iterable[tuple[object, bytes]], threads: int | None = None
 ) -> Iterator[tuple[object, list[np.ndarray] | ImageError]]:
-    """Decode images a few batches ahead in threads, and run the backbone over the batches.
+    """Decode images in threads while the engine runs over batches of those before them.
 
     Parameters
     ----------
@@ -32,8 +33,8 @@ def compute_features(
     recipe : Recipe
     items : iterable of (key, bytes)
         Encoded images under keys of any kind.
-    batch_size : int
-        Images that the backbone sees at once.
+    threads : int, optional
+        That decode; by default as many as this process may use.
 
     Yields
     ------
@@ -41,18 +42,23 @@ def compute_features(
         One array (D,) for each layer of the recipe, or the error of an image that cannot be
         decoded. Features keep their order, batch by batch; errors come as they are met.
     """
+    started: deque[tuple[list, Callable]] = deque()
     keys, batch = [], []
-    for key, image in _decode_ahead(recipe, items, _BATCHES_AHEAD * batch_size):
+    for key, image in decode_ahead(engine, recipe, items, threads or available_threads()):
         if isinstance(image, ImageError):
             yield key, image
             continue
         keys.append(key)
         batch.append(image)
-        if len(batch) == batch_size:
-            yield from _run(engine, keys, batch)
+        if len(batch) >= engine.batch_size:
+            started.append((keys, engine.start(np.stack(batch))))
             keys, batch = [], []
+            if len(started) > engine.ahead:
+                yield from _finished(*started.popleft())
     if batch:
-        yield from _run(engine, keys, batch)
+        started.append((keys, engine.start(np.stack(batch))))
+    for keys, finish in started:
+        yield from _finished(keys, finish)
 
 
 class PartWorker:
@@ -64,8 +70,11 @@ class PartWorker:
     recipe : Recipe
     folder : Path
         Where part files go.
-    batch_size : int
-        Images that the backbone sees at once.
+    engine : str
+        As `extract.engines.open_engine` takes it.
+    batch_size, threads : int, optional
+        Images that the backbone sees at once, and threads of the CPU; by default what suits
+        the engine and the machine.
     probes : list of (str, dict, dict)
         Name, engine and probe of the stores beside which the new rows will stand; if they do
         not fit, nothing is computed.
@@ -78,13 +87,16 @@ class PartWorker:
         source: Source,
         recipe: Recipe,
         folder: Path,
-        batch_size: int = BATCH_SIZE,
+        engine: str = "auto",
+        batch_size: int | None = None,
+        threads: int | None = None,
         probes: Sequence[tuple[str, dict, dict]] = (),
         progress: Callable[[], None] | None = None,
     ):
         self._source, self._recipe, self._folder = source, recipe, folder
-        self._batch_size, self._progress = batch_size, progress or (lambda: None)
-        self._engine = open_engine("keras", recipe)
+        self._threads, self._progress = threads, progress or (lambda: None)
+        self._engine = open_engine(engine, recipe, threads)
+        self._engine.batch_size = batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, recipe, probes)
 
     def __call__(self, part: Part) -> int:
@@ -94,9 +106,7 @@ class PartWorker:
         vanished since it was hashed is left out.
         """
         done, rejected = {}, {}
-        for digest, result in compute_features(
-            self._engine, self._recipe, self._items(part), self._batch_size
-        ):
+        for digest, result in compute_features(self._engine, self._recipe, self._items(part), self._threads):
             if isinstance(result, ImageError):
                 rejected[digest] = str(result)
             else:
@@ -112,32 +122,35 @@ class PartWorker:
                 yield digest, data
 
 
-def _run(engine: Engine, keys: list, batch: list[np.ndarray]) -> Iterator[tuple[object, list[np.ndarray]]]:
-    layers = engine(np.stack(batch))
+def _finished(keys: list, finish: Callable) -> Iterator[tuple[object, list[np.ndarray]]]:
+    layers = finish()
     for number, key in enumerate(keys):
         yield key, [rows[number] for rows in layers]
 
 
-def _decode_ahead(recipe: Recipe, items, ahead: int) -> Iterator[tuple[object, np.ndarray | ImageError]]:
+def decode_ahead(
+    engine: Engine, recipe: Recipe, items, threads: int
+) -> Iterator[tuple[object, np.ndarray | ImageError]]:
+    """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
     waiting: deque[tuple[object, Future]] = deque()
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(threads, "decode", _stand_back) as pool:
         for key, data in items:
             waiting.append((key, pool.submit(_load, recipe, data)))
-            if len(waiting) > ahead:
+            if len(waiting) > _AHEAD * engine.batch_size:
                 key, future = waiting.popleft()
                 yield key, future.result()
         for key, future in waiting:
             yield key, future.result()
 
 
+def _stand_back() -> None:
+    """Let the engine's threads go before this one, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
 def _load(recipe: Recipe, data: bytes) -> np.ndarray | ImageError:
     try:
-        return load_image(
-            data,
-            recipe.image_size,
-            exif_orientation=recipe.exif_orientation,
-            alpha_background=recipe.alpha_background,
-            pixel_limit=recipe.pixel_limit,
-        )
+        return load_image(data, recipe.image_size, **recipe.decoding)
     except ImageError as error:
         return error

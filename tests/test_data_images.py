@@ -389,3 +389,21 @@ def test_broken_images_are_refused_and_bit_rot_decodes(shared):
             reasons[path.name] = str(error)
     assert len(paths) == 8 and {path.name for path in paths} - set(reasons) == {"bitrot.jpg"}
     assert all(reasons.values()) and "bomb" in reasons["bomb.png"]
+
+
+@pytest.mark.parametrize(
+    ("side", "ratio"), [(24, 1), (47, 1), (48, 2), (100, 4), (192, 8), (2000, 8)], ids=str
+)
+def test_a_large_jpeg_may_be_decoded_smaller(side, ratio, tensorflow):
+    tf = tensorflow
+    data = encode(photo().resize((side + 30, side), Image.Resampling.BICUBIC), "JPEG")
+    small = tf.io.decode_jpeg(data, channels=3, ratio=ratio)
+    expected = tf.image.resize(small, (20, 24)).numpy()
+    np.testing.assert_array_equal(load_image(data, (20, 24), decode_scale="dct"), expected)
+    assert min(small.shape[:2]) >= min(side, 24)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
+def test_only_jpegs_are_decoded_smaller(kind):
+    data = encode(photo().resize((300, 300)), kind)
+    np.testing.assert_array_equal(load_image(data, (8, 8), decode_scale="dct"), load_image(data, (8, 8)))

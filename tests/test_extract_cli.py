@@ -58,7 +58,7 @@ def test_info(command, tiny_file):
         "mobilenet",
         "120 rows",
         "random, seed 0",
-        "keras",
+        "openvino",
         "blue",
         "red",
         summary["recipe_key"][:16],

@@ -26,6 +26,7 @@ from extract import FeatureFile, Recipe, extract, worker
 from extract.cli import app
 from extract.compare import compare
 from extract.diff import diff
+from extract.engines import Engine
 from extract.repair import repair
 from extract.verify import examine, verify
 
@@ -33,18 +34,23 @@ IMAGES, PART = 128, 16
 RECIPE = Recipe("mobilenet", weights="00" * 32, image_size=(32, 32))
 
 
-class NumpyEngine:
+class NumpyEngine(Engine):
     """Features that are the pixels; appends a byte for each image to a file, if given one."""
 
     def __init__(self, counter: str | None = None, pause: float = 0):
         self._counter, self._pause = counter, pause
+        self.batch_size, self.ahead = PART, 0
 
-    def __call__(self, batch):
+    def start(self, batch):
+        features = self._features(batch)
+        return lambda: [features]
+
+    def _features(self, batch):
         time.sleep(self._pause * len(batch))
         if self._counter and len(batch) > 1:  # one image alone is the probe
             with open(self._counter, "ab") as file:
                 file.write(b"." * len(batch))
-        return [np.ascontiguousarray(batch[:, :8, :8].reshape(len(batch), -1))]
+        return np.ascontiguousarray(batch[:, :8, :8].reshape(len(batch), -1))
 
     def describe(self):
         return {"engine": "numpy", "version": np.__version__, "device": "CPU"}
@@ -67,10 +73,9 @@ def use_numpy(counter: str | None = None, pause: float = 0) -> None:
     import extract.plan
 
     engine = NumpyEngine(counter, pause)
-    worker.open_engine = extract.compare.open_engine = lambda name, recipe: engine
+    worker.open_engine = extract.compare.open_engine = lambda *args: engine
     worker.load_image = load_array
     extract.plan.PART_ROWS = PART
-    worker.BATCH_SIZE = PART
 
 
 _RUN = """
@@ -109,7 +114,6 @@ def numpy_backbone(monkeypatch):
     for owner, name in (
         (worker, "open_engine"),
         (worker, "load_image"),
-        (worker, "BATCH_SIZE"),
         (extract.compare, "open_engine"),
         (extract.plan, "PART_ROWS"),
     ):
@@ -267,8 +271,8 @@ def test_rows_are_taken_from_other_files(path, tmp_path):
 
 def test_other_features_are_not_mixed_in(path, monkeypatch):
     """As other weights or versions would make them: the probe image tells."""
-    engine = NumpyEngine()
-    other = type("Other", (NumpyEngine,), {"__call__": lambda self, batch: [engine(batch)[0] * 1.001]})()
+    other = NumpyEngine()
+    monkeypatch.setattr(other, "_features", lambda batch: NumpyEngine()._features(batch) * 1.001)
     monkeypatch.setattr(worker, "open_engine", lambda *args: other)
     before = path.read_bytes()
     with pytest.raises(HeadstartError) as caught:

@@ -1,13 +1,20 @@
 """One contract for every engine."""
 
 import json
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import ROOT, assert_four_parts
 
 from data import HeadstartError
 from extract import Recipe
-from extract.engines import ENGINES, open_engine, probe_image
+from extract.engines import ENGINES, chosen_engine, converted, open_engine, probe_image
+from extract.parity import relative_difference
+
+each_engine = pytest.mark.parametrize("name", ENGINES)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -56,18 +63,20 @@ def test_description_is_json(engine):
     assert {"engine", "version", "device"} <= set(described)
 
 
-def test_several_layers_come_in_the_order_of_the_recipe(tiny_recipe, pixels):
+@each_engine
+def test_several_layers_come_in_the_order_of_the_recipe(name, tiny_recipe, pixels):
     layers = ("conv_pw_3_relu", "avg_pool", "conv1_relu")
     recipe = Recipe("mobilenet", tiny_recipe.weights, layers, image_size=(32, 32))
-    several = open_engine("keras", recipe)(pixels)
+    several = open_engine(name, recipe)(pixels)
     assert [features.shape for features in several] == [(9, 128), (9, 1024), (9, 32)]
-    (alone,) = open_engine("keras", tiny_recipe)(pixels)
+    (alone,) = open_engine(name, tiny_recipe)(pixels)
     np.testing.assert_allclose(several[1], alone, atol=1e-5 * np.abs(alone).max())
 
 
-def test_height_and_width_may_differ(tiny_recipe):
+@each_engine
+def test_height_and_width_may_differ(name, tiny_recipe):
     recipe = Recipe("mobilenet", tiny_recipe.weights, image_size=(32, 64))
-    assert open_engine("keras", recipe)(np.zeros((1, 32, 64, 3), np.float32))[0].shape == (1, 1024)
+    assert open_engine(name, recipe)(np.zeros((1, 32, 64, 3), np.float32))[0].shape == (1, 1024)
 
 
 def test_unknown_layer_and_engine_list_the_nearest(tiny_recipe):
@@ -76,6 +85,131 @@ def test_unknown_layer_and_engine_list_the_nearest(tiny_recipe):
         open_engine("keras", recipe)
     with pytest.raises(HeadstartError, match="nearest: keras"):
         open_engine("kera", tiny_recipe)
+
+
+def test_batches_may_be_started_ahead(engine, pixels):
+    batches = [pixels[:4], pixels[4:8], pixels[8:]]
+    finish = [engine.start(batch) for batch in batches[: engine.ahead + 1]]
+    for batch, done in zip(batches, finish, strict=False):
+        np.testing.assert_allclose(done()[0], engine(batch)[0], atol=1e-5)
+
+
+def test_engines_agree(tiny_recipe, pixels):
+    (keras,), (openvino,) = (open_engine(name, tiny_recipe)(pixels) for name in ("keras", "openvino"))
+    assert relative_difference(openvino, keras) < 1e-4
+
+
+def test_openvino_gives_a_row_the_same_bytes_in_any_batch(tiny_recipe, pixels):
+    engine = open_engine("openvino", tiny_recipe)
+    whole = engine(pixels)[0]
+    assert np.array_equal(np.concatenate([engine(pixels[:2])[0], engine(pixels[2:])[0]]), whole)
+
+
+def test_a_converted_model_is_kept_and_a_damaged_one_converted_again(tiny_recipe, pixels, monkeypatch):
+    expected = open_engine("openvino", tiny_recipe)(pixels)[0]
+    convert, calls = converted.float_model, []
+    monkeypatch.setattr(converted, "float_model", lambda recipe: calls.append(recipe) or convert(recipe))
+    open_engine("openvino", tiny_recipe)
+    assert calls == []
+    weights = converted.model_path(tiny_recipe).with_suffix(".bin")
+    damaged = bytearray(weights.read_bytes())
+    damaged[1000] ^= 1
+    weights.write_bytes(damaged)
+    assert np.array_equal(open_engine("openvino", tiny_recipe)(pixels)[0], expected)
+    assert calls == [tiny_recipe]
+
+
+def test_telemetry_is_as_if_not_installed():
+    code = """
+import sys
+from extract.engines.converted import without_telemetry
+with without_telemetry():
+    import openvino.tools.ovc.telemetry_utils as utils
+print(utils.tm.__name__, "openvino_telemetry" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_reduced_precision_is_near(precision, tiny_recipe, pixels):
+    recipe = replace(tiny_recipe, precision=precision)
+    assert chosen_engine(recipe) == "keras"
+    (exact,), (near,) = (open_engine("keras", each)(pixels) for each in (tiny_recipe, recipe))
+    assert near.dtype == np.float32
+    cosines = (exact * near).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
+    assert 0.99 < cosines.min() < 1 - 1e-8
+    with pytest.raises(HeadstartError, match="cannot compute with precision"):
+        open_engine("openvino", recipe)
+
+
+def test_auto_takes_keras_on_a_gpu_and_openvino_elsewhere(tiny_recipe, monkeypatch):
+    import tensorflow as tf
+
+    for gpus, engine in ([], "openvino"), (["GPU:0"], "keras"):
+        monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind, gpus=gpus: gpus)
+        assert chosen_engine(tiny_recipe) == engine
+
+
+@pytest.fixture
+def short_of_memory(tiny_recipe, monkeypatch):
+    """A Keras engine whose device takes no more than some images at once."""
+    import tensorflow as tf
+
+    def make(most: int):
+        engine = open_engine("keras", tiny_recipe)
+        run = engine._run
+
+        def limited(batch):
+            if len(batch) > most:
+                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+            return run(batch)
+
+        engine._run = limited
+        return engine
+
+    return make
+
+
+def test_out_of_memory_halves_the_batch_and_says_so(short_of_memory, pixels, tiny_recipe, caplog):
+    engine = short_of_memory(3)
+    (features,) = engine(pixels)
+    np.testing.assert_allclose(features, open_engine("keras", tiny_recipe)(pixels)[0], atol=1e-5)
+    assert engine.batch_size == 2
+    assert "batches of 2 images from now on" in caplog.text
+
+
+def test_no_memory_for_one_image_is_told(short_of_memory, pixels):
+    with pytest.raises(HeadstartError) as caught:
+        short_of_memory(0)(pixels)
+    assert_four_parts(str(caught.value))
+
+
+_TWO_DEVICES = """
+import numpy as np, tensorflow as tf
+tf.config.set_logical_device_configuration(
+    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
+)
+from extract import Recipe
+from extract.engines import keras_engine, open_engine
+recipe = Recipe.for_backbone("mobilenet", weights="none", image_size=32)
+pixels = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype("f4")
+one = open_engine("keras", recipe)
+keras_engine._strategy = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+two = open_engine("keras", recipe)
+for count in (5, 4, 1):
+    print(two._strategy.num_replicas_in_sync, np.abs(one(pixels[:count])[0] - two(pixels[:count])[0]).max())
+"""
+
+
+def test_several_devices_share_each_batch():
+    done = subprocess.run(
+        [sys.executable, "-c", _TWO_DEVICES], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in done.stdout.splitlines()]
+    assert [count for count, _ in lines] == ["2", "2", "2"]
+    assert all(float(difference) < 1e-5 for _, difference in lines)
 
 
 def test_probe_image_is_frozen():

@@ -24,6 +24,7 @@ OTHERS = {
     "pixel_limit": 1000,
     "views_seed": 1,
 }
+INT8 = {"quantization": "int8", "calibration": "ee" * 32}
 
 
 def test_key_is_frozen():
@@ -40,7 +41,7 @@ def test_key_is_the_same_in_another_process():
     assert done.stdout.strip() == RECIPE.key
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Recipe)])
+@pytest.mark.parametrize("name", [field.name for field in fields(Recipe) if field.name != "calibration"])
 def test_every_field_changes_the_key_or_is_refused(name):
     if name in _SUPPORTED:
         with pytest.raises(HeadstartError) as caught:
@@ -51,6 +52,26 @@ def test_every_field_changes_the_key_or_is_refused(name):
         changed = replace(RECIPE, **{name: OTHERS[name]})
         assert changed.key != RECIPE.key
         assert list(RECIPE.differences(changed)) == [(name, getattr(RECIPE, name), OTHERS[name])]
+
+
+def test_the_images_that_calibrate_count():
+    int8 = replace(RECIPE, **INT8)
+    other = replace(int8, calibration="ff" * 32)
+    assert len({RECIPE.key, int8.key, other.key}) == 3
+
+
+@pytest.mark.parametrize("name", INT8)
+def test_quantization_and_calibration_come_together(name):
+    with pytest.raises(HeadstartError) as caught:
+        replace(RECIPE, **{name: INT8[name]})
+    assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize(
+    "change", [{"precision": "float16"}, {"precision": "bfloat16"}, {"decode_scale": "dct"}]
+)
+def test_values_besides_the_defaults_change_the_key(change):
+    assert replace(RECIPE, **change).key != RECIPE.key
 
 
 def test_json_round_trip_keeps_the_key():

@@ -17,19 +17,20 @@ from data.memory import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, extract
 from extract import worker as worker_module
+from extract.verify import verify
 
 
 @pytest.fixture
 def seen(monkeypatch):
     """Count the images that go through the backbone, the probe apart."""
     counts = []
-    run = worker_module._run
+    finished = worker_module._finished
 
-    def counting(engine, keys, batch):
-        counts.append(len(batch))
-        return run(engine, keys, batch)
+    def counting(keys, finish):
+        counts.append(len(keys))
+        return finished(keys, finish)
 
-    monkeypatch.setattr(worker_module, "_run", counting)
+    monkeypatch.setattr(worker_module, "_finished", counting)
     return counts
 
 
@@ -181,6 +182,25 @@ def test_the_batch_size_changes_no_feature(run, file, tiny_recipe, images, tmp_p
     extract(open_source(images), tiny_recipe, tmp_path / "other.h5", batch_size=7)
     one, other = (FeatureFile(tmp_path / name).features("avg_pool") for name in ("out.h5", "other.h5"))
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(one).max())
+
+
+def test_rows_of_both_engines_stand_in_one_file(run, file, images):
+    run(engine="keras")
+    draw_images(images, each=2, first=8)
+    assert run(engine="openvino").computed == 4
+    contents = file().contents
+    assert [entry["engine"] for entry in contents.engines] == ["keras", "openvino"]
+    new = [name.endswith(("008.png", "009.png")) for name in contents.ids]
+    assert contents.origins.tolist() == [int(added) for added in new]
+    assert verify(file().path).sound
+
+
+def test_threads_and_batch_size_are_no_part_of_the_recipe(run, file):
+    run(engine="openvino", threads=1, batch_size=3)
+    first = file().path.read_bytes()
+    file().path.unlink()
+    run(engine="openvino", threads=2, batch_size=16)
+    assert file().path.read_bytes() == first
 
 
 def test_several_layers_have_data_sets_of_their_own(run, file, tiny_recipe):
@@ -343,11 +363,11 @@ def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
 _SLOW = """
 import sys, time
 from extract import worker
-run = worker._run
+finished = worker._finished
 def slow(*args):
     time.sleep(0.3)
-    return run(*args)
-worker._run = slow
+    return finished(*args)
+worker._finished = slow
 import extract.plan
 extract.plan.PART_ROWS = 4
 from extract.cli import app
@@ -387,3 +407,50 @@ def test_a_damaged_part_is_computed_again(run, tmp_path):
     (tmp_path / "out.h5.parts" / "half.h5").write_bytes(b"\x89HDF\r\n\x1a\n half")
     assert run().computed == 16
     assert FeatureFile(tmp_path / "out.h5").contents.ids
+
+
+_MEASURED = """
+import resource, sys
+import numpy as np
+from data.memory import npy_bytes
+from data.source import Row
+from extract import Recipe, extract
+
+class Drawn:
+    class_names, warnings = ("a", "b"), ()
+    rows = [Row(f"{number:06d}", number % 2) for number in range(int(sys.argv[1]))]
+
+    def describe(self):
+        return {"kind": "drawn"}
+
+    def read(self, rows):
+        for row in rows:
+            yield npy_bytes(np.random.default_rng(int(row.id)).integers(0, 256, (64, 64, 3), dtype=np.uint8))
+
+recipe = Recipe.for_backbone("mobilenet", weights="none", image_size=32)
+assert extract(Drawn(), recipe, sys.argv[2]).computed == len(Drawn.rows)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("images", [4000, pytest.param(20_000, marks=pytest.mark.slow)])
+def test_memory_stays_flat_however_many_images(images, tiny_recipe, tmp_path):
+    peaks = []
+    for count in (images // 10, images):
+        command = [sys.executable, "-c", _MEASURED, str(count), str(tmp_path / f"{count}.h5")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        peaks.append(int(done.stdout))
+    assert peaks[1] < 1.1 * peaks[0]
+
+
+def test_names_as_long_as_file_systems_allow_and_in_any_script(run, file, images):
+    name = "ü猫" * 50 + ".png"  # 254 bytes
+    deep = images / "red" / ("d" * 200) / ("e" * 200)
+    deep.mkdir(parents=True)
+    for target in (images / "red" / name, deep / name):
+        shutil.copy(images / "red/000.png", target)
+    report = run()
+    assert (report.rows, report.computed) == (18, 16)
+    assert f"red/{'d' * 200}/{'e' * 200}/{name}" in file().contents.ids
+    assert verify(file().path).sound

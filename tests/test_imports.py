@@ -24,6 +24,9 @@ LIGHT += [
     "extract.store",
     "extract.run",
     "extract.weights",
+    "extract.bench",
+    "extract.quantize",
+    "extract.engines.converted",
     "classify.features",
     "classify.bundle",
 ]

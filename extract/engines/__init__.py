@@ -1,43 +1,115 @@
 """Engines run a backbone over batches of pixels; the table and what they share."""
 
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from importlib import import_module
-from typing import Protocol
 
 import numpy as np
 
-from data.errors import unknown_name
+from data.errors import HeadstartError, unknown_name
 
-ENGINES = {"keras": "extract.engines.keras_engine:KerasEngine"}
+ENGINES = {
+    "keras": "extract.engines.keras_engine:KerasEngine",
+    "openvino": "extract.engines.openvino_engine:OpenVinoEngine",
+}
+_COMPUTES = {  # values of a recipe's fields that an engine can compute
+    "keras": {"precision": ("float32", "float16", "bfloat16"), "quantization": ("none",)},
+    "openvino": {"precision": ("float32",), "quantization": ("none", "int8")},
+}
 
 
-class Engine(Protocol):
-    """A callable from pixels to features, made as ``Engine(recipe)``."""
+class Engine(ABC):
+    """A callable from pixels to features, made as ``Engine(recipe, threads)``.
 
-    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-        """Return float32 features (B, D), one array for each layer of the recipe.
+    Attributes
+    ----------
+    batch_size : int
+        Images that it takes best at once; an engine that runs out of memory lowers it.
+    ahead : int
+        Batches that may be started before the first of them is finished.
+    """
+
+    batch_size: int
+    ahead: int
+
+    @abstractmethod
+    def start(self, batch: np.ndarray) -> Callable[[], list[np.ndarray]]:
+        """Start on a batch; the callable waits for it.
 
         Parameters
         ----------
         batch : ndarray of float32, shape (B, height, width, 3)
-            RGB in 0..255; B may change from call to call.
+            RGB in 0..255, not to be changed until the callable returns; B may change from
+            batch to batch.
+
+        Returns
+        -------
+        callable
+            Returns float32 features (B, D), one array for each layer of the recipe.
         """
 
+    @abstractmethod
     def describe(self) -> dict:
         """Return name, versions and device, to be stored beside the features."""
 
+    def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
+        """Return the features of a batch."""
+        return self.start(batch)()
 
-def open_engine(name: str, recipe) -> Engine:
-    """Make the engine of that name for a recipe.
+
+def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
+    """Make an engine for a recipe.
+
+    Parameters
+    ----------
+    name : str
+        An entry of `ENGINES`, or ``auto``: what the recipe needs, else Keras where a GPU is
+        visible, else OpenVINO.
+    recipe : Recipe
+    threads : int, optional
+        Of the CPU; by default all that this process may use.
 
     Raises
     ------
     HeadstartError
-        If the name is unknown or the recipe's weights are not in the cache.
+        If the name is unknown, the engine cannot compute the recipe, or the recipe's weights
+        are not in the cache.
     """
+    if name == "auto":
+        name = chosen_engine(recipe)
     if name not in ENGINES:
-        raise unknown_name("engine", name, ENGINES)
+        raise unknown_name("engine", name, [*ENGINES, "auto"])
+    for field, values in _COMPUTES[name].items():
+        found = getattr(recipe, field)
+        if found not in values:
+            raise HeadstartError(
+                f"the engine {name} cannot compute with {field} {found}",
+                f"{field} {' or '.join(values)}",
+                found,
+                "leave --engine out, or choose another one",
+            )
     module, engine = ENGINES[name].split(":")
-    return getattr(import_module(module), engine)(recipe)
+    return getattr(import_module(module), engine)(recipe, threads or available_threads())
+
+
+def chosen_engine(recipe) -> str:
+    """Return the engine that ``auto`` stands for."""
+    able = [
+        name
+        for name, fields in _COMPUTES.items()
+        if all(getattr(recipe, field) in values for field, values in fields.items())
+    ]
+    if len(able) == 1:
+        return able[0]
+    import tensorflow as tf
+
+    return "keras" if tf.config.list_physical_devices("GPU") else "openvino"
+
+
+def available_threads() -> int:
+    """Return how many threads of the CPU this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def probe_image(size: tuple[int, int]) -> np.ndarray:
