@@ -6,7 +6,7 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-PACKAGES = ("tensorflow", "keras", "numpy", "h5py", "scikit-learn")
+PACKAGES = ("tensorflow", "keras", "openvino", "numpy", "h5py", "scikit-learn")
 
 
 def machine() -> dict:
