@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable
+from copy import copy
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy as np
 
 from classify.evaluate import evaluate
 from classify.features import Features
+from classify.heads import TRUSTED_TYPES
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
@@ -234,6 +236,7 @@ class Bundle:
             ) from error
 
 
+_NOT_KEPT = ("build", "callbacks")  # functions and objects of the user's, done with when training ends
 _PLAIN = ("name", "class_names", "layers", "weights", "scores", "provenance")
 
 
@@ -306,19 +309,24 @@ def _save_head(head, folder: Path) -> dict:
     """Write the head and return how to read it again."""
     if hasattr(head, "model_"):
         head.model_.save(folder / "head.keras")
+        params = {name: value for name, value in head.get_params().items() if name not in _NOT_KEPT}
         width = head.n_features_in_
-        return {
-            "file": "head.keras",
-            "params": head.get_params(),
-            "classes": head.classes_.tolist(),
-            "width": width,
-        }
+        return {"file": "head.keras", "params": params, "classes": head.classes_.tolist(), "width": width}
     from skops.io import dump
 
+    if any(head.get_params().get(name) for name in _NOT_KEPT):
+        head = _without(head, _NOT_KEPT)
     dump(head, folder / "head.skops")
     todo = "make the bundle of a head of scikit-learn; of a search, of its best_estimator_"
     _check_types(folder / "head.skops", "this head", todo)
     return {"file": "head.skops"}
+
+
+def _without(head, names: Iterable[str]):
+    """Return a copy of a fitted head with some parameters as they are by default."""
+    bare = copy(head)
+    defaults = type(head)().get_params()
+    return bare.set_params(**{name: defaults[name] for name in names})
 
 
 def _load_head(folder: Path, values: dict):
@@ -335,13 +343,13 @@ def _load_head(folder: Path, values: dict):
     from skops.io import load
 
     _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
-    return load(path)
+    return load(path, trusted=list(TRUSTED_TYPES))
 
 
 def _check_types(path: Path, name: str, todo: str) -> None:
     from skops.io import get_untrusted_types
 
-    unknown = get_untrusted_types(file=path)
+    unknown = sorted(set(get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
     if unknown:
         raise HeadstartError(
             f"{name} holds types that are not trusted",

@@ -1,15 +1,18 @@
-"""python -m classify: train, evaluate, predict."""
+"""python -m classify: train, sweep, evaluate, predict."""
 
+import ast
 import csv
 import io
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
 from classify.heads import HEADS
 from data.console import command_app, say, show
+from data.errors import HeadstartError
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
@@ -18,6 +21,12 @@ app = command_app("Train heads on a feature file, judge them, and classify new i
 def train(
     file: Annotated[Path, typer.Argument(help="A feature file.")],
     head: Annotated[str, typer.Option(help=" | ".join(HEADS))] = "logistic",
+    param: Annotated[
+        list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
+    ] = None,
+    class_weight: Annotated[
+        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
+    ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
     layer: Annotated[
         list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
@@ -26,19 +35,63 @@ def train(
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
 
-    Example: python -m classify train photos.h5 --head logistic -o photos-logistic
+    Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
     """
     from classify.bundle import Bundle, check_output
     from classify.features import load_features
-    from classify.heads import make_head
+    from classify.heads import fit_head, make_head
 
-    estimator = make_head(head)
+    params = parse_params(param or [])
+    if class_weight:
+        params["class_weight"] = class_weight
+    estimator = make_head(head, **params)
     folder = output or file.with_name(f"{file.stem}-{head}")
     features = load_features(file, layer)
     check_output(folder)
-    bundle = Bundle.of(estimator.fit(*features.training_rows()), features, head).save(folder)
+    fitted = fit_head(estimator, *features.training_rows(), *features.split("validation"))
+    bundle = Bundle.of(fitted, features, head).save(folder)
     values = {"bundle": str(folder), "head": head, **bundle.scores}
     show(values, partial(training_lines, file), as_json)
+
+
+@app.command()
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head that depends on a seed.")] = 1,
+    one_standard_error: Annotated[
+        bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
+    leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
+    ] = None,
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Train many heads, choose by the validation rows, and judge the winner alone on the test rows.
+
+    Interrupted, the same command goes on from what is finished.
+
+    Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
+    """
+    from classify.bundle import check_output
+    from classify.features import load_features
+    from classify.sweep import entries, leaderboard_csv, sweep_and_save
+    from extract.progress import progress_bar
+
+    folder = output or file.with_name(f"{file.stem}-best")
+    check_output(folder)
+    chosen = entries(heads.split(",") if heads else None)
+    features = load_features(file, layer)
+    with progress_bar("training heads", "head") as progress:
+        outcome = sweep_and_save(
+            features, chosen, folder, seeds=seeds, simplest=one_standard_error, jobs=jobs, progress=progress
+        )
+    if leaderboard:
+        leaderboard.write_text(leaderboard_csv(outcome.results))
+    show(outcome.to_dict(), partial(sweep_lines, file), as_json)
 
 
 @app.command()
@@ -93,6 +146,49 @@ def predict(
     if unread:
         say(f"{len(unread)} of {len(predictions)} images could not be read")
         raise typer.Exit(1)
+
+
+def parse_params(words: list[str]) -> dict:
+    """Read ``name=value`` words; a value is a Python literal, or text where it is none.
+
+    Examples
+    --------
+    >>> parse_params(["C=0.1", "hidden=(64,)", "metric=cosine"])
+    {'C': 0.1, 'hidden': (64,), 'metric': 'cosine'}
+    """
+    params = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise HeadstartError(
+                "--param is not a parameter", "name=value, as C=0.1", word, "correct it, and repeat --param"
+            )
+        try:
+            params[name.strip()] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            params[name.strip()] = text.strip()
+    return params
+
+
+def sweep_lines(file: Path, outcome: dict) -> list[str]:
+    """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score."""
+    lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
+    for rank, row in enumerate(outcome["leaderboard"][:20], 1):
+        score = f"{row['mean']:.4f} [{row['accuracy']['low']:.4f}, {row['accuracy']['high']:.4f}]"
+        spread = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
+        params = " ".join(f"{name}={value}" for name, value in row["params"].items())
+        lines.append(
+            f"{rank:>4}  {row['head']:<13}{score + spread:<27}{row['log_loss']:>8.4f}"
+            f"{row['seconds']:>9.2f}  {params}".rstrip()
+        )
+    winner, count = outcome["winner"], len(outcome["leaderboard"])
+    params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
+    lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
+    if outcome["test"]:
+        score = score_text(outcome["test"]["accuracy"])
+        lines.append(f"test, read once: {score} accuracy on {outcome['test']['rows']} rows")
+    words = f"{quote(outcome['bundle'])} {quote(str(file))}"
+    return [*lines, f"saved {outcome['bundle']}", f"next: python -m classify evaluate {words}"]
 
 
 def score_text(score: dict) -> str:

@@ -1,9 +1,12 @@
 """Heads: scikit-learn classifiers over features, by name."""
 
-from data.errors import unknown_name
+import inspect
+from collections.abc import Callable
+
+from data.errors import HeadstartError, unknown_name
 
 
-def logistic(C: float = 1.0, max_iter: int = 1000):
+def logistic(C=1.0, max_iter=1000, class_weight=None):
     """Make a logistic regression (L-BFGS) over standardized features.
 
     Parameters
@@ -11,6 +14,7 @@ def logistic(C: float = 1.0, max_iter: int = 1000):
     C : float
         Inverse of the penalty's strength.
     max_iter : int
+    class_weight : None or "balanced"
 
     Examples
     --------
@@ -18,23 +22,72 @@ def logistic(C: float = 1.0, max_iter: int = 1000):
     0.1
     """
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), LogisticRegression(C=C, max_iter=max_iter))
+    return _standardized(LogisticRegression(C=C, max_iter=max_iter, class_weight=class_weight))
 
 
-def keras_linear(**params):
-    """Make the head of the Keras guide: dropout and one dense layer.
+def linear_svm(**params):
+    """Make a linear support vector machine; see `classify.linear_svm.LinearSvm`."""
+    from classify.linear_svm import LinearSvm
+
+    return LinearSvm(**params)
+
+
+def ridge(**params):
+    """Make a ridge classifier that chooses its own penalty; see `classify.ridge.RidgeHead`."""
+    from classify.ridge import RidgeHead
+
+    return RidgeHead(**params)
+
+
+def lda(shrinkage="auto"):
+    """Make a linear discriminant analysis, its covariance shrunk as Ledoit and Wolf (2004) do."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+
+
+def knn(k=5, metric="cosine"):
+    """Make a vote of the k nearest training rows, the nearer the more.
 
     Parameters
     ----------
-    **params
-        As `classify.keras_head.KerasHead` takes them.
+    k : int
+    metric : str
+        ``cosine`` or ``euclidean``.
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(k, metric=metric, weights="distance", algorithm="brute")
+
+
+def centroid(shrink_threshold=None):
+    """Make a classifier by the nearest class mean of standardized features."""
+    from sklearn.neighbors import NearestCentroid
+
+    return _standardized(NearestCentroid(shrink_threshold=shrink_threshold))
+
+
+def boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=15, class_weight=None, seed=0):
+    """Make boosted trees over binned features."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=max_iter,
+        learning_rate=learning_rate,
+        max_leaf_nodes=max_leaf_nodes,
+        max_features=0.1,
+        class_weight=class_weight,
+        random_state=seed,
+    )
+
+
+def keras_linear(**params):
+    """Make the head of the Keras guide: dropout and one dense layer; see `classify.keras_head.KerasHead`.
 
     Examples
     --------
-    >>> keras_linear(epochs=5).epochs  # doctest: +SKIP
+    >>> keras_linear(epochs=5).epochs
     5
     """
     from classify.keras_head import KerasHead
@@ -42,11 +95,47 @@ def keras_linear(**params):
     return KerasHead(**params)
 
 
-HEADS = {"logistic": logistic, "keras-linear": keras_linear}
+def mlp(hidden=(256,), standardize=True, **params):
+    """Make a Keras net with one hidden layer over standardized features."""
+    from classify.keras_head import KerasHead
+
+    return KerasHead(hidden=hidden, standardize=standardize, **params)
+
+
+HEADS: dict[str, Callable] = {
+    "logistic": logistic,
+    "linear-svm": linear_svm,
+    "ridge": ridge,
+    "lda": lda,
+    "knn": knn,
+    "centroid": centroid,
+    "mlp": mlp,
+    "keras-linear": keras_linear,
+    "boosting": boosting,
+}
+
+
+TRUSTED_TYPES = (  # besides those of scikit-learn and numpy that skops trusts by itself
+    "classify.keras_head.KerasHead",
+    "classify.linear_svm.LinearSvm",
+    "classify.ridge.RidgeHead",
+)
 
 
 def make_head(name: str, **params):
     """Make the head of that name, or raise with the nearest names.
+
+    Parameters
+    ----------
+    name : str
+        An entry of `HEADS`.
+    **params
+        Of its factory.
+
+    Raises
+    ------
+    HeadstartError
+        If the name or a parameter is unknown.
 
     Examples
     --------
@@ -55,4 +144,50 @@ def make_head(name: str, **params):
     """
     if name not in HEADS:
         raise unknown_name("head", name, HEADS)
+    valid = head_parameters(name)
+    for given in params:
+        if given not in valid:
+            raise unknown_name(f"parameter of {name}", given, valid)
     return HEADS[name](**params)
+
+
+def head_parameters(name: str) -> tuple[str, ...]:
+    """Return the names of a head's parameters.
+
+    Examples
+    --------
+    >>> head_parameters("knn")
+    ('k', 'metric')
+    """
+    names = inspect.signature(HEADS[name]).parameters
+    named = tuple(each for each, one in names.items() if one.kind is not one.VAR_KEYWORD)
+    if len(named) == len(names):
+        return named
+    return tuple(dict.fromkeys((*named, *HEADS[name]().get_params())))
+
+
+def fit_head(head, X, y, X_val=None, y_val=None):
+    """Fit a head; those that choose by validation rows get them.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot learn from these rows, with its reason.
+    """
+    chooses = X_val is not None and len(X_val) and "X_val" in inspect.signature(head.fit).parameters
+    try:
+        return head.fit(X, y, X_val=X_val, y_val=y_val) if chooses else head.fit(X, y)
+    except ValueError as error:
+        raise HeadstartError(
+            f"the head {type(head).__name__} cannot learn from these rows",
+            "finite features, and parameters that fit the rows",
+            " ".join(str(error).split())[:300],
+            "correct --param, or choose another head",
+        ) from error
+
+
+def _standardized(estimator):
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), estimator)

@@ -1,32 +1,59 @@
 """A small Keras net over features, as a scikit-learn classifier."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.model_selection import train_test_split
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from classify.linear import Setting, probabilities, train_linear
+from classify.net import Watchers, build_net, standardized, train_net
+
+_HELD_OUT = 0.1  # share of the rows for early stopping where none are given
+
 
 class KerasHead(ClassifierMixin, BaseEstimator):
-    """Dropout and one dense layer, trained with Adam: the head of the Keras guide.
+    """Dropout and dense layers, trained with Adam: the head of the Keras guide, and larger ones.
 
-    Two classes get one logit and a sigmoid, more get one logit each and a softmax.
+    Two classes get one logit and a sigmoid, more get one logit each and a softmax. Without
+    hidden layers the head is linear and trains in numpy, which needs no TensorFlow.
 
     Parameters
     ----------
+    hidden : tuple of int
+        Units of the hidden layers (ReLU).
     dropout : float
         Share of the features that a training step does not see.
     learning_rate : float
         Of Adam.
-    epochs : int
-    batch_size : int
+    l2 : float
+        This times the sum of squared weights is added to the loss.
+    standardize : bool
+        Bring every feature to mean 0 and deviation 1 first.
+    epochs, batch_size : int
+    patience : int or None
+        Stop where the validation loss has not fallen for so many epochs, and keep the best
+        weights; None trains all epochs and keeps the last.
+    class_weight : None, "balanced" or dict
+        Of the losses of each class.
+    build : callable, optional
+        ``build(width, units)`` returns a Keras model of your own from features to logits.
+    callbacks : tuple of keras.callbacks.Callback
     seed : int
         Of the first weights, the order of the rows and the dropout.
 
     Attributes
     ----------
     classes_ : ndarray
+    coef_, intercept_ : ndarray of shape (U, D), (U,)
+        Of a linear head; U is 1 for two classes.
     model_ : keras.Model
-        From features to logits.
+        Of any other: from features to logits.
+    history_ : list of dict
+        ``loss`` and, with validation rows, ``val_loss`` of each epoch.
 
     Examples
     --------
@@ -37,40 +64,61 @@ class KerasHead(ClassifierMixin, BaseEstimator):
     ['cat', 'dog']
     """
 
-    def __init__(self, dropout=0.2, learning_rate=1e-3, epochs=20, batch_size=32, seed=0):
+    def __init__(
+        self,
+        hidden=(),
+        dropout=0.2,
+        learning_rate=1e-3,
+        l2=0.0,
+        standardize=False,
+        epochs=20,
+        batch_size=32,
+        patience=None,
+        class_weight=None,
+        build=None,
+        callbacks=(),
+        seed=0,
+    ):
+        self.hidden = hidden
         self.dropout = dropout
         self.learning_rate = learning_rate
+        self.l2 = l2
+        self.standardize = standardize
         self.epochs = epochs
         self.batch_size = batch_size
+        self.patience = patience
+        self.class_weight = class_weight
+        self.build = build
+        self.callbacks = callbacks
         self.seed = seed
 
-    def fit(self, X, y):
+    def fit(self, X, y, X_val=None, y_val=None):
         """Train on features.
 
         Parameters
         ----------
         X : array_like of shape (N, D)
         y : array_like of shape (N,)
+        X_val, y_val : array_like, optional
+            Validation rows for `patience`; where they are missing, a tenth of the rows is held
+            out, by the seed.
 
         Returns
         -------
         self
         """
-        import keras
-
         X, y = validate_data(self, X, y, dtype=np.float32)
         check_classification_targets(y)
         self.classes_, targets = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"a head needs two classes; the labels hold one class: {self.classes_[0]!r}")
-        self.model_ = self._build(X.shape[1])
-        losses = keras.losses
-        loss = losses.SparseCategoricalCrossentropy if len(self.classes_) > 2 else losses.BinaryCrossentropy
-        self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss(from_logits=True))
-        generator = np.random.default_rng(self.seed)  # Keras' own order depends on global state
-        for _ in range(self.epochs):
-            order = generator.permutation(len(X))
-            self.model_.fit(X[order], targets[order], batch_size=self.batch_size, shuffle=False, verbose=0)
+        if X_val is None and self.patience is not None:
+            X, X_val, targets, val = self._hold_out(X, targets)
+        elif X_val is not None:
+            X_val = validate_data(self, X_val, dtype=np.float32, reset=False)
+            val = np.searchsorted(self.classes_, y_val)
+        validation = None if X_val is None else (X_val, val)
+        self._train(X, targets, validation)
         return self
 
     def predict_proba(self, X):
@@ -81,28 +129,127 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         ndarray of float64, shape (N, number of classes)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float32, reset=False)
-        logits = np.asarray(self.model_(X, training=False), np.float64)
-        if logits.shape[1] == 1:
-            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return shares / shares.sum(axis=1, keepdims=True)
+        return probabilities(self._logits(validate_data(self, X, dtype=np.float32, reset=False)))
 
     def predict(self, X):
         """Return the most probable class of each row."""
-        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def _build(self, width: int):
+    def to_keras(self):
+        """Return the head as a Keras model from features to logits.
+
+        Returns
+        -------
+        keras.Model
+        """
+        check_is_fitted(self)
+        if self._is_linear():
+            model = build_net(self.n_features_in_, len(self.intercept_), (), self.dropout, 0.0, self.seed)
+            model.set_weights([self.coef_.T, self.intercept_])
+            return model
+        return self.model_
+
+    def _is_linear(self) -> bool:
+        return not self.hidden and self.build is None
+
+    def _units(self) -> int:
+        return len(self.classes_) if len(self.classes_) > 2 else 1
+
+    def _hold_out(self, X, targets):
+        """Return rows to learn from and rows to stop by; stratified where the classes allow it."""
+        fewest = np.bincount(targets).min()
+        even = targets if fewest > 1 and len(X) * _HELD_OUT >= len(self.classes_) else None
+        return train_test_split(X, targets, test_size=_HELD_OUT, stratify=even, random_state=self.seed)
+
+    def _train(self, X, targets, validation) -> None:
+        mean, scale = _moments(X) if self.standardize else (None, None)
+        weights = _row_weights(self.class_weight, self.classes_, targets)
+        fit = self._fit_linear if self._is_linear() else self._fit_net
+        epochs = fit(X, targets, weights, mean, scale)
+        best = (np.inf, next(epochs)[1]())
+        watchers = Watchers(self.callbacks, self)
+        watchers.begin()
+        self.history_, waited = [], 0
+        for loss, state in epochs:
+            logs = self._logs(loss, validation)
+            self.history_.append(logs)
+            waited += 1
+            if self.patience is None or logs["val_loss"] < best[0]:
+                best, waited = (logs.get("val_loss"), state()), 0
+            stopped = watchers.ended(len(self.history_) - 1, logs)
+            if stopped or waited == self.patience:
+                break
+        watchers.end()
+        self._restore(best[1])
+
+    def _logs(self, loss: float, validation) -> dict:
+        if validation is None:
+            return {"loss": loss}
+        X, targets = validation
+        return {"loss": loss, "val_loss": _log_loss(probabilities(self._logits(X)), targets)}
+
+    def _fit_linear(self, X, targets, weights, mean, scale) -> Iterator:
+        """Train in numpy; yield each epoch's loss and what returns its weights, first those at the start."""
+        seen = X if mean is None else (X - mean) / scale
+        how = {"dropout": self.dropout, "epochs": self.epochs, "batch_size": self.batch_size}
+        setting = Setting(self.learning_rate, self.l2)
+        self.coef_ = np.zeros((self._units(), X.shape[1]), np.float32)
+        self.intercept_ = np.zeros(self._units(), np.float32)
+        yield None, lambda: (self.coef_, self.intercept_)
+        for state in train_linear(
+            seen, targets, self._units(), [setting], weights=weights, seed=self.seed, **how
+        ):
+            coef, intercept = state.kernels[0].T.copy(), state.biases[0].copy()
+            if mean is not None:
+                coef /= scale
+                intercept -= coef @ mean
+            self.coef_, self.intercept_ = coef, intercept
+            yield float(state.losses[0]), lambda coef=coef, intercept=intercept: (coef, intercept)
+
+    def _fit_net(self, X, targets, weights, mean, scale) -> Iterator:
+        """Train with Keras; yield as `_fit_linear` does."""
         import keras
 
-        units = len(self.classes_) if len(self.classes_) > 2 else 1
-        start = keras.initializers.GlorotUniform(seed=self.seed)
-        layers = keras.layers
-        return keras.Sequential(
-            [
-                keras.Input((width,)),
-                layers.Dropout(self.dropout, seed=self.seed),
-                layers.Dense(units, kernel_initializer=start, name="logits"),
-            ]
+        units, width = self._units(), X.shape[1]
+        net = (
+            self.build(width, units)
+            if self.build
+            else build_net(width, units, self.hidden, self.dropout, self.l2, self.seed)
         )
+        self.model_ = net if mean is None else standardized(net, mean, scale)
+        losses = keras.losses
+        loss = losses.SparseCategoricalCrossentropy if units > 1 else losses.BinaryCrossentropy
+        self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss(from_logits=True))
+        how = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": self.seed}
+        yield None, self.model_.get_weights
+        for loss in train_net(self.model_, X, targets, weights=weights, **how):
+            yield loss, self.model_.get_weights
+
+    def _restore(self, state) -> None:
+        if self._is_linear():
+            self.coef_, self.intercept_ = state
+        else:
+            self.model_.set_weights(state)
+
+    def _logits(self, X) -> np.ndarray:
+        if self._is_linear():
+            return X @ self.coef_.T + self.intercept_
+        return np.asarray(self.model_(X, training=False))
+
+
+def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and deviation of each feature; 1 in place of the deviation of constant ones."""
+    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1
+    return mean.astype(np.float32), scale.astype(np.float32)
+
+
+def _row_weights(class_weight, classes: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
+    if class_weight is None:
+        return None
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
+    return weights[targets].astype(np.float32)
+
+
+def _log_loss(proba: np.ndarray, targets: np.ndarray) -> float:
+    return float(-np.log(np.clip(proba[np.arange(len(targets)), targets], 1e-15, None)).mean())

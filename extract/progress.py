@@ -23,13 +23,15 @@ class _ImagesPerSecond(ProgressColumn):
 
 
 @contextmanager
-def progress_bar(words: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(words: str, noun: str = "image") -> Iterator[Callable[[int, int], None]]:
     """Yield a callable that takes the images done and the images to do.
 
     Parameters
     ----------
     words : str
         What the bar waits for until the first image is done.
+    noun : str
+        What is counted.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -43,7 +45,7 @@ def progress_bar(words: str) -> Iterator[Callable[[int, int], None]]:
 
         def advance(done: int, total: int) -> None:
             if done == 0 and not err.is_terminal:
-                say(f"{counted(total, 'image')} to compute")
+                say(f"{counted(total - done, noun)} to compute")
             bar.update(task, completed=done, total=total, description="extracting" if done else words)
 
         yield advance

@@ -112,20 +112,20 @@ class TestKerasHead:
         head = make_head("keras-linear")
         assert (head.dropout, head.learning_rate, head.epochs, head.batch_size) == (0.2, 1e-3, 20, 32)
         X, y = drawn(rows=20)
-        dropout, dense = make_head("keras-linear", epochs=1).fit(X, y).model_.layers
+        dropout, dense = make_head("keras-linear", epochs=1).fit(X, y).to_keras().layers
         assert (type(dropout).__name__, dropout.rate, type(dense).__name__) == ("Dropout", 0.2, "Dense")
 
     def test_two_classes_have_one_logit_and_a_sigmoid(self):
         X, y = drawn((3, 8))
         head = quick("keras-linear").fit(X, y)
-        logits = np.asarray(head.model_(X, training=False), np.float64)
+        logits = np.asarray(head.to_keras()(X, training=False), np.float64)
         assert logits.shape == (90, 1)
         np.testing.assert_allclose(head.predict_proba(X)[:, 1], 1 / (1 + np.exp(-logits[:, 0])), rtol=1e-6)
 
     def test_many_classes_have_a_softmax_that_does_not_overflow(self, recwarn):
         X, y = drawn((3, 5, 8))
         head = quick("keras-linear").fit(X, y)
-        powers = np.exp(np.asarray(head.model_(X, training=False), np.float64))
+        powers = np.exp(np.asarray(head.to_keras()(X, training=False), np.float64))
         assert powers.shape == (90, 3)
         np.testing.assert_allclose(
             head.predict_proba(X), powers / powers.sum(axis=1, keepdims=True), rtol=1e-6
@@ -155,6 +155,131 @@ class TestKerasHead:
     def test_one_class_is_refused(self):
         with pytest.raises(ValueError, match="one class"):
             KerasHead().fit(np.zeros((4, 2)), ["cat"] * 4)
+
+
+    @pytest.mark.parametrize("standardize", [False, True])
+    @pytest.mark.parametrize("hidden", [(), (7,)])
+    def test_early_stopping_keeps_the_best_weights(self, hidden, standardize):
+        X, y = drawn(noise=6)
+        how = {"hidden": hidden, "standardize": standardize, "learning_rate": 0.05, "epochs": 40, "batch_size": 8}
+        head = KerasHead(patience=3, **how).fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
+        losses = [logs["val_loss"] for logs in head.history_]
+        assert len(losses) < 40 and np.argmin(losses) == len(losses) - 4
+        proba = head.predict_proba(X[1::2])
+        assert log_loss(y[1::2], proba) == pytest.approx(min(losses), rel=1e-4)
+
+    def test_without_validation_rows_some_are_held_out_by_the_seed(self):
+        X, y = drawn(noise=6)
+        first, again, other = (
+            KerasHead(patience=2, learning_rate=0.1, seed=seed).fit(X, y).history_ for seed in (0, 0, 1)
+        )
+        assert first == again != other
+        assert {"loss", "val_loss"} == set(first[0])
+
+    def test_balanced_classes_count_alike(self):
+        generator = np.random.default_rng(0)
+        X = np.concatenate([generator.normal(0, 1, (190, 2)), generator.normal(1, 1, (10, 2))])
+        y = np.repeat([0, 1], [190, 10])
+        plain, balanced = (
+            KerasHead(class_weight=weight, learning_rate=0.1, dropout=0).fit(X, y).predict(X).sum()
+            for weight in (None, "balanced")
+        )
+        assert plain < 10 < 30 < balanced
+
+    @pytest.mark.parametrize("hidden", [(), (4,)])
+    def test_callbacks_of_keras_see_each_epoch_and_may_stop(self, hidden, tmp_path):
+        import keras
+
+        class Stop(keras.callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                seen.append((epoch, sorted(logs), np.abs(self.model.get_weights()[0]).sum()))
+                self.model.stop_training = epoch == 2
+
+        seen: list = []
+        X, y = drawn()
+        board = keras.callbacks.TensorBoard(tmp_path, write_graph=False)
+        KerasHead(hidden=hidden, epochs=9, callbacks=(Stop(), board)).fit(X, y)
+        assert [(epoch, names) for epoch, names, _ in seen] == [(n, ["loss"]) for n in range(3)]
+        assert len({weights for *_, weights in seen}) == 3
+        assert list(tmp_path.rglob("events*"))
+
+    def test_a_net_of_ones_own(self):
+        import keras
+
+        def build(width, units):
+            layers = keras.layers
+            return keras.Sequential([keras.Input((width,)), layers.Dense(3, "tanh"), layers.Dense(units)])
+
+        X, y = drawn((0, 1, 2))
+        head = KerasHead(build=build, learning_rate=0.05).fit(X, y)
+        assert (head.predict(X) == y).mean() > 0.9
+        assert head.to_keras().layers[0].units == 3
+
+
+@pytest.mark.parametrize("l2", [0, 0.01])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_linear_heads_have_the_arithmetic_of_keras(classes, l2):
+    """The same batches through `Model.fit`, with class weights."""
+    import keras
+
+    X, y = drawn(tuple(range(classes)), noise=3)
+    units = classes if classes > 2 else 1
+    start = np.random.default_rng(5).normal(size=(X.shape[1], units)).astype("f4")
+    weights = np.linspace(0.5, 2, len(X)).astype("f4")
+    penalty = keras.regularizers.L2(l2) if l2 else None
+    model = keras.Sequential(
+        [keras.Input((X.shape[1],)), keras.layers.Dense(units, kernel_regularizer=penalty)]
+    )
+    model.set_weights([start, np.zeros(units, "f4")])
+    loss = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
+    model.compile(keras.optimizers.Adam(0.01), loss(from_logits=True))
+    order = np.random.default_rng(1)
+    for _ in range(3):
+        rows = order.permutation(len(X))
+        model.fit(X[rows], y[rows], 16, shuffle=False, verbose=0, sample_weight=weights[rows])
+    settings = [Setting(0.5), Setting(0.01, l2), Setting(0.1)]
+    how = {"dropout": 0, "epochs": 3, "batch_size": 16, "seed": 1, "weights": weights, "start": start}
+    *_, last = train_linear(X.astype("f4"), y, units, settings, **how)
+    np.testing.assert_allclose(last.kernels[1], model.get_weights()[0], atol=1e-5)
+    np.testing.assert_allclose(last.biases[1], model.get_weights()[1], atol=1e-5)
+
+
+def test_settings_trained_together_come_out_as_alone():
+    X, y = drawn(noise=3)
+    settings = [Setting(0.1), Setting(0.01, 0.1), Setting(0.001)]
+    *_, together = train_linear(X.astype("f4"), y, 1, settings, epochs=3)
+    for number, setting in enumerate(settings):
+        *_, alone = train_linear(X.astype("f4"), y, 1, [setting], epochs=3)
+        np.testing.assert_allclose(together.kernels[number], alone.kernels[0], atol=1e-6)
+        assert together.losses[number] == pytest.approx(alone.losses[0], rel=1e-5)
+
+
+def test_dropout_drops_its_share_and_makes_up_for_it():
+    from classify.linear import _Step
+
+    mask = _Step(None, 1, 0.2, np.random.default_rng(0))._mask((500, 400))
+    assert (mask == 0).mean() == pytest.approx(0.2, abs=0.005)
+    assert set(np.unique(mask)) == {np.float32(0), np.float32(1.25)}
+
+
+def test_nets_train_as_by_keras_fit():
+    """The same batches, dropout and class weights through `Model.fit`."""
+    import keras
+
+    X, y = drawn((0, 1, 2), noise=3)
+    X, weights = X.astype("f4"), np.linspace(0.5, 2, len(y)).astype("f4")
+    nets = [build_net(X.shape[1], 3, (9,), 0.3, 0.01, seed=4) for _ in range(2)]
+    for net in nets:
+        net.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    ours = list(train_net(nets[0], X, y, epochs=3, batch_size=16, seed=1, weights=weights))
+    order, keras_losses = np.random.default_rng(1), []
+    for _ in range(3):
+        rows = order.permutation(len(X))
+        done = nets[1].fit(X[rows], y[rows], 16, shuffle=False, verbose=0, sample_weight=weights[rows])
+        keras_losses += done.history["loss"]
+    for one, two in zip(nets[0].get_weights(), nets[1].get_weights(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+    np.testing.assert_allclose(ours, keras_losses, rtol=1e-4)
 
 
 NOT_KEPT = {

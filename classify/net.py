@@ -1,0 +1,141 @@
+"""Small Keras nets over features, trained in one compiled loop an epoch."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+
+def build_net(width: int, units: int, hidden: tuple[int, ...], dropout: float, l2: float, seed: int):
+    """Build dropout and dense layers from features to logits.
+
+    Parameters
+    ----------
+    width, units : int
+        Features and logits.
+    hidden : tuple of int
+        Units of the hidden layers (ReLU), each behind dropout of its own.
+    dropout, l2 : float
+    seed : int
+
+    Returns
+    -------
+    keras.Sequential
+    """
+    import keras
+
+    layers = [keras.Input((width,))]
+    for number, size in enumerate((*hidden, units)):
+        last = number == len(hidden)
+        layers.append(keras.layers.Dropout(dropout, seed=seed + number))
+        layers.append(
+            keras.layers.Dense(
+                size,
+                activation=None if last else "relu",
+                kernel_initializer=keras.initializers.GlorotUniform(seed=seed + number),
+                kernel_regularizer=keras.regularizers.L2(l2) if l2 else None,
+                name="logits" if last else f"hidden_{number}",
+            )
+        )
+    return keras.Sequential(layers)
+
+
+def standardized(model, mean: np.ndarray, scale: np.ndarray):
+    """Put the standardization of features in front of a net."""
+    import keras
+
+    normalize = keras.layers.Normalization(mean=mean, variance=scale**2)
+    return keras.Sequential([keras.Input(mean.shape), normalize, model])
+
+
+def train_net(
+    model, X: np.ndarray, y: np.ndarray, *, epochs: int, batch_size: int, seed: int, weights=None
+) -> Iterator[float]:
+    """Train a compiled net; each epoch is one call of a compiled loop over the whole matrix.
+
+    `keras.Model.fit` spends most of its time between the steps of so small a net. Arithmetic,
+    losses, dropout and optimizer are Keras' own.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From features to logits, compiled with an optimizer and a loss.
+    X : ndarray of float32, shape (N, D)
+    y : ndarray of int, shape (N,)
+    epochs, batch_size : int
+    seed : int
+        Of the order of rows.
+    weights : ndarray of shape (N,), optional
+        Of the rows' losses.
+
+    Yields
+    ------
+    float
+        Mean loss of an epoch's batches, penalties included.
+    """
+    import tensorflow as tf
+
+    optimizer, variables = model.optimizer, model.trainable_variables
+    optimizer.build(variables)
+
+    @tf.function
+    def run(X, y, weights, order):
+        total = tf.constant(0.0)
+        for first in tf.range(0, tf.shape(order)[0], batch_size):
+            rows = order[first : first + batch_size]
+            with tf.GradientTape() as tape:
+                logits = model(tf.gather(X, rows), training=True)
+                loss = model.loss(tf.gather(y, rows), logits, sample_weight=tf.gather(weights, rows))
+                loss += tf.add_n([tf.constant(0.0), *model.losses])
+            optimizer.apply(tape.gradient(loss, variables), variables)
+            total += loss * tf.cast(tf.shape(rows)[0], tf.float32)
+        return total / tf.cast(tf.shape(order)[0], tf.float32)
+
+    generator = np.random.default_rng(seed)
+    weights = np.ones(len(X), np.float32) if weights is None else weights.astype(np.float32)
+    matrix, targets, shares = tf.constant(X), tf.constant(y, tf.float32), tf.constant(weights)
+    for _ in range(epochs):
+        yield float(run(matrix, targets, shares, tf.constant(generator.permutation(len(X)), tf.int32)))
+
+
+class Watchers:
+    """Keras callbacks of a head: they see each epoch, and may stop the training.
+
+    Parameters
+    ----------
+    callbacks : sequence of keras.callbacks.Callback
+    head : KerasHead
+        A linear head shows them a Keras model with its weights.
+    """
+
+    def __init__(self, callbacks, head):
+        self._callbacks, self._head, self._list = list(callbacks), head, None
+
+    def begin(self) -> None:
+        """Tell that training begins; the head has its first weights."""
+        if self._callbacks:
+            import keras
+
+            self._model = self._head.to_keras()
+            if self._model.optimizer is None:
+                self._model.compile(keras.optimizers.Adam(self._head.learning_rate), "mse")
+            self._model.stop_training = False
+            self._list = keras.callbacks.CallbackList(
+                self._callbacks, model=self._model, epochs=self._head.epochs
+            )
+            self._list.on_train_begin()
+            self._list.on_epoch_begin(0)
+
+    def ended(self, epoch: int, logs: dict) -> bool:
+        """Tell of an epoch's end; return whether training is to stop."""
+        if self._list is None:
+            return False
+        self._model.set_weights(self._head.to_keras().get_weights())
+        self._list.on_epoch_end(epoch, logs)
+        if not self._model.stop_training:
+            self._list.on_epoch_begin(epoch + 1)
+        return self._model.stop_training
+
+    def end(self) -> None:
+        """Tell that training has ended."""
+        if self._list is not None:
+            self._list.on_train_end()
