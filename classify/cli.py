@@ -96,32 +96,51 @@ def sweep(
 
 @app.command()
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
-    file: Annotated[Path, typer.Argument(help="A feature file of the same recipe.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE [BUNDLE] FILE",
+            help="One folder that train wrote, or two to compare, and a feature file of their recipe.",
+        ),
+    ],
     split: Annotated[str | None, typer.Option(help="train, validation or test (default).")] = None,
     cv: Annotated[
         int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")
     ] = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Say whether more labels would help.")
+    ] = False,
+    figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
 
+    Two bundles are judged on the same rows and compared by McNemar's test.
+
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
     from classify.bundle import Bundle
-    from classify.evaluate import cross_validate
-    from classify.features import load_features
+    from classify.figures import check_figures
 
+    *folders, file = paths
+    if not 1 <= len(folders) <= 2:
+        raise typer.BadParameter(
+            f"one bundle or two and a feature file are wanted; received {len(paths)} paths"
+        )
     if cv is not None and split is not None:
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
-    loaded, features = Bundle.load(bundle), load_features(file)
-    features = features if loaded.layers == features.layers else load_features(file, loaded.layers)
-    if cv is None:
-        report = loaded.evaluate(features, split or "test")
+    if cv is not None and len(folders) == 2:
+        raise typer.BadParameter("two bundles are compared on one split; leave --cv out")
+    if figures:
+        check_figures(figures)
+    bundles = [Bundle.load(folder) for folder in folders]
+    judged = [_judge(bundle, file, split or "test", cv, learning_curve) for bundle in bundles]
+    if figures:
+        _draw(figures, judged)
+    if len(judged) == 1:
+        show(judged[0][0], report_lines, as_json)
     else:
-        loaded.check(features)
-        report = {"split": f"{cv}-fold cross-validation", **cross_validate(loaded.head, features, cv)}
-    show(report, report_lines, as_json)
+        show(_comparison(folders, judged), comparison_lines, as_json)
 
 
 @app.command()
@@ -218,9 +237,10 @@ def training_lines(file: Path, values: dict) -> list[str]:
 def report_lines(report: dict) -> list[str]:
     """Lay out the scores of `classify.evaluate.evaluate` for people."""
     lines = [f"{report['split']}, {report['rows']} rows; 95 % intervals in brackets"]
-    for name in ("accuracy", "balanced_accuracy", "log_loss", "roc_auc"):
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc"):
         if name in report:
             lines.append(f"{name:<18}{score_text(report[name])}")
+    lines += [f"{name:<18}undefined: {reason}" for name, reason in report.get("undefined", {}).items()]
     if "fold_accuracies" in report:
         folds = report["fold_accuracies"]
         lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
@@ -230,7 +250,50 @@ def report_lines(report: dict) -> list[str]:
         precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
         numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
         lines.append(f"{row['name']:<{width}}{row['rows']:>7}" + "".join(numbers))
-    return lines + _confusion_lines(report, width)
+    lines += _confusion_lines(report, width)
+    if "learning_curve" in report:
+        lines += curve_lines(report["learning_curve"])
+    return lines + [f"wrote {path}" for path in report.get("figures", ())]
+
+
+def comparison_lines(values: dict) -> list[str]:
+    """Lay out the scores of two bundles on the same rows, and McNemar's comparison, for people."""
+    lines = []
+    for report in values["bundles"]:
+        lines += [report["bundle"], *report_lines(report), ""]
+    compared = values["mcnemar"]
+    return [
+        *lines,
+        "the first against the second, McNemar's exact test",
+        f"{'both right':<18}{compared['both_right']}",
+        f"{'only the first':<18}{compared['only_first']}",
+        f"{'only the second':<18}{compared['only_second']}",
+        f"{'both wrong':<18}{compared['both_wrong']}",
+        f"{'difference':<18}{score_text(compared['difference'])} of accuracy",
+        f"{'p_value':<18}{compared['p_value']:.4g}",
+    ]
+
+
+def curve_lines(curve: dict) -> list[str]:
+    """Lay out a learning curve for people.
+
+    Examples
+    --------
+    >>> point = {"rows": 9, "mean": 0.5, "standard_deviation": None, "values": [0.5]}
+    >>> curve = {"points": [point], "validation_rows": 4, "more_labels": "more labels would help"}
+    >>> print("\\n".join(curve_lines(curve)))
+    trained on  accuracy  deviation  lowest  highest  <- on 4 validation rows
+             9    0.5000          -  0.5000   0.5000
+    more labels would help
+    """
+    lines = [
+        f"trained on  accuracy  deviation  lowest  highest  <- on {curve['validation_rows']} validation rows"
+    ]
+    for point in curve["points"]:
+        values = (point["mean"], point["standard_deviation"], min(point["values"]), max(point["values"]))
+        numbers = map(_number, values, (10, 11, 8, 9))
+        lines.append(f"{point['rows']:>10}" + "".join(numbers))
+    return [*lines, curve["more_labels"]]
 
 
 def prediction_lines(predictions: list[dict]) -> list[str]:
@@ -253,6 +316,47 @@ def csv_lines(predictions: list[dict]) -> list[str]:
     writer.writeheader()
     writer.writerows(predictions)
     return text.getvalue().removesuffix("\n").split("\n")
+
+
+def _judge(bundle, file: Path, split: str, cv: int | None, with_curve: bool) -> tuple:
+    """Return the report on a bundle, and the labels and probabilities that it judges."""
+    from classify.evaluate import cross_predict, fold_report
+    from classify.features import load_features
+    from classify.learning_curve import learning_curve
+
+    features = load_features(file)
+    features = features if bundle.layers == features.layers else load_features(file, bundle.layers)
+    if cv is None:
+        report = bundle.evaluate(features, split)
+        X, y = features.split(split)
+        proba = bundle.predict_proba(X)
+    else:
+        bundle.check(features)
+        y, proba, accuracies = cross_predict(bundle.head, features, cv)
+        scores = fold_report(y, proba, accuracies, bundle.class_names)
+        report = {"split": f"{cv}-fold cross-validation", **scores}
+    if with_curve:
+        report["learning_curve"] = learning_curve(bundle.head, features)
+    return report, y, proba
+
+
+def _draw(folder: Path, judged: list[tuple]) -> None:
+    """Write the figures of one report to the folder, those of two to its folders first and second."""
+    from classify.figures import write_figures
+
+    folders = [folder] if len(judged) == 1 else [folder / "first", folder / "second"]
+    for path, (report, y, proba) in zip(folders, judged, strict=True):
+        report["figures"] = [str(figure) for figure in write_figures(path, report, y, proba)]
+
+
+def _comparison(folders: list[Path], judged: list[tuple]) -> dict:
+    from classify.evaluate import mcnemar
+
+    reports = [
+        {"bundle": str(folder), **report} for folder, (report, _, _) in zip(folders, judged, strict=True)
+    ]
+    predicted = [proba.argmax(axis=1) for _, _, proba in judged]
+    return {"bundles": reports, "mcnemar": mcnemar(judged[0][1], *predicted)}
 
 
 def _number(value: float | None, width: int) -> str:

@@ -1,24 +1,23 @@
 """Scores with 95 % intervals: pure functions over labels and probabilities."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from classify.intervals import bootstrap, paired_difference, percentile_interval, shifted_interval, wilson
 from data.errors import HeadstartError
 
-_Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
-RESAMPLES, FEWEST_RESAMPLES = 1000, 200
-_ROWS_RESAMPLED = 50_000_000  # in all, which bounds the time: fewer resamples serve where rows are many
 _SMALLEST = 1e-15  # probability that log loss takes for zero
+BINS = 15  # of Guo et al. (2017)
 
 
 def evaluate(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> dict:
     """Return every score of a classifier on labelled rows.
 
     Accuracy, recall and precision have Wilson intervals; balanced accuracy combines those of
-    the recalls; log loss and ROC AUC have percentile bootstrap intervals (seeded; 1,000
-    resamples, 200 at the least where rows are many), which shrink to a point where the ROC AUC
-    is 1.
+    the recalls; macro F1, log loss and ROC AUC have percentile bootstrap intervals (seeded;
+    1,000 resamples, 200 at the least where rows are many), which shrink to a point where macro
+    F1 or ROC AUC is 1; the calibration error has that of `calibration`.
 
     Parameters
     ----------
@@ -31,9 +30,11 @@ def evaluate(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> di
     Returns
     -------
     dict
-        ``rows``; ``accuracy``, ``balanced_accuracy``, ``log_loss`` and, for two classes,
-        ``roc_auc``, each ``{"value", "low", "high"}``; ``classes`` with rows, precision,
-        recall and f1 of each; ``confusion``, true class by predicted class.
+        ``rows``; ``accuracy``, ``balanced_accuracy``, ``macro_f1``, ``log_loss``, ``ece`` and,
+        for two classes, ``roc_auc``, each ``{"value", "low", "high"}``; ``undefined``, where
+        there is such a score, with the reason why it has no value; ``classes`` with rows,
+        precision, recall and f1 of each; ``confusion``, true class by predicted class;
+        ``reliability``, the bins of `calibration`.
 
     Raises
     ------
@@ -46,44 +47,27 @@ def evaluate(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> di
     >>> report["accuracy"]["value"], report["confusion"]
     (0.5, [[1, 0], [1, 0]])
     """
-    if len(y) == 0:
-        raise HeadstartError(
-            "there are no labelled rows to evaluate", "one row or more", "none", "choose another --split"
-        )
+    _refuse_no_rows(y)
     predicted = proba.argmax(axis=1)
     confusion = np.zeros((len(class_names),) * 2, int)
     np.add.at(confusion, (y, predicted), 1)
-    losses = -np.log(np.clip(proba[np.arange(len(y)), y], _SMALLEST, None))
-    resampled = _resample(y, proba, losses)
+    drawn = bootstrap(len(y), _statistics(y, proba, predicted))
+    calibrated = calibration(y, proba)
     report = {
         "rows": len(y),
         "accuracy": wilson(int((predicted == y).sum()), len(y)),
         "balanced_accuracy": balanced_accuracy(confusion),
-        "log_loss": _with_interval(losses.mean(), resampled["log_loss"]),
+        **{name: percentile_interval(*drawn[name]) for name in ("macro_f1", "log_loss")},
+        "ece": calibrated["ece"],
     }
-    if "roc_auc" in resampled:
-        auc = weighted_auc(y, proba[:, 1], np.ones(len(y)))
-        report["roc_auc"] = _with_interval(auc, resampled["roc_auc"])
+    if "roc_auc" in drawn:
+        report["roc_auc"] = percentile_interval(*drawn["roc_auc"])
+    elif len(class_names) == 2:
+        report["undefined"] = {"roc_auc": "the rows hold one class alone"}
     report["classes"] = _class_scores(confusion, class_names)
     report["confusion"] = confusion.tolist()
+    report["reliability"] = calibrated["bins"]
     return report
-
-
-def wilson(successes: int, trials: int) -> dict[str, float]:
-    """Return a proportion with Wilson's 95 % interval.
-
-    Source: E. B. Wilson (1927), Journal of the American Statistical Association 22, 209-212.
-
-    Examples
-    --------
-    >>> {name: round(value, 3) for name, value in wilson(95, 100).items()}
-    {'value': 0.95, 'low': 0.888, 'high': 0.978}
-    """
-    share, z2 = successes / trials, _Z**2
-    middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = _Z / (1 + z2 / trials) * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
-    low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return {"value": share, "low": min(low, share), "high": max(high, share)}
 
 
 def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
@@ -110,6 +94,23 @@ def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
     }
 
 
+def macro_f1(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
+    """Return the mean F1 of the classes that have rows or predictions, rows counted by weights.
+
+    Source: the mean of F1 scores, the first of the two definitions that J. Opitz, S. Burst
+    (2019), arXiv:1911.03347, tell apart.
+
+    Examples
+    --------
+    >>> round(macro_f1(np.array([0, 0, 1]), np.array([0, 1, 1]), np.ones(3)), 4)
+    0.6667
+    """
+    classes = 1 + max(y.max(), predicted.max())
+    right = np.bincount(y, weights * (y == predicted), classes)
+    total = np.bincount(y, weights, classes) + np.bincount(predicted, weights, classes)
+    return float((2 * right[total > 0] / total[total > 0]).mean())
+
+
 def weighted_auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float:
     """Return the area under the ROC curve, rows counted by weights, ties by half.
 
@@ -119,6 +120,135 @@ def weighted_auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float
     0.75
     """
     return _auc(y, np.unique(score, return_inverse=True)[1], weights)
+
+
+def calibration(y: np.ndarray, proba: np.ndarray, bins: int = BINS) -> dict:
+    """Return how far the probability of the predicted class is from the share of right rows.
+
+    The expected calibration error (ECE) is the mean over rows of the distance between the
+    accuracy and the mean confidence of a row's bin, with bins of equal width. Source: C. Guo,
+    G. Pleiss, Y. Sun, K. Q. Weinberger (2017), On calibration of modern neural networks, ICML,
+    arXiv:1706.04599, equation 3.
+
+    Few rows in a bin make the error too large, and those of a resample make it larger again;
+    `classify.intervals.shifted_interval` allows for that. In simulations of 300 rows it held
+    errors of 0.02 to 0.25 in 92 to 98 of 100 samples; of a perfectly calibrated classifier it
+    held the 0 in 70, so a low end just above 0 proves nothing. It shrinks to a point where all
+    rows have one confidence and all are right.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (N,)
+        True labels.
+    proba : ndarray of shape (N, K)
+        Probability of each class.
+    bins : int
+
+    Returns
+    -------
+    dict
+        ``ece``, ``{"value", "low", "high"}``; ``bins``, each with ``low`` (not in the bin; 0 is
+        in the first), ``high``, ``rows``, and the means ``confidence`` and ``accuracy``, None
+        where the bin has no rows.
+
+    Raises
+    ------
+    HeadstartError
+        If there are no rows, or no bins.
+
+    Examples
+    --------
+    >>> result = calibration(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), bins=2)
+    >>> round(result["ece"]["value"], 4), result["bins"][1]["accuracy"]
+    (0.35, 0.5)
+    """
+    _refuse_no_rows(y)
+    if bins < 1:
+        raise HeadstartError("a calibration error needs bins", "1 bin or more", f"{bins}", "choose more bins")
+    edges = np.linspace(0, 1, bins + 1)
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
+    place = np.searchsorted(edges[1:-1], confidence)
+    gaps = right - confidence
+
+    def error(weights: np.ndarray) -> float:
+        return float(np.abs(np.bincount(place, weights * gaps)).sum() / len(y))
+
+    value, drawn = bootstrap(len(y), {"ece": error})["ece"]
+    rows = np.bincount(place, minlength=bins)
+    sums = [np.bincount(place, values, bins) for values in (confidence, right)]
+    return {
+        "ece": shifted_interval(value, drawn),
+        "bins": [
+            {
+                "low": float(edges[k]),
+                "high": float(edges[k + 1]),
+                "rows": int(rows[k]),
+                **{
+                    name: float(total[k] / rows[k]) if rows[k] else None
+                    for name, total in zip(("confidence", "accuracy"), sums, strict=True)
+                },
+            }
+            for k in range(bins)
+        ],
+    }
+
+
+def mcnemar(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> dict:
+    """Compare two classifiers by the rows that one of them alone gets right.
+
+    The p-value is that of the exact test, two-sided: were both equally good, each such row
+    would be either's with probability 1/2. Source: Q. McNemar (1947), Psychometrika 12,
+    153-157; in its exact form, M. W. Fagerland, S. Lydersen, P. Laake (2013), BMC Medical
+    Research Methodology 13:91. The difference of the accuracies has the interval of
+    `paired_difference`, so p-value and interval can disagree where it is close.
+
+    Parameters
+    ----------
+    y, one, two : ndarray of int, shape (N,)
+        True labels, and those that each classifier predicts.
+
+    Returns
+    -------
+    dict
+        ``both_right``, ``only_first``, ``only_second``, ``both_wrong``: rows; ``p_value``;
+        ``difference``, accuracy of the first less that of the second, ``{"value", "low",
+        "high"}``.
+
+    Raises
+    ------
+    HeadstartError
+        If there are no rows, or the classifiers were given other rows.
+
+    Examples
+    --------
+    >>> y = np.zeros(10, int)
+    >>> result = mcnemar(y, y, np.array([1, 1, 1, 1, 1, 1, 0, 0, 0, 0]))
+    >>> result["only_first"], result["p_value"], result["difference"]["value"]
+    (6, 0.03125, 0.6)
+    """
+    from scipy.stats import binomtest
+
+    _refuse_no_rows(y)
+    if not len(y) == len(one) == len(two):
+        raise HeadstartError(
+            "two classifiers can be compared on the same rows alone",
+            f"predictions for {len(y)} rows",
+            f"{len(one)} and {len(two)} predictions",
+            "let both predict the same rows",
+        )
+    first, second = one == y, two == y
+    counts = {
+        "both_right": int((first & second).sum()),
+        "only_first": int((first & ~second).sum()),
+        "only_second": int((~first & second).sum()),
+        "both_wrong": int((~first & ~second).sum()),
+    }
+    apart = counts["only_first"] + counts["only_second"]
+    p_value = float(binomtest(counts["only_first"], apart).pvalue) if apart else 1.0
+    difference = paired_difference(
+        wilson(int(first.sum()), len(y)), wilson(int(second.sum()), len(y)), _phi(*counts.values())
+    )
+    return {**counts, "p_value": p_value, "difference": difference}
 
 
 def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
@@ -145,6 +275,20 @@ def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
     HeadstartError
         If a class has fewer rows than there are folds.
     """
+    return fold_report(*cross_predict(head, features, folds, seed), features.class_names)
+
+
+def fold_report(y: np.ndarray, proba: np.ndarray, accuracies: list[float], class_names) -> dict:
+    """Return the scores of what `cross_predict` returned."""
+    scores = evaluate(y, proba, class_names)
+    return {**scores, "folds": len(accuracies), "fold_accuracies": accuracies}
+
+
+def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Return labels and probabilities of the rows of a cross-validation, and each fold's accuracy.
+
+    Parameters and errors are those of `cross_validate`.
+    """
     from sklearn.base import clone
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
@@ -162,7 +306,7 @@ def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
         fitted = clone(head).fit(X[train], y[train])
         proba[test[:, np.newaxis], fitted.classes_] = fitted.predict_proba(X[test])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
-    return {**evaluate(y, proba, features.class_names), "folds": folds, "fold_accuracies": accuracies}
+    return y, proba, accuracies
 
 
 def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:
@@ -200,18 +344,33 @@ def _class_scores(confusion: np.ndarray, class_names: Sequence[str]) -> list[dic
     return scores
 
 
-def _resample(y: np.ndarray, proba: np.ndarray, losses: np.ndarray) -> dict[str, list[float]]:
-    """Return log loss and, for two classes, ROC AUC of bootstrap resamples."""
-    generator, rows = np.random.default_rng(0), len(y)
-    binary = proba.shape[1] == 2 and 0 < y.sum() < rows
-    rank = np.unique(proba[:, 1], return_inverse=True)[1] if binary else None
-    scores = {"log_loss": [], "roc_auc": []} if binary else {"log_loss": []}
-    for _ in range(max(FEWEST_RESAMPLES, min(RESAMPLES, _ROWS_RESAMPLED // rows))):
-        weights = np.bincount(generator.integers(0, rows, rows), minlength=rows)
-        scores["log_loss"].append(weights @ losses / rows)
-        if binary:
-            scores["roc_auc"].append(_auc(y, rank, weights))
-    return scores
+def _refuse_no_rows(y: np.ndarray) -> None:
+    if len(y) == 0:
+        raise HeadstartError(
+            "there are no labelled rows to evaluate", "one row or more", "none", "choose another --split"
+        )
+
+
+def _phi(both: int, first: int, second: int, neither: int) -> float:
+    """Return the correlation of two classifiers' right rows, continuity-corrected (Newcombe's method 10)."""
+    rows = both + first + second + neither
+    product = both * neither - first * second
+    product = max(product - rows / 2, 0) if product > 0 else product
+    margins = float(both + first) * (second + neither) * (both + second) * (first + neither)
+    return product / margins**0.5 if margins else 0.0
+
+
+def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict[str, Callable]:
+    """Return macro F1, log loss and, where it is defined, ROC AUC as functions of the rows' weights."""
+    losses = -np.log(np.clip(proba[np.arange(len(y)), y], _SMALLEST, None))
+    statistics = {
+        "macro_f1": lambda weights: macro_f1(y, predicted, weights),
+        "log_loss": lambda weights: weights @ losses / len(y),
+    }
+    if proba.shape[1] == 2 and 0 < y.sum() < len(y):
+        rank = np.unique(proba[:, 1], return_inverse=True)[1]
+        statistics["roc_auc"] = lambda weights: _auc(y, rank, weights)
+    return statistics
 
 
 def _auc(y: np.ndarray, rank: np.ndarray, weights: np.ndarray) -> float:
@@ -220,8 +379,3 @@ def _auc(y: np.ndarray, rank: np.ndarray, weights: np.ndarray) -> float:
     below = np.cumsum(negative) - negative
     pairs = positive.sum() * negative.sum()
     return float((positive * (below + negative / 2)).sum() / pairs) if pairs else float("nan")
-
-
-def _with_interval(value: float, resampled) -> dict[str, float]:
-    low, high = np.nanpercentile(resampled, [2.5, 97.5])
-    return {"value": float(value), "low": float(low), "high": float(high)}

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from classify import Bundle, load_features
 from classify.cli import app
+from classify.learning_curve import learning_curve
 from data import open_source
 from extract import Recipe, extract
 from extract.part import PartFile, write_part
@@ -96,6 +97,14 @@ def layers_bundle(two_layers) -> Path:
     """A logistic head on the layer `deep`."""
     folder = two_layers.with_name("deep-logistic")
     succeed("train", two_layers, "--layer", "deep", "-o", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def noise_bundle(two_layers) -> Path:
+    """A logistic head on the layer `noise`."""
+    folder = two_layers.with_name("noise-logistic")
+    succeed("train", two_layers, "--layer", "noise", "-o", folder)
     return folder
 
 
@@ -180,7 +189,7 @@ class TestEvaluate:
         assert lines[0].startswith("test, 15 rows")
         shown = {words[0]: words[1:] for words in map(str.split, lines[1:])}
         assert shown["accuracy"] == ["1.0000", "[0.7961,", "1.0000]"]
-        assert {"balanced_accuracy", "log_loss"} < shown.keys()
+        assert {"balanced_accuracy", "macro_f1", "log_loss", "ece"} < shown.keys()
         assert shown["class"] == ["rows", "precision", "recall", "f1"]
         assert shown["true"] == ["ant", "bee", "cow", "<-", "predicted"]
         matrix = [line.split() for line in lines[-3:]]
@@ -190,7 +199,7 @@ class TestEvaluate:
     def test_json_alone(self, split, rows, layers_bundle, two_layers):
         report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--split", split, "--json"))
         assert (report["split"], report["rows"]) == (split, rows)
-        for name in ("accuracy", "balanced_accuracy", "log_loss"):
+        for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece"):
             assert report[name].keys() == SCORE
         assert [row["name"] for row in report["classes"]] == ["ant", "bee", "cow"]
         expected = Bundle.load(layers_bundle).evaluate(load_features(two_layers, ["deep"]), split)
@@ -201,6 +210,87 @@ class TestEvaluate:
         assert report["roc_auc"].keys() == SCORE
         assert report["rows"] == len(load_features(tiny_file).rows("test"))
         assert "roc_auc" in succeed("evaluate", tiny_bundle, tiny_file)
+
+    def test_a_score_that_is_not_defined_has_a_line(self, tiny_bundle, tiny_file, tmp_path):
+        contents = FeatureFile(tiny_file).contents
+        file = changed(tiny_file, tmp_path / "one.h5", labels=0 * contents.labels)
+        lines = succeed("evaluate", tiny_bundle, file).splitlines()
+        assert "roc_auc           undefined: the rows hold one class alone" in lines
+        report = json.loads(succeed("evaluate", tiny_bundle, file, "--json"))
+        assert report["undefined"] == {"roc_auc": "the rows hold one class alone"}
+
+    def test_learning_curve(self, layers_bundle, two_layers):
+        report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--learning-curve", "--json"))
+        features = load_features(two_layers, ["deep"])
+        expected = learning_curve(Bundle.load(layers_bundle).head, features)
+        assert report["learning_curve"] == json.loads(json.dumps(expected))
+        assert [point["rows"] for point in expected["points"]] == [3, 6, 12, 21, 30]
+        lines = succeed("evaluate", layers_bundle, two_layers, "--learning-curve").splitlines()
+        assert lines[-1] == expected["more_labels"]
+        assert lines[-7].endswith("<- on 15 validation rows")
+        assert lines[-2].split() == ["30", "1.0000", "-", "1.0000", "1.0000"]
+
+    def test_learning_curve_without_validation_rows_is_refused(self, layers_bundle, two_layers, tmp_path):
+        splits = np.where(FeatureFile(two_layers).contents.splits == 2, 2, 0).astype(np.int8)
+        file = changed(two_layers, tmp_path / "none.h5", splits=splits)
+        assert "no labelled validation rows" in fail("evaluate", layers_bundle, file, "--learning-curve")
+
+    @pytest.mark.parametrize("cv", [(), ("--cv", 3)], ids=["a split", "a cross-validation"])
+    def test_figures(self, cv, tiny_bundle, tiny_file, tmp_path):
+        folder = tmp_path / "figures"
+        lines = succeed("evaluate", tiny_bundle, tiny_file, "--figures", folder, *cv).splitlines()
+        written = [str(folder / f"{name}.png") for name in ("confusion", "reliability", "roc")]
+        assert lines[-3:] == [f"wrote {path}" for path in written]
+        assert {str(path) for path in folder.iterdir()} == set(written)
+
+    def test_figures_with_a_learning_curve(self, layers_bundle, two_layers, tmp_path):
+        words = ("--figures", tmp_path, "--learning-curve", "--json")
+        report = json.loads(succeed("evaluate", layers_bundle, two_layers, *words))
+        names = ("confusion", "reliability", "learning_curve")
+        assert report["figures"] == [str(tmp_path / f"{name}.png") for name in names]
+        assert {str(path) for path in tmp_path.iterdir()} == set(report["figures"])
+
+    def test_figures_need_matplotlib(self, layers_bundle, two_layers, tmp_path, monkeypatch):
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        message = fail("evaluate", layers_bundle, two_layers, "--figures", tmp_path / "figures")
+        assert "pip install 'matplotlib" in message
+        assert not list(tmp_path.iterdir())
+        assert "accuracy" in succeed("evaluate", layers_bundle, two_layers)
+
+    def test_two_bundles_are_compared(self, layers_bundle, noise_bundle, two_layers):
+        words = ("evaluate", layers_bundle, noise_bundle, two_layers)
+        values = json.loads(succeed(*words, "--json"))
+        assert values.keys() == {"bundles", "mcnemar"}
+        right = []
+        for report, path, layer in zip(
+            values["bundles"], (layers_bundle, noise_bundle), ("deep", "noise"), strict=True
+        ):
+            bundle, features = Bundle.load(path), load_features(two_layers, [layer])
+            expected = {"bundle": str(path), **bundle.evaluate(features)}
+            assert report == json.loads(json.dumps(expected))
+            X, y = features.split("test")
+            right.append(bundle.predict_proba(X).argmax(axis=1) == y)
+        compared = values["mcnemar"]
+        assert compared["only_first"] == (right[0] & ~right[1]).sum() > 0
+        assert compared["only_second"] == 0
+        assert compared["p_value"] == pytest.approx(2 * 0.5 ** compared["only_first"])
+        lines = succeed(*words).splitlines()
+        assert lines[0] == str(layers_bundle) and str(noise_bundle) in lines
+        assert f"only the first    {compared['only_first']}" in lines
+        assert lines[-1] == f"p_value           {compared['p_value']:.4g}"
+
+    def test_figures_of_two_bundles(self, layers_bundle, noise_bundle, two_layers, tmp_path):
+        succeed(
+            "evaluate", layers_bundle, noise_bundle, two_layers, "--figures", tmp_path, "--split", "train"
+        )
+        assert {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.png")} == {
+            f"{place}/{name}.png" for place in ("first", "second") for name in ("confusion", "reliability")
+        }
+
+    def test_two_bundles_take_no_cross_validation(self, layers_bundle, noise_bundle, two_layers):
+        result = invoke("evaluate", layers_bundle, noise_bundle, two_layers, "--cv", 3)
+        assert result.exit_code == 2
+        assert "leave --cv out" in result.stderr
 
     def test_cross_validation(self, layers_bundle, two_layers):
         report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--cv", 5, "--json"))
@@ -371,7 +461,9 @@ class TestPredict:
     [
         ("train",),
         ("train", "a.h5", "--nothing"),
+        ("evaluate",),
         ("evaluate", "bundle"),
+        ("evaluate", "one", "two", "three", "a.h5"),
         ("evaluate", "bundle", "a.h5", "--cv", "many"),
         ("predict", "bundle"),
         ("predict", "bundle", "a.png", "--backbone", "xception"),

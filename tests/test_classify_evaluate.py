@@ -11,7 +11,16 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 
 from classify import HEADS
-from classify.evaluate import balanced_accuracy, cross_validate, evaluate, weighted_auc, wilson
+from classify.evaluate import (
+    balanced_accuracy,
+    calibration,
+    cross_validate,
+    evaluate,
+    macro_f1,
+    mcnemar,
+    weighted_auc,
+    wilson,
+)
 from classify.features import Features
 from data import HeadstartError
 from extract import Recipe
@@ -53,7 +62,7 @@ def draw(rows: int, classes: int, decimals: int = 8, seed: int = 0):
 
 def intervals(report: dict) -> dict[str, dict]:
     """Return every score of a report that has an interval."""
-    scores = {name: value for name, value in report.items() if isinstance(value, dict)}
+    scores = {name: value for name, value in report.items() if isinstance(value, dict) and "low" in value}
     for row in report["classes"]:
         scores |= {f"{kind} {row['name']}": row[kind] for kind in ("precision", "recall") if row[kind]}
     return scores
@@ -124,7 +133,9 @@ def test_scores_are_those_of_scikit_learn(classes, decimals):
     expected = {
         "accuracy": metrics.accuracy_score(y, predicted),
         "balanced_accuracy": metrics.balanced_accuracy_score(y, predicted),
+        "macro_f1": metrics.f1_score(y, predicted, average="macro"),
         "log_loss": -np.log(clipped[np.arange(len(y)), y]).mean(),
+        "ece": report["ece"]["value"],  # scikit-learn has none; see test_ece_as_defined
     }
     if decimals == 8:
         expected["log_loss"] = metrics.log_loss(y, proba)
@@ -157,13 +168,163 @@ def test_a_class_without_rows_or_predictions_has_no_score():
     assert (eel["rows"], eel["precision"], eel["recall"], eel["f1"]) == (0, None, None, None)
     assert cat["recall"]["value"] == 1
     assert report["balanced_accuracy"]["value"] == 0.5  # of the two classes that have rows
+    assert report["macro_f1"]["value"] == pytest.approx((0.8 + 0) / 2)
+    assert "roc_auc" not in report and "undefined" not in report  # it is of two classes
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_score_that_is_not_defined_says_why(label):
+    report = evaluate(np.full(3, label), np.full((3, 2), 0.5), ["cat", "dog"])
     assert "roc_auc" not in report
-    assert "roc_auc" not in evaluate(np.array([1, 1]), np.full((2, 2), 0.5), ["cat", "dog"])
+    assert report["undefined"] == {"roc_auc": "the rows hold one class alone"}
+    assert "undefined" not in evaluate(np.array([0, 1]), np.full((2, 2), 0.5), ["cat", "dog"])
 
 
 def test_log_loss_of_a_certain_error_is_finite():
     report = evaluate(np.array([0]), np.array([[0.0, 1.0]]), ["cat", "dog"])
     assert report["log_loss"]["value"] == pytest.approx(-np.log(1e-15))
+
+
+def test_macro_f1_counts_rows_by_weights():
+    y, proba = draw(150, 4)
+    predicted, weights = proba.argmax(axis=1), np.random.default_rng(2).integers(0, 4, 150)
+    expected = metrics.f1_score(y, predicted, average="macro", sample_weight=weights)
+    assert macro_f1(y, predicted, weights) == pytest.approx(expected)
+    repeated = np.repeat(np.arange(150), weights)
+    assert macro_f1(y[repeated], predicted[repeated], np.ones(len(repeated))) == pytest.approx(expected)
+
+
+def test_macro_f1_covers_the_truth():
+    def sample(rows, seed):
+        generator = np.random.default_rng(seed)
+        y = generator.integers(0, 3, rows)
+        wrong = generator.random(rows) < np.array([0.05, 0.2, 0.4])[y]
+        return y, np.eye(3)[np.where(wrong, (y + 1) % 3, y)] * 0.8 + 0.05
+
+    y, proba = sample(200_000, 0)
+    truth = macro_f1(y, proba.argmax(axis=1), np.ones(len(y)))
+    scores = [evaluate(*sample(120, seed), NAMES[:3])["macro_f1"] for seed in range(1, 41)]
+    assert 0.85 < np.mean([score["low"] <= truth <= score["high"] for score in scores]) <= 1
+
+
+@pytest.mark.parametrize("bins", [1, 4, 15])
+def test_ece_as_defined(bins):
+    y, proba = draw(300, 3)
+    result = calibration(y, proba, bins)
+    confidence, right = proba.max(axis=1), proba.argmax(axis=1) == y
+    expected = 0.0
+    for k, found in enumerate(result["bins"]):
+        inside = (confidence > k / bins) & (confidence <= (k + 1) / bins)
+        assert (found["low"], found["high"]) == pytest.approx((k / bins, (k + 1) / bins))
+        assert found["rows"] == inside.sum()
+        if inside.any():
+            means = confidence[inside].mean(), right[inside].mean()
+            assert (found["confidence"], found["accuracy"]) == pytest.approx(means)
+            expected += inside.sum() * abs(means[1] - means[0]) / len(y)
+        else:
+            assert found["confidence"] is found["accuracy"] is None
+    assert len(result["bins"]) == bins
+    assert result["ece"]["value"] == pytest.approx(expected)
+
+
+def test_a_confidence_on_an_edge_is_in_the_bin_below():
+    proba = np.array([[0.5, 0.5], [0.75, 0.25], [1.0, 0.0]])
+    assert [row["rows"] for row in calibration(np.zeros(3, int), proba, 4)["bins"]] == [0, 1, 1, 1]
+
+
+def test_the_report_holds_the_calibration():
+    y, proba = draw(80, 2)
+    report, expected = evaluate(y, proba, ["cat", "dog"]), calibration(y, proba)
+    assert (report["ece"], report["reliability"]) == (expected["ece"], expected["bins"])
+
+
+@pytest.mark.parametrize("gap", [0.05, 0.1, 0.25])
+def test_the_interval_of_the_ece_covers_the_truth(gap):
+    covered, above = [], []
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        confidence = generator.uniform(0.7, 1, 300)
+        y = (generator.random(300) >= confidence - gap).astype(int)
+        score = calibration(y, np.stack([confidence, 1 - confidence], axis=1))["ece"]
+        covered.append(score["low"] <= gap <= score["high"])
+        above.append(score["low"] > 0)
+    assert np.mean(covered) >= 0.9
+    assert gap < 0.1 or np.mean(above) > 0.5
+
+
+def test_a_calibrated_head_has_an_interval_down_to_nought():
+    generator = np.random.default_rng(4)
+    confidence = generator.uniform(0.6, 0.9, 200)
+    y = (generator.random(200) >= confidence).astype(int)
+    score = calibration(y, np.stack([confidence, 1 - confidence], axis=1))["ece"]
+    assert score["low"] == 0 < score["value"] < 0.15
+
+
+@pytest.mark.parametrize(("rows", "bins"), [(0, 15), (4, 0)])
+def test_a_calibration_of_nothing_is_refused(rows, bins):
+    with pytest.raises(HeadstartError) as caught:
+        calibration(np.zeros(rows, int), np.full((rows, 2), 0.5), bins)
+    assert_four_parts(str(caught.value))
+
+
+def pair(both: int, first: int, second: int, neither: int):
+    """Return labels and the predictions of two classifiers that are right together so often."""
+    one = np.repeat([0, 0, 1, 2], [both, first, second, neither])
+    two = np.repeat([0, 1, 0, 1], [both, first, second, neither])
+    return np.zeros(len(one), int), one, two
+
+
+# R. G. Newcombe (1998), Statistics in Medicine 17, 2635-2650, method 10; the first as M. W. Fagerland
+# et al. (2014), Statistics in Medicine 33, 2850-2875.
+@pytest.mark.parametrize(
+    ("cells", "low", "high"),
+    [
+        ((1, 1, 7, 12), -0.507, -0.026),
+        ((20, 12, 2, 16), 0.0562, 0.3292),
+        ((36, 12, 2, 0), 0.0569, 0.3404),
+        ((53, 0, 1, 0), -0.0977, 0.0496),
+    ],
+)
+def test_the_paired_difference_as_published(cells, low, high):
+    score = mcnemar(*pair(*cells))["difference"]
+    digits = 3 if cells[0] == 1 else 4
+    assert (round(score["low"], digits), round(score["high"], digits)) == (low, high)
+
+
+def test_the_paired_difference_covers_the_truth():
+    shares = np.array([0.7, 0.15, 0.05, 0.1])
+    drawn = np.random.default_rng(1).multinomial(100, shares, 300)
+    scores = [mcnemar(*pair(*cells))["difference"] for cells in drawn]
+    assert 0.92 < np.mean([score["low"] <= 0.1 <= score["high"] for score in scores]) < 0.99
+
+
+# P-values counted from the binomial distribution: twice the smaller tail.
+@pytest.mark.parametrize(
+    ("cells", "p_value"),
+    [((5, 0, 0, 3), 1), ((5, 1, 1, 0), 1), ((0, 6, 0, 0), 2 / 64), ((9, 1, 7, 2), 2 * 9 / 256)],
+)
+def test_mcnemar_as_counted(cells, p_value):
+    result = mcnemar(*pair(*cells))
+    counts = [result[name] for name in ("both_right", "only_first", "only_second", "both_wrong")]
+    assert counts == list(cells)
+    assert result["p_value"] == pytest.approx(p_value)
+    assert result["difference"]["value"] == pytest.approx((cells[1] - cells[2]) / sum(cells))
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+
+
+def test_mcnemar_the_other_way_round():
+    y, one, two = pair(30, 9, 3, 5)
+    result, turned = mcnemar(y, one, two), mcnemar(y, two, one)
+    assert result["p_value"] == turned["p_value"]
+    assert result["difference"]["low"] == pytest.approx(-turned["difference"]["high"])
+    assert (result["only_first"], result["only_second"]) == (turned["only_second"], turned["only_first"])
+
+
+@pytest.mark.parametrize(("rows", "others"), [(0, 0), (3, 2)])
+def test_mcnemar_of_other_rows_is_refused(rows, others):
+    with pytest.raises(HeadstartError) as caught:
+        mcnemar(np.zeros(rows, int), np.zeros(rows, int), np.zeros(others, int))
+    assert_four_parts(str(caught.value))
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -178,7 +339,7 @@ def test_intervals_contain_the_value(rows, classes):
 @pytest.mark.parametrize("classes", [2, 3])
 def test_intervals_narrow_with_more_rows(classes):
     few, many = (intervals(evaluate(*draw(rows, classes), NAMES[:classes])) for rows in (100, 1600))
-    for name in few:
+    for name in few.keys() - {"ece"}:  # which rows in few bins make too large
         narrowed = (many[name]["high"] - many[name]["low"]) / (few[name]["high"] - few[name]["low"])
         assert 0.1 < narrowed < 0.5, name  # 16 times the rows: about a quarter of the width
 
@@ -189,7 +350,7 @@ def test_intervals_do_not_shrink_to_a_point(sign):
     proba = np.where(np.eye(2)[y[::sign]] > 0, 0.9, 0.1)
     report = evaluate(y, proba, ["cat", "dog"])
     shown = intervals(report)
-    for name in shown.keys() - {"log_loss", "roc_auc"}:
+    for name in shown.keys() - {"macro_f1", "log_loss", "ece", "roc_auc"}:
         assert shown[name]["value"] == (sign > 0)
         assert 0.05 < shown[name]["high"] - shown[name]["low"] < 0.3, name
 
