@@ -3,11 +3,12 @@
 __version__ = "0.1.0"
 
 _HOMES = {
+    "FeatureExtractor": "extract.transformer",
     "FeatureFile": "extract.store",
     "Recipe": "extract.recipe",
     "extract": "extract.run",
 }
-__all__ = ["FeatureFile", "Recipe", "extract"]
+__all__ = ["FeatureExtractor", "FeatureFile", "Recipe", "extract"]
 
 
 def __getattr__(name: str):

@@ -21,6 +21,7 @@ LIGHT = [
 ]
 LIGHT += [
     "extract.recipe",
+    "extract.cached",
     "extract.store",
     "extract.run",
     "extract.weights",
@@ -29,6 +30,7 @@ LIGHT += [
     "extract.engines.converted",
     "classify.features",
     "classify.bundle",
+    "classify.abstain",
 ]
 
 

@@ -1,0 +1,248 @@
+"""Images unlike all that a head was trained on, by their distance to the training features."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError, counted
+from extract.aside import written_aside
+
+FORMAT, FORMAT_VERSION = "headstart detector", 1
+_BLOCK = 1024  # rows compared at once
+
+
+@dataclass(frozen=True)
+class Detector:
+    """Tell which images are unlike the training images; make one with `Detector.fit`.
+
+    The score of an image is the mean cosine distance between its feature and the nearest
+    training features, after Sun et al. 2022, *Out-of-distribution detection with deep nearest
+    neighbors* (ICML, PMLR 162); they take the distance to the k-th neighbour, the mean over k is
+    steadier for small k. The threshold is the split-conformal quantile of validation scores
+    (Angelopoulos & Bates 2023, *Conformal prediction: a gentle introduction*, sec. 1): of new
+    images that are drawn as the validation images were, at most a share `rate` is unknown on
+    average.
+
+    A stored detector takes ``2 * M * D`` bytes: 8.2 MB for the 2,000 rows kept at most of
+    features of width 2,048. Mahalanobis distances (Lee et al. 2018, NeurIPS) would need the
+    covariance of the features, 16.8 MB, and more images than dimensions to estimate it.
+
+    Attributes
+    ----------
+    reference : ndarray of float16, shape (M, D)
+        Training features of unit length.
+    threshold : float
+        Images with a larger score are unknown.
+    neighbours : int
+        Training features that the mean is over.
+    rate : float
+        Share of images like the validation images that are called unknown.
+
+    Examples
+    --------
+    >>> generator = np.random.default_rng(0)
+    >>> cats = generator.normal(0, 0.1, (200, 8)) + np.eye(8)[0]
+    >>> detector = Detector.fit(cats[:100], cats[100:], rate=0.05)
+    >>> detector.unknown(np.eye(8)[:2]).tolist()
+    [False, True]
+    """
+
+    reference: np.ndarray = field(repr=False)
+    threshold: float
+    neighbours: int
+    rate: float
+
+    @classmethod
+    def fit(
+        cls,
+        X_train: np.ndarray,
+        X_val: np.ndarray,
+        rate: float = 0.05,
+        *,
+        y_train: np.ndarray | None = None,
+        neighbours: int = 5,
+        most: int = 2000,
+        seed: int = 0,
+    ) -> "Detector":
+        """Keep training features and set the threshold by validation features.
+
+        Parameters
+        ----------
+        X_train : ndarray of shape (N, D)
+        X_val : ndarray of shape (n, D)
+            Of images that are not in `X_train`.
+        rate : float
+            Share of such images to be called unknown, between 0 and 1.
+        y_train : ndarray of shape (N,), optional
+            Classes: where rows are left out, each class keeps as many as the others, if it has.
+        neighbours : int
+        most : int
+            Training rows that are kept; more are drawn at random.
+        seed : int
+            Of the draw.
+
+        Raises
+        ------
+        HeadstartError
+            If there are fewer training rows than neighbours, or too few validation rows for the
+            rate: 1 / rate - 1 are needed.
+        """
+        X_train, X_val = np.asarray(X_train), np.asarray(X_val)
+        _check(X_train, X_val, rate, neighbours)
+        rows = _drawn(len(X_train), y_train, max(most, neighbours), seed)
+        reference = _unit(X_train[rows]).astype(np.float16)
+        scores = np.sort(_scores(X_val, reference, neighbours))
+        rank = int(np.ceil((len(scores) + 1) * (1 - rate) - 1e-9))
+        return cls(reference, float(scores[rank - 1]), neighbours, float(rate))
+
+    def score(self, X: np.ndarray) -> np.ndarray:
+        """Return how unlike the training features each row is.
+
+        Parameters
+        ----------
+        X : ndarray of shape (N, D)
+
+        Returns
+        -------
+        ndarray of float32, shape (N,)
+            From 0, the same direction as `neighbours` training features, to 2.
+
+        Raises
+        ------
+        HeadstartError
+            If the rows have another width.
+        """
+        X = np.asarray(X)
+        _check_width(X, self.reference.shape[1])
+        return _scores(X, self.reference, self.neighbours)
+
+    def unknown(self, X: np.ndarray) -> np.ndarray:
+        """Tell which rows are unlike the training features; one with NaN is.
+
+        Returns
+        -------
+        ndarray of bool, shape (N,)
+        """
+        return ~(self.score(X) <= self.threshold)
+
+    def save(self, path: str | Path) -> None:
+        """Write an NPZ file of plain arrays.
+
+        Raises
+        ------
+        OSError
+            If the path cannot be written; an existing file is then as it was.
+        """
+        arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        with written_aside(Path(path)) as aside, open(aside, "wb") as file:
+            np.savez(file, format=FORMAT, format_version=FORMAT_VERSION, **arrays)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Detector":
+        """Read what `save` wrote; nothing in it is run.
+
+        Raises
+        ------
+        HeadstartError
+            If the file is no detector, or is damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                values = {name: file[name] for name in ("format", "format_version", *_ARRAYS)}
+            return cls._checked(values)
+        except Exception as error:  # zip and numpy raise anything on damaged files
+            raise HeadstartError(
+                f"{str(path)!r} is not a detector of unknown images, or is damaged",
+                f"a file that Detector.save wrote, {FORMAT} {FORMAT_VERSION}",
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                "check the path, or fit and save a detector again",
+            ) from error
+
+    @classmethod
+    def _checked(cls, values: dict[str, np.ndarray]) -> "Detector":
+        found = (str(values["format"]), int(values["format_version"]))
+        if found != (FORMAT, FORMAT_VERSION):
+            raise ValueError(f"the format {found[0]} {found[1]}")
+        reference, neighbours = values["reference"], int(values["neighbours"])
+        if reference.ndim != 2 or reference.dtype != np.float16 or not 1 <= neighbours <= len(reference):
+            raise ValueError(f"{neighbours} neighbours of {reference.dtype} {reference.shape}")
+        return cls(reference, float(values["threshold"]), neighbours, float(values["rate"]))
+
+
+_ARRAYS = ("reference", "threshold", "neighbours", "rate")
+
+
+def _scores(X: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
+    """Return 1 less the mean of the largest cosines between each row and the reference."""
+    scores, columns = np.empty(len(X), np.float32), reference.astype(np.float32).T
+    for start in range(0, len(X), _BLOCK):
+        cosines = _unit(X[start : start + _BLOCK]) @ columns
+        nearest = np.partition(cosines, -neighbours, axis=1)[:, -neighbours:]
+        scores[start : start + _BLOCK] = 1 - nearest.mean(axis=1)
+    return scores
+
+
+def _unit(X: np.ndarray) -> np.ndarray:
+    """Return rows of unit length; a row of zeros stays so, and is at distance 1 from all."""
+    X = np.asarray(X, np.float32)
+    lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    return X / np.where(lengths > 0, lengths, 1)
+
+
+def _drawn(rows: int, labels: np.ndarray | None, most: int, seed: int) -> np.ndarray:
+    """Draw `most` rows, by turns from each class.
+
+    Returns
+    -------
+    ndarray of int, shape (min(rows, most),)
+        Ascending.
+    """
+    if rows <= most:
+        return np.arange(rows)
+    order = np.random.default_rng(seed).permutation(rows)
+    if labels is not None:
+        _, classes, counts = np.unique(np.asarray(labels)[order], return_inverse=True, return_counts=True)
+        by_class = np.argsort(classes, kind="stable")
+        turns = np.empty(rows, int)  # how many of its class came before each row
+        turns[by_class] = np.arange(rows) - np.repeat(np.cumsum(counts) - counts, counts)
+        order = order[np.argsort(turns, kind="stable")]
+    return np.sort(order[:most])
+
+
+def _check(X_train: np.ndarray, X_val: np.ndarray, rate: float, neighbours: int) -> None:
+    if X_train.ndim != 2 or len(X_train) < neighbours or neighbours < 1:
+        raise HeadstartError(
+            "there are too few training features for a detector of unknown images",
+            f"a matrix with {counted(max(neighbours, 1), 'row')} or more",
+            f"the shape {X_train.shape}",
+            "give more training images, or fewer neighbours",
+        )
+    _check_width(X_val, X_train.shape[1])
+    if not (np.isfinite(X_train).all() and np.isfinite(X_val).all()):
+        raise HeadstartError(
+            "features are not finite",
+            "numbers",
+            "NaN or infinity",
+            "verify the feature file: python -m extract verify FILE.h5",
+        )
+    if not 0 < rate < 1 or len(X_val) + 1 < 1 / rate - 1e-9:
+        needed = (
+            f", with {int(np.ceil(1 / rate - 1e-9)) - 1} validation images or more" if 0 < rate < 1 else ""
+        )
+        raise HeadstartError(
+            "the threshold for unknown images cannot be set",
+            f"a rate between 0 and 1{needed}",
+            f"the rate {rate} and {counted(len(X_val), 'validation image')}",
+            "give more validation images, or another rate",
+        )
+
+
+def _check_width(X: np.ndarray, width: int) -> None:
+    if X.ndim != 2 or X.shape[1] != width:
+        raise HeadstartError(
+            "the features have another width than the detector takes",
+            f"{width} features of each image",
+            f"the shape {X.shape}",
+            "give features of the recipe and layers that it was fitted on",
+        )
