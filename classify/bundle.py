@@ -15,7 +15,7 @@ import numpy as np
 
 from classify.evaluate import evaluate
 from classify.features import Features
-from classify.heads import TRUSTED_TYPES
+from classify.heads import TRUSTED_TYPES, check_trees
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
@@ -343,7 +343,9 @@ def _load_head(folder: Path, values: dict):
     from skops.io import load
 
     _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
-    return load(path, trusted=list(TRUSTED_TYPES))
+    head = load(path, trusted=list(TRUSTED_TYPES))
+    check_trees(head)
+    return head
 
 
 def _check_types(path: Path, name: str, todo: str) -> None:

@@ -133,6 +133,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the most probable class of each row."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def to_keras(self):

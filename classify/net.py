@@ -116,7 +116,7 @@ class Watchers:
             import keras
 
             self._model = self._head.to_keras()
-            if self._model.optimizer is None:
+            if getattr(self._model, "optimizer", None) is None:
                 self._model.compile(keras.optimizers.Adam(self._head.learning_rate), "mse")
             self._model.stop_training = False
             self._list = keras.callbacks.CallbackList(

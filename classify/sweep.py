@@ -15,6 +15,7 @@ import numpy as np
 from classify.evaluate import wilson
 from classify.features import Features
 from classify.heads import fit_head, head_parameters, make_head
+from data.console import prepare_logging
 from data.errors import HeadstartError, unknown_name
 
 # Simplest first, in the table and in each grid: the one-standard-error rule takes the first good one.
@@ -298,6 +299,7 @@ def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[_Trained]]:
 
 
 def _train(train: Callable, members: list[Entry], seed: int, X, y, X_val, y_val) -> list[_Trained]:
+    prepare_logging()  # this may be a process of its own
     started = time.perf_counter()
     probas = list(train(members, seed, X, y, X_val, y_val))
     share = (time.perf_counter() - started) / len(members)

@@ -16,11 +16,14 @@ from test_classify_evaluate import drawn_features
 
 from classify import Bundle
 from classify.evaluate import evaluate
-from classify.heads import make_head
+from classify.heads import HEADS, make_head
 from data import HeadstartError
 
-QUICK = {"logistic": {}, "keras-linear": {"epochs": 2, "learning_rate": 0.1}}
-FILES = {"logistic": "head.skops", "keras-linear": "head.keras"}
+QUICK = {name: {} for name in HEADS}
+QUICK["keras-linear"] = {"epochs": 20, "learning_rate": 0.1}
+QUICK["mlp"] = {"epochs": 6, "learning_rate": 0.05, "hidden": (8,)}
+QUICK["boosting"] = {"max_iter": 60}
+FILES = {name: "head.keras" if name == "mlp" else "head.skops" for name in HEADS}
 each_head = pytest.mark.parametrize("name", QUICK)
 
 
@@ -337,10 +340,21 @@ def test_a_head_of_an_unknown_type_is_not_loaded(saved, tmp_path):
     assert not Stranger.ran
 
 
+@pytest.mark.parametrize(
+    ("field", "value"), [("left", 0), ("right", 10**6), ("feature_idx", 6), ("feature_idx", -1)]
+)
+def test_trees_that_lead_astray_are_not_loaded(saved, tmp_path, field, value):
+    bundle = Bundle.load(saved["boosting"])
+    nodes = bundle.head._predictors[0][0].nodes
+    nodes[field][np.flatnonzero(nodes["is_leaf"] == 0)[0]] = value
+    bundle.save(tmp_path / "saved")
+    refused(lambda: Bundle.load(tmp_path / "saved"), "refers to what is not there")
+
+
 def test_a_net_with_code_in_it_is_not_loaded(saved, tmp_path):
     import keras
 
-    shutil.copytree(saved["keras-linear"], tmp_path / "saved")
+    shutil.copytree(saved["mlp"], tmp_path / "saved")
     net = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x), keras.layers.Dense(1)])
     net.save(tmp_path / "saved" / "head.keras")
     refused(lambda: Bundle.load(tmp_path / "saved"), str(tmp_path / "saved"))

@@ -71,5 +71,6 @@ def test_light_modules(module):
 def test_no_pickle():
     for package in PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
-            assert not {"pickle", "joblib", "dill", "cloudpickle"} & set(_imported(path)), path
+            assert not {"pickle", "dill", "cloudpickle"} & set(_imported(path)), path
+            assert "joblib.load" not in path.read_text() and "joblib.dump" not in path.read_text(), path
             assert "allow_pickle=True" not in path.read_text(), path
