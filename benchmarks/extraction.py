@@ -2,8 +2,8 @@
 
     python benchmarks/extraction.py PHOTOS
 
-Takes the figures of `python -m extract bench` for float32 and int8, the whole pipeline with one thread and with
-all, and one run over 20,000 synthetic images, of which the first and the last 2,000 are compared.
+Takes the figures of `python -m extract bench` for float32 and int8, the whole pipeline with one thread and
+with all, and one run over 20,000 synthetic images, of which the first and the last 2,000 are compared.
 """
 
 import json

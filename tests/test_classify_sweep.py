@@ -1,0 +1,152 @@
+"""Sweeps: chosen by validation rows alone, resumed, shared work without other results."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import assert_four_parts
+from test_classify_evaluate import drawn_features
+from typer.testing import CliRunner
+
+from classify import Bundle
+from classify import sweep as sweeps
+from classify.cli import app, parse_params
+from classify.heads import make_head
+from classify.sweep import Entry, Result, choose, entries, leaderboard_csv, sweep, sweep_and_save
+from data import HeadstartError
+
+GRIDS = {
+    "centroid": {},
+    "logistic": {"C": (1e-4, 1.0)},
+    "keras-linear": {"dropout": (0.0, 0.2), "l2": (0.0,), "learning_rate": (1e-3, 1e-2)},
+    "knn": {"k": (1, 5)},
+}
+
+
+@pytest.fixture(scope="module")
+def features():
+    return drawn_features(rows=200, classes=3)
+
+
+@pytest.fixture(scope="module")
+def results(features):
+    return sweep(features, entries(grids=GRIDS), jobs=1)
+
+
+def test_every_configuration_is_judged_once_and_the_best_comes_first(results):
+    assert len(results) == 9
+    assert len({Entry(result.head, result.params).key for result in results}) == 9
+    order = [(-result.mean, result.log_loss) for result in results]
+    assert order == sorted(order)
+    assert results[0].accuracy["rows"] == 40
+
+
+def test_scores_are_those_of_the_heads_alone(features, results):
+    X_val, y_val = features.split("validation")
+    for result in results:
+        head = make_head(result.head, **result.params).fit(*features.training_rows())
+        assert result.mean == pytest.approx((head.predict(X_val) == y_val).mean())
+        loss = -np.log(head.predict_proba(X_val)[np.arange(len(y_val)), y_val]).mean()
+        assert result.log_loss == pytest.approx(loss, rel=1e-3)
+
+
+def test_test_rows_do_not_count(features, results):
+    X = features.X.copy()
+    X[features.rows("test")] = np.nan
+    assert [
+        (r.head, r.params, r.mean) for r in sweep(replace(features, X=X), entries(grids=GRIDS), jobs=1)
+    ] == [(r.head, r.params, r.mean) for r in results]
+
+
+def test_processes_give_the_same(features, results):
+    again = sweep(features, entries(grids=GRIDS), jobs=2)
+    assert [(r.head, r.params, r.mean) for r in again] == [(r.head, r.params, r.mean) for r in results]
+
+
+def test_seeds_give_mean_and_deviation(features):
+    chosen = entries(["keras-linear", "knn"], GRIDS)
+    found = {result.head: result for result in sweep(features, chosen, seeds=3, jobs=1)}
+    assert len(found["keras-linear"].accuracies) == 3
+    assert found["keras-linear"].deviation == pytest.approx(np.std(found["keras-linear"].accuracies, ddof=1))
+    assert len(found["knn"].accuracies) == 1
+
+
+def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
+    journal, train, calls = tmp_path / "journal", sweeps._train, []
+
+    def interrupted(*args):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        calls.append(args)
+        return train(*args)
+
+    monkeypatch.setattr(sweeps, "_train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+    kept = len(journal.read_text().splitlines())
+    assert kept > 0
+    with open(journal, "a") as file:
+        file.write('{"features": "torn')  # as a kill leaves it
+    trained = []
+    monkeypatch.setattr(sweeps, "_train", lambda *args: trained.extend(args[1]) or train(*args))
+    again = sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+    assert len(trained) == 9 - kept
+    assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
+    sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+    assert len(trained) == 9 - kept  # the torn line harmed nothing
+    sweep(replace(features, content_digest="e" * 64), entries(["centroid"], GRIDS), journal=journal, jobs=1)
+    assert len(trained) == 10 - kept  # other features are another matter
+
+
+def result(head: str, mean: float, **params) -> Result:
+    return Result(head, params, {"value": mean, "rows": 100}, 1.0, [mean], mean, 0.0, 0.0)
+
+
+def test_one_standard_error_takes_the_simplest_that_is_good_enough():
+    """The error of 0.9 on 100 rows is 0.03."""
+    found = [result("boosting", 0.9), result("logistic", 0.88, C=1e-2), result("logistic", 0.88, C=1e-3)]
+    found += [result("centroid", 0.86)]
+    assert choose(found) == found[0]
+    assert choose(found, one_standard_error=True) == found[2]
+
+
+def test_a_file_without_validation_rows_is_refused(features):
+    splits = np.where(features.splits == 1, 0, features.splits)
+    with pytest.raises(HeadstartError) as caught:
+        sweep(replace(features, splits=splits), entries(grids=GRIDS))
+    assert_four_parts(str(caught.value))
+
+
+def test_unknown_heads_list_the_nearest():
+    with pytest.raises(HeadstartError, match="nearest: centroid"):
+        entries(["centroit"])
+
+
+def test_the_winner_is_saved_and_alone_judged_on_the_test_rows(features, tmp_path):
+    outcome = sweep_and_save(features, entries(["logistic", "knn"], GRIDS), tmp_path / "best", jobs=1)
+    bundle = Bundle.load(tmp_path / "best")
+    assert bundle.name == outcome.winner.head
+    assert outcome.test == bundle.evaluate(features, "test")
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]
+    lines = leaderboard_csv(outcome.results).splitlines()
+    assert lines[0].startswith("rank,head,params,mean") and len(lines) == 5
+
+
+def test_the_command(tiny_file, tmp_path):
+    words = ["sweep", tiny_file, "--heads", "centroid,ridge", "-o", tmp_path / "best", "--jobs", "1"]
+    done = CliRunner().invoke(app, [*map(str, words), "--leaderboard", str(tmp_path / "board.csv"), "--json"])
+    assert done.exit_code == 0, done.stderr
+    values = json.loads(done.stdout)
+    assert {row["head"] for row in values["leaderboard"]} == {"centroid", "ridge"}
+    assert values["winner"] == values["leaderboard"][0]
+    assert len((tmp_path / "board.csv").read_text().splitlines()) == 3
+    table = CliRunner().invoke(app, [str(word) for word in words]).stdout
+    assert "winner: " in table and "test, read once: " in table
+
+
+@pytest.mark.parametrize("word", ["C", "=1", ""])
+def test_params_that_are_none(word):
+    with pytest.raises(HeadstartError) as caught:
+        parse_params([word])
+    assert_four_parts(str(caught.value))
