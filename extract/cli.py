@@ -72,7 +72,7 @@ def run(
             precision=precision,
             decode_scale=decode_scale,
         )
-        if quantization != "none":
+        if quantization != "none" or calibration:
             recipe = _quantized(recipe, quantization, opened, path, calibration)
         options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
         options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash}
@@ -193,6 +193,8 @@ def bench(
 def _quantized(recipe, quantization: str, source, path: Path | None, calibration: str | None):
     from extract.quantize import quantized
 
+    if quantization == "none":
+        raise typer.BadParameter("--calibration has no meaning without --quantization int8")
     if quantization != "int8":
         raise unknown_name("quantization", quantization, ["none", "int8"])
     return quantized(recipe, open_source(calibration)) if calibration else quantized(recipe, source, path)

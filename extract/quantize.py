@@ -14,6 +14,7 @@ import numpy as np
 from data.errors import HeadstartError
 from data.images import ImageError, load_image
 from data.source import Source
+from extract.engines import check_engine
 from extract.engines.converted import float_model, is_kept, keep_model, model_path, without_telemetry
 from extract.hashes import scan_source
 from extract.recipe import Recipe
@@ -43,6 +44,7 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
     HeadstartError
         If NNCF is not installed or the source has no image that can be decoded.
     """
+    check_engine("auto", replace(recipe, quantization="int8", calibration="-"))
     known = _calibrated(recipe, file)
     if known:
         return known

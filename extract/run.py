@@ -13,6 +13,7 @@ from pathlib import Path
 from data.errors import HeadstartError, counted
 from data.source import Source
 from extract.assemble import assemble
+from extract.engines import check_engine
 from extract.hashes import scan_source
 from extract.lock import locked
 from extract.plan import Part, Plan, Scan
@@ -168,6 +169,7 @@ def extract(
     started, path, options = time.perf_counter(), Path(path), Options(**options)
     allowed = partial(allowed_rejections, options.max_bad)
     allowed(0)
+    check_engine(options.engine, recipe)
     look = partial(survey, recipe, path, options.reuse)
     found, computed = look(), 0
     scan = scan_source(source, options.rehash)

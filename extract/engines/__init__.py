@@ -76,11 +76,29 @@ def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
         If the name is unknown, the engine cannot compute the recipe, or the recipe's weights
         are not in the cache.
     """
-    if name == "auto":
-        name = chosen_engine(recipe)
-    if name not in ENGINES:
+    check_engine(name, recipe)
+    name = chosen_engine(recipe) if name == "auto" else name
+    module, engine = ENGINES[name].split(":")
+    return getattr(import_module(module), engine)(recipe, threads or available_threads())
+
+
+def check_engine(name: str, recipe) -> None:
+    """Raise if an engine is unknown or cannot compute a recipe; nothing is imported for it.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if name not in (*ENGINES, "auto"):
         raise unknown_name("engine", name, [*ENGINES, "auto"])
-    for field, values in _COMPUTES[name].items():
+    if name == "auto" and not _able(recipe):
+        raise HeadstartError(
+            "no engine can compute this recipe",
+            "precision float32 with int8",
+            f"precision {recipe.precision} with {recipe.quantization}",
+            "leave --precision or --quantization out",
+        )
+    for field, values in _COMPUTES.get(name, {}).items():
         found = getattr(recipe, field)
         if found not in values:
             raise HeadstartError(
@@ -89,17 +107,20 @@ def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
                 found,
                 "leave --engine out, or choose another one",
             )
-    module, engine = ENGINES[name].split(":")
-    return getattr(import_module(module), engine)(recipe, threads or available_threads())
 
 
-def chosen_engine(recipe) -> str:
-    """Return the engine that ``auto`` stands for."""
-    able = [
+def _able(recipe) -> list[str]:
+    """Return the engines that can compute a recipe."""
+    return [
         name
         for name, fields in _COMPUTES.items()
         if all(getattr(recipe, field) in values for field, values in fields.items())
     ]
+
+
+def chosen_engine(recipe) -> str:
+    """Return the engine that ``auto`` stands for."""
+    able = _able(recipe)
     if len(able) == 1:
         return able[0]
     import tensorflow as tf
