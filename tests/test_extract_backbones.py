@@ -62,10 +62,10 @@ def test_efficientnet_has_the_step_that_keras_adds_with_imagenet_weights(tmp_pat
     from keras.src.utils import file_utils
 
     bare = build_backbone("efficientnetb0", (32, 32))
-    names = {weight.path: number for number, weight in enumerate(bare.weights)}
+    names = {weight.path.split("/")[-1]: number for number, weight in enumerate(bare.weights)}
     tensors = bare.get_weights()
-    tensors[names["normalization/mean"]] = np.array([0.485, 0.456, 0.406], np.float32)
-    tensors[names["normalization/variance"]] = np.array([0.229, 0.224, 0.225], np.float32)
+    tensors[names["mean"]] = np.array([0.485, 0.456, 0.406], np.float32)
+    tensors[names["variance"]] = np.array([0.229, 0.224, 0.225], np.float32)
     bare.set_weights(tensors)
     bare.save_weights(tmp_path / "b0.weights.h5")
     bare.load_weights(tmp_path / "b0.weights.h5")  # Keras' Normalization takes up its mean when it is loaded
