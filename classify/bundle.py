@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.evaluate import evaluate
+from classify.evaluate import evaluate, spread
 from classify.features import Features
 from classify.heads import TRUSTED_TYPES, check_trees
 from data.errors import HeadstartError
@@ -79,7 +79,8 @@ class Bundle:
         for split in ("train", "validation"):
             X, y = features.split(split)
             if len(y):
-                scores[split] = evaluate(y, _expanded(head, X, features.class_names), features.class_names)
+                proba = spread(head.predict_proba(X), head.classes_, len(features.class_names))
+                scores[split] = evaluate(y, proba, features.class_names)
         provenance = {
             "content_digest": features.content_digest,
             "engine": features.engine,
@@ -117,7 +118,7 @@ class Bundle:
                 f"{X.shape[1]} features",
                 "train the head on features of the bundle's recipe and layers",
             )
-        return _expanded(self.head, X, self.class_names)
+        return spread(self.head.predict_proba(X), self.head.classes_, len(self.class_names))
 
     def predict(self, paths: Iterable[str | Path]) -> list:
         """Classify image files and folders; see `classify.predict.predict`."""
@@ -133,6 +134,16 @@ class Bundle:
         HeadstartError
             If the file has another recipe or other classes, or the split has no labelled rows.
         """
+        return {"split": split, **evaluate(*self.judge(features, split), self.class_names)}
+
+    def judge(self, features: Features, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of one split of a feature file, and the probabilities of each class.
+
+        Raises
+        ------
+        HeadstartError
+            As `evaluate`.
+        """
         self.check(features)
         X, y = features.split(split)
         if not len(y):
@@ -143,7 +154,7 @@ class Bundle:
                 ", ".join(f"{name} {count}" for name, count in counts.items()),
                 "choose another --split, or --cv for small sets",
             )
-        return {"split": split, **evaluate(y, self.predict_proba(X), self.class_names)}
+        return y, self.predict_proba(X)
 
     def check(self, features: Features) -> None:
         """Raise if the bundle cannot judge these features.
@@ -297,12 +308,6 @@ def _umask() -> int:
     value = os.umask(0)
     os.umask(value)
     return value
-
-
-def _expanded(head, X: np.ndarray, class_names: tuple[str, ...]) -> np.ndarray:
-    proba = np.zeros((len(X), len(class_names)))
-    proba[:, head.classes_] = head.predict_proba(X)
-    return proba
 
 
 def _save_head(head, folder: Path) -> dict:

@@ -78,7 +78,8 @@ def sweep(
     """
     from classify.bundle import check_output
     from classify.features import load_features
-    from classify.sweep import entries, leaderboard_csv, sweep_and_save
+    from classify.grids import entries
+    from classify.sweep import leaderboard_csv, sweep_and_save
     from extract.progress import progress_bar
 
     folder = output or file.with_name(f"{file.stem}-best")
@@ -193,7 +194,7 @@ def sweep_lines(file: Path, outcome: dict) -> list[str]:
     """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score."""
     lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
     for rank, row in enumerate(outcome["leaderboard"][:20], 1):
-        score = f"{row['mean']:.4f} [{row['accuracy']['low']:.4f}, {row['accuracy']['high']:.4f}]"
+        score = score_text({**row["accuracy"], "value": row["mean"]})
         spread = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
         params = " ".join(f"{name}={value}" for name, value in row["params"].items())
         lines.append(
@@ -206,8 +207,12 @@ def sweep_lines(file: Path, outcome: dict) -> list[str]:
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {outcome['test']['rows']} rows")
-    words = f"{quote(outcome['bundle'])} {quote(str(file))}"
-    return [*lines, f"saved {outcome['bundle']}", f"next: python -m classify evaluate {words}"]
+    return lines + saved_lines(file, outcome["bundle"])
+
+
+def saved_lines(file: Path, bundle: str) -> list[str]:
+    """Say where a bundle is, and how it is judged."""
+    return [f"saved {bundle}", f"next: python -m classify evaluate {quote(bundle)} {quote(str(file))}"]
 
 
 def score_text(score: dict) -> str:
@@ -229,8 +234,7 @@ def training_lines(file: Path, values: dict) -> list[str]:
             f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows"
             for split, report in reports.items()
         ),
-        f"saved {values['bundle']}",
-        f"next: python -m classify evaluate {values['bundle']} {file}",
+        *saved_lines(file, values["bundle"]),
     ]
 
 
@@ -320,16 +324,15 @@ def csv_lines(predictions: list[dict]) -> list[str]:
 
 def _judge(bundle, file: Path, split: str, cv: int | None, with_curve: bool) -> tuple:
     """Return the report on a bundle, and the labels and probabilities that it judges."""
-    from classify.evaluate import cross_predict, fold_report
+    from classify.evaluate import cross_predict, evaluate, fold_report
     from classify.features import load_features
     from classify.learning_curve import learning_curve
 
     features = load_features(file)
     features = features if bundle.layers == features.layers else load_features(file, bundle.layers)
     if cv is None:
-        report = bundle.evaluate(features, split)
-        X, y = features.split(split)
-        proba = bundle.predict_proba(X)
+        y, proba = bundle.judge(features, split)
+        report = {"split": split, **evaluate(y, proba, bundle.class_names)}
     else:
         bundle.check(features)
         y, proba, accuracies = cross_predict(bundle.head, features, cv)

@@ -70,6 +70,30 @@ def evaluate(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> di
     return report
 
 
+def losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
+    """Return the log loss of each row; a probability of 0 counts as 1e-15.
+
+    Examples
+    --------
+    >>> losses(np.array([0, 1]), np.array([[0.8, 0.2], [0.5, 0.5]])).round(4).tolist()
+    [0.2231, 0.6931]
+    """
+    return -np.log(np.clip(proba[np.arange(len(y)), y], _SMALLEST, None))
+
+
+def spread(proba: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+    """Return probabilities of some classes as those of all; of classes that a head never saw, 0.
+
+    Examples
+    --------
+    >>> spread(np.array([[0.25, 0.75]]), np.array([0, 2]), 3).tolist()
+    [[0.25, 0.0, 0.75]]
+    """
+    everything = np.zeros((len(proba), count))
+    everything[:, classes] = proba
+    return everything
+
+
 def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
     """Return the mean recall of the classes that have rows, with a 95 % interval.
 
@@ -294,7 +318,7 @@ def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray
 
     chosen = features.rows("train", "validation")
     X, y = features.X[chosen], features.y[chosen]
-    groups = [features.groups[row] or features.ids[row] for row in chosen] if features.groups else None
+    groups = features.groups_of(chosen)
     if not _divides(y, folds, groups):
         raise _no_folds(y, folds, features.class_names)
     splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
@@ -304,7 +328,7 @@ def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray
         if len(np.unique(y[train])) < 2:
             raise _no_folds(y, folds, features.class_names)
         fitted = clone(head).fit(X[train], y[train])
-        proba[test[:, np.newaxis], fitted.classes_] = fitted.predict_proba(X[test])
+        proba[test] = spread(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
     return y, proba, accuracies
 
@@ -362,10 +386,10 @@ def _phi(both: int, first: int, second: int, neither: int) -> float:
 
 def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict[str, Callable]:
     """Return macro F1, log loss and, where it is defined, ROC AUC as functions of the rows' weights."""
-    losses = -np.log(np.clip(proba[np.arange(len(y)), y], _SMALLEST, None))
+    of_rows = losses(y, proba)
     statistics = {
         "macro_f1": lambda weights: macro_f1(y, predicted, weights),
-        "log_loss": lambda weights: weights @ losses / len(y),
+        "log_loss": lambda weights: weights @ of_rows / len(y),
     }
     if proba.shape[1] == 2 and 0 < y.sum() < len(y):
         rank = np.unique(proba[:, 1], return_inverse=True)[1]

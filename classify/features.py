@@ -109,6 +109,27 @@ class Features:
             )
         return X, y
 
+    def validation_rows(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return X and y of the validation rows, or raise if there are none.
+
+        Raises
+        ------
+        HeadstartError
+        """
+        X, y = self.split("validation")
+        if not len(y):
+            raise HeadstartError(
+                f"{self.path!r} has no labelled validation rows",
+                "one row or more, to choose or to compare by",
+                f"{len(self.rows('train'))} training rows, no validation rows",
+                "extract more images, or name a validation split",
+            )
+        return X, y
+
+    def groups_of(self, rows: np.ndarray) -> list[str] | None:
+        """Return the group of each row, its own id where it has none; None if no row has one."""
+        return [self.groups[row] or self.ids[row] for row in rows] if self.groups else None
+
 
 def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Features:
     """Open a feature file for training or evaluation.

@@ -1,7 +1,6 @@
 """Figures of a report: confusion, reliability, ROC and learning curve, as PNG."""
 
 import os
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from classify.intervals import wilson
 from data.errors import HeadstartError
+from extract.aside import written_aside
 
 MOST_CLASSES_NAMED = 30  # on a confusion matrix: beyond them names and counts cannot be read
 _BLUE, _GREY = "#1f77b4", "#888888"
@@ -60,7 +60,8 @@ def write_figures(
     --------
     >>> from classify.evaluate import evaluate
     >>> report = evaluate(np.array([0, 1]), np.array([[0.9, 0.1], [0.6, 0.4]]), ["cat", "dog"])
-    >>> with tempfile.TemporaryDirectory() as folder:
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
     ...     [path.name for path in write_figures(folder, report)]
     ['confusion.png', 'reliability.png']
     """
@@ -108,15 +109,9 @@ def _new(width: float = 5, height: float = 4.5, **values):
 
 def _save(figure, path: Path) -> Path:
     """Write a figure aside and rename it, so that the name never holds half of one."""
-    handle, aside = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with warnings.catch_warnings(), os.fdopen(handle, "wb") as file:
-            warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
-            figure.savefig(file, format="png", dpi=150)
-        os.chmod(aside, 0o644)
-        os.replace(aside, path)
-    finally:
-        Path(aside).unlink(missing_ok=True)
+    with warnings.catch_warnings(), written_aside(path) as aside, open(aside, "wb") as file:
+        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
+        figure.savefig(file, format="png", dpi=150)
     return path
 
 

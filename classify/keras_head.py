@@ -5,12 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from classify.linear import Setting, probabilities, train_linear
+from classify.evaluate import losses
+from classify.labels import encoded, encoded_validation
+from classify.linear import Setting, train_linear
 from classify.net import Watchers, build_net, standardized, train_net
+from classify.temperature import flat, of_raw_features, probabilities
 
 _HELD_OUT = 0.1  # share of the rows for early stopping where none are given
 
@@ -107,17 +110,11 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        X, y = validate_data(self, X, y, dtype=np.float32)
-        check_classification_targets(y)
-        self.classes_, targets = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"a head needs two classes; the labels hold one class: {self.classes_[0]!r}")
-        if X_val is None and self.patience is not None:
-            X, X_val, targets, val = self._hold_out(X, targets)
-        elif X_val is not None:
-            X_val = validate_data(self, X_val, dtype=np.float32, reset=False)
-            val = np.searchsorted(self.classes_, y_val)
-        validation = None if X_val is None else (X_val, val)
+        X, targets = encoded(self, X, y, np.float32)
+        validation = encoded_validation(self, X_val, y_val, np.float32)
+        if validation is None and self.patience is not None:
+            X, X_val, targets, y_val = self._hold_out(X, targets)
+            validation = X_val, y_val
         self._train(X, targets, validation)
         return self
 
@@ -129,7 +126,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         ndarray of float64, shape (N, number of classes)
         """
         check_is_fitted(self)
-        return probabilities(self._logits(validate_data(self, X, dtype=np.float32, reset=False)))
+        return self._proba(validate_data(self, X, dtype=np.float32, reset=False))
 
     def predict(self, X):
         """Return the most probable class of each row."""
@@ -187,7 +184,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         if validation is None:
             return {"loss": loss}
         X, targets = validation
-        return {"loss": loss, "val_loss": _log_loss(probabilities(self._logits(X)), targets)}
+        return {"loss": loss, "val_loss": float(losses(targets, self._proba(X)).mean())}
 
     def _fit_linear(self, X, targets, weights, mean, scale) -> Iterator:
         """Train in numpy; yield each epoch's loss and what returns its weights, first those at the start."""
@@ -202,8 +199,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         ):
             coef, intercept = state.kernels[0].T.copy(), state.biases[0].copy()
             if mean is not None:
-                coef /= scale
-                intercept -= coef @ mean
+                coef, intercept = of_raw_features(coef, intercept, mean, scale)
             self.coef_, self.intercept_ = coef, intercept
             yield float(state.losses[0]), lambda coef=coef, intercept=intercept: (coef, intercept)
 
@@ -218,8 +214,8 @@ class KerasHead(ClassifierMixin, BaseEstimator):
             else build_net(width, units, self.hidden, self.dropout, self.l2, self.seed)
         )
         self.model_ = net if mean is None else standardized(net, mean, scale)
-        losses = keras.losses
-        loss = losses.SparseCategoricalCrossentropy if units > 1 else losses.BinaryCrossentropy
+        kinds = keras.losses
+        loss = kinds.SparseCategoricalCrossentropy if units > 1 else kinds.BinaryCrossentropy
         self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss(from_logits=True))
         how = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": self.seed}
         yield None, self.model_.get_weights
@@ -232,17 +228,16 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         else:
             self.model_.set_weights(state)
 
-    def _logits(self, X) -> np.ndarray:
-        if self._is_linear():
-            return X @ self.coef_.T + self.intercept_
-        return np.asarray(self.model_(X, training=False))
+    def _proba(self, X) -> np.ndarray:
+        linear = self._is_linear()
+        logits = X @ self.coef_.T + self.intercept_ if linear else self.model_(X, training=False)
+        return probabilities(flat(np.asarray(logits)))
 
 
-def _moments(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _moments(X: np.ndarray) -> list[np.ndarray]:
     """Return mean and deviation of each feature; 1 in place of the deviation of constant ones."""
-    mean, scale = X.mean(axis=0, dtype=np.float64), X.std(axis=0, dtype=np.float64)
-    scale[scale == 0] = 1
-    return mean.astype(np.float32), scale.astype(np.float32)
+    scaler = StandardScaler().fit(X)
+    return [values.astype(np.float32) for values in (scaler.mean_, scaler.scale_)]
 
 
 def _row_weights(class_weight, classes: np.ndarray, targets: np.ndarray) -> np.ndarray | None:
@@ -250,7 +245,3 @@ def _row_weights(class_weight, classes: np.ndarray, targets: np.ndarray) -> np.n
         return None
     weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
     return weights[targets].astype(np.float32)
-
-
-def _log_loss(proba: np.ndarray, targets: np.ndarray) -> float:
-    return float(-np.log(np.clip(proba[np.arange(len(targets)), targets], 1e-15, None)).mean())

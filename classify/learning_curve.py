@@ -58,11 +58,10 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
     [161, 323, 646, 1130, 1614]
     """
     _check_shares(shares, repeats)
-    train, validation = features.rows("train"), features.rows("validation")
-    _check_rows(features, shares, len(validation))
-    X, y = features.X[train], features.y[train]
-    groups = [features.groups[row] or features.ids[row] for row in train] if features.groups else None
-    held_out = features.X[validation], features.y[validation]
+    X, y = features.training_rows()
+    held_out = features.validation_rows()
+    _check_rows(y, shares)
+    groups = features.groups_of(features.rows("train"))
     sizes, right = [[] for _ in shares], [[] for _ in shares]
     for parts in _parts(y, groups, shares, repeats, seed):
         for k, part in enumerate(parts):
@@ -73,7 +72,7 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
     gain = _gain(np.mean(right[-1], axis=0), np.mean(right[-2], axis=0))
     return {
         "rows": len(y),
-        "validation_rows": len(validation),
+        "validation_rows": len(held_out[1]),
         "points": points,
         "last_gain": gain,
         "more_labels": more_labels(points, gain),
@@ -115,16 +114,8 @@ def _check_shares(shares: Sequence[float], repeats: int) -> None:
         )
 
 
-def _check_rows(features, shares: Sequence[float], validation_rows: int) -> None:
-    y = features.training_rows()[1]
+def _check_rows(y: np.ndarray, shares: Sequence[float]) -> None:
     classes, fewest = len(np.unique(y)), round(shares[0] * len(y))
-    if not validation_rows:
-        raise HeadstartError(
-            f"{features.path!r} has no labelled validation rows to draw a learning curve on",
-            "one row or more",
-            "none",
-            "extract more images, or images with a validation split",
-        )
     if fewest < classes:
         raise HeadstartError(
             "the smallest part of a learning curve has fewer rows than there are classes",

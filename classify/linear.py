@@ -117,29 +117,6 @@ def glorot(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndar
     return generator.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
 
 
-def probabilities(logits: np.ndarray) -> np.ndarray:
-    """Return sigmoid or softmax probabilities of logits.
-
-    Parameters
-    ----------
-    logits : ndarray of shape (N, 1) or (N, K)
-
-    Returns
-    -------
-    ndarray of float64, shape (N, 2) or (N, K)
-
-    Examples
-    --------
-    >>> probabilities(np.array([[0.0]])).tolist()
-    [[0.5, 0.5]]
-    """
-    logits = np.asarray(logits, np.float64)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shares / shares.sum(axis=1, keepdims=True)
-
-
 def _targets(y: np.ndarray, units: int) -> np.ndarray:
     """Return 0 and 1 by row and unit."""
     if units == 1:

@@ -6,7 +6,8 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from classify.temperature import LinearDecision, fit_temperature, smoothing_of
+from classify.labels import encoded, encoded_validation
+from classify.temperature import FLOATS, LinearDecision, fit_temperature, of_raw_features, smoothing_of
 
 _HELD_OUT = 5  # every fifth row; a class of fewer rows could lose all of one side
 
@@ -67,8 +68,8 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, or `y_val` has classes that `y` has not.
         """
-        X, numbers = self._encoded(X, y)
-        validation = self._encoded_validation(X_val, y_val)
+        X, numbers = encoded(self, X, y, FLOATS)
+        validation = encoded_validation(self, X_val, y_val, FLOATS)
         if validation is None and np.bincount(numbers).min() >= _HELD_OUT:
             kept, held = train_test_split(
                 np.arange(len(X)), test_size=1 / _HELD_OUT, stratify=numbers, random_state=self.seed
@@ -85,7 +86,8 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
         scaler = StandardScaler().fit(X)
         machine = LinearSVC(C=self.C, dual="auto", random_state=self.seed)
         machine.fit(scaler.transform(X), numbers)
-        self._set_raw(machine.coef_, machine.intercept_, scaler.mean_, scaler.scale_)
+        raw = of_raw_features(machine.coef_, machine.intercept_, scaler.mean_, scaler.scale_)
+        self.coef_, self.intercept_ = raw
 
     def _fit_temperature(self, X: np.ndarray, numbers: np.ndarray) -> None:
         decision = self._decision(X)

@@ -6,7 +6,16 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import StandardScaler
 
-from classify.temperature import LinearDecision, fit_temperature, flat, log_loss, smoothing_of
+from classify.labels import encoded, encoded_validation
+from classify.temperature import (
+    FLOATS,
+    LinearDecision,
+    fit_temperature,
+    flat,
+    log_loss,
+    of_raw_features,
+    smoothing_of,
+)
 
 ALPHAS = tuple(np.logspace(-2, 4, 13).tolist())
 _BLOCK_ROWS = 2048  # rows that are float64 at one time
@@ -80,15 +89,16 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
             If there is one class only, a penalty is not above 0, or `y_val` has classes that `y` has not.
         """
         alphas = _checked(self.alphas)
-        X, numbers = self._encoded(X, y)
-        validation = self._encoded_validation(X_val, y_val)
+        X, numbers = encoded(self, X, y, FLOATS)
+        validation = encoded_validation(self, X_val, y_val, FLOATS)
         scaler = StandardScaler(with_std=self.standardize).fit(X)
         scale = scaler.scale_ if self.standardize else np.ones(X.shape[1])
         targets = _targets(numbers, len(self.classes_))
         solution = (_ByRows if len(X) <= X.shape[1] else _ByFeatures)(X, scaler.mean_, scale, targets)
 
         def keep(alpha: float) -> None:
-            self._set_raw(solution.coef(alpha).T, targets.mean(axis=0), scaler.mean_, scale)
+            coef = solution.coef(alpha).T
+            self.coef_, self.intercept_ = of_raw_features(coef, targets.mean(axis=0), scaler.mean_, scale)
 
         if validation is None:
             judged, truth = solution.left_out(alphas), numbers

@@ -2,10 +2,10 @@
 
 import numpy as np
 from scipy.optimize import brentq
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 LOWEST, HIGHEST = 1e-3, 1e3
+FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 
 
 def fit_temperature(decision, y, smoothing: float = 0.0) -> float:
@@ -59,7 +59,7 @@ def fit_temperature(decision, y, smoothing: float = 0.0) -> float:
     return float(np.exp(brentq(slope, low, high, xtol=1e-9)))
 
 
-def probabilities(decision, temperature: float) -> np.ndarray:
+def probabilities(decision, temperature: float = 1.0) -> np.ndarray:
     """Return the sigmoid or softmax of decision values times a factor.
 
     Parameters
@@ -101,7 +101,7 @@ def log_loss(decision, y, temperature: float) -> float:
 
 
 class LinearDecision:
-    """What linear heads share: labels to indices, and from `coef_` to probabilities.
+    """What linear heads share: from `coef_` to probabilities.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class LinearDecision:
         ndarray of float64, shape (N,) for two classes, else (N, K)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=(np.float64, np.float32), reset=False)
+        X = validate_data(self, X, dtype=FLOATS, reset=False)
         return self._decision(X)
 
     def predict_proba(self, X):
@@ -142,34 +142,19 @@ class LinearDecision:
     def _decision(self, X: np.ndarray) -> np.ndarray:
         return flat(X @ self.coef_.T + self.intercept_)
 
-    def _set_raw(self, coef: np.ndarray, intercept, mean: np.ndarray, scale: np.ndarray) -> None:
-        """Keep coefficients, shape (1 or K, D), of standardized features as those of raw ones."""
-        self.coef_ = coef / scale
-        self.intercept_ = intercept - self.coef_ @ mean
 
-    def _encoded(self, X, y) -> tuple[np.ndarray, np.ndarray]:
-        """Return checked training rows and the index of each row's class."""
-        X, y = validate_data(self, X, y, dtype=(np.float64, np.float32))
-        check_classification_targets(y)
-        self.classes_, numbers = np.unique(y, return_inverse=True)
-        if len(self.classes_) < 2:
-            raise ValueError(f"a head needs two classes; the labels hold one class: {self.classes_[0]!r}")
-        return X, numbers
+def of_raw_features(coef: np.ndarray, intercept, mean: np.ndarray, scale: np.ndarray) -> tuple:
+    """Return coefficients of standardized features, shape (1 or K, D), and intercepts as those of raw ones.
 
-    def _encoded_validation(self, X_val, y_val) -> tuple[np.ndarray, np.ndarray] | None:
-        """Return checked validation rows and the index of each row's class, or None if there are none."""
-        if (X_val is None) != (y_val is None):
-            raise ValueError("X_val and y_val belong together; one came alone: pass both or neither")
-        if X_val is None:
-            return None
-        X_val, y_val = validate_data(self, X_val, y_val, dtype=(np.float64, np.float32), reset=False)
-        unknown = np.setdiff1d(y_val, self.classes_)
-        if len(unknown):
-            raise ValueError(
-                f"y_val holds classes that y does not: {unknown.tolist()}; "
-                f"y has {self.classes_.tolist()}: leave those rows out"
-            )
-        return X_val, np.searchsorted(self.classes_, y_val)
+    Examples
+    --------
+    >>> mean, scale = np.array([4.0]), np.array([2.0])
+    >>> coef, intercept = of_raw_features(np.array([[3.0]]), np.array([1.0]), mean, scale)
+    >>> coef.tolist(), intercept.tolist()
+    ([[1.5]], [-5.0])
+    """
+    coef = coef / scale
+    return coef, intercept - coef @ mean
 
 
 def flat(decision: np.ndarray) -> np.ndarray:

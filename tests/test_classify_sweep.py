@@ -12,8 +12,9 @@ from typer.testing import CliRunner
 from classify import Bundle
 from classify import sweep as sweeps
 from classify.cli import app, parse_params
+from classify.grids import Entry, entries
 from classify.heads import make_head
-from classify.sweep import Entry, Result, choose, entries, leaderboard_csv, sweep, sweep_and_save
+from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save
 from data import HeadstartError
 
 GRIDS = {
@@ -73,7 +74,7 @@ def test_seeds_give_mean_and_deviation(features):
 
 
 def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
-    journal, train, calls = tmp_path / "journal", sweeps._train, []
+    journal, train, calls = tmp_path / "journal", sweeps.train_together, []
 
     def interrupted(*args):
         if len(calls) == 2:
@@ -81,7 +82,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
         calls.append(args)
         return train(*args)
 
-    monkeypatch.setattr(sweeps, "_train", interrupted)
+    monkeypatch.setattr(sweeps, "train_together", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     kept = len(journal.read_text().splitlines())
@@ -89,7 +90,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
-    monkeypatch.setattr(sweeps, "_train", lambda *args: trained.extend(args[1]) or train(*args))
+    monkeypatch.setattr(sweeps, "train_together", lambda *args: trained.extend(args[0]) or train(*args))
     again = sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]

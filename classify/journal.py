@@ -1,0 +1,50 @@
+"""What a sweep has finished, line by line, so that an interrupted one goes on."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One configuration with one seed, judged on the validation rows."""
+
+    key: str
+    seed: int
+    right: int
+    rows: int
+    log_loss: float
+    seconds: float
+
+
+def read_journal(path: Path | None, digest: str) -> dict[tuple[str, int], Trained]:
+    """Return what an interrupted sweep of the same features finished; a torn last line counts as none."""
+    done = {}
+    for line in path.read_text().splitlines() if path and path.is_file() else ():
+        try:
+            values = json.loads(line)
+        except ValueError:
+            continue
+        if values.pop("features") == digest:
+            trained = Trained(**values)
+            done[trained.key, trained.seed] = trained
+    return done
+
+
+@contextmanager
+def kept_in(path: Path | None, digest: str) -> Iterator[Callable[[Trained], None]]:
+    """Yield what appends a finished training to the journal."""
+    if path is None:
+        yield lambda trained: None
+        return
+    torn = path.is_file() and not path.read_text().endswith("\n")
+    with open(path, "a") as file:
+        file.write("\n" if torn else "")
+
+        def keep(trained: Trained) -> None:
+            file.write(json.dumps({"features": digest, **asdict(trained)}) + "\n")
+            file.flush()
+
+        yield keep
