@@ -13,14 +13,14 @@ import numpy as np
 from PIL import Image
 
 from data.errors import HeadstartError
-from data.images import ImageError, load_image
+from data.images import ImageError
 from data.memory import npy_bytes
 from data.source import Row, Source
 from extract.backbones import feature_model, flops
 from extract.engines import Engine, available_threads, open_engine
 from extract.recipe import Recipe
 from extract.weights import load_backbone
-from extract.worker import compute_features, decode_ahead
+from extract.worker import compute_features, decode, decode_ahead, readable
 
 _KERAS_READS = ("BMP", "GIF", "JPEG", "PNG")
 _SIDE = 2048  # of the square matrices
@@ -139,15 +139,11 @@ def in_turns(arms: dict[str, Callable[[], float]], repeats: int) -> dict[str, li
 def _decodable(source: Source, recipe: Recipe, images: int) -> tuple[list[Row], np.ndarray]:
     """Return rows that can be decoded, spread evenly over the source, and their pixels."""
     spread = np.unique(np.linspace(0, len(source.rows) - 1, images).astype(int))
-    rows, pixels = [], []
-    chosen = [source.rows[number] for number in spread]
-    for row, data in zip(chosen, source.read(chosen), strict=True):
-        try:
-            if isinstance(data, bytes):
-                pixels.append(load_image(data, recipe.image_size, **recipe.decoding))
-                rows.append(row)
-        except ImageError:
-            continue
+    decoded = [
+        (row, decode(recipe, data)) for row, data in readable(source, [source.rows[k] for k in spread])
+    ]
+    rows = [row for row, image in decoded if not isinstance(image, ImageError)]
+    pixels = [image for _, image in decoded if not isinstance(image, ImageError)]
     if not rows:
         raise HeadstartError(
             "nothing can be measured", "images that can be decoded", "none in the source", "name another one"
@@ -180,16 +176,12 @@ def _engine_alone(engine: Engine, pixels: np.ndarray) -> None:
         finish()
 
 
-def _items(source: Source, rows: Sequence[Row]):
-    return zip(rows, source.read(rows), strict=True)
-
-
 def _decode_alone(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
-    deque(decode_ahead(engine, recipe, _items(source, rows), threads), maxlen=0)
+    deque(decode_ahead(engine, recipe, readable(source, rows), threads), maxlen=0)
 
 
 def _pipeline(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
-    deque(compute_features(engine, recipe, _items(source, rows), threads), maxlen=0)
+    deque(compute_features(engine, recipe, readable(source, rows), threads), maxlen=0)
 
 
 def _keras_arm(source: Source, rows: Sequence[Row], recipe: Recipe, backbone, folder: Path) -> Callable:
@@ -197,7 +189,7 @@ def _keras_arm(source: Source, rows: Sequence[Row], recipe: Recipe, backbone, fo
     import keras
 
     (folder / "images").mkdir()
-    for number, (_, data) in enumerate(_items(source, rows)):
+    for number, (_, data) in enumerate(readable(source, rows)):
         suffix, data = _file_for_keras(data)
         (folder / "images" / f"{number:06d}.{suffix}").write_bytes(data)
     dataset = keras.utils.image_dataset_from_directory(

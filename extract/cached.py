@@ -1,6 +1,5 @@
 """Rows of features by digest that outlive one call: in part files of a folder, or in this process."""
 
-import hashlib
 import logging
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.layout import as_json, row_checksums, split_digests
+from extract.layout import DAMAGED, as_json, row_checksums, split_digests
 from extract.lock import locked
 from extract.part import PartFile, write_part
+from extract.plan import part_name
 from extract.recipe import Recipe
 
-_BROKEN = (OSError, KeyError, ValueError, RuntimeError, TypeError)  # what h5py raises on damaged files
 _ABANDONED = 86_400  # seconds after which a half-written file belongs to no living process
 _log = logging.getLogger("headstart.cache")
 
@@ -76,9 +75,8 @@ class FolderRows:
         HeadstartError
             If the folder cannot be written.
         """
-        name = hashlib.sha256(b"".join(sorted(rows))).hexdigest()[:24] + ".h5"
         try:
-            write_part(self._folder / name, self._recipe, engine, probe, rows, {})
+            write_part(self._folder / part_name(rows), self._recipe, engine, probe, rows, {})
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -115,7 +113,7 @@ class FolderRows:
                 for layer in self._recipe.layers:
                     if part.checksums[layer].shape != (len(places), 16) or layer not in part.probe:
                         raise ValueError(f"{layer} is not that of every row")
-            except _BROKEN as error:
+            except DAMAGED as error:
                 self._warn(path, error)
                 continue
             yield part, places
@@ -125,7 +123,7 @@ class FolderRows:
         places = list(rows.values())
         try:
             blocks = [np.asarray(part.features(layer)[places]) for layer in self._recipe.layers]
-        except _BROKEN as error:
+        except DAMAGED as error:
             self._warn(part.path, error)
             return {}
         good = np.ones(len(places), bool)

@@ -14,7 +14,7 @@ from extract.parity import TOLERANCE, check_probes, relative_difference
 from extract.plan import Scan
 from extract.store import NO_DIGEST, FeatureFile
 from extract.verify import Verdict
-from extract.worker import compute_features
+from extract.worker import compute_features, readable
 
 
 def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
@@ -65,9 +65,9 @@ def _differing(file: FeatureFile, source: Source, scan: Scan, sample: int) -> li
     check_probes(engine, file.recipe, [(str(file.path), file.engine(0), file.probe)])
     rows = {row.id: row for row in scan.rows}
     ids = file.contents.ids
-    chosen = [row for row in np.unique(np.linspace(0, len(ids) - 1, sample).astype(int)) if ids[row] in rows]
-    data = zip(chosen, source.read([rows[ids[row]] for row in chosen]), strict=True)
-    items = ((row, found) for row, found in data if isinstance(found, bytes))
+    spread = np.unique(np.linspace(0, len(ids) - 1, sample).astype(int))
+    places = {ids[row]: row for row in spread if ids[row] in rows}
+    items = ((places[row.id], data) for row, data in readable(source, [rows[name] for name in places]))
     differing = []
     for row, result in compute_features(engine, file.recipe, items):
         if isinstance(result, ImageError) or any(

@@ -12,6 +12,7 @@ import numpy as np
 from extract.aside import written_aside
 
 REASON_BYTES = 400
+DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError)  # what h5py raises on damaged files
 _OVERHEAD = 65536  # bytes of headers and attributes of a small file
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from data.source import Row
@@ -29,6 +29,17 @@ class Scan:
     unreadable: dict[str, str]
 
 
+def part_name(digests: Iterable[bytes]) -> str:
+    """Return the file name of a part, from the digests of its images alone.
+
+    Examples
+    --------
+    >>> part_name([b"b", b"a"]) == part_name([b"a", b"b"])
+    True
+    """
+    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:24] + ".h5"
+
+
 @dataclass(frozen=True)
 class Part:
     """Rows to be computed and written together; any finished part is kept whatever comes.
@@ -46,7 +57,7 @@ class Part:
     @property
     def name(self) -> str:
         """File name, from the digests alone."""
-        return hashlib.sha256(b"".join(sorted(self.digests))).hexdigest()[:24] + ".h5"
+        return part_name(self.digests)
 
 
 @dataclass(frozen=True)

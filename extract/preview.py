@@ -16,7 +16,7 @@ from extract.plan import KINDS, Part, Plan
 from extract.recipe import Recipe
 from extract.run import Options
 from extract.survey import survey
-from extract.worker import compute_features
+from extract.worker import compute_features, readable
 
 _IMAGES = 96  # measured, after those that warm up
 _BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
@@ -96,11 +96,8 @@ def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Opt
     width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
     first = engine.batch_size * (1 + engine.ahead)
     rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
-    items = (
-        (row.id, data) for row, data in zip(rows, source.read(rows), strict=True) if isinstance(data, bytes)
-    )
     times = [time.perf_counter()]
-    for _ in compute_features(engine, recipe, items, options.threads):
+    for _ in compute_features(engine, recipe, readable(source, rows), options.threads):
         times.append(time.perf_counter())
     first = first if len(times) - 1 > first else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from data.images import ImageError, load_image
+from data.images import ImageError
 from data.source import Source
 from extract.engines import check_engine
 from extract.engines.converted import float_model, is_kept, keep_model, model_path, without_telemetry
 from extract.hashes import scan_source
 from extract.recipe import Recipe
 from extract.store import FeatureFile
+from extract.worker import decode, readable
 
 SAMPLE = 128  # images that calibrate
 _log = logging.getLogger("headstart.engines")
@@ -75,12 +76,10 @@ def _sample(recipe: Recipe, source: Source) -> Iterator[tuple[bytes, np.ndarray]
     scan = scan_source(source)
     rows = {digest: row for row, digest in zip(scan.rows, scan.digests, strict=True) if digest}
     for digest in sorted(rows):
-        data = next(iter(source.read([rows[digest]])))
-        try:
-            if isinstance(data, bytes):
-                yield digest, load_image(data, recipe.image_size, **recipe.decoding)
-        except ImageError:
-            continue
+        for _, data in readable(source, [rows[digest]]):
+            image = decode(recipe, data)
+            if not isinstance(image, ImageError):
+                yield digest, image
 
 
 def _quantize(recipe: Recipe, images: list[np.ndarray]):

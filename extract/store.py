@@ -13,7 +13,16 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from extract.layout import REASON_BYTES, Features, as_json, created, digest_array, row_checksums, text_array
+from extract.layout import (
+    DAMAGED,
+    REASON_BYTES,
+    Features,
+    as_json,
+    created,
+    digest_array,
+    row_checksums,
+    text_array,
+)
 from extract.recipe import Recipe
 
 FORMAT, FORMAT_VERSION = "headstart", 1
@@ -263,7 +272,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             yield file
     except HeadstartError:
         raise
-    except (OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except DAMAGED as error:
         raise HeadstartError(
             f"{str(path)!r} is not a feature file, or is damaged",
             "a file that `python -m extract run` wrote",

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.layout import split_digests
+from extract.layout import DAMAGED, split_digests
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Recipe
@@ -151,7 +151,7 @@ def _parts(folder: Path, recipe: Recipe) -> Iterable[PartFile]:
     for path in sorted(folder.glob("*.h5")):
         try:
             part = PartFile(path)
-        except (OSError, KeyError, ValueError) as error:
+        except DAMAGED as error:
             _log.warning("the part %s is damaged and will be computed again (%s)", path.name, error)
             continue
         if part.recipe_key == recipe.key:

@@ -12,7 +12,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from extract.layout import row_checksums
+from extract.layout import DAMAGED, row_checksums
 from extract.store import FeatureFile, content_digest, open_checked
 
 _BLOCK = 4096  # rows read at once
@@ -99,7 +99,7 @@ def examine(path: Path) -> Verdict:
             damaged = [] if _shapes(file) else damaged_rows(file)
         contents = FeatureFile(path).contents
         names = tuple(contents.ids[row] for row in damaged if row < len(contents.ids))
-    except (HeadstartError, OSError, KeyError, ValueError, RuntimeError, TypeError) as error:
+    except DAMAGED as error:  # a HeadstartError is a ValueError
         reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
         return Verdict((f"it cannot be read: {reason}",), (), (), readable=False)
     return Verdict(tuple(problems), tuple(damaged), names)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from data.images import ImageError, load_image
-from data.source import Source
+from data.source import Row, Source
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
 from extract.part import write_part
@@ -117,9 +117,17 @@ class PartWorker:
         return len(done)
 
     def _items(self, part: Part) -> Iterator[tuple[bytes, bytes]]:
-        for digest, data in zip(part.digests, self._source.read(part.rows), strict=True):
-            if not isinstance(data, OSError) and hashlib.sha256(data).digest() == digest:
-                yield digest, data
+        digests = dict(zip(part.rows, part.digests, strict=True))
+        for row, data in readable(self._source, part.rows):
+            if hashlib.sha256(data).digest() == digests[row]:
+                yield digests[row], data
+
+
+def readable(source: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+    """Yield rows with their bytes; those that cannot be read are left out."""
+    for row, data in zip(rows, source.read(rows), strict=True):
+        if isinstance(data, bytes):
+            yield row, data
 
 
 def _finished(keys: list, finish: Callable) -> Iterator[tuple[object, list[np.ndarray]]]:
@@ -135,7 +143,7 @@ def decode_ahead(
     waiting: deque[tuple[object, Future]] = deque()
     with ThreadPoolExecutor(threads, "decode", _stand_back) as pool:
         for key, data in items:
-            waiting.append((key, pool.submit(_load, recipe, data)))
+            waiting.append((key, pool.submit(decode, recipe, data)))
             if len(waiting) > _AHEAD * engine.batch_size:
                 key, future = waiting.popleft()
                 yield key, future.result()
@@ -149,7 +157,8 @@ def _stand_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def _load(recipe: Recipe, data: bytes) -> np.ndarray | ImageError:
+def decode(recipe: Recipe, data: bytes) -> np.ndarray | ImageError:
+    """Return the pixels that a recipe's backbone sees, or the error of what cannot be decoded."""
     try:
         return load_image(data, recipe.image_size, **recipe.decoding)
     except ImageError as error:

@@ -60,6 +60,22 @@ def images(tmp_path) -> Path:
     return draw_images(tmp_path / "images", each=8)
 
 
+@pytest.fixture
+def seen(monkeypatch):
+    """Count the images that go through the backbone, the probe apart."""
+    from extract import worker
+
+    counts = []
+    finished = worker._finished
+
+    def counting(keys, finish):
+        counts.append(len(keys))
+        return finished(keys, finish)
+
+    monkeypatch.setattr(worker, "_finished", counting)
+    return counts
+
+
 @pytest.fixture(scope="session")
 def tiny_recipe(cache):
     """MobileNet at 32 pixels with seeded random weights: real arithmetic in little time."""

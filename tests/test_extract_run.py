@@ -16,22 +16,7 @@ from data import HeadstartError, open_source
 from data.memory import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, extract
-from extract import worker as worker_module
 from extract.verify import verify
-
-
-@pytest.fixture
-def seen(monkeypatch):
-    """Count the images that go through the backbone, the probe apart."""
-    counts = []
-    finished = worker_module._finished
-
-    def counting(keys, finish):
-        counts.append(len(keys))
-        return finished(keys, finish)
-
-    monkeypatch.setattr(worker_module, "_finished", counting)
-    return counts
 
 
 @pytest.fixture

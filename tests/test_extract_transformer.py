@@ -33,20 +33,6 @@ def forgotten(monkeypatch):
 
 
 @pytest.fixture
-def seen(monkeypatch):
-    """Count the images that go through the backbone, the probe apart."""
-    counts = []
-    finished = worker_module._finished
-
-    def counting(keys, finish):
-        counts.append(len(keys))
-        return finished(keys, finish)
-
-    monkeypatch.setattr(worker_module, "_finished", counting)
-    return counts
-
-
-@pytest.fixture
 def paths(images):
     return sorted(images.rglob("*.png"))
 
