@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.exceptions import NotFittedError
+from skops.io import dump, get_untrusted_types, load
 
 from data import Row
 from data.images import load_image
@@ -64,3 +66,63 @@ class SourceContract:
         copy = pickle.loads(pickle.dumps(source))
         assert list(copy.rows) == list(source.rows) and copy.describe() == source.describe()
         assert list(copy.read(copy.rows[:3])) == before
+
+
+def drawn(rows: int = 90, width: int = 6, classes: int = 3, shift: float = 2.0, seed: int = 0):
+    """Draw features of unlike means and scales whose column of the class is raised."""
+    generator = np.random.default_rng(seed)
+    y = generator.permutation(np.arange(rows) % classes)
+    X = generator.normal(0, 1, (rows, width))
+    X[np.arange(rows), y] += shift
+    return X * np.linspace(0.1, 10, width) + np.linspace(5, -50, width), y
+
+
+class LinearHeadContract:
+    """What holds for every linear head with a temperature; a subclass names it as `Head`."""
+
+    Head: type
+
+    def test_rows_without_an_error_leave_probabilities_finite(self):
+        X, y = drawn(shift=50)
+        new, truth = drawn(shift=50, seed=1)
+        proba = self.Head().fit(X, y).predict_proba(new)
+        assert (proba.argmax(axis=1) == truth).all()
+        assert (proba > 1e-9).all()
+
+    def test_what_fit_refuses(self):
+        X, y = drawn()
+        holed = X.copy()
+        holed[3, 2] = np.nan
+        refused = [
+            ((holed, y), "NaN"),
+            ((X, y, holed, y), "NaN"),
+            ((X, np.zeros(len(X))), "one class"),
+            ((X, y, X), "X_val and y_val belong together"),
+            ((X, y, None, y), "X_val and y_val belong together"),
+            ((X, y, X, y + 1), r"classes that y does not: \[3\]"),
+            ((X, y, X[:, 1:], y), "features"),
+        ]
+        for given, words in refused:
+            with pytest.raises(ValueError, match=words):
+                self.Head().fit(*given)
+        with pytest.raises(ValueError, match="NaN"):
+            self.Head().fit(X, y).predict(holed)
+
+    def test_an_unfitted_head_says_so(self):
+        for ask in ("predict", "predict_proba", "decision_function"):
+            with pytest.raises(NotFittedError):
+                getattr(self.Head(), ask)(np.zeros((2, 5)))
+
+    @pytest.mark.parametrize("classes", [2, 3])
+    def test_skops_keeps_a_head_without_pickle(self, classes, tmp_path):
+        X, y = drawn(classes=classes)
+        head = self.Head().fit(X, np.array(["ant", "bee", "cow"])[y])
+        path, name = tmp_path / "head.skops", f"{self.Head.__module__}.{self.Head.__name__}"
+        dump(head, path)
+        assert get_untrusted_types(file=path) == [name]
+        again = load(path, trusted=[name])
+        assert (again.predict_proba(X) == head.predict_proba(X)).all()
+        assert (again.predict(X) == head.predict(X)).all()
+        assert again.get_params() == head.get_params()
+        for learned in ("coef_", "intercept_", "temperature_", "alpha_"):
+            assert np.array_equal(getattr(again, learned, None), getattr(head, learned, None))

@@ -2,14 +2,13 @@
 
 import numpy as np
 import pytest
+from contracts import LinearHeadContract, drawn
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skops.io import dump, get_untrusted_types, load
 
 from classify.linear_svm import LinearSvm
 from classify.temperature import fit_temperature, probabilities, smoothing_of
@@ -17,13 +16,8 @@ from classify.temperature import fit_temperature, probabilities, smoothing_of
 each_count = pytest.mark.parametrize("classes", [2, 3])
 
 
-def drawn(rows: int = 90, width: int = 6, classes: int = 3, shift: float = 2.0, seed: int = 0):
-    """Draw features of unlike means and scales whose column of the class is raised."""
-    generator = np.random.default_rng(seed)
-    y = generator.permutation(np.arange(rows) % classes)
-    X = generator.normal(0, 1, (rows, width))
-    X[np.arange(rows), y] += shift
-    return X * np.linspace(0.1, 10, width) + np.linspace(5, -50, width), y
+class TestLinearSvm(LinearHeadContract):
+    Head = LinearSvm
 
 
 def machine(C: float = 0.01):
@@ -89,14 +83,6 @@ def test_probabilities_are_calibrated_decisions(classes):
     assert proba.max(axis=1).mean() == pytest.approx(accuracy, abs=0.1)
 
 
-def test_rows_without_an_error_leave_probabilities_finite():
-    X, y = drawn(shift=50)
-    new, truth = drawn(shift=50, seed=1)
-    proba = LinearSvm().fit(X, y).predict_proba(new)
-    assert (proba.argmax(axis=1) == truth).all()
-    assert (proba > 1e-9).all()
-
-
 def test_the_seed_decides_the_rows_held_out():
     X, y = drawn(60, 100)
     first = LinearSvm(seed=1).fit(X, y)
@@ -140,30 +126,6 @@ def test_fewer_validation_rows_than_classes():
     assert 0 < head.temperature_ < 1e3
 
 
-def test_what_fit_refuses():
-    X, y = drawn()
-    holed = X.copy()
-    holed[3, 2] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
-        LinearSvm().fit(holed, y)
-    with pytest.raises(ValueError, match="NaN"):
-        LinearSvm().fit(X, y, holed, y)
-    with pytest.raises(ValueError, match="NaN"):
-        LinearSvm().fit(X, y).predict(holed)
-    with pytest.raises(ValueError, match="one class"):
-        LinearSvm().fit(X, np.zeros(len(X)))
-    with pytest.raises(ValueError, match="X_val and y_val belong together"):
-        LinearSvm().fit(X, y, y_val=y)
-    with pytest.raises(ValueError, match=r"classes that y does not: \[3\]"):
-        LinearSvm().fit(X, y, X, y + 1)
-
-
-def test_an_unfitted_head_says_so():
-    for ask in ("predict", "predict_proba", "decision_function"):
-        with pytest.raises(NotFittedError):
-            getattr(LinearSvm(), ask)(np.zeros((2, 5)))
-
-
 def test_clones_and_searches_reach_the_parameters():
     assert clone(LinearSvm(C=3.0, seed=7)).get_params() == {"C": 3.0, "seed": 7}
     grid = {"C": [1e-8, 1e-2]}
@@ -171,19 +133,6 @@ def test_clones_and_searches_reach_the_parameters():
     poor, good = search.fit(*drawn()).cv_results_["mean_test_score"]
     assert -good < -0.75 * poor
     assert search.best_params_ == {"C": 1e-2}
-
-
-@each_count
-def test_skops_keeps_a_head_without_pickle(classes, tmp_path):
-    X, y = drawn(classes=classes)
-    head = LinearSvm().fit(X, np.array(["ant", "bee", "cow"])[y])
-    path = tmp_path / "head.skops"
-    dump(head, path)
-    assert get_untrusted_types(file=path) == ["classify.linear_svm.LinearSvm"]
-    again = load(path, trusted=["classify.linear_svm.LinearSvm"])
-    assert (again.predict_proba(X) == head.predict_proba(X)).all()
-    assert (again.predict(X) == head.predict(X)).all()
-    assert again.get_params() == head.get_params()
 
 
 @parametrize_with_checks([LinearSvm()])

@@ -1,14 +1,14 @@
 """Ridge over features against refits, scikit-learn's own ridge and scikit-learn's checks."""
 
+import contracts
 import numpy as np
 import pytest
+from contracts import LinearHeadContract
 from sklearn.base import clone
-from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from skops.io import dump, get_untrusted_types, load
 
 from classify.ridge import ALPHAS, RidgeHead, _ByFeatures, _ByRows
 from classify.temperature import fit_temperature, log_loss, probabilities, smoothing_of
@@ -18,13 +18,12 @@ each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
 each_count = pytest.mark.parametrize("classes", [2, 3])
 
 
+class TestRidgeHead(LinearHeadContract):
+    Head = RidgeHead
+
+
 def drawn(shape=(40, 6), classes: int = 3, shift: float = 2.0, seed: int = 0):
-    """Draw features of unlike means and scales whose column of the class is raised."""
-    generator = np.random.default_rng(seed)
-    y = generator.permutation(np.arange(shape[0]) % classes)
-    X = generator.normal(0, 1, shape)
-    X[np.arange(len(X)), y] += shift
-    return X * np.linspace(0.1, 10, shape[1]) + np.linspace(5, -50, shape[1]), y
+    return contracts.drawn(*shape, classes, shift, seed)
 
 
 def signs(y, classes: int):
@@ -141,14 +140,6 @@ def test_probabilities_are_calibrated_decisions(classes):
     assert proba.max(axis=1).mean() == pytest.approx(accuracy, abs=0.06)
 
 
-def test_rows_without_an_error_leave_probabilities_finite():
-    X, y = drawn(shift=50)
-    new, truth = drawn(shift=50, seed=1)
-    proba = RidgeHead().fit(X, y).predict_proba(new)
-    assert (proba.argmax(axis=1) == truth).all()
-    assert (proba > 1e-9).all()
-
-
 @each_shape
 def test_constant_features_do_not_matter(shape):
     X, y = drawn(shape)
@@ -183,36 +174,10 @@ def test_fewer_validation_rows_than_classes():
     assert 0 < head.temperature_ < 1e3
 
 
-def test_what_fit_refuses():
-    X, y = drawn()
-    holed = X.copy()
-    holed[3, 2] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
-        RidgeHead().fit(holed, y)
-    with pytest.raises(ValueError, match="NaN"):
-        RidgeHead().fit(X, y, holed, y)
-    with pytest.raises(ValueError, match="NaN"):
-        RidgeHead().fit(X, y).predict(holed)
-    with pytest.raises(ValueError, match="one class"):
-        RidgeHead().fit(X, np.zeros(len(X)))
-    with pytest.raises(ValueError, match="X_val and y_val belong together"):
-        RidgeHead().fit(X, y, X_val=X)
-    with pytest.raises(ValueError, match=r"classes that y does not: \[3\]"):
-        RidgeHead().fit(X, y, X, y + 1)
-    with pytest.raises(ValueError, match="features"):
-        RidgeHead().fit(X, y, X[:, 1:], y)
-
-
 @pytest.mark.parametrize("alphas", [[], [0.0], [1.0, -1.0], [np.nan], [np.inf]], ids=str)
 def test_penalties_must_be_positive(alphas):
     with pytest.raises(ValueError, match="alphas must be numbers above 0"):
         RidgeHead(alphas=alphas).fit(*drawn())
-
-
-def test_an_unfitted_head_says_so():
-    for ask in ("predict", "predict_proba", "decision_function"):
-        with pytest.raises(NotFittedError):
-            getattr(RidgeHead(), ask)(np.zeros((2, 5)))
 
 
 def test_clones_and_searches_reach_the_parameters():
@@ -224,19 +189,6 @@ def test_clones_and_searches_reach_the_parameters():
     poor, good = search.cv_results_["mean_test_score"]
     assert -good < -0.8 * poor
     assert search.best_estimator_.alpha_ == 1e2
-
-
-@each_count
-def test_skops_keeps_a_head_without_pickle(classes, tmp_path):
-    X, y = drawn(classes=classes)
-    head = RidgeHead().fit(X, np.array(["ant", "bee", "cow"])[y])
-    path = tmp_path / "head.skops"
-    dump(head, path)
-    assert get_untrusted_types(file=path) == ["classify.ridge.RidgeHead"]
-    again = load(path, trusted=["classify.ridge.RidgeHead"])
-    assert (again.predict_proba(X) == head.predict_proba(X)).all()
-    assert (again.predict(X) == head.predict(X)).all()
-    assert (again.alpha_, again.get_params()) == (head.alpha_, head.get_params())
 
 
 @parametrize_with_checks([RidgeHead()])
