@@ -79,7 +79,7 @@ def sweep(
     from classify.bundle import check_output
     from classify.features import load_features
     from classify.grids import entries
-    from classify.sweep import leaderboard_csv, sweep_and_save
+    from classify.sweep import sweep_and_save, write_leaderboard
     from extract.progress import progress_bar
 
     folder = output or file.with_name(f"{file.stem}-best")
@@ -91,7 +91,7 @@ def sweep(
             features, chosen, folder, seeds=seeds, simplest=one_standard_error, jobs=jobs, progress=progress
         )
     if leaderboard:
-        leaderboard.write_text(leaderboard_csv(outcome.results))
+        write_leaderboard(leaderboard, outcome.results)
     show(outcome.to_dict(), partial(sweep_lines, file), as_json)
 
 

@@ -186,14 +186,19 @@ def head_parameters(name: str) -> tuple[str, ...]:
 def fit_head(head, X, y, X_val=None, y_val=None):
     """Fit a head; those that choose by validation rows get them.
 
+    Validation rows of classes that training has not are left out: no head can choose by them.
+
     Raises
     ------
     HeadstartError
         If the head cannot learn from these rows, with its reason.
     """
-    chooses = X_val is not None and len(X_val) and "X_val" in inspect.signature(head.fit).parameters
+    chosen_by = {}
+    if X_val is not None and "X_val" in inspect.signature(head.fit).parameters:
+        known = np.isin(y_val, y)
+        chosen_by = {"X_val": X_val[known], "y_val": y_val[known]} if known.any() else {}
     try:
-        return head.fit(X, y, X_val=X_val, y_val=y_val) if chooses else head.fit(X, y)
+        return head.fit(X, y, **chosen_by)
     except ValueError as error:
         raise HeadstartError(
             f"the head {type(head).__name__} cannot learn from these rows",

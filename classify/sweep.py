@@ -16,6 +16,8 @@ from classify.heads import fit_head, head_parameters, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
 from classify.together import company, train_together
+from data.errors import HeadstartError
+from extract.aside import written_aside
 
 
 @dataclass(frozen=True)
@@ -151,7 +153,18 @@ def sweep_and_save(
 
     started = time.perf_counter()
     journal = folder.with_name(folder.name + ".sweep.jsonl")
-    results = sweep(features, chosen, journal=journal, **how)
+    try:
+        results = sweep(features, chosen, journal=journal, **how)
+    except KeyboardInterrupt:
+        kept = f"what is finished is kept in {journal}"
+        raise KeyboardInterrupt(f"interrupted; {kept}: the same command goes on from there") from None
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(journal)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            str(error),
+            "mend that, or choose another -o; the same command goes on from what is finished",
+        ) from error
     winner = choose(results, simplest)
     head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
     bundle = Bundle.of(head, features, winner.head).save(folder)
@@ -194,6 +207,26 @@ def leaderboard_csv(results: Sequence[Result]) -> str:
         row = [result.mean, result.deviation, low, high, result.log_loss, result.seconds]
         writer.writerow([rank, result.head, params, *(round(value, 6) for value in row)])
     return text.getvalue()
+
+
+def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
+    """Write results as CSV.
+
+    Raises
+    ------
+    HeadstartError
+        If the file cannot be written.
+    """
+    try:
+        with written_aside(path) as aside:
+            aside.write_text(leaderboard_csv(results))
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(path)!r} could not be written",
+            "a file name in a folder that exists and may be written",
+            str(error),
+            "choose another --leaderboard; the bundle is saved",
+        ) from error
 
 
 def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[list[Entry], int]]:

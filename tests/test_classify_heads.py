@@ -135,6 +135,15 @@ def test_what_a_head_cannot_learn_from_is_the_users_error(name, params):
     assert_four_parts(str(caught.value))
 
 
+@each_head
+def test_validation_rows_of_classes_that_training_has_not_do_not_count(name):
+    X, y = drawn((0, 1))
+    more, others = np.concatenate([X, X]), np.concatenate([y, y + 5])
+    proba = fit_head(quick(name), X, y, more, others).predict_proba(X)
+    np.testing.assert_allclose(proba, fit_head(quick(name), X, y, X, y).predict_proba(X), atol=1e-5)
+    assert fit_head(quick(name), X, y, X, y + 5).classes_.tolist() == [0, 1]
+
+
 class TestKerasHead:
     """What the table does not hold for every head."""
 

@@ -151,3 +151,28 @@ def test_params_that_are_none(word):
     with pytest.raises(HeadstartError) as caught:
         parse_params([word])
     assert_four_parts(str(caught.value))
+
+
+def test_a_leaderboard_that_cannot_be_written_costs_no_bundle(tiny_file, tmp_path):
+    words = ["sweep", tiny_file, "--heads", "centroid", "-o", tmp_path / "best", "--jobs", "1"]
+    words += ["--leaderboard", tmp_path / "no/board.csv"]
+    done = CliRunner().invoke(app, [str(word) for word in words])
+    assert done.exit_code == 1
+    assert_four_parts(done.stderr)
+    assert Bundle.load(tmp_path / "best").name == "centroid"
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch):
+    def interrupt(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sweeps, "train_together", interrupt)
+    with pytest.raises(KeyboardInterrupt, match=r"best.sweep.jsonl: the same command goes on"):
+        sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
+
+
+def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):
+    (tmp_path / "best.sweep.jsonl").mkdir()
+    with pytest.raises(HeadstartError) as caught:
+        sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
+    assert_four_parts(str(caught.value))
