@@ -1,16 +1,21 @@
 """python -m classify: train, sweep, evaluate, predict."""
 
 import ast
-import csv
-import io
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
 
 from classify.heads import HEADS
+from classify.show import (
+    comparison_lines,
+    csv_lines,
+    prediction_lines,
+    report_lines,
+    sweep_lines,
+    training_lines,
+)
 from data.console import command_app, say, show
 from data.errors import HeadstartError
 
@@ -190,138 +195,6 @@ def parse_params(words: list[str]) -> dict:
     return params
 
 
-def sweep_lines(file: Path, outcome: dict) -> list[str]:
-    """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score."""
-    lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
-    for rank, row in enumerate(outcome["leaderboard"][:20], 1):
-        score = score_text({**row["accuracy"], "value": row["mean"]})
-        spread = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
-        params = " ".join(f"{name}={value}" for name, value in row["params"].items())
-        lines.append(
-            f"{rank:>4}  {row['head']:<13}{score + spread:<27}{row['log_loss']:>8.4f}"
-            f"{row['seconds']:>9.2f}  {params}".rstrip()
-        )
-    winner, count = outcome["winner"], len(outcome["leaderboard"])
-    params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
-    lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
-    if outcome["test"]:
-        score = score_text(outcome["test"]["accuracy"])
-        lines.append(f"test, read once: {score} accuracy on {outcome['test']['rows']} rows")
-    return lines + saved_lines(file, outcome["bundle"])
-
-
-def saved_lines(file: Path, bundle: str) -> list[str]:
-    """Say where a bundle is, and how it is judged."""
-    return [f"saved {bundle}", f"next: python -m classify evaluate {quote(bundle)} {quote(str(file))}"]
-
-
-def score_text(score: dict) -> str:
-    """Lay out a score with its interval.
-
-    Examples
-    --------
-    >>> score_text({"value": 0.97, "low": 0.93, "high": 0.99})
-    '0.9700 [0.9300, 0.9900]'
-    """
-    return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
-
-
-def training_lines(file: Path, values: dict) -> list[str]:
-    """Lay out the scores of a training on a feature file for people."""
-    reports = {split: values[split] for split in ("train", "validation") if split in values}
-    return [
-        *(
-            f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows"
-            for split, report in reports.items()
-        ),
-        *saved_lines(file, values["bundle"]),
-    ]
-
-
-def report_lines(report: dict) -> list[str]:
-    """Lay out the scores of `classify.evaluate.evaluate` for people."""
-    lines = [f"{report['split']}, {report['rows']} rows; 95 % intervals in brackets"]
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc"):
-        if name in report:
-            lines.append(f"{name:<18}{score_text(report[name])}")
-    lines += [f"{name:<18}undefined: {reason}" for name, reason in report.get("undefined", {}).items()]
-    if "fold_accuracies" in report:
-        folds = report["fold_accuracies"]
-        lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
-    width = max(5, *(len(row["name"]) for row in report["classes"]))
-    lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
-    for row in report["classes"]:
-        precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
-        numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
-        lines.append(f"{row['name']:<{width}}{row['rows']:>7}" + "".join(numbers))
-    lines += _confusion_lines(report, width)
-    if "learning_curve" in report:
-        lines += curve_lines(report["learning_curve"])
-    return lines + [f"wrote {path}" for path in report.get("figures", ())]
-
-
-def comparison_lines(values: dict) -> list[str]:
-    """Lay out the scores of two bundles on the same rows, and McNemar's comparison, for people."""
-    lines = []
-    for report in values["bundles"]:
-        lines += [report["bundle"], *report_lines(report), ""]
-    compared = values["mcnemar"]
-    return [
-        *lines,
-        "the first against the second, McNemar's exact test",
-        f"{'both right':<18}{compared['both_right']}",
-        f"{'only the first':<18}{compared['only_first']}",
-        f"{'only the second':<18}{compared['only_second']}",
-        f"{'both wrong':<18}{compared['both_wrong']}",
-        f"{'difference':<18}{score_text(compared['difference'])} of accuracy",
-        f"{'p_value':<18}{compared['p_value']:.4g}",
-    ]
-
-
-def curve_lines(curve: dict) -> list[str]:
-    """Lay out a learning curve for people.
-
-    Examples
-    --------
-    >>> point = {"rows": 9, "mean": 0.5, "standard_deviation": None, "values": [0.5]}
-    >>> curve = {"points": [point], "validation_rows": 4, "more_labels": "more labels would help"}
-    >>> print("\\n".join(curve_lines(curve)))
-    trained on  accuracy  deviation  lowest  highest  <- on 4 validation rows
-             9    0.5000          -  0.5000   0.5000
-    more labels would help
-    """
-    lines = [
-        f"trained on  accuracy  deviation  lowest  highest  <- on {curve['validation_rows']} validation rows"
-    ]
-    for point in curve["points"]:
-        values = (point["mean"], point["standard_deviation"], min(point["values"]), max(point["values"]))
-        numbers = map(_number, values, (10, 11, 8, 9))
-        lines.append(f"{point['rows']:>10}" + "".join(numbers))
-    return [*lines, curve["more_labels"]]
-
-
-def prediction_lines(predictions: list[dict]) -> list[str]:
-    """Lay out predictions for people."""
-    width = max(len("file"), *(len(row["file"]) for row in predictions))
-    label = max(len("label"), *(len(row["label"] or "") for row in predictions))
-    lines = [f"{'file':<{width}}  {'label':<{label}}  probability"]
-    for row in predictions:
-        said = row["error"] or f"{row['label']:<{label}}  {row['probability']:.4f}"
-        lines.append(f"{row['file']:<{width}}  {said}")
-    return lines
-
-
-def csv_lines(predictions: list[dict]) -> list[str]:
-    """Lay out predictions as CSV: file, label, probability, error."""
-    text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ["file", "label", "probability", "error"], extrasaction="ignore", lineterminator="\n"
-    )
-    writer.writeheader()
-    writer.writerows(predictions)
-    return text.getvalue().removesuffix("\n").split("\n")
-
-
 def _judge(bundle, file: Path, split: str, cv: int | None, with_curve: bool) -> tuple:
     """Return the report on a bundle, and the labels and probabilities that it judges."""
     from classify.evaluate import cross_predict, evaluate, fold_report
@@ -360,18 +233,3 @@ def _comparison(folders: list[Path], judged: list[tuple]) -> dict:
     ]
     predicted = [proba.argmax(axis=1) for _, _, proba in judged]
     return {"bundles": reports, "mcnemar": mcnemar(judged[0][1], *predicted)}
-
-
-def _number(value: float | None, width: int) -> str:
-    return f"{'-' if value is None else format(value, '.4f'):>{width}}"
-
-
-def _confusion_lines(report: dict, width: int) -> list[str]:
-    names = [row["name"] for row in report["classes"]]
-    cell = max(6, *(len(name) + 2 for name in names))
-    head = f"{'true':<{width}}" + "".join(f"{name:>{cell}}" for name in names) + "  <- predicted"
-    rows = [
-        f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in counts)
-        for name, counts in zip(names, report["confusion"], strict=True)
-    ]
-    return [head, *rows]

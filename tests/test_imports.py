@@ -18,6 +18,7 @@ LIGHT = [
     "data.images",
     "extract.cli",
     "classify.cli",
+    "classify.show",
 ]
 LIGHT += [
     "extract.recipe",
