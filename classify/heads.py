@@ -198,7 +198,8 @@ def fit_head(head, X, y, X_val=None, y_val=None):
         known = np.isin(y_val, y)
         chosen_by = {"X_val": X_val[known], "y_val": y_val[known]} if known.any() else {}
     try:
-        return head.fit(X, y, **chosen_by)
+        head.fit(X, y, **chosen_by).predict_proba(X[:1])  # more neighbours than rows are noticed here
+        return head
     except ValueError as error:
         raise HeadstartError(
             f"the head {type(head).__name__} cannot learn from these rows",

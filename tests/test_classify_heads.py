@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.utils.estimator_checks import parametrize_with_checks
+from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
 from classify.heads import HEADS, fit_head, head_parameters, make_head
 from classify.keras_head import KerasHead
@@ -125,7 +125,9 @@ def test_an_unknown_parameter_lists_the_valid_ones():
     assert head_parameters("mlp")[:2] == ("hidden", "standardize")
 
 
-@pytest.mark.parametrize(("name", "params"), [("knn", {"k": 0}), ("logistic", {"C": -1}), ("ridge", {})])
+@pytest.mark.parametrize(
+    ("name", "params"), [("knn", {"k": 0}), ("knn", {"k": 1000}), ("logistic", {"C": -1}), ("ridge", {})]
+)
 def test_what_a_head_cannot_learn_from_is_the_users_error(name, params):
     X, y = drawn()
     if not params:
@@ -332,3 +334,47 @@ NOT_KEPT = {
 )
 def test_scikit_learns_own_checks(estimator, check):
     check(estimator)
+
+
+PIPELINE = dict.fromkeys(
+    ("check_estimators_overwrite_params", "check_dont_overwrite_parameters"),
+    "scikit-learn's Pipeline fits its steps in place",
+)
+NO_TRANSFORM = dict.fromkeys(
+    (
+        "check_fit_score_takes_y",
+        "check_n_features_in_after_fitting",
+        "check_estimators_dtypes",
+        "check_dtype_object",
+        "check_pipeline_consistency",
+        "check_estimators_nan_inf",
+        "check_estimators_pickle",
+        "check_f_contiguous_array_estimator",
+        "check_transformer_data_not_an_array",
+        "check_transformer_general",
+        "check_transformer_preserve_dtypes",
+        "check_transformers_unfitted",
+        "check_methods_sample_order_invariance",
+        "check_methods_subset_invariance",
+        "check_dict_unchanged",
+        "check_fit_idempotent",
+        "check_fit2d_predict1d",
+    ),
+    "scikit-learn's shrunken discriminant analysis (solver lsqr) cannot transform",
+)
+EXPECTED = {
+    "logistic": PIPELINE,
+    "centroid": PIPELINE
+    | {"check_classifiers_train": "NearestCentroid's probabilities weigh features, its predict does not"},
+    "lda": NO_TRANSFORM | {"check_classifiers_one_label": "scikit-learn's own: one class is an IndexError"},
+    "knn": {},
+    "boosting": {},
+}
+
+
+@pytest.mark.parametrize("name", EXPECTED)
+def test_heads_of_scikit_learn_fail_only_the_checks_that_are_listed(name):
+    found = check_estimator(make_head(name), on_fail=None, on_skip=None)
+    failed = {check["check_name"] for check in found if check["status"] == "failed"}
+    assert failed == EXPECTED[name].keys()
+    assert len(found) > 50
