@@ -139,14 +139,17 @@ class _Step:
         if weights is not None:
             gradient *= weights[:, np.newaxis, np.newaxis]
             losses *= weights[:, np.newaxis]
-        gradient = gradient.reshape(len(X), -1) / np.float32(len(X))
-        self._adam(X.T @ gradient, gradient.sum(axis=0))
+        gradient = gradient.reshape(len(X), -1)
+        gradient *= np.float32(1 / len(X))
+        self._adam(X, gradient)
         return losses.mean(axis=0)
 
     def _mask(self, shape: tuple[int, int]) -> np.ndarray:
         """Return 0 where dropout drops, and what makes up for it elsewhere."""
-        drawn = np.frombuffer(self._generator.bytes(2 * shape[0] * shape[1]), np.uint16)
-        return (drawn.reshape(shape) >= self._threshold) * self._scale
+        count = shape[0] * shape[1]
+        words = self._generator.bit_generator.random_raw(-(-count // 4))
+        drawn = words.view(np.uint16)[:count].reshape(shape)
+        return (drawn >= self._threshold) * self._scale
 
 
 def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -172,17 +175,18 @@ class _Adam:
         self._rates = np.repeat(np.array([each.learning_rate for each in settings], np.float32), columns)
         l2 = np.repeat(np.array([each.l2 for each in settings], np.float32), columns)
         self._l2 = 2 * l2 if l2.any() else None
+        self._gradient = np.empty_like(self.kernel)
         self._states = [_Moments(self.kernel), _Moments(self.bias)]
         self._count = 0
 
-    def __call__(self, kernel_gradient: np.ndarray, bias_gradient: np.ndarray) -> None:
+    def __call__(self, X: np.ndarray, gradient: np.ndarray) -> None:
+        """Step by the gradient of the logits, shape (B, S * U), on the features X."""
         self._count += 1
         correction = (1 - _BETA_2**self._count) ** 0.5 / (1 - _BETA_1**self._count)
-        if self._l2 is not None:
-            kernel_gradient += self._l2 * self.kernel
-        rates = self._rates * np.float32(correction)
-        self._states[0].update(kernel_gradient, rates)
-        self._states[1].update(bias_gradient, rates)
+        rates = self._rates * np.float32(correction * (1 - _BETA_1) / (1 - _BETA_2) ** 0.5)
+        np.matmul(X.T, gradient, out=self._gradient)
+        self._states[0].update(self._gradient, rates, self._l2)
+        self._states[1].update(gradient.sum(axis=0), rates)
 
     def weights(self, units: int) -> tuple[np.ndarray, np.ndarray]:
         """Return kernels (S, D, U) and biases (S, U), as views."""
@@ -191,23 +195,29 @@ class _Adam:
 
 
 class _Moments:
-    """First and second moment of one variable's gradient, and room for what lies between."""
+    """Decayed sums of one variable's gradient and of its square, and room for what lies between.
+
+    Keras' moments are these sums times ``1 - beta``: the factors are left to the rates and to epsilon,
+    which saves passes over memory.
+    """
 
     def __init__(self, variable: np.ndarray):
         self._variable, self._room = variable, np.empty_like(variable)
         self._first, self._second = np.zeros_like(variable), np.zeros_like(variable)
 
-    def update(self, gradient: np.ndarray, rates: np.ndarray) -> None:
+    def update(self, gradient: np.ndarray, rates: np.ndarray, l2: np.ndarray | None = None) -> None:
+        """Move the variable; `gradient` is used up."""
         room = self._room
-        np.subtract(gradient, self._first, out=room)
-        room *= np.float32(1 - _BETA_1)
-        self._first += room
-        np.multiply(gradient, gradient, out=gradient)
-        gradient -= self._second
-        gradient *= np.float32(1 - _BETA_2)
+        if l2 is not None:
+            np.multiply(self._variable, l2, out=room)
+            gradient += room
+        self._first *= np.float32(_BETA_1)
+        self._first += gradient
+        gradient *= gradient
+        self._second *= np.float32(_BETA_2)
         self._second += gradient
         np.sqrt(self._second, out=room)
-        room += np.float32(_EPSILON)
+        room += np.float32(_EPSILON / (1 - _BETA_2) ** 0.5)
         np.divide(self._first, room, out=room)
         room *= rates
         self._variable -= room
