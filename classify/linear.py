@@ -134,7 +134,7 @@ class _Step:
     def __call__(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         if self._threshold:
             X = X * self._mask(X.shape)
-        logits = (X @ self._adam.kernel + self._adam.bias).reshape(len(X), -1, self._units)
+        logits = (X @ self._adam.kernels.T + self._adam.biases.T).reshape(len(X), -1, self._units)
         gradient, losses = _cross_entropy(logits, targets[:, np.newaxis])
         if weights is not None:
             gradient *= weights[:, np.newaxis, np.newaxis]
@@ -156,8 +156,9 @@ def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray,
     """Return the gradient by logits (B, S, U) and the losses (B, S)."""
     if logits.shape[2] == 1:
         small = np.exp(-np.abs(logits))
-        losses = np.maximum(logits, 0) - logits * targets + np.log1p(small)
-        return np.where(logits >= 0, 1, small) / (1 + small) - targets, losses[..., 0]
+        total = 1 + small
+        losses = np.maximum(logits, 0) - logits * targets + np.log(total)
+        return np.where(logits >= 0, 1, small) / total - targets, losses[..., 0]
     shifted = logits - logits.max(axis=2, keepdims=True)
     shares = np.exp(shifted)
     total = shares.sum(axis=2, keepdims=True)
@@ -169,14 +170,14 @@ class _Adam:
     """Adam over the kernels and biases of all settings, side by side."""
 
     def __init__(self, kernel: np.ndarray, settings: Sequence[Setting]):
-        columns = kernel.shape[1]
-        self.kernel = np.ascontiguousarray(np.tile(kernel, len(settings)))
-        self.bias = np.zeros(self.kernel.shape[1], np.float32)
-        self._rates = np.repeat(np.array([each.learning_rate for each in settings], np.float32), columns)
-        l2 = np.repeat(np.array([each.l2 for each in settings], np.float32), columns)
-        self._l2 = 2 * l2 if l2.any() else None
-        self._gradient = np.empty_like(self.kernel)
-        self._states = [_Moments(self.kernel), _Moments(self.bias)]
+        units = kernel.shape[1]
+        self.kernels = np.tile(kernel.T, (len(settings), 1))  # a row for each unit of each setting
+        self.biases = np.zeros((len(self.kernels), 1), np.float32)
+        rates, l2 = np.array([[one.learning_rate, 2 * one.l2] for one in settings], np.float32).T
+        self._rates, l2 = (np.repeat(values, units)[:, np.newaxis] for values in (rates, l2))
+        self._l2 = l2 if l2.any() else None
+        self._gradient = np.empty_like(self.kernels)
+        self._states = [_Moments(self.kernels), _Moments(self.biases)]
         self._count = 0
 
     def __call__(self, X: np.ndarray, gradient: np.ndarray) -> None:
@@ -184,14 +185,14 @@ class _Adam:
         self._count += 1
         correction = (1 - _BETA_2**self._count) ** 0.5 / (1 - _BETA_1**self._count)
         rates = self._rates * np.float32(correction * (1 - _BETA_1) / (1 - _BETA_2) ** 0.5)
-        np.matmul(X.T, gradient, out=self._gradient)
+        np.matmul(gradient.T, X, out=self._gradient)
         self._states[0].update(self._gradient, rates, self._l2)
-        self._states[1].update(gradient.sum(axis=0), rates)
+        self._states[1].update(gradient.sum(axis=0)[:, np.newaxis], rates)
 
     def weights(self, units: int) -> tuple[np.ndarray, np.ndarray]:
         """Return kernels (S, D, U) and biases (S, U), as views."""
-        kernels = self.kernel.reshape(len(self.kernel), -1, units).transpose(1, 0, 2)
-        return kernels, self.bias.reshape(-1, units)
+        kernels = self.kernels.reshape(-1, units, self.kernels.shape[1]).transpose(0, 2, 1)
+        return kernels, self.biases.reshape(-1, units)
 
 
 class _Moments:

@@ -109,7 +109,24 @@ def test_one_standard_error_takes_the_simplest_that_is_good_enough():
     found = [result("boosting", 0.9), result("logistic", 0.88, C=1e-2), result("logistic", 0.88, C=1e-3)]
     found += [result("centroid", 0.86)]
     assert choose(found) == found[0]
-    assert choose(found, one_standard_error=True) == found[2]
+    assert choose(found, entries()) == found[2]
+
+
+def test_the_simplest_is_so_by_the_order_of_what_was_tried():
+    """Of a head or values that the built-in grids do not hold, too."""
+    found = [result("logistic", 0.9, C=7.0), result("logistic", 0.89, C=5.0), result("knn", 0.88, k=3)]
+    tried = [Entry(one.head, one.params) for one in found]
+    assert choose(found, tried) == found[0]
+    assert choose(found, tried[::-1]) == found[2]
+
+
+def test_what_heads_warn_of_is_said_once(features, capfd):
+    """Two iterations are too few for L-BFGS, three times, in two processes."""
+    chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
+    sweep(features, chosen, jobs=2)
+    said = capfd.readouterr().err
+    assert said.count("converge") == 1 and len(said.splitlines()) == 1
+    assert said.startswith("logistic: lbfgs failed to converge")
 
 
 def test_a_file_without_validation_rows_is_refused(features):
