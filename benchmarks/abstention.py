@@ -30,7 +30,7 @@ def strange_features(recipe) -> dict[str, np.ndarray]:
 def table(path: str) -> None:
     """Print a row for each known class, each kind of strange images and each number of neighbours."""
     features = load_features(path)
-    strange = strange_features(features.recipe)
+    strange = strange_features(features.feature_sets[0].recipe)
     print("| known | strange | neighbours | AUROC | familiar called unknown | strange called unknown |")
     print("|---|---|---|---|---|---|")
     for label, name in enumerate(features.class_names):
@@ -38,12 +38,12 @@ def table(path: str) -> None:
         train, validation, familiar = (X[y == label] for X, y in splits.values())
         X, y = splits["test"]
         for neighbours in (1, 5, 20):
-            detector = Detector.fit(train, validation, RATE, neighbours=neighbours)
-            low, share = detector.score(familiar), detector.unknown(familiar).mean()
+            detector = Detector.fit(train, validation, neighbours=neighbours)
+            low, share = detector.score(familiar), detector.unknown(familiar, RATE).mean()
             for kind, rows in {"other classes": X[y != label], **strange}.items():
                 high = detector.score(rows)
                 area = roc_auc_score(np.repeat([0, 1], [len(low), len(high)]), np.concatenate([low, high]))
-                found = detector.unknown(rows).mean()
+                found = detector.unknown(rows, RATE).mean()
                 print(f"| {name} | {kind} | {neighbours} | {area:.3f} | {share:.3f} | {found:.3f} |")
 
 

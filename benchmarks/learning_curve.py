@@ -53,7 +53,11 @@ def curve(path: str) -> dict:
             head = HEADS["logistic"]().fit(X[chosen], y[chosen])
             scores.append(float((head.predict(X_test) == y_test).mean()))
         points.append({"rows": int(size), "mean": float(np.mean(scores)), "sd": float(np.std(scores))})
-    return {"image_size": features.recipe.image_size[0], "test_rows": len(y_test), "points": points}
+    return {
+        "image_size": features.feature_sets[0].recipe.image_size[0],
+        "test_rows": len(y_test),
+        "points": points,
+    }
 
 
 def balanced_subset(y: np.ndarray, size: int, seed: int) -> np.ndarray:

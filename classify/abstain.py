@@ -10,6 +10,7 @@ from extract.aside import written_aside
 
 FORMAT, FORMAT_VERSION = "headstart detector", 1
 _BLOCK = 1024  # rows compared at once
+MOST, NEIGHBOURS = 2000, 5  # training features that are kept, and that a score is a mean over
 
 
 @dataclass(frozen=True)
@@ -32,69 +33,76 @@ class Detector:
     ----------
     reference : ndarray of float16, shape (M, D)
         Training features of unit length.
-    threshold : float
-        Images with a larger score are unknown.
+    scores : ndarray of float32, shape (n,)
+        Of the validation images, ascending.
     neighbours : int
         Training features that the mean is over.
-    rate : float
-        Share of images like the validation images that are called unknown.
 
     Examples
     --------
     >>> generator = np.random.default_rng(0)
     >>> cats = generator.normal(0, 0.1, (200, 8)) + np.eye(8)[0]
-    >>> detector = Detector.fit(cats[:100], cats[100:], rate=0.05)
-    >>> detector.unknown(np.eye(8)[:2]).tolist()
+    >>> detector = Detector.fit(cats[:100], cats[100:])
+    >>> detector.unknown(np.eye(8)[:2], rate=0.05).tolist()
     [False, True]
     """
 
     reference: np.ndarray = field(repr=False)
-    threshold: float
+    scores: np.ndarray = field(repr=False)
     neighbours: int
-    rate: float
 
     @classmethod
     def fit(
         cls,
         X_train: np.ndarray,
         X_val: np.ndarray,
-        rate: float = 0.05,
         *,
         y_train: np.ndarray | None = None,
-        neighbours: int = 5,
-        most: int = 2000,
+        neighbours: int = NEIGHBOURS,
+        most: int = MOST,
         seed: int = 0,
     ) -> "Detector":
-        """Keep training features and set the threshold by validation features.
+        """Keep training features and the scores of validation features.
 
         Parameters
         ----------
         X_train : ndarray of shape (N, D)
         X_val : ndarray of shape (n, D)
             Of images that are not in `X_train`.
-        rate : float
-            Share of such images to be called unknown, between 0 and 1.
         y_train : ndarray of shape (N,), optional
             Classes: where rows are left out, each class keeps as many as the others, if it has.
         neighbours : int
         most : int
-            Training rows that are kept; more are drawn at random.
+            Rows of either that are used; of more they are drawn at random.
         seed : int
             Of the draw.
 
         Raises
         ------
         HeadstartError
-            If there are fewer training rows than neighbours, or too few validation rows for the
-            rate: 1 / rate - 1 are needed.
+            If there are fewer training rows than neighbours, or features are not finite.
         """
         X_train, X_val = np.asarray(X_train), np.asarray(X_val)
-        _check(X_train, X_val, rate, neighbours)
+        _check(X_train, X_val, neighbours)
         rows = _drawn(len(X_train), y_train, max(most, neighbours), seed)
         reference = _unit(X_train[rows]).astype(np.float16)
-        scores = np.sort(_scores(X_val, reference, neighbours))
-        rank = int(np.ceil((len(scores) + 1) * (1 - rate) - 1e-9))
-        return cls(reference, float(scores[rank - 1]), neighbours, float(rate))
+        judged = X_val[_drawn(len(X_val), None, most, seed)]
+        return cls(reference, np.sort(_scores(judged, reference, neighbours)), neighbours)
+
+    @classmethod
+    def of(cls, features) -> "Detector | None":
+        """Fit a detector to the training and validation rows; None where they are too few for any.
+
+        Parameters
+        ----------
+        features : Features
+        """
+        train, validation = features.rows("train"), features.rows("validation")
+        if len(train) < NEIGHBOURS or not len(validation):
+            return None
+        train = train[_drawn(len(train), features.y[train], MOST, 0)]
+        validation = validation[_drawn(len(validation), None, MOST, 0)]
+        return cls.fit(features.X[train], features.X[validation])
 
     def score(self, X: np.ndarray) -> np.ndarray:
         """Return how unlike the training features each row is.
@@ -117,14 +125,37 @@ class Detector:
         _check_width(X, self.reference.shape[1])
         return _scores(X, self.reference, self.neighbours)
 
-    def unknown(self, X: np.ndarray) -> np.ndarray:
+    def threshold(self, rate: float) -> float:
+        """Return the score above which images are unknown.
+
+        Parameters
+        ----------
+        rate : float
+            Share of images like the validation images to be called unknown, between 0 and 1.
+
+        Raises
+        ------
+        HeadstartError
+            If there are too few validation images for the rate: 1 / rate - 1 are needed.
+        """
+        _check_rate(rate, len(self.scores))
+        rank = int(np.ceil((len(self.scores) + 1) * (1 - rate) - 1e-9))
+        return float(self.scores[rank - 1])
+
+    def unknown(self, X: np.ndarray, rate: float = 0.05) -> np.ndarray:
         """Tell which rows are unlike the training features; one with NaN is.
+
+        Parameters
+        ----------
+        X : ndarray of shape (N, D)
+        rate : float
+            As `threshold` takes it.
 
         Returns
         -------
         ndarray of bool, shape (N,)
         """
-        return ~(self.score(X) <= self.threshold)
+        return ~(self.score(X) <= self.threshold(rate))
 
     def save(self, path: str | Path) -> None:
         """Write an NPZ file of plain arrays.
@@ -164,13 +195,15 @@ class Detector:
         found = (str(values["format"]), int(values["format_version"]))
         if found != (FORMAT, FORMAT_VERSION):
             raise ValueError(f"the format {found[0]} {found[1]}")
-        reference, neighbours = values["reference"], int(values["neighbours"])
+        reference, scores, neighbours = values["reference"], values["scores"], int(values["neighbours"])
         if reference.ndim != 2 or reference.dtype != np.float16 or not 1 <= neighbours <= len(reference):
             raise ValueError(f"{neighbours} neighbours of {reference.dtype} {reference.shape}")
-        return cls(reference, float(values["threshold"]), neighbours, float(values["rate"]))
+        if scores.ndim != 1 or not len(scores) or not (np.diff(scores) >= 0).all():
+            raise ValueError("scores that are not sorted numbers")
+        return cls(reference, scores, neighbours)
 
 
-_ARRAYS = ("reference", "threshold", "neighbours", "rate")
+_ARRAYS = ("reference", "scores", "neighbours")
 
 
 def _scores(X: np.ndarray, reference: np.ndarray, neighbours: int) -> np.ndarray:
@@ -210,7 +243,7 @@ def _drawn(rows: int, labels: np.ndarray | None, most: int, seed: int) -> np.nda
     return np.sort(order[:most])
 
 
-def _check(X_train: np.ndarray, X_val: np.ndarray, rate: float, neighbours: int) -> None:
+def _check(X_train: np.ndarray, X_val: np.ndarray, neighbours: int) -> None:
     if X_train.ndim != 2 or len(X_train) < neighbours or neighbours < 1:
         raise HeadstartError(
             "there are too few training features for a detector of unknown images",
@@ -226,14 +259,24 @@ def _check(X_train: np.ndarray, X_val: np.ndarray, rate: float, neighbours: int)
             "NaN or infinity",
             "verify the feature file: python -m extract verify FILE.h5",
         )
-    if not 0 < rate < 1 or len(X_val) + 1 < 1 / rate - 1e-9:
+    if not len(X_val):
+        raise HeadstartError(
+            "a detector of unknown images has nothing to set thresholds by",
+            "validation features",
+            "none",
+            "give validation images",
+        )
+
+
+def _check_rate(rate: float, validation: int) -> None:
+    if not 0 < rate < 1 or validation + 1 < 1 / rate - 1e-9:
         needed = (
             f", with {int(np.ceil(1 / rate - 1e-9)) - 1} validation images or more" if 0 < rate < 1 else ""
         )
         raise HeadstartError(
             "the threshold for unknown images cannot be set",
             f"a rate between 0 and 1{needed}",
-            f"the rate {rate} and {counted(len(X_val), 'validation image')}",
+            f"the rate {rate} and {counted(validation, 'validation image')}",
             "give more validation images, or another rate",
         )
 

@@ -1,6 +1,7 @@
 """python -m classify: train, sweep, evaluate, predict."""
 
 import ast
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,14 +18,16 @@ from classify.show import (
     training_lines,
 )
 from data.console import command_app, say, show
-from data.errors import HeadstartError
+from data.errors import HeadstartError, counted
 
+FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
+JOIN = typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
 
 @app.command()
 def train(
-    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    files: Annotated[list[Path], FILES],
     head: Annotated[str, typer.Option(help=" | ".join(HEADS))] = "logistic",
     param: Annotated[
         list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
@@ -36,32 +39,37 @@ def train(
     layer: Annotated[
         list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
     ] = None,
+    join: Annotated[str, JOIN] = "strict",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
 
     Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
     """
-    from classify.bundle import Bundle, check_output
+    from classify.bundle import Bundle
     from classify.features import load_features
     from classify.heads import fit_head, make_head
+    from classify.saved import check_output
 
     params = parse_params(param or [])
     if class_weight:
         params["class_weight"] = class_weight
     estimator = make_head(head, **params)
-    folder = output or file.with_name(f"{file.stem}-{head}")
-    features = load_features(file, layer)
+    folder = output or _beside(files, head)
+    features = load_features(files, layer, join)
     check_output(folder)
     fitted = fit_head(estimator, *features.training_rows(), *features.split("validation"))
-    bundle = Bundle.of(fitted, features, head).save(folder)
-    values = {"bundle": str(folder), "head": head, **bundle.scores}
-    show(values, partial(training_lines, file), as_json)
+    bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
+    values = {"bundle": str(folder), "head": head, "temperature": bundle.temperature, **bundle.scores}
+    show(values, partial(training_lines, files), as_json)
 
 
 @app.command()
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    files: Annotated[list[Path], FILES],
     heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
     search: Annotated[
         str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
@@ -76,6 +84,7 @@ def sweep(
     layer: Annotated[
         list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
     ] = None,
+    join: Annotated[str, JOIN] = "strict",
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
@@ -85,24 +94,24 @@ def sweep(
 
     Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
     """
-    from classify.bundle import check_output
     from classify.features import load_features
+    from classify.saved import check_output
     from classify.sweep import sweep_and_save, write_leaderboard
     from extract.progress import progress_bar
 
     if search and one_standard_error:
         raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
-    folder = output or file.with_name(f"{file.stem}-best")
+    folder = output or _beside(files, "best")
     check_output(folder)
     how = _search_of(search, heads, trials) if search else _grids_of(heads, jobs)
-    features = load_features(file, layer)
+    features = load_features(files, layer, join)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(
             features, folder=folder, seeds=seeds, simplest=one_standard_error, progress=progress, **how
         )
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
-    show(outcome.to_dict(), partial(sweep_lines, file), as_json)
+    show(outcome.to_dict(), partial(sweep_lines, files), as_json)
 
 
 @app.command()
@@ -110,8 +119,8 @@ def evaluate(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            metavar="BUNDLE [BUNDLE] FILE",
-            help="One folder that train wrote, or two to compare, and a feature file of their recipe.",
+            metavar="BUNDLE [BUNDLE] FILE...",
+            help="One folder that train wrote, or two to compare, and feature files of their recipes.",
         ),
     ],
     split: Annotated[str | None, typer.Option(help="train, validation or test (default).")] = None,
@@ -122,6 +131,10 @@ def evaluate(
         bool, typer.Option("--learning-curve", help="Say whether more labels would help.")
     ] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG.")] = None,
+    unseen_only: Annotated[
+        bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
+    ] = False,
+    join: Annotated[str, JOIN] = "strict",
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
@@ -131,13 +144,10 @@ def evaluate(
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
     from classify.bundle import Bundle
+    from classify.features import load_features
     from classify.figures import check_figures
 
-    *folders, file = paths
-    if not 1 <= len(folders) <= 2:
-        raise typer.BadParameter(
-            f"one bundle or two and a feature file are wanted; received {len(paths)} paths"
-        )
+    folders, files = _divided(paths)
     if cv is not None and split is not None:
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
     if cv is not None and len(folders) == 2:
@@ -145,7 +155,11 @@ def evaluate(
     if figures:
         check_figures(figures)
     bundles = [Bundle.load(folder) for folder in folders]
-    judged = [_judge(bundle, file, split or "test", cv, learning_curve) for bundle in bundles]
+    features = load_features(files, join=join)
+    for bundle in bundles if unseen_only else ():
+        features = features.without(split or "test", bundle.seen)
+    how = Judging(split or "test", cv, learning_curve)
+    judged = [_judge(bundle, features, how) for bundle in bundles]
     if figures:
         _draw(figures, judged)
     if len(judged) == 1:
@@ -158,6 +172,13 @@ def evaluate(
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
     images: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATE",
+            help="Say 'unknown' of images unlike the training images, and of this share of others.",
+        ),
+    ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all probabilities.")] = False,
 ) -> None:
@@ -169,7 +190,7 @@ def predict(
     """
     from classify.bundle import Bundle
 
-    predictions = Bundle.load(bundle).predict(images)
+    predictions = Bundle.load(bundle).predict(images, abstain)
     values = [prediction.to_dict() for prediction in predictions]
     show(values, csv_lines if as_csv else prediction_lines, as_json)
     unread = [prediction for prediction in predictions if prediction.error]
@@ -220,24 +241,46 @@ def _search_of(search: str, heads: str | None, trials: int) -> dict:
     }
 
 
-def _judge(bundle, file: Path, split: str, cv: int | None, with_curve: bool) -> tuple:
+@dataclass(frozen=True)
+class Judging:
+    """What `evaluate` does with each bundle: one split or a cross-validation of so many folds, and more."""
+
+    split: str
+    folds: int | None
+    learning_curve: bool
+
+
+def _beside(files: list[Path], name: str) -> Path:
+    """Return the default folder of a bundle: beside the first feature file, named after all."""
+    return files[0].with_name("+".join(file.stem for file in files) + f"-{name}")
+
+
+def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the bundles and the feature files among paths."""
+    from classify.saved import is_bundle
+
+    bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
+    if len(paths) <= bundles:
+        raise typer.BadParameter(
+            f"one bundle or two and feature files are wanted; received {counted(len(paths), 'path')}"
+        )
+    return paths[:bundles], paths[bundles:]
+
+
+def _judge(bundle, features, how: Judging) -> tuple:
     """Return the report on a bundle, and the labels and probabilities that it judges."""
     from classify.evaluate import cross_predict, evaluate, fold_report
-    from classify.features import load_features
     from classify.learning_curve import learning_curve
 
-    features = load_features(file)
-    features = features if bundle.layers == features.layers else load_features(file, bundle.layers)
-    if cv is None:
-        y, proba = bundle.judge(features, split)
-        report = {"split": split, **evaluate(y, proba, bundle.class_names)}
+    if how.folds is None:
+        y, proba = bundle.judge(features, how.split)
+        report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
     else:
-        bundle.check(features)
-        y, proba, accuracies = cross_predict(bundle.head, features, cv)
+        y, proba, accuracies = cross_predict(bundle.head, bundle.select(features), how.folds)
         scores = fold_report(y, proba, accuracies, bundle.class_names)
-        report = {"split": f"{cv}-fold cross-validation", **scores}
-    if with_curve:
-        report["learning_curve"] = learning_curve(bundle.head, features)
+        report = {"split": f"{how.folds}-fold cross-validation", **scores}
+    if how.learning_curve:
+        report["learning_curve"] = learning_curve(bundle.head, bundle.select(features))
     return report, y, proba
 
 

@@ -1,59 +1,135 @@
-"""A feature file as the matrix that heads learn from."""
+"""Feature files as the matrix that heads learn from."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError, unknown_name
+from classify.join import joined
+from data.errors import HeadstartError, counted, some_of, unknown_name
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
 from extract.store import FeatureFile
+from extract.survey import refuse_other_recipe
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """Columns of a matrix: how they are computed from an image.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    layers : tuple of str
+        Layers of the recipe whose features stand side by side.
+    widths : tuple of int
+        Features of each layer.
+    weights : dict
+        Name and origin of the backbone's weights.
+    content_digest : str
+        Of the feature file.
+    engine : dict
+        What computed it.
+    probe : dict of str to ndarray
+        The feature of `extract.engines.probe_image` by layer; empty where there is no file.
+    """
+
+    recipe: Recipe
+    layers: tuple[str, ...]
+    widths: tuple[int, ...]
+    weights: dict
+    content_digest: str
+    engine: dict = field(default_factory=dict)
+    probe: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Features:
-    """Rows of a feature file.
+    """Rows of one feature file, or of several that are joined.
 
     Attributes
     ----------
     X : ndarray of float32, shape (N, D)
-        The features of `layers` side by side; mapped from the file where there is one layer.
+        The features of `feature_sets` side by side; mapped from the file where it is one layer.
     y : ndarray of int32, shape (N,)
         Indices into `class_names`; -1 where unknown.
     ids : tuple of str
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the bytes of each image.
     splits : ndarray of int8, shape (N,)
         Indices into `data.splits.SPLIT_NAMES`.
     groups : tuple of str
         Empty, or one for each row.
     class_names : tuple of str
-    recipe : Recipe
-    layers : tuple of str
-    weights : dict
-        Name and origin of the backbone's weights.
-    content_digest : str
-        Of the file.
+    feature_sets : tuple of FeatureSet
     path : str
-    probe : dict of str to ndarray
-        The feature of `extract.engines.probe_image` by layer; empty where there is no file.
-    engine : dict
-        What computed it.
     """
 
     X: np.ndarray = field(repr=False)
     y: np.ndarray = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
+    digests: np.ndarray = field(repr=False)
     splits: np.ndarray = field(repr=False)
     groups: tuple[str, ...] = field(repr=False)
     class_names: tuple[str, ...]
-    recipe: Recipe
-    layers: tuple[str, ...]
-    weights: dict
-    content_digest: str
+    feature_sets: tuple[FeatureSet, ...]
     path: str
-    probe: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
-    engine: dict = field(default_factory=dict)
+
+    @property
+    def content_digest(self) -> str:
+        """Of the files, in hexadecimal."""
+        digests = [each.content_digest for each in self.feature_sets]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    def select(self, wanted: Sequence[FeatureSet]) -> "Features":
+        """Return the columns of some feature sets, in their order.
+
+        Raises
+        ------
+        HeadstartError
+            If a recipe or a layer is not here.
+        """
+        found = [self._matching(each, wanted) for each in wanted]
+        columns = np.concatenate(
+            [self._columns(own, each.layers) for own, each in zip(found, wanted, strict=True)]
+        )
+        sets = tuple(
+            replace(own, layers=each.layers, widths=each.widths)
+            for own, each in zip(found, wanted, strict=True)
+        )
+        everything = np.array_equal(columns, np.arange(self.X.shape[1]))
+        return replace(self, X=self.X if everything else self.X[:, columns], feature_sets=sets)
+
+    def _matching(self, wanted: FeatureSet, all_wanted: Sequence[FeatureSet]) -> FeatureSet:
+        nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
+        if len(all_wanted) > len(self.feature_sets):
+            raise HeadstartError(
+                f"{self.path!r} holds fewer features than the head takes",
+                f"files of {len(all_wanted)} recipes: {'; '.join(_recipe_text(each) for each in all_wanted)}",
+                "; ".join(_recipe_text(each) for each in self.feature_sets),
+                "name the feature files of all recipes",
+            )
+        refuse_other_recipe(Path(self.path), nearest.recipe, wanted.recipe)
+        widths = dict(zip(nearest.layers, nearest.widths, strict=True))
+        if any(widths.get(layer) != width for layer, width in zip(wanted.layers, wanted.widths, strict=True)):
+            raise HeadstartError(
+                f"the features of {self.path!r} are not those that the head takes",
+                f"{sum(wanted.widths)} features of {', '.join(wanted.layers)}",
+                f"{sum(nearest.widths)} features of {', '.join(nearest.layers)}",
+                "load all layers of the file",
+            )
+        return nearest
+
+    def _columns(self, own: FeatureSet, layers: Sequence[str]) -> np.ndarray:
+        """Return the indices of the columns of some layers of one of our feature sets."""
+        start, places = 0, {}
+        for each in self.feature_sets:
+            for layer, width in zip(each.layers, each.widths, strict=True):
+                places[id(each), layer] = np.arange(start, start + width)
+                start += width
+        return np.concatenate([places[id(own), layer] for layer in layers])
 
     def rows(self, *names: str) -> np.ndarray:
         """Return the indices of the labelled rows of some splits.
@@ -82,12 +158,19 @@ class Features:
         X : ndarray of float32, shape (n, D)
         y : ndarray of int32, shape (n,)
 
+        Raises
+        ------
+        HeadstartError
+            If a feature is not a finite number.
+
         Examples
         --------
         >>> X, y = load_features("photos.h5").split("train")  # doctest: +SKIP
         """
         chosen = self.rows(*names)
-        return self.X[chosen], self.y[chosen]
+        X = self.X[chosen]
+        self._refuse_not_finite(X, chosen)
+        return X, self.y[chosen]
 
     def training_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y of the training rows, or raise if no head can learn from them.
@@ -95,8 +178,9 @@ class Features:
         Raises
         ------
         HeadstartError
-            If they hold fewer than two classes.
+            If they hold fewer than two classes, or share a group with other splits.
         """
+        self._refuse_divided_groups()
         X, y = self.split("train")
         found = [self.class_names[label] for label in np.unique(y)]
         if len(found) < 2:
@@ -126,49 +210,142 @@ class Features:
             )
         return X, y
 
+    def training_images(self) -> np.ndarray:
+        """Return what tells the training images again: the first eight bytes of each digest.
+
+        Returns
+        -------
+        ndarray of uint64, shape (M,)
+            Sorted, each once.
+        """
+        return np.unique(_short(self.digests[self.rows("train")]))
+
+    def refuse_seen(self, split: str, seen: np.ndarray) -> None:
+        """Raise if labelled rows of a split hold images that training saw.
+
+        Parameters
+        ----------
+        split : str
+        seen : ndarray of uint64
+            As `training_images` returns them.
+
+        Raises
+        ------
+        HeadstartError
+        """
+        found = self._seen(split, seen)
+        if len(found):
+            raise HeadstartError(
+                f"training saw images of the split {split!r} of {self.path!r}",
+                "images that the head has not learnt, or the scores flatter",
+                f"{counted(len(found), 'image')} of {len(self.rows(split))}, known by their bytes: "
+                + some_of([self.ids[row] for row in found]),
+                "take them out of one split; or leave them out: python -m classify evaluate --unseen-only",
+            )
+
+    def without(self, split: str, seen: np.ndarray) -> "Features":
+        """Return the features without labels of those images of a split that training saw."""
+        labels = self.y.copy()
+        labels[self._seen(split, seen)] = -1
+        return replace(self, y=labels)
+
+    def _seen(self, split: str, seen: np.ndarray) -> np.ndarray:
+        rows = self.rows(split)
+        return rows[np.isin(_short(self.digests[rows]), seen)]
+
     def groups_of(self, rows: np.ndarray) -> list[str] | None:
         """Return the group of each row, its own id where it has none; None if no row has one."""
         return [self.groups[row] or self.ids[row] for row in rows] if self.groups else None
 
+    def _refuse_not_finite(self, X: np.ndarray, rows: np.ndarray) -> None:
+        sums = X.sum(axis=1, dtype=np.float64)  # not finite where a feature is not
+        if not np.isfinite(sums).all():
+            wrong = [self.ids[row] for row in rows[~np.isfinite(sums)]]
+            raise HeadstartError(
+                f"{self.path!r} holds features that are not finite",
+                "numbers",
+                f"NaN or infinity in {counted(len(wrong), 'row')}: {some_of(wrong)}",
+                "see python -m extract verify FILE.h5, and python -m extract repair FILE.h5",
+            )
 
-def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Features:
-    """Open a feature file for training or evaluation.
+    def _refuse_divided_groups(self) -> None:
+        names = np.array([self.groups[row] if self.groups else "" for row in self.rows(*SPLIT_NAMES)])
+        training = self.splits[self.rows(*SPLIT_NAMES)] == SPLIT_NAMES.index("train")
+        divided = sorted((set(names[training]) & set(names[~training])) - {""})
+        if divided:
+            raise HeadstartError(
+                f"{self.path!r} has rows of one group in training and in another split",
+                "each group in one split, or the scores flatter",
+                f"{counted(len(divided), 'group')} in several: {some_of(divided)}",
+                "correct the column split of the CSV file, or leave it out: groups then stay together",
+            )
+
+
+def load_features(
+    paths: str | Path | Sequence[str | Path], layers: Sequence[str] | None = None, join: str = "strict"
+) -> Features:
+    """Open feature files for training or evaluation.
 
     Parameters
     ----------
-    path : str or Path
+    paths : str, Path or a sequence of them
+        One file, or several whose features are put side by side, image by image.
     layers : sequence of str, optional
-        Which of the file's layers to put side by side; by default all of its recipe.
+        Which layers of each file to put side by side; by default all of its recipe.
+    join : str
+        What is done about images that are not in every file, see `classify.join.joined`.
 
     Raises
     ------
     HeadstartError
-        If the file is none, or lacks a layer.
+        If a file is none, or lacks a layer, or the files do not belong together.
 
     Examples
     --------
     >>> load_features("photos.h5").X.shape  # doctest: +SKIP
     (2002, 2048)
+    >>> load_features(["photos.h5", "photos299.h5"]).X.shape  # doctest: +SKIP
+    (2002, 4096)
     """
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    return joined([_load(path, layers) for path in several], join)
+
+
+def _load(path: str | Path, layers: Sequence[str] | None) -> Features:
     file = FeatureFile(path)
     layers = tuple(layers or file.recipe.layers)
     for name in layers:
         if name not in file.outputs:
             raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
-    blocks = [file.features(name) for name in layers]
+    matrices = [file.features(name) for name in layers]
     contents = file.contents
+    own = FeatureSet(
+        recipe=contents.recipe,
+        layers=layers,
+        widths=tuple(matrix.shape[1] for matrix in matrices),
+        weights=contents.weights,
+        content_digest=file.content_digest,
+        engine=file.engine(0),
+        probe=file.probe,
+    )
     return Features(
-        X=blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1),
+        X=matrices[0] if len(matrices) == 1 else np.concatenate(matrices, axis=1),
         y=contents.labels,
         ids=contents.ids,
+        digests=contents.digests,
         splits=contents.splits,
         groups=contents.groups,
         class_names=contents.class_names,
-        recipe=contents.recipe,
-        layers=layers,
-        weights=contents.weights,
-        content_digest=file.content_digest,
+        feature_sets=(own,),
         path=str(path),
-        probe=file.probe,
-        engine=file.engine(0),
     )
+
+
+def _short(digests: np.ndarray) -> np.ndarray:
+    """Return the first eight bytes of each digest as a number."""
+    return np.ascontiguousarray(digests[:, :8]).view("<u8")[:, 0]
+
+
+def _recipe_text(each: FeatureSet) -> str:
+    height, width = each.recipe.image_size
+    return f"{each.recipe.backbone} {height}x{width} {' '.join(each.layers)}"

@@ -14,6 +14,8 @@ from extract.parity import check_probes
 from extract.weights import ensure_weights
 from extract.worker import compute_features
 
+UNKNOWN = "unknown"
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -23,11 +25,15 @@ class Prediction:
     ----------
     file : str
     label : str or None
-        None where the image cannot be read.
+        ``unknown`` where the image is unlike the training images; None where it cannot be read.
     probability : float or None
         Of the label.
     probabilities : dict of str to float
         Of every class.
+    unknown : bool or None
+        None where nobody asked.
+    distance : float or None
+        To the training features, see `classify.abstain.Detector`.
     error : str
         Why the image cannot be read; empty otherwise.
     """
@@ -36,6 +42,8 @@ class Prediction:
     label: str | None
     probability: float | None
     probabilities: dict[str, float]
+    unknown: bool | None = None
+    distance: float | None = None
     error: str = ""
 
     def to_dict(self) -> dict:
@@ -43,7 +51,7 @@ class Prediction:
         return asdict(self)
 
 
-def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
+def predict(bundle, paths: Iterable[str | Path], abstain: float | None = None) -> list[Prediction]:
     """Classify image files, and the images in folders.
 
     Parameters
@@ -51,6 +59,9 @@ def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
     bundle : Bundle
     paths : iterable of str or Path
         Files are taken as they are; of a folder, all files named like images, however deep.
+    abstain : float, optional
+        Call images unknown that are unlike the training images, and this share of images that
+        are like them.
 
     Returns
     -------
@@ -60,24 +71,53 @@ def predict(bundle, paths: Iterable[str | Path]) -> list[Prediction]:
     Raises
     ------
     HeadstartError
-        If a path does not exist, no image is found, the weights are not in the cache, or this
-        machine computes other features than those the head was trained on.
+        If a path does not exist, no image is found, the weights are not in the cache, this
+        machine computes other features than those the head was trained on, or the bundle cannot
+        tell what is unknown.
     """
+    threshold = _threshold(bundle, abstain)
     files = image_files(paths)
-    ensure_weights(bundle.recipe.backbone, bundle.recipe.weights, bundle.weights.get("name", "unknown"))
-    engine = open_engine("auto", bundle.recipe)
-    if bundle.probe:
-        check_probes(engine, bundle.recipe, [("the bundle", bundle.provenance["engine"], bundle.probe)])
     errors: dict[Path, str] = {}
-    rows: dict[Path, np.ndarray] = {}
-    chosen = [bundle.recipe.layers.index(name) for name in bundle.layers]
-    for path, result in compute_features(engine, bundle.recipe, _readable(files, errors)):
+    found = [_features(each, files, errors) for each in bundle.feature_sets]
+    read = [path for path in files if path not in errors]
+    if not read:
+        return [_unread(path, errors[path]) for path in files]
+    X = np.concatenate([[rows[path] for path in read] for rows in found], axis=1)
+    distances = [None] * len(read) if threshold is None else bundle.detector.score(X).tolist()
+    rows = dict(zip(read, zip(bundle.predict_proba(X), distances, strict=True), strict=True))
+    return [
+        _unread(path, errors[path])
+        if path in errors
+        else _prediction(path, bundle.class_names, *rows[path], threshold)
+        for path in files
+    ]
+
+
+def _threshold(bundle, abstain: float | None) -> float | None:
+    if abstain is not None and bundle.detector is None:
+        raise HeadstartError(
+            "the bundle cannot tell which images are unknown",
+            "a head that was trained with validation rows",
+            "a bundle without their distances",
+            "train it again: python -m classify train FILE.h5; or leave --abstain out",
+        )
+    return None if abstain is None else bundle.detector.threshold(abstain)
+
+
+def _features(each, files: list[Path], errors: dict[Path, str]) -> dict[Path, np.ndarray]:
+    """Return the features of a feature set by image; of images that cannot be read, the reason."""
+    ensure_weights(each.recipe.backbone, each.recipe.weights, each.weights.get("name", "unknown"))
+    engine = open_engine("auto", each.recipe)
+    if each.probe:
+        check_probes(engine, each.recipe, [("the bundle", each.engine, each.probe)])
+    chosen = [each.recipe.layers.index(name) for name in each.layers]
+    rows = {}
+    for path, result in compute_features(engine, each.recipe, _readable(files, errors)):
         if isinstance(result, ImageError):
             errors[path] = str(result)
         else:
             rows[path] = np.concatenate([result[number] for number in chosen])
-    proba = dict(zip(rows, bundle.predict_proba(np.array(list(rows.values()))), strict=True)) if rows else {}
-    return [_prediction(path, bundle.class_names, proba.get(path), errors.get(path, "")) for path in files]
+    return rows
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
@@ -127,10 +167,19 @@ def _readable(files: list[Path], errors: dict[Path, str]) -> Iterable[tuple[Path
             errors[path] = f"cannot be read: {error.strerror or error}"
 
 
-def _prediction(path: Path, class_names: tuple[str, ...], proba: np.ndarray | None, error: str) -> Prediction:
-    name = printable(str(path))
-    if proba is None:
-        return Prediction(name, None, None, {}, error)
-    best = int(proba.argmax())
+def _unread(path: Path, error: str) -> Prediction:
+    return Prediction(printable(str(path)), None, None, {}, error=error)
+
+
+def _prediction(
+    path: Path,
+    class_names: tuple[str, ...],
+    proba: np.ndarray,
+    distance: float | None,
+    threshold: float | None,
+) -> Prediction:
+    best = class_names[int(proba.argmax())]
     shares = {label: round(float(share), 6) for label, share in zip(class_names, proba, strict=True)}
-    return Prediction(name, class_names[best], shares[class_names[best]], shares)
+    unknown = None if threshold is None else not distance <= threshold
+    label, probability = (UNKNOWN, None) if unknown else (best, shares[best])
+    return Prediction(printable(str(path)), label, probability, shares, unknown, distance)

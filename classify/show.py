@@ -6,7 +6,7 @@ from pathlib import Path
 from shlex import quote
 
 
-def sweep_lines(file: Path, outcome: dict) -> list[str]:
+def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
     """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score."""
     lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
     for rank, row in enumerate(outcome["leaderboard"][:20], 1):
@@ -23,12 +23,13 @@ def sweep_lines(file: Path, outcome: dict) -> list[str]:
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {outcome['test']['rows']} rows")
-    return lines + saved_lines(file, outcome["bundle"])
+    return lines + saved_lines(files, outcome["bundle"])
 
 
-def saved_lines(file: Path, bundle: str) -> list[str]:
+def saved_lines(files: list[Path], bundle: str) -> list[str]:
     """Say where a bundle is, and how it is judged."""
-    return [f"saved {bundle}", f"next: python -m classify evaluate {quote(bundle)} {quote(str(file))}"]
+    words = " ".join(quote(str(word)) for word in (bundle, *files))
+    return [f"saved {bundle}", f"next: python -m classify evaluate {words}"]
 
 
 def score_text(score: dict) -> str:
@@ -42,7 +43,7 @@ def score_text(score: dict) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
 
 
-def training_lines(file: Path, values: dict) -> list[str]:
+def training_lines(files: list[Path], values: dict) -> list[str]:
     """Lay out the scores of a training on a feature file for people."""
     reports = {split: values[split] for split in ("train", "validation") if split in values}
     return [
@@ -50,7 +51,8 @@ def training_lines(file: Path, values: dict) -> list[str]:
             f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows"
             for split, report in reports.items()
         ),
-        *saved_lines(file, values["bundle"]),
+        *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
+        *saved_lines(files, values["bundle"]),
     ]
 
 
@@ -122,7 +124,7 @@ def prediction_lines(predictions: list[dict]) -> list[str]:
     label = max(len("label"), *(len(row["label"] or "") for row in predictions))
     lines = [f"{'file':<{width}}  {'label':<{label}}  probability"]
     for row in predictions:
-        said = row["error"] or f"{row['label']:<{label}}  {row['probability']:.4f}"
+        said = row["error"] or f"{row['label']:<{label}}  {_number(row['probability'], 6)}"
         lines.append(f"{row['file']:<{width}}  {said}")
     return lines
 

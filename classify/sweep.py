@@ -163,6 +163,7 @@ def sweep_and_save(
     from classify.bundle import Bundle
 
     started = time.perf_counter()
+    features.refuse_seen("test", features.training_images())
     journal = folder.with_name(folder.name + ".sweep.jsonl")
     try:
         results = find(features, chosen, journal=journal, **how)

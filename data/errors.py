@@ -1,6 +1,6 @@
 """The one kind of error that a user can mend, told in four parts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 
@@ -38,6 +38,17 @@ def counted(number: int, noun: str) -> str:
     ('1 part', '8 finished parts')
     """
     return f"{number} {noun}" + ("" if number == 1 else "s")
+
+
+def some_of(names: Sequence[str], most: int = 3) -> str:
+    """Return the first names, and dots where there are more.
+
+    Examples
+    --------
+    >>> some_of(["a.png", "b.png", "c.png", "d.png"])
+    'a.png, b.png, c.png, ...'
+    """
+    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:

@@ -2,7 +2,7 @@
 
 from shlex import quote
 
-from data.errors import counted
+from data.errors import counted, some_of
 
 
 def report_lines(report: dict) -> list[str]:
@@ -65,7 +65,7 @@ def diff_lines(values: dict) -> list[str]:
     }
     for name, text in words.items():
         if values[name]:
-            lines.append(f"rows    {len(values[name])} {text}: {_some(values[name])}")
+            lines.append(f"rows    {len(values[name])} {text}: {some_of(values[name], 5)}")
     return lines or ["no difference"]
 
 
@@ -74,7 +74,7 @@ def verdict_lines(values: dict) -> list[str]:
     lines = [f"{values['file']}: {problem}" for problem in values["problems"]]
     if values["damaged"]:
         damaged = counted(len(values["damaged"]), "damaged row")
-        lines.append(f"{values['file']}: {damaged}: {_some(values['damaged_ids'])}")
+        lines.append(f"{values['file']}: {damaged}: {some_of(values['damaged_ids'], 5)}")
     if lines and not values["readable"]:
         return [*lines, "next: move it away and extract again"]
     if lines:
@@ -139,10 +139,6 @@ def info_lines(summary: dict) -> list[str]:
         f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
     ]
     return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def _text(value) -> str:

@@ -20,21 +20,21 @@ def draw(rows: int, seed: int, first: int = 0) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def detector():
-    return Detector.fit(draw(600, 0)[0], draw(500, 1)[0], 0.1)
+    return Detector.fit(draw(600, 0)[0], draw(500, 1)[0])
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.1, 0.3])
 def test_the_promised_share_of_familiar_images_is_unknown(rate):
     train, validation, new = (draw(rows, seed)[0] for seed, rows in enumerate((600, 2000, 4000)))
-    detector = Detector.fit(train, validation, rate)
-    assert detector.unknown(validation).mean() == pytest.approx(rate, abs=1.01 / 2000)
-    assert detector.unknown(new).mean() == pytest.approx(rate, abs=0.025)
+    detector = Detector.fit(train, validation)
+    assert detector.unknown(validation, rate).mean() == pytest.approx(rate, abs=1.01 / 2000)
+    assert detector.unknown(new, rate).mean() == pytest.approx(rate, abs=0.025)
 
 
 def test_the_share_is_kept_on_average_also_by_few_validation_images():
     """So the conformal rank does, where the plain quantile of 19 scores gives 0.1 instead of 0.05."""
     train, new = draw(300, 0)[0], draw(500, 1)[0]
-    shares = [Detector.fit(train, draw(19, seed)[0], 0.05).unknown(new).mean() for seed in range(100, 300)]
+    shares = [Detector.fit(train, draw(19, seed)[0]).unknown(new, 0.05).mean() for seed in range(100, 300)]
     assert np.mean(shares) == pytest.approx(0.05, abs=0.012)
 
 
@@ -42,7 +42,7 @@ def test_far_images_are_unknown(detector):
     far, _ = draw(500, 2, first=CLASSES)
     assert detector.unknown(far).mean() > 0.99
     assert detector.unknown(far).dtype == bool
-    assert detector.score(far).min() > detector.threshold
+    assert detector.score(far).min() > detector.threshold(0.01)
 
 
 def test_the_score_is_the_mean_cosine_distance_to_the_nearest(detector):
@@ -92,7 +92,7 @@ def test_saved_and_loaded_it_answers_the_same(detector, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["unknown.npz"]
     loaded, X = Detector.load(tmp_path / "unknown.npz"), draw(100, 6)[0]
     np.testing.assert_array_equal(loaded.score(X), detector.score(X))
-    assert (loaded.threshold, loaded.neighbours, loaded.rate) == (detector.threshold, 5, 0.1)
+    assert (loaded.threshold(0.1), loaded.neighbours) == (detector.threshold(0.1), 5)
 
 
 def test_a_stored_detector_has_the_size_that_is_documented(tmp_path):
@@ -103,7 +103,8 @@ def test_a_stored_detector_has_the_size_that_is_documented(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage", ["missing", "text", "cut", "pickle", "format", "version", "shape", "neighbours"]
+    "damage",
+    ["missing", "text", "cut", "pickle", "format", "version", "shape", "neighbours", "order", "none"],
 )
 def test_a_file_that_is_no_detector_is_refused(detector, tmp_path, damage):
     path = tmp_path / "unknown.npz"
@@ -116,6 +117,8 @@ def test_a_file_that_is_no_detector_is_refused(detector, tmp_path, damage):
         "version": {"format_version": 2},
         "shape": {"reference": values["reference"][0]},
         "neighbours": {"neighbours": 601},
+        "order": {"scores": values["scores"][::-1]},
+        "none": {"scores": values["scores"][:0]},
     }
     if damage == "missing":
         path.unlink()
@@ -149,6 +152,7 @@ def test_a_save_that_fails_keeps_the_old_file(detector, tmp_path, monkeypatch):
     ("rows", "validation", "rate", "told"),
     [
         (4, 100, 0.1, "5 rows"),
+        (50, 0, 0.1, "give validation images"),
         (50, 8, 0.1, "9 validation images"),
         (50, 18, 0.05, "19 validation images"),
         (50, 100, 0, "between 0 and 1"),
@@ -158,7 +162,7 @@ def test_a_save_that_fails_keeps_the_old_file(detector, tmp_path, monkeypatch):
 )
 def test_too_little_to_go_by(rows, validation, rate, told):
     with pytest.raises(HeadstartError) as caught:
-        Detector.fit(draw(rows, 0)[0], draw(validation, 1)[0], rate)
+        Detector.fit(draw(rows, 0)[0], draw(validation, 1)[0]).threshold(rate)
     assert_four_parts(str(caught.value))
     assert told in str(caught.value)
 
@@ -166,8 +170,8 @@ def test_too_little_to_go_by(rows, validation, rate, told):
 @pytest.mark.parametrize(("validation", "rate"), [(9, 0.1), (19, 0.05), (1, 0.5), (99, 0.01)])
 def test_just_enough_validation_images(validation, rate):
     X = draw(validation, 1)[0]
-    detector = Detector.fit(draw(50, 0)[0], X, rate)
-    assert detector.threshold == detector.score(X).max()
+    detector = Detector.fit(draw(50, 0)[0], X)
+    assert detector.threshold(rate) == detector.score(X).max()
 
 
 def test_features_of_another_width_or_of_nan(detector):

@@ -1,5 +1,6 @@
 """Bundles on disk: what they hold, that they survive, and what they refuse."""
 
+import base64
 import json
 import os
 import shutil
@@ -12,10 +13,11 @@ from conftest import assert_four_parts
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import GridSearchCV
 from skops.io import dump
-from test_classify_evaluate import drawn_features
+from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle
 from classify.evaluate import evaluate
+from classify.features import Features
 from classify.heads import HEADS, make_head
 from data import HeadstartError
 
@@ -24,6 +26,7 @@ QUICK["keras-linear"] = {"epochs": 20, "learning_rate": 0.1}
 QUICK["mlp"] = {"epochs": 6, "learning_rate": 0.05, "hidden": (8,)}
 QUICK["boosting"] = {"max_iter": 60}
 FILES = {name: "head.keras" if name == "mlp" else "head.skops" for name in HEADS}
+ARRAYS = {"seen.npy", "detector.npz"}
 each_head = pytest.mark.parametrize("name", QUICK)
 
 
@@ -63,9 +66,15 @@ def test_a_bundle_comes_back_as_it_was_saved(name, classes, tmp_path):
     features = drawn_features(classes=classes)
     bundle = trained(name, features)
     assert bundle.save(str(tmp_path / "saved")) is bundle
-    assert below(tmp_path).keys() == {"saved", "saved/bundle.json", f"saved/{FILES[name]}"}  # so no pickle
+    assert set(below(tmp_path / "saved")) == {
+        "bundle.json",
+        FILES[name],
+        *ARRAYS,
+    }  # so no pickle
     loaded = Bundle.load(str(tmp_path / "saved"))
     assert replace(loaded, head=None) == replace(bundle, head=None)
+    assert np.array_equal(loaded.seen, bundle.seen)
+    assert np.array_equal(loaded.detector.score(features.X), bundle.detector.score(features.X))
     assert type(loaded.head) is type(bundle.head)
     proba = loaded.predict_proba(features.X)
     assert proba.shape == (100, classes)
@@ -77,14 +86,15 @@ def test_a_bundle_comes_back_as_it_was_saved(name, classes, tmp_path):
 def test_bundle_json_explains_itself(saved):
     features = drawn_features()
     values = json.loads((saved["logistic"] / "bundle.json").read_text("utf-8"))
-    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 1, "logistic")
+    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 2, "logistic")
     assert values["class_names"] == ["ant", "bee"]
-    assert values["recipe"] == json.loads(features.recipe.to_json())
-    assert (values["layers"], values["weights"]) == (["avg_pool"], features.weights)
+    (own,), (known,) = values["feature_sets"], features.feature_sets
+    assert own["recipe"] == json.loads(known.recipe.to_json())
+    assert (own["layers"], own["weights"]) == (["avg_pool"], known.weights)
+    assert own["content_digest"] == features.content_digest
     assert values["scores"].keys() == {"train", "validation"}  # none of test
     assert values["scores"]["validation"]["rows"] == 20
     assert values["scores"]["validation"]["accuracy"].keys() == {"value", "low", "high"}
-    assert values["provenance"]["content_digest"] == features.content_digest
     assert values["provenance"]["rows"] == {"train": 60, "validation": 20, "test": 20}
     assert {"numpy", "scikit-learn", "keras", "tensorflow"} <= values["provenance"]["versions"].keys()
 
@@ -152,15 +162,17 @@ def test_evaluate_is_that_of_its_probabilities():
         assert bundle.scores.get(split, expected) == expected
 
 
-RECIPE = drawn_features().recipe
 OTHERS = {
     "recipe": (
-        {"recipe": replace(RECIPE, image_size=(299, 299), exif_orientation=False)},
+        {"feature_sets": (drawn_set(image_size=(299, 299), exif_orientation=False),)},
         ("image_size=(150, 150)", "image_size=(299, 299)", "exif_orientation=True", "exif_orientation=False"),
     ),
     "classes": ({"class_names": ("cat", "dog")}, ("ant, bee", "cat, dog")),
     "order of classes": ({"class_names": ("bee", "ant")}, ("ant, bee", "bee, ant")),
-    "layers": ({"layers": ("block13_pool",)}, ("avg_pool", "block13_pool")),
+    "layers": (
+        {"feature_sets": (replace(drawn_set(), layers=("block13_pool",)),)},
+        ("avg_pool", "block13_pool"),
+    ),
     "width": ({"width": 7}, ("6", "7")),
 }
 
@@ -171,8 +183,71 @@ def test_features_of_another_kind_are_refused(values, words):
     refused(lambda: bundle.evaluate(other), "drawn.h5", *words)
 
 
+def test_a_bundle_of_version_1_still_works(saved, tmp_path):
+    """Version 1 had one recipe, no temperature, no detector, and did not know its training images."""
+    shutil.copytree(saved["logistic"], tmp_path / "old")
+    values = json.loads((tmp_path / "old" / "bundle.json").read_text())
+    (own,) = values.pop("feature_sets")
+    for name in ("temperature", "detector", "seen"):
+        del values[name]
+    probe = base64.b64encode(np.arange(6, dtype="<f4").tobytes()).decode()
+    values |= {name: own[name] for name in ("recipe", "layers", "weights")} | {"format_version": 1}
+    values["probe"] = {"avg_pool": probe}
+    values["provenance"] |= {name: own[name] for name in ("content_digest", "engine")}
+    (tmp_path / "old" / "bundle.json").write_text(json.dumps(values))
+    for name in ARRAYS:
+        (tmp_path / "old" / name).unlink()
+    old, new = (Bundle.load(folder) for folder in (tmp_path / "old", saved["logistic"]))
+    assert old.feature_sets == new.feature_sets
+    assert old.feature_sets[0].probe["avg_pool"].tolist() == list(range(6))
+    assert (old.temperature, old.detector, len(old.seen)) == (1.0, None, 0)
+    assert old.evaluate(drawn_features()) == new.evaluate(drawn_features())
+
+
+def leaking() -> Features:
+    """Draw features whose first test image, by its bytes, is the first training image."""
+    features = drawn_features()
+    features.digests[features.rows("test")[0]] = features.digests[features.rows("train")[0]]
+    return features
+
+
+def test_training_images_in_the_test_split_are_refused():
+    features = leaking()
+    bundle = trained(features=features)
+    (name,) = (features.ids[row] for row in features.rows("test")[:1])
+    refused(lambda: bundle.evaluate(features), "1 image of 20", name, "--unseen-only")
+    assert bundle.evaluate(features, "train")["rows"] == 60
+    assert bundle.evaluate(features.without("test", bundle.seen))["rows"] == 19
+    clean = drawn_features()
+    clean.digests[:] = features.digests
+    clean.splits[:] = 2  # another file, whose test rows are all of ours
+    refused(lambda: bundle.evaluate(clean), "61 images of 100")
+
+
+def test_a_temperature_mends_confidence_and_leaves_decisions():
+    features = drawn_features(400, 3)
+    blurred = replace(features, X=features.X + np.random.default_rng(2).normal(0, 3, features.X.shape))
+    head = make_head("knn", k=1).fit(*blurred.training_rows())
+    plain, mended = (Bundle.of(head, blurred, calibrate=calibrate) for calibrate in (False, True))
+    assert mended.temperature > 1.5  # 0 and 1 are too sure
+    assert (
+        plain.predict_proba(blurred.X).argmax(axis=1) == mended.predict_proba(blurred.X).argmax(axis=1)
+    ).all()
+    one, two = (bundle.evaluate(blurred) for bundle in (plain, mended))
+    assert two["log_loss"]["value"] < one["log_loss"]["value"] / 2
+    assert two["ece"]["value"] < one["ece"]["value"]
+
+
+def test_a_temperature_needs_validation_rows():
+    features = drawn_features()
+    features.splits[features.splits == 1] = 0
+    head = make_head("logistic").fit(*features.training_rows())
+    refused(lambda: Bundle.of(head, features, calibrate=True), "validation")
+    assert Bundle.of(head, features).detector is None
+
+
 def test_only_the_differing_fields_are_named():
-    bundle, other = trained(), drawn_features(recipe=replace(RECIPE, image_size=(299, 299)))
+    bundle, other = trained(), drawn_features(feature_sets=(drawn_set(image_size=(299, 299)),))
     with pytest.raises(HeadstartError) as caught:
         bundle.evaluate(other)
     assert "pooling" not in str(caught.value)
@@ -193,7 +268,7 @@ class TestSaving:
     def test_a_bundle_replaces_a_bundle(self, tmp_path):
         trained("keras-linear").save(tmp_path / "saved")
         new = trained(features=drawn_features(classes=3)).save(tmp_path / "saved")
-        assert below(tmp_path).keys() == {"saved", "saved/bundle.json", "saved/head.skops"}
+        assert below(tmp_path / "saved").keys() == {"bundle.json", "head.skops", *ARRAYS}
         assert Bundle.load(tmp_path / "saved").class_names == new.class_names
 
     @pytest.mark.parametrize(
@@ -310,7 +385,10 @@ DAMAGE = {
     "a text": write("bundle.json", b'"headstart bundle"'),
     "another format": change_json(format="other"),
     "a later version": change_json(format_version=99),
-    "no recipe": change_json(recipe=None),
+    "no recipes": change_json(feature_sets=None),
+    "no widths": change_json(feature_sets=[{"layers": ["avg_pool"]}]),
+    "no training images": lambda folder: (folder / "seen.npy").unlink(),
+    "junk for a detector": write("detector.npz", b"junk"),
     "no class names": change_json(class_names=None),
     "no head in bundle.json": change_json(head=None),
     "no head file": lambda folder: next(folder.glob("head.*")).unlink(),
@@ -329,7 +407,9 @@ def test_a_damaged_bundle_is_refused(name, damage, saved, tmp_path):
 
 def test_a_recipe_of_a_later_version_is_refused(saved, tmp_path):
     shutil.copytree(saved["logistic"], tmp_path / "saved")
-    change_json(recipe=json.loads(RECIPE.to_json()) | {"sharpness": 1})(tmp_path / "saved")
+    own = json.loads((tmp_path / "saved" / "bundle.json").read_text())["feature_sets"][0]
+    own["recipe"]["sharpness"] = 1
+    change_json(feature_sets=[own])(tmp_path / "saved")
     refused(lambda: Bundle.load(tmp_path / "saved"), "sharpness")
 
 

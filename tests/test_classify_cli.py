@@ -117,12 +117,17 @@ class TestTrain:
         assert validation.split()[:2] == ["validation", "1.0000"] and validation.endswith("on 15 rows")
         assert saved == f"saved {folder}"
         assert following == f"next: python -m classify evaluate {folder} {layers}"
-        assert {path.name for path in folder.iterdir()} == {"bundle.json", "head.skops"}
+        assert {path.name for path in folder.iterdir()} == {
+            "bundle.json",
+            "head.skops",
+            "seen.npy",
+            "detector.npz",
+        }
         assert {path.name for path in layers.parent.iterdir()} == {"layers.h5", "layers-logistic"}
 
     def test_json_alone(self, layers, tmp_path):
         printed = json.loads(succeed("train", layers, "-o", tmp_path / "here", "--json"))
-        assert printed.keys() == {"bundle", "head", "train", "validation"}  # none of test
+        assert printed.keys() == {"bundle", "head", "temperature", "train", "validation"}  # none of test
         assert (printed["bundle"], printed["head"]) == (str(tmp_path / "here"), "logistic")
         assert printed["train"]["accuracy"].keys() == SCORE
         assert printed["train"] == Bundle.load(tmp_path / "here").scores["train"]
@@ -134,7 +139,7 @@ class TestTrain:
     def test_again_replaces_the_bundle(self, layers):
         for layer in ("noise", "deep"):
             succeed("train", layers, "--layer", layer)
-        assert Bundle.load(layers.with_name("layers-logistic")).layers == ("deep",)
+        assert Bundle.load(layers.with_name("layers-logistic")).feature_sets[0].layers == ("deep",)
 
     @pytest.mark.parametrize("split", [None, 0], ids=["in all", "in the training rows"])
     def test_one_class_is_refused(self, split, layers, tmp_path):
@@ -303,7 +308,7 @@ class TestEvaluate:
 
     def test_layers_are_those_of_the_bundle_in_its_order(self, layers, tmp_path):
         succeed("train", layers, "--layer", "deep", "--layer", "noise", "-o", tmp_path / "both")
-        assert Bundle.load(tmp_path / "both").layers == ("deep", "noise")
+        assert Bundle.load(tmp_path / "both").feature_sets[0].layers == ("deep", "noise")
         report = json.loads(succeed("evaluate", tmp_path / "both", layers, "--json"))
         assert report["accuracy"]["value"] == 1
 
@@ -463,7 +468,6 @@ class TestPredict:
         ("train", "a.h5", "--nothing"),
         ("evaluate",),
         ("evaluate", "bundle"),
-        ("evaluate", "one", "two", "three", "a.h5"),
         ("evaluate", "bundle", "a.h5", "--cv", "many"),
         ("predict", "bundle"),
         ("predict", "bundle", "a.png", "--backbone", "xception"),

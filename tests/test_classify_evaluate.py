@@ -21,7 +21,7 @@ from classify.evaluate import (
     weighted_auc,
     wilson,
 )
-from classify.features import Features
+from classify.features import Features, FeatureSet
 from data import HeadstartError
 from extract import Recipe
 
@@ -37,16 +37,20 @@ def drawn_features(rows: int = 100, classes: int = 2, width: int = 6, **values) 
         "X": X,
         "y": labels.astype(np.int32),
         "ids": tuple(f"{row:04d}.png" for row in range(rows)),
+        "digests": np.random.default_rng(1).integers(0, 256, (rows, 32), np.uint8),
         "splits": np.repeat(np.array([0, 0, 0, 1, 2], np.int8), rows // 5),
         "groups": (),
         "class_names": NAMES[:classes],
-        "recipe": Recipe("xception", weights="00"),
-        "layers": ("avg_pool",),
-        "weights": {"name": "none", "origin": "drawn"},
-        "content_digest": "d" * 64,
+        "feature_sets": (drawn_set(width),),
         "path": "drawn.h5",
     }
     return Features(**usual | values)
+
+
+def drawn_set(width: int = 6, content_digest: str = "d" * 64, **recipe) -> FeatureSet:
+    """Make the feature set of drawn features."""
+    recipe = Recipe("xception", weights="00", **recipe)
+    return FeatureSet(recipe, ("avg_pool",), (width,), {"name": "none", "origin": "drawn"}, content_digest)
 
 
 def draw(rows: int, classes: int, decimals: int = 8, seed: int = 0):

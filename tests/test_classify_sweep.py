@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
-from test_classify_evaluate import drawn_features
+from test_classify_evaluate import drawn_features, drawn_set
 from typer.testing import CliRunner
 
 from classify import Bundle
@@ -132,7 +132,12 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
     sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     assert len(trained) == 9 - kept  # the torn line harmed nothing
-    sweep(replace(features, content_digest="e" * 64), entries(["centroid"], GRIDS), journal=journal, jobs=1)
+    sweep(
+        replace(features, feature_sets=(drawn_set(content_digest="e" * 64),)),
+        entries(["centroid"], GRIDS),
+        journal=journal,
+        jobs=1,
+    )
     assert len(trained) == 10 - kept  # other features are another matter
 
 

@@ -1,0 +1,247 @@
+"""A bundle as a folder: what is written, how it is read, and what is refused. Nothing in it is run."""
+
+import base64
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from copy import copy
+from pathlib import Path
+
+import numpy as np
+
+from classify.abstain import Detector
+from classify.features import FeatureSet
+from classify.heads import TRUSTED_TYPES, check_trees
+from data.errors import HeadstartError
+from extract.recipe import Recipe
+
+FORMAT, FORMAT_VERSION = "headstart bundle", 2
+_PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
+_DETECTOR, _SEEN = "detector.npz", "seen.npy"
+
+
+def write_bundle(folder: Path, bundle) -> None:
+    """Write a bundle; an existing one is replaced, any other folder is refused.
+
+    Raises
+    ------
+    HeadstartError
+        If the folder cannot take it; what was there is then as it was.
+    """
+    check_output(folder)
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        try:
+            _write(aside, bundle)
+            _replace(folder, aside)
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(folder)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            str(error),
+            "mend that, or choose another -o",
+        ) from error
+
+
+def read_bundle(folder: Path) -> dict:
+    """Return the attributes of the bundle in a folder.
+
+    Raises
+    ------
+    HeadstartError
+        If the folder is no bundle, or of another version.
+    """
+    try:
+        values = _read_json(folder)
+        read = {name: values[name] for name in _PLAIN}
+        read["class_names"] = tuple(read["class_names"])
+        read["feature_sets"] = tuple(map(_feature_set, values["feature_sets"]))
+        read["head"] = _load_head(folder, values["head"])
+        read["detector"] = Detector.load(folder / _DETECTOR) if values["detector"] else None
+        read["seen"] = np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8")
+        return read
+    except HeadstartError:
+        raise
+    except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
+        raise HeadstartError(
+            f"{str(folder)!r} is not a bundle, or is damaged",
+            "a folder that `python -m classify train` wrote",
+            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            "check the path, or train one: python -m classify train FILE.h5",
+        ) from error
+
+
+def _write(folder: Path, bundle) -> None:
+    values = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    values |= {name: getattr(bundle, name) for name in _PLAIN}
+    values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
+    values |= {"head": _save_head(bundle.head, folder)}
+    values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
+    if bundle.detector is not None:
+        bundle.detector.save(folder / _DETECTOR)
+    if len(bundle.seen):
+        np.save(folder / _SEEN, bundle.seen)
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
+    (folder / "bundle.json").write_text(text, "utf-8")
+
+
+def _described(each: FeatureSet) -> dict:
+    values = {name: getattr(each, name) for name in _OF_SET}
+    values["recipe"] = json.loads(each.recipe.to_json())
+    return values | {"probe": {layer: _to_text(feature) for layer, feature in each.probe.items()}}
+
+
+def _feature_set(values: dict) -> FeatureSet:
+    plain = {name: values[name] for name in _OF_SET}
+    plain |= {name: tuple(plain[name]) for name in ("layers", "widths")}
+    probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
+    return FeatureSet(Recipe.from_json(json.dumps(values["recipe"])), **plain, probe=probe)
+
+
+def _of_version_1(values: dict) -> dict:
+    """Turn a bundle of one recipe, without a detector, into one of this version."""
+    probe, layers = values["probe"], values["layers"]
+    own = {name: values[name] for name in ("recipe", "layers", "weights", "probe")}
+    own["widths"] = [len(_from_text(probe[layer])) for layer in layers]
+    own |= {name: values["provenance"].pop(name) for name in ("content_digest", "engine")}
+    return values | {"feature_sets": [own], "temperature": 1.0, "detector": False, "seen": False}
+
+
+_OF_SET = ("layers", "widths", "weights", "content_digest", "engine")
+_MIGRATIONS: dict[int, Callable[[dict], dict]] = {1: _of_version_1}  # from a version to the next one
+_NOT_KEPT = ("build", "callbacks")  # functions and objects of the user's, done with when training ends
+
+
+def check_output(folder: Path) -> None:
+    """Raise if a bundle cannot be written to this folder.
+
+    Raises
+    ------
+    HeadstartError
+        If it exists and is no bundle, or the folder above it does not exist.
+    """
+    known, above = folder.exists(), folder.parent
+    if (known and not is_bundle(folder)) or not above.is_dir() or not os.access(above, os.W_OK):
+        raise HeadstartError(
+            f"{str(folder)!r} cannot take a bundle",
+            "a new folder, or one that holds a bundle, in a folder that may be written",
+            "a folder or file that is none" if known else f"no folder {str(above)!r} that may be written",
+            "choose another folder with -o",
+        )
+
+
+def _to_text(feature: np.ndarray) -> str:
+    return base64.b64encode(feature.astype("<f4").tobytes()).decode()
+
+
+def _from_text(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def _plain_number(value):
+    """Turn a number of numpy, as a grid search leaves in parameters, into one of Python."""
+    return value.item()
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder holds a bundle."""
+    try:
+        return json.loads((folder / "bundle.json").read_text("utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put a new folder in the place of an old one, which comes back if that fails."""
+    new.chmod(0o777 & ~_umask())
+    old = new.with_name(new.name + ".old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except BaseException:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _umask() -> int:
+    value = os.umask(0)
+    os.umask(value)
+    return value
+
+
+def _save_head(head, folder: Path) -> dict:
+    """Write the head and return how to read it again."""
+    if hasattr(head, "model_"):
+        head.model_.save(folder / "head.keras")
+        params = {name: value for name, value in head.get_params().items() if name not in _NOT_KEPT}
+        width = head.n_features_in_
+        return {"file": "head.keras", "params": params, "classes": head.classes_.tolist(), "width": width}
+    from skops.io import dump
+
+    if any(head.get_params().get(name) for name in _NOT_KEPT):
+        head = _without(head, _NOT_KEPT)
+    dump(head, folder / "head.skops")
+    todo = "make the bundle of a head of scikit-learn; of a search, of its best_estimator_"
+    _check_types(folder / "head.skops", "this head", todo)
+    return {"file": "head.skops"}
+
+
+def _without(head, names: Iterable[str]):
+    """Return a copy of a fitted head with some parameters as they are by default."""
+    bare = copy(head)
+    defaults = type(head)().get_params()
+    return bare.set_params(**{name: defaults[name] for name in names})
+
+
+def _load_head(folder: Path, values: dict):
+    path = folder / values["file"]
+    if values["file"] == "head.keras":
+        import keras
+
+        from classify.keras_head import KerasHead
+
+        head = KerasHead(**values["params"])
+        head.classes_, head.n_features_in_ = np.array(values["classes"]), values["width"]
+        head.model_ = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return head
+    from skops.io import load
+
+    _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
+    head = load(path, trusted=list(TRUSTED_TYPES))
+    check_trees(head)
+    return head
+
+
+def _check_types(path: Path, name: str, todo: str) -> None:
+    from skops.io import get_untrusted_types
+
+    unknown = sorted(set(get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    if unknown:
+        raise HeadstartError(
+            f"{name} holds types that are not trusted",
+            "types of scikit-learn and numpy",
+            ", ".join(unknown),
+            todo,
+        )
+
+
+def _read_json(folder: Path) -> dict:
+    values = json.loads((folder / "bundle.json").read_text("utf-8"))
+    version = values.get("format_version")
+    if values.get("format") != FORMAT or version not in (*_MIGRATIONS, FORMAT_VERSION):
+        raise HeadstartError(
+            f"{str(folder)!r} is a bundle of another version",
+            f"{FORMAT} {FORMAT_VERSION}",
+            f"{values.get('format')} {version}",
+            "install the version of Headstart that wrote it",
+        )
+    for older in range(version, FORMAT_VERSION):
+        values = _MIGRATIONS[older](values)
+    return values
