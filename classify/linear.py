@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
-_LEVELS = 2**16  # of a random number that decides whether dropout keeps a feature
+_LEVELS = 2**8  # of the random number that decides whether dropout keeps a feature
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,11 @@ class _Step:
 
     def __init__(self, adam: "_Adam", units: int, dropout: float, generator: np.random.Generator):
         self._adam, self._units, self._generator = adam, units, generator
-        self._threshold, self._scale = round(dropout * _LEVELS), np.float32(1 / (1 - dropout))
+        self._dropout = dropout
 
     def __call__(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        if self._threshold:
-            X = X * self._mask(X.shape)
+        if self._dropout:
+            X = self._dropped(X)
         logits = (X @ self._adam.kernels.T + self._adam.biases.T).reshape(len(X), -1, self._units)
         gradient, losses = _cross_entropy(logits, targets[:, np.newaxis])
         if weights is not None:
@@ -144,12 +144,18 @@ class _Step:
         self._adam(X, gradient)
         return losses.mean(axis=0)
 
-    def _mask(self, shape: tuple[int, int]) -> np.ndarray:
-        """Return 0 where dropout drops, and what makes up for it elsewhere."""
-        count = shape[0] * shape[1]
-        words = self._generator.bit_generator.random_raw(-(-count // 4))
-        drawn = words.view(np.uint16)[:count].reshape(shape)
-        return (drawn >= self._threshold) * self._scale
+    def _dropped(self, X: np.ndarray) -> np.ndarray:
+        """Return features of which dropout took some, and made up for it in the others.
+
+        A byte decides on each; the threshold is rounded up or down at random, so that the share is
+        exact over many batches.
+        """
+        words = self._generator.bit_generator.random_raw(-(-X.size // 8))
+        threshold = int(self._dropout * _LEVELS + self._generator.random())
+        kept = words.view(np.uint8)[: X.size].reshape(X.shape) >= threshold
+        dropped = X * kept
+        dropped *= np.float32(1 / (1 - self._dropout))
+        return dropped
 
 
 def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
