@@ -71,6 +71,10 @@ def train(
 def sweep(
     files: Annotated[list[Path], FILES],
     heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
+    ] = None,
+    trials: Annotated[int, typer.Option(min=1, help="Configurations that --search tries.")] = 50,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head that depends on a seed.")] = 1,
     one_standard_error: Annotated[
         bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
@@ -91,18 +95,19 @@ def sweep(
     Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
     """
     from classify.features import load_features
-    from classify.grids import entries
     from classify.saved import check_output
     from classify.sweep import sweep_and_save, write_leaderboard
     from extract.progress import progress_bar
 
+    if search and one_standard_error:
+        raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
     folder = output or _beside(files, "best")
     check_output(folder)
-    chosen = entries(heads.split(",") if heads else None)
+    how = _search_of(search, heads, trials) if search else _grids_of(heads, jobs)
     features = load_features(files, layer, join)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(
-            features, chosen, folder, seeds=seeds, simplest=one_standard_error, jobs=jobs, progress=progress
+            features, folder=folder, seeds=seeds, simplest=one_standard_error, progress=progress, **how
         )
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
@@ -214,6 +219,26 @@ def parse_params(words: list[str]) -> dict:
         except (ValueError, SyntaxError):
             params[name.strip()] = text.strip()
     return params
+
+
+def _grids_of(heads: str | None, jobs: int) -> dict:
+    """Return what makes a sweep go through the grids."""
+    from classify.grids import entries
+
+    return {"chosen": entries(heads.split(",") if heads else None), "jobs": jobs}
+
+
+def _search_of(search: str, heads: str | None, trials: int) -> dict:
+    """Return what makes a sweep try proposals."""
+    from classify import search as searching
+
+    if search != "optuna":
+        raise typer.BadParameter(f"--search is optuna or left out; received {search}")
+    return {
+        "chosen": searching.checked_heads(heads.split(",") if heads else None),
+        "find": searching.search,
+        "trials": trials,
+    }
 
 
 @dataclass(frozen=True)

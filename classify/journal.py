@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 
@@ -17,6 +17,7 @@ class Trained:
     rows: int
     log_loss: float
     seconds: float
+    warnings: list[str] = field(default_factory=list)  # a line each, of all that trained with it
 
 
 def read_journal(path: Path | None, digest: str) -> dict[tuple[str, int], Trained]:

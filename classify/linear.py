@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
-_LEVELS = 2**16  # of a random number that decides whether dropout keeps a feature
+_LEVELS = 2**8  # of the random number that decides whether dropout keeps a feature
 
 
 @dataclass(frozen=True)
@@ -129,32 +129,42 @@ class _Step:
 
     def __init__(self, adam: "_Adam", units: int, dropout: float, generator: np.random.Generator):
         self._adam, self._units, self._generator = adam, units, generator
-        self._threshold, self._scale = round(dropout * _LEVELS), np.float32(1 / (1 - dropout))
+        self._dropout = dropout
 
     def __call__(self, X: np.ndarray, targets: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        if self._threshold:
-            X = X * self._mask(X.shape)
-        logits = (X @ self._adam.kernel + self._adam.bias).reshape(len(X), -1, self._units)
+        if self._dropout:
+            X = self._dropped(X)
+        logits = (X @ self._adam.kernels.T + self._adam.biases.T).reshape(len(X), -1, self._units)
         gradient, losses = _cross_entropy(logits, targets[:, np.newaxis])
         if weights is not None:
             gradient *= weights[:, np.newaxis, np.newaxis]
             losses *= weights[:, np.newaxis]
-        gradient = gradient.reshape(len(X), -1) / np.float32(len(X))
-        self._adam(X.T @ gradient, gradient.sum(axis=0))
+        gradient = gradient.reshape(len(X), -1)
+        gradient *= np.float32(1 / len(X))
+        self._adam(X, gradient)
         return losses.mean(axis=0)
 
-    def _mask(self, shape: tuple[int, int]) -> np.ndarray:
-        """Return 0 where dropout drops, and what makes up for it elsewhere."""
-        drawn = np.frombuffer(self._generator.bytes(2 * shape[0] * shape[1]), np.uint16)
-        return (drawn.reshape(shape) >= self._threshold) * self._scale
+    def _dropped(self, X: np.ndarray) -> np.ndarray:
+        """Return features of which dropout took some, and made up for it in the others.
+
+        A byte decides on each; the threshold is rounded up or down at random, so that the share is
+        exact over many batches.
+        """
+        words = self._generator.bit_generator.random_raw(-(-X.size // 8))
+        threshold = int(self._dropout * _LEVELS + self._generator.random())
+        kept = words.view(np.uint8)[: X.size].reshape(X.shape) >= threshold
+        dropped = X * kept
+        dropped *= np.float32(1 / (1 - self._dropout))
+        return dropped
 
 
 def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the gradient by logits (B, S, U) and the losses (B, S)."""
     if logits.shape[2] == 1:
         small = np.exp(-np.abs(logits))
-        losses = np.maximum(logits, 0) - logits * targets + np.log1p(small)
-        return np.where(logits >= 0, 1, small) / (1 + small) - targets, losses[..., 0]
+        total = 1 + small
+        losses = np.maximum(logits, 0) - logits * targets + np.log(total)
+        return np.where(logits >= 0, 1, small) / total - targets, losses[..., 0]
     shifted = logits - logits.max(axis=2, keepdims=True)
     shares = np.exp(shifted)
     total = shares.sum(axis=2, keepdims=True)
@@ -166,48 +176,55 @@ class _Adam:
     """Adam over the kernels and biases of all settings, side by side."""
 
     def __init__(self, kernel: np.ndarray, settings: Sequence[Setting]):
-        columns = kernel.shape[1]
-        self.kernel = np.ascontiguousarray(np.tile(kernel, len(settings)))
-        self.bias = np.zeros(self.kernel.shape[1], np.float32)
-        self._rates = np.repeat(np.array([each.learning_rate for each in settings], np.float32), columns)
-        l2 = np.repeat(np.array([each.l2 for each in settings], np.float32), columns)
-        self._l2 = 2 * l2 if l2.any() else None
-        self._states = [_Moments(self.kernel), _Moments(self.bias)]
+        units = kernel.shape[1]
+        self.kernels = np.tile(kernel.T, (len(settings), 1))  # a row for each unit of each setting
+        self.biases = np.zeros((len(self.kernels), 1), np.float32)
+        rates, l2 = np.array([[one.learning_rate, 2 * one.l2] for one in settings], np.float32).T
+        self._rates, l2 = (np.repeat(values, units)[:, np.newaxis] for values in (rates, l2))
+        self._l2 = l2 if l2.any() else None
+        self._gradient = np.empty_like(self.kernels)
+        self._states = [_Moments(self.kernels), _Moments(self.biases)]
         self._count = 0
 
-    def __call__(self, kernel_gradient: np.ndarray, bias_gradient: np.ndarray) -> None:
+    def __call__(self, X: np.ndarray, gradient: np.ndarray) -> None:
+        """Step by the gradient of the logits, shape (B, S * U), on the features X."""
         self._count += 1
         correction = (1 - _BETA_2**self._count) ** 0.5 / (1 - _BETA_1**self._count)
-        if self._l2 is not None:
-            kernel_gradient += self._l2 * self.kernel
-        rates = self._rates * np.float32(correction)
-        self._states[0].update(kernel_gradient, rates)
-        self._states[1].update(bias_gradient, rates)
+        rates = self._rates * np.float32(correction * (1 - _BETA_1) / (1 - _BETA_2) ** 0.5)
+        np.matmul(gradient.T, X, out=self._gradient)
+        self._states[0].update(self._gradient, rates, self._l2)
+        self._states[1].update(gradient.sum(axis=0)[:, np.newaxis], rates)
 
     def weights(self, units: int) -> tuple[np.ndarray, np.ndarray]:
         """Return kernels (S, D, U) and biases (S, U), as views."""
-        kernels = self.kernel.reshape(len(self.kernel), -1, units).transpose(1, 0, 2)
-        return kernels, self.bias.reshape(-1, units)
+        kernels = self.kernels.reshape(-1, units, self.kernels.shape[1]).transpose(0, 2, 1)
+        return kernels, self.biases.reshape(-1, units)
 
 
 class _Moments:
-    """First and second moment of one variable's gradient, and room for what lies between."""
+    """Decayed sums of one variable's gradient and of its square, and room for what lies between.
+
+    Keras' moments are these sums times ``1 - beta``: the factors are left to the rates and to epsilon,
+    which saves passes over memory.
+    """
 
     def __init__(self, variable: np.ndarray):
         self._variable, self._room = variable, np.empty_like(variable)
         self._first, self._second = np.zeros_like(variable), np.zeros_like(variable)
 
-    def update(self, gradient: np.ndarray, rates: np.ndarray) -> None:
+    def update(self, gradient: np.ndarray, rates: np.ndarray, l2: np.ndarray | None = None) -> None:
+        """Move the variable; `gradient` is used up."""
         room = self._room
-        np.subtract(gradient, self._first, out=room)
-        room *= np.float32(1 - _BETA_1)
-        self._first += room
-        np.multiply(gradient, gradient, out=gradient)
-        gradient -= self._second
-        gradient *= np.float32(1 - _BETA_2)
+        if l2 is not None:
+            np.multiply(self._variable, l2, out=room)
+            gradient += room
+        self._first *= np.float32(_BETA_1)
+        self._first += gradient
+        gradient *= gradient
+        self._second *= np.float32(_BETA_2)
         self._second += gradient
         np.sqrt(self._second, out=room)
-        room += np.float32(_EPSILON)
+        room += np.float32(_EPSILON / (1 - _BETA_2) ** 0.5)
         np.divide(self._first, room, out=room)
         room *= rates
         self._variable -= room

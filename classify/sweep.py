@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 
 from classify.features import Features
-from classify.grids import Entry, entries
+from classify.grids import Entry
 from classify.heads import fit_head, head_parameters, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
 from classify.together import company, train_together
+from data.console import say
 from data.errors import HeadstartError
 from extract.aside import written_aside
 
@@ -61,7 +62,7 @@ def sweep(
 ) -> list[Result]:
     """Train configurations on the training rows and judge them on the validation rows.
 
-    The test rows are not read.
+    The test rows are not read. What a head warns of is said once, in one line.
 
     Parameters
     ----------
@@ -95,13 +96,15 @@ def sweep(
     total = sum(len(members) for members, _ in tasks) + len(done)
     progress = progress or (lambda done, total: None)
     progress(len(done), total)
+    tell = warnings_teller()
     with kept_in(journal, features.content_digest) as keep:
         for finished in _run(tasks, X, y, X_val, y_val, jobs):
             for trained in finished:
                 done[trained.key, trained.seed] = trained
                 keep(trained)
+                tell(trained)
             progress(len(done), total)
-    return _ranked([_result(entry, done) for entry in chosen])
+    return ranked([result_of(entry, done) for entry in chosen])
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,13 @@ class Outcome:
 
 
 def sweep_and_save(
-    features: Features, chosen: Sequence[Entry], folder: Path, *, simplest: bool = False, **how
+    features: Features,
+    chosen: Sequence,
+    folder: Path,
+    *,
+    find: Callable[..., list[Result]] = sweep,
+    simplest: bool = False,
+    **how,
 ) -> Outcome:
     """Sweep, train the winner once more, save it, and judge it alone on the test rows.
 
@@ -143,11 +152,13 @@ def sweep_and_save(
     Parameters
     ----------
     features, chosen, **how
-        As `sweep` takes them.
+        As `find` takes them.
     folder : Path
         For the bundle.
+    find : callable
+        `sweep`, or `classify.search.search`.
     simplest : bool
-        Choose by the one-standard-error rule.
+        Choose by the one-standard-error rule; `chosen` holds the simplest entry first.
     """
     from classify.bundle import Bundle
 
@@ -155,7 +166,7 @@ def sweep_and_save(
     features.refuse_seen("test", features.training_images())
     journal = folder.with_name(folder.name + ".sweep.jsonl")
     try:
-        results = sweep(features, chosen, journal=journal, **how)
+        results = find(features, chosen, journal=journal, **how)
     except KeyboardInterrupt:
         kept = f"what is finished is kept in {journal}"
         raise KeyboardInterrupt(f"interrupted; {kept}: the same command goes on from there") from None
@@ -166,7 +177,7 @@ def sweep_and_save(
             str(error),
             "mend that, or choose another -o; the same command goes on from what is finished",
         ) from error
-    winner = choose(results, simplest)
+    winner = choose(results, chosen if simplest else None)
     head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
     bundle = Bundle.of(head, features, winner.head).save(folder)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
@@ -174,7 +185,7 @@ def sweep_and_save(
     return Outcome(results, winner, str(folder), test, round(time.perf_counter() - started, 3))
 
 
-def choose(results: Sequence[Result], one_standard_error: bool = False) -> Result:
+def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = None) -> Result:
     """Return the best result, or the simplest one within a standard error of it.
 
     Source of the rule: L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), Classification and
@@ -185,15 +196,16 @@ def choose(results: Sequence[Result], one_standard_error: bool = False) -> Resul
     ----------
     results : sequence of Result
         The best first.
-    one_standard_error : bool
+    simplest_first : sequence of Entry, optional
+        What was tried, by rising complexity; without it the best result is chosen.
     """
-    if not one_standard_error:
+    if simplest_first is None:
         return results[0]
     best = results[0]
     error = (best.mean * (1 - best.mean) / best.accuracy["rows"]) ** 0.5
-    order = {entry.key: number for number, entry in enumerate(entries())}
+    order = {entry.key: number for number, entry in enumerate(simplest_first)}
     good = [result for result in results if result.mean >= best.mean - error]
-    return min(good, key=lambda result: order.get(Entry(result.head, result.params).key, len(order)))
+    return min(good, key=lambda result: order[Entry(result.head, result.params).key])
 
 
 def leaderboard_csv(results: Sequence[Result]) -> str:
@@ -230,6 +242,20 @@ def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
         ) from error
 
 
+def warnings_teller() -> Callable[[Trained], None]:
+    """Return what says the warnings of a training, each once however many trainings had it."""
+    said = set()
+
+    def tell(trained: Trained) -> None:
+        head, _ = json.loads(trained.key)
+        for words in trained.warnings:
+            if (head, words) not in said:
+                said.add((head, words))
+                say(f"{head}: {words}")
+
+    return tell
+
+
 def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[list[Entry], int]]:
     """Group the configurations that train together; what the journal holds is left out."""
     groups: dict[str, list[Entry]] = {}
@@ -249,7 +275,8 @@ def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[Trained]]:
     yield from Parallel(jobs, return_as="generator_unordered")(work)
 
 
-def _result(entry: Entry, done: dict) -> Result:
+def result_of(entry: Entry, done: dict[tuple[str, int], Trained]) -> Result:
+    """Put together what an entry reached with each seed."""
     trained = [one for (key, _), one in sorted(done.items()) if key == entry.key]
     accuracies = [one.right / one.rows for one in trained]
     return Result(
@@ -264,5 +291,6 @@ def _result(entry: Entry, done: dict) -> Result:
     )
 
 
-def _ranked(results: list[Result]) -> list[Result]:
+def ranked(results: list[Result]) -> list[Result]:
+    """Order results, the best first."""
     return sorted(results, key=lambda result: (-result.mean, result.log_loss))

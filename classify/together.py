@@ -1,7 +1,9 @@
 """Configurations of one head, trained so that they share work where they can."""
 
 import time
+import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -40,10 +42,13 @@ def train_together(members: list[Entry], seed: int, X, y, X_val, y_val) -> list[
     prepare_logging()  # this may be a process of its own
     started = time.perf_counter()
     _, train = _way(members[0])
-    probas = list(train(members, seed, X, y, X_val))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("default", UserWarning)  # not those for developers
+        probas = list(train(members, seed, X, y, X_val))
     share = (time.perf_counter() - started) / len(members)
+    said = list(dict.fromkeys(str(warning.message).splitlines()[0] for warning in caught))
     return [
-        _judged(entry, seed, proba, classes, y_val, share)
+        replace(_judged(entry, seed, proba, classes, y_val, share), warnings=said)
         for entry, (proba, classes) in zip(members, probas, strict=True)
     ]
 
@@ -69,6 +74,8 @@ def _train_alone(members: list[Entry], seed: int, X, y, X_val) -> Iterator:
 
 def _train_linear(members: list[Entry], seed: int, X, y, X_val) -> Iterator:
     """Train linear Keras heads of one dropout rate in one pass an epoch."""
+    from threadpoolctl import threadpool_limits
+
     from classify.linear import Setting, train_linear
     from classify.temperature import flat, probabilities
 
@@ -76,7 +83,10 @@ def _train_linear(members: list[Entry], seed: int, X, y, X_val) -> Iterator:
     settings = [Setting(entry.params["learning_rate"], entry.params["l2"]) for entry in members]
     units = len(classes) if len(classes) > 2 else 1
     dropout = members[0].params["dropout"]
-    *_, last = train_linear(np.asarray(X, np.float32), targets, units, settings, seed=seed, dropout=dropout)
+    with threadpool_limits(1, "blas"):  # the products of a batch are too small to share out
+        *_, last = train_linear(
+            np.asarray(X, np.float32), targets, units, settings, seed=seed, dropout=dropout
+        )
     for kernel, bias in zip(last.kernels, last.biases, strict=True):
         yield probabilities(flat(X_val @ kernel + bias)), classes
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts
+from conftest import assert_four_parts, draw_images, run_command
 from test_classify_evaluate import drawn_features, drawn_set
 from typer.testing import CliRunner
 
@@ -15,7 +15,8 @@ from classify.cli import app, parse_params
 from classify.grids import Entry, entries
 from classify.heads import make_head
 from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save
-from data import HeadstartError
+from data import HeadstartError, open_source
+from extract import extract
 
 GRIDS = {
     "centroid": {},
@@ -53,11 +54,46 @@ def test_scores_are_those_of_the_heads_alone(features, results):
 
 
 def test_test_rows_do_not_count(features, results):
-    X = features.X.copy()
-    X[features.rows("test")] = np.nan
-    assert [
-        (r.head, r.params, r.mean) for r in sweep(replace(features, X=X), entries(grids=GRIDS), jobs=1)
-    ] == [(r.head, r.params, r.mean) for r in results]
+    X, y = features.X.copy(), features.y.copy()
+    X[features.rows("test")], y[features.rows("test")] = np.nan, 0
+    again = sweep(replace(features, X=X, y=y), entries(grids=GRIDS), jobs=1)
+    assert [(r.head, r.params, r.mean, r.log_loss) for r in again] == [
+        (r.head, r.params, r.mean, r.log_loss) for r in results
+    ]
+
+
+def test_on_shuffled_labels_a_sweep_and_its_test_score_are_at_chance():
+    drawn = drawn_features(rows=1000, classes=2)
+    y = np.random.default_rng(3).permutation(drawn.y)
+    for result in sweep(replace(drawn, y=y), entries(grids=GRIDS), jobs=1):
+        assert result.mean == pytest.approx(0.5, abs=0.15), result.head
+    for result in sweep(drawn, entries(grids=GRIDS), jobs=1)[:3]:
+        assert result.mean > 0.95
+
+
+def test_a_head_that_the_command_trains_on_shuffled_labels_is_at_chance(tiny_recipe, tmp_path):
+    """The images of `tiny_file`, on which any head is right, with the labels in another order."""
+    draw_images(tmp_path, each=60)
+    images = sorted(tmp_path.rglob("*.png"))
+    labels = np.random.default_rng(3).permutation([image.parent.name for image in images])
+    lines = [f"{image.relative_to(tmp_path)},{label}" for image, label in zip(images, labels, strict=True)]
+    (tmp_path / "table.csv").write_text("\n".join(["path,label", *lines]))
+    extract(open_source(tmp_path / "table.csv"), tiny_recipe, tmp_path / "shuffled.h5")
+    for words in (["train", "shuffled.h5"], ["evaluate", "shuffled-logistic", "shuffled.h5", "--cv", "5"]):
+        done = run_command("classify", *words, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["accuracy"]["value"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_rows_and_labels_stay_together_whatever_their_order(features, results):
+    """Rows of the matrix in another order, labels with them: the validation rows stay the same ones."""
+    order = np.random.default_rng(0).permutation(len(features.y))
+    moved = {name: getattr(features, name)[order] for name in ("X", "y", "splits")}
+    chosen = entries(["centroid", "logistic", "knn"], GRIDS)
+    again = sweep(replace(features, **moved), chosen, jobs=1)
+    expected = {Entry(r.head, r.params).key: r.mean for r in results}
+    for result in again:
+        assert result.mean == pytest.approx(expected[Entry(result.head, result.params).key])
 
 
 def test_processes_give_the_same(features, results):
@@ -114,7 +150,24 @@ def test_one_standard_error_takes_the_simplest_that_is_good_enough():
     found = [result("boosting", 0.9), result("logistic", 0.88, C=1e-2), result("logistic", 0.88, C=1e-3)]
     found += [result("centroid", 0.86)]
     assert choose(found) == found[0]
-    assert choose(found, one_standard_error=True) == found[2]
+    assert choose(found, entries()) == found[2]
+
+
+def test_the_simplest_is_so_by_the_order_of_what_was_tried():
+    """Of a head or values that the built-in grids do not hold, too."""
+    found = [result("logistic", 0.9, C=7.0), result("logistic", 0.89, C=5.0), result("knn", 0.88, k=3)]
+    tried = [Entry(one.head, one.params) for one in found]
+    assert choose(found, tried) == found[0]
+    assert choose(found, tried[::-1]) == found[2]
+
+
+def test_what_heads_warn_of_is_said_once(features, capfd):
+    """Two iterations are too few for L-BFGS, three times, in two processes."""
+    chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
+    sweep(features, chosen, jobs=2)
+    said = capfd.readouterr().err
+    assert said.count("converge") == 1 and len(said.splitlines()) == 1
+    assert said.startswith("logistic: lbfgs failed to converge")
 
 
 def test_a_file_without_validation_rows_is_refused(features):

@@ -8,7 +8,7 @@ import pytest
 from conftest import ROOT
 
 PACKAGES = {"data": set(), "extract": {"data"}, "classify": {"data", "extract"}}
-HEAVY = {"tensorflow", "keras", "openvino", "ray", "tensorflow_datasets", "sklearn", "skops"}
+HEAVY = {"tensorflow", "keras", "openvino", "ray", "tensorflow_datasets", "sklearn", "skops", "optuna"}
 LIGHT = [
     "data",
     "extract",
@@ -32,6 +32,9 @@ LIGHT += [
     "classify.features",
     "classify.bundle",
     "classify.abstain",
+    "classify.grids",
+    "classify.sweep",
+    "classify.search",
 ]
 
 

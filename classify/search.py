@@ -1,0 +1,149 @@
+"""Configurations of heads, proposed by Optuna from what the validation rows said of those before."""
+
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from classify.features import Features
+from classify.grids import Entry
+from classify.heads import head_parameters
+from classify.journal import kept_in, read_journal
+from classify.sweep import Result, ranked, result_of, warnings_teller
+from classify.together import train_together
+from data.errors import HeadstartError, unknown_name
+
+# By head and parameter: how it varies, and the ends of its range or its values.
+SPACES: dict[str, dict[str, tuple]] = {
+    "centroid": {},
+    "ridge": {},
+    "lda": {},
+    "logistic": {"C": ("log", 1e-6, 10.0)},
+    "linear-svm": {"C": ("log", 1e-6, 1.0)},
+    "keras-linear": {
+        "dropout": ("even", 0.0, 0.7),
+        "l2": ("log", 1e-6, 1e-1),
+        "learning_rate": ("log", 1e-5, 1e-1),
+    },
+    "knn": {"metric": ("one of", "cosine", "euclidean"), "k": ("whole", 1, 30)},
+    "mlp": {
+        "hidden": ("one of", (64,), (128,), (256,), (512,), (256, 64)),
+        "dropout": ("even", 0.0, 0.7),
+        "l2": ("log", 1e-6, 1e-2),
+        "learning_rate": ("log", 1e-4, 1e-2),
+    },
+    "boosting": {"learning_rate": ("log", 1e-2, 0.5), "max_leaf_nodes": ("whole", 3, 31)},
+}
+
+
+def search(
+    features: Features,
+    heads: Sequence[str] | None = None,
+    *,
+    trials: int = 50,
+    seeds: int = 1,
+    journal: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Result]:
+    """Try configurations that a tree-structured Parzen estimator proposes, one after another.
+
+    Each is trained on the training rows and judged on the validation rows, by accuracy, then by log
+    loss; the test rows are not read. Proposals depend on nothing but results and a fixed seed, so
+    that with its journal an interrupted search goes on as if it had not been.
+
+    Source: J. Bergstra, R. Bardenet, Y. Bengio, B. Kégl (2011), Algorithms for hyper-parameter
+    optimization, as Optuna has it.
+
+    Parameters
+    ----------
+    features : Features
+    heads : sequence of str, optional
+        Entries of `SPACES`; by default all.
+    trials : int
+        Proposals, of all heads together. One that comes again is not trained again.
+    seeds : int
+        Trainings of each configuration whose head depends on a seed.
+    journal : Path, optional
+        Takes each finished training as a line; what it holds already is not trained again.
+    progress : callable, optional
+        Called with the trials done and in all.
+
+    Returns
+    -------
+    list of Result
+        The best first; each configuration once.
+
+    Raises
+    ------
+    HeadstartError
+        If Optuna is not installed, a head is unknown, there are no validation rows, or a head cannot
+        learn from the training rows.
+    """
+    study, heads = _study(), checked_heads(heads)
+    rows = (*features.training_rows(), *features.validation_rows())
+    kept = read_journal(journal, features.content_digest)
+    done = {place: trained for place, trained in kept.items() if place[1] < seeds}
+    results, tell = {}, warnings_teller()
+    progress = progress or (lambda done, total: None)
+    with kept_in(journal, features.content_digest) as keep:
+        for number in range(trials):
+            progress(number, trials)
+            trial = study.ask()
+            entry = _proposed(trial, heads)
+            for seed in range(seeds if "seed" in head_parameters(entry.head) else 1):
+                if (entry.key, seed) not in done:
+                    done[entry.key, seed] = train_together([entry], seed, *rows)[0]
+                    keep(done[entry.key, seed])
+                tell(done[entry.key, seed])
+            results[entry.key] = result_of(entry, done)
+            study.tell(trial, worth(results[entry.key]))
+    progress(trials, trials)
+    return ranked(list(results.values()))
+
+
+def worth(result: Result) -> float:
+    """Return what a search maximizes: the rows that are right, less a part of one row for the log loss.
+
+    So between heads that were trained equally often a lower log loss never outweighs a right row.
+    """
+    right = round(sum(result.accuracies) * result.accuracy["rows"])
+    return (right - 1 + 1 / (1 + result.log_loss)) / len(result.accuracies)
+
+
+def checked_heads(heads: Sequence[str] | None) -> list[str]:
+    """Return the heads to search, by default all, or raise with the nearest names."""
+    for name in heads or ():
+        if name not in SPACES:
+            raise unknown_name("head", name, SPACES)
+    return [name for name in SPACES if heads is None or name in heads]
+
+
+def _study():
+    try:
+        import optuna
+    except ImportError as error:
+        raise HeadstartError(
+            "--search optuna needs Optuna, which is not installed",
+            "the extra search",
+            str(error),
+            "pip install 'headstart[search]'",
+        ) from error
+    logging.getLogger("optuna").setLevel(logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=0)
+    return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+def _proposed(trial, heads: list[str]) -> Entry:
+    """Return the configuration of a trial; its parameters have names of their own for each head."""
+    head = trial.suggest_categorical("head", heads)
+    params = {}
+    for name, (kind, *values) in SPACES[head].items():
+        params[name] = _SUGGEST[kind](trial, f"{head} {name}", values)
+    return Entry(head, params)
+
+
+_SUGGEST: dict[str, Callable] = {
+    "log": lambda trial, name, ends: trial.suggest_float(name, *ends, log=True),
+    "even": lambda trial, name, ends: trial.suggest_float(name, *ends),
+    "whole": lambda trial, name, ends: trial.suggest_int(name, *ends),
+    "one of": lambda trial, name, values: values[trial.suggest_categorical(name, range(len(values)))],
+}
