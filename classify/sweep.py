@@ -89,6 +89,7 @@ def sweep(
     """
     X, y = features.training_rows()
     X_val, y_val = features.validation_rows()
+    chosen = [entry for entry in chosen if entry.params.get("k", 1) <= len(y)]  # neighbours that there are
     wanted = {entry.key for entry in chosen}
     kept = read_journal(journal, features.content_digest)
     done = {place: trained for place, trained in kept.items() if place[0] in wanted and place[1] < seeds}

@@ -234,3 +234,9 @@ def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):
     with pytest.raises(HeadstartError) as caught:
         sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
     assert_four_parts(str(caught.value))
+
+
+def test_more_neighbours_than_rows_are_not_tried():
+    few = drawn_features(rows=20)
+    found = sweep(few, entries(["knn"], {"knn": {"k": (1, 12, 13)}}), jobs=1)
+    assert sorted(result.params["k"] for result in found) == [1, 12]
