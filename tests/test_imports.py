@@ -32,6 +32,7 @@ LIGHT += [
     "classify.features",
     "classify.bundle",
     "classify.abstain",
+    "classify.export",
 ]
 
 
