@@ -1,4 +1,4 @@
-"""python -m classify: train, sweep, evaluate, predict."""
+"""python -m classify: train, sweep, evaluate, predict, export."""
 
 import ast
 from dataclasses import dataclass
@@ -8,10 +8,13 @@ from typing import Annotated
 
 import typer
 
+from classify.export import FORMATS, check_target
+from classify.export import export as export_bundle
 from classify.heads import HEADS
 from classify.show import (
     comparison_lines,
     csv_lines,
+    export_lines,
     prediction_lines,
     report_lines,
     sweep_lines,
@@ -197,6 +200,31 @@ def predict(
     if unread:
         say(f"{len(unread)} of {len(predictions)} images could not be read")
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="File, or folder of a saved_model; gets a card .json beside."),
+    ],
+    format: Annotated[str, typer.Option(help=" | ".join(FORMATS))] = "keras",
+    fixed_size: Annotated[
+        bool,
+        typer.Option("--fixed-size", help="Take images of the recipe's size only; default: of any size."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Write backbone and head as one model that needs no Headstart, checked against the head.
+
+    Example: python -m classify export photos-logistic -o photos.keras
+    """
+    from classify.bundle import Bundle
+
+    check_target(output, format)
+    values = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)
+    show(values, export_lines, as_json)
 
 
 def parse_params(words: list[str]) -> dict:

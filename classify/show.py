@@ -153,3 +153,28 @@ def _confusion_lines(report: dict, width: int) -> list[str]:
         for name, counts in zip(names, report["confusion"], strict=True)
     ]
     return [head, *rows]
+
+
+def export_lines(values: dict) -> list[str]:
+    """Lay out what `classify.export.export` returned for people.
+
+    Examples
+    --------
+    >>> values = {"file": "m.keras", "card": "m.keras.json", "class_names": ["cat", "dog"]}
+    >>> values |= {"input_shape": [None, None, None, 3], "output_shape": [None, 2]}
+    >>> values |= {"checked_images": 16, "largest_difference": 3e-7}
+    >>> print("\\n".join(export_lines(values)))
+    wrote m.keras, class names in m.keras.json
+    input   any x any x any x 3, RGB in 0..255
+    output  any x 2, probabilities of cat, dog
+    within 3e-07 of the head on 16 images
+    """
+    taken, given = (
+        " x ".join(str(side or "any") for side in values[f"{end}put_shape"]) for end in ("in", "out")
+    )
+    return [
+        f"wrote {values['file']}, class names in {values['card']}",
+        f"input   {taken}, RGB in 0..255",
+        f"output  {given}, probabilities of {', '.join(values['class_names'])}",
+        f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images",
+    ]

@@ -35,6 +35,7 @@ LIGHT += [
     "classify.grids",
     "classify.sweep",
     "classify.search",
+    "classify.export",
 ]
 
 
