@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.blocks import proba_of
 from classify.evaluate import evaluate, spread
 from classify.features import Features
 from classify.heads import TRUSTED_TYPES, check_trees
@@ -77,10 +78,11 @@ class Bundle:
         """
         scores = {}
         for split in ("train", "validation"):
-            X, y = features.split(split)
-            if len(y):
-                proba = spread(head.predict_proba(X), head.classes_, len(features.class_names))
-                scores[split] = evaluate(y, proba, features.class_names)
+            rows = features.rows(split)
+            if len(rows):
+                proba = proba_of(head.predict_proba, features.X, rows, features.ids)
+                proba = spread(proba, head.classes_, len(features.class_names))
+                scores[split] = evaluate(features.y[rows], proba, features.class_names)
         provenance = {
             "content_digest": features.content_digest,
             "engine": features.engine,

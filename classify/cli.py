@@ -36,6 +36,10 @@ def train(
     layer: Annotated[
         list[str] | None, typer.Option(help="Layer of the file; repeatable; default: all.")
     ] = None,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -44,16 +48,19 @@ def train(
     """
     from classify.bundle import Bundle, check_output
     from classify.features import load_features
-    from classify.heads import fit_head, make_head
+    from classify.heads import make_head
+    from classify.memory import parse_memory
+    from classify.streaming import train_head
 
     params = parse_params(param or [])
     if class_weight:
         params["class_weight"] = class_weight
     estimator = make_head(head, **params)
+    most = None if memory is None else parse_memory(memory)
     folder = output or file.with_name(f"{file.stem}-{head}")
-    features = load_features(file, layer)
+    features = load_features(file, layer, in_memory=False)
     check_output(folder)
-    fitted = fit_head(estimator, *features.training_rows(), *features.split("validation"))
+    fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head).save(folder)
     values = {"bundle": str(folder), "head": head, **bundle.scores}
     show(values, partial(training_lines, file), as_json)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.blocks import Columns
 from data.errors import HeadstartError, unknown_name
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
@@ -18,7 +19,7 @@ class Features:
 
     Attributes
     ----------
-    X : ndarray of float32, shape (N, D)
+    X : ndarray of float32, or Columns, of shape (N, D)
         The features of `layers` side by side; mapped from the file where there is one layer.
     y : ndarray of int32, shape (N,)
         Indices into `class_names`; -1 where unknown.
@@ -41,7 +42,7 @@ class Features:
         What computed it.
     """
 
-    X: np.ndarray = field(repr=False)
+    X: np.ndarray | Columns = field(repr=False)
     y: np.ndarray = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
     splits: np.ndarray = field(repr=False)
@@ -90,14 +91,19 @@ class Features:
         return self.X[chosen], self.y[chosen]
 
     def training_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return X and y of the training rows, or raise if no head can learn from them.
+        """Return X and y of the training rows, or raise as `check_training` does."""
+        self.check_training()
+        return self.split("train")
+
+    def check_training(self) -> None:
+        """Raise if no head can learn from the training rows.
 
         Raises
         ------
         HeadstartError
             If they hold fewer than two classes.
         """
-        X, y = self.split("train")
+        y = self.y[self.rows("train")]
         found = [self.class_names[label] for label in np.unique(y)]
         if len(found) < 2:
             raise HeadstartError(
@@ -107,7 +113,6 @@ class Features:
                 + (f": {', '.join(found)}" if found else ""),
                 "extract more images, labelled with their classes",
             )
-        return X, y
 
     def validation_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y of the validation rows, or raise if there are none.
@@ -131,7 +136,9 @@ class Features:
         return [self.groups[row] or self.ids[row] for row in rows] if self.groups else None
 
 
-def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Features:
+def load_features(
+    path: str | Path, layers: Sequence[str] | None = None, *, in_memory: bool = True
+) -> Features:
     """Open a feature file for training or evaluation.
 
     Parameters
@@ -139,6 +146,8 @@ def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Feat
     path : str or Path
     layers : sequence of str, optional
         Which of the file's layers to put side by side; by default all of its recipe.
+    in_memory : bool
+        Whether X is an array; otherwise it is `Columns`, of which no row is read yet.
 
     Raises
     ------
@@ -155,10 +164,10 @@ def load_features(path: str | Path, layers: Sequence[str] | None = None) -> Feat
     for name in layers:
         if name not in file.outputs:
             raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
-    blocks = [file.features(name) for name in layers]
+    columns = Columns([file.features(name) for name in layers])
     contents = file.contents
     return Features(
-        X=blocks[0] if len(blocks) == 1 else np.concatenate(blocks, axis=1),
+        X=columns.in_memory() if in_memory else columns,
         y=contents.labels,
         ids=contents.ids,
         splits=contents.splits,
