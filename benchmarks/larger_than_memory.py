@@ -35,7 +35,11 @@ def main(folder: str | None = None, rows: str = "1000000") -> None:
         result = {"machine": machine(), "rows": int(rows), "width": WIDTH, "bytes": path.stat().st_size}
         result["memory"] = MEMORY
         result["reads"] = reads(path)
-        result["heads"] = {name: training(path, name, words) for name, words in HEADS.items()}
+        print(result["reads"], file=sys.stderr, flush=True)
+        result["heads"] = {}
+        for name, words in HEADS.items():
+            result["heads"][name] = training(path, name, words)
+            print(name, result["heads"][name], file=sys.stderr, flush=True)
     if int(rows) == 10**6:
         target = Path(__file__).parent / "results" / "larger_than_memory.json"
         target.write_text(json.dumps(result, indent=1) + "\n")
@@ -46,12 +50,12 @@ class Drawn:
     """Rows of two overlapping classes, the first half of one and the second of the other."""
 
     path, outputs = Path("drawn"), ("avg_pool",)
-    probe = {"avg_pool": np.zeros(WIDTH, np.float32)}
 
     def __init__(self, labels: np.ndarray, digests: np.ndarray):
         self._labels, self._digests = labels, digests
         self._generator = np.random.default_rng(0)
         self._between = self._generator.normal(size=WIDTH).astype(np.float32) * np.float32(3 / WIDTH**0.5)
+        self.probe = {"avg_pool": np.zeros(WIDTH, np.float32)}
         self.checksums = {"avg_pool": self}
 
     def dtype(self, output: str) -> np.dtype:
@@ -105,7 +109,7 @@ def forget(path: Path) -> None:
 
 
 def reads(path: Path) -> dict:
-    """Time passes over the training rows, in turns with a direct sequential read, from disk and from cache."""
+    """Time passes over the training rows, in turns with a direct sequential read."""
     features = load_features(path, in_memory=False)
     rows = features.rows("train")
     blocks = Blocks(features.X, rows, features.ids, MEMORY)

@@ -12,6 +12,7 @@ from data.errors import HeadstartError, counted
 _EXTENTS = 256  # that a shuffled block is mixed from, where memory allows
 _LEAST_EXTENT, _MOST_EXTENT = 2**16, 2**20  # bytes that are read at once
 _IN_ORDER = 8 * 2**20  # bytes of a block in file order: it stays in a processor's cache
+_AHEAD = 4  # extents that the system is asked for before they are read
 _NAMED = 5  # ids in an error
 SHARE = 4  # of the memory: two blocks, a copy of one for Keras, and the rest for all else
 
@@ -90,11 +91,12 @@ class Columns:
                 out[:, start:end] = part
             start = end
 
-    def expect(self, in_order: bool) -> None:
-        """Tell the system in what order rows will be read."""
-        if hasattr(os, "posix_fadvise"):
-            advice = os.POSIX_FADV_SEQUENTIAL if in_order else os.POSIX_FADV_RANDOM
-            os.posix_fadvise(self._file.fileno(), 0, 0, advice)
+    def expect(self, first: int, last: int) -> None:
+        """Tell the system which rows will be read soon; it fetches them meanwhile."""
+        for layer in self._layers if hasattr(os, "posix_fadvise") else ():
+            row = layer.shape[1] * layer.dtype.itemsize
+            place = layer.offset + int(first) * row, int(last - first + 1) * row
+            os.posix_fadvise(self._file.fileno(), *place, os.POSIX_FADV_WILLNEED)
 
     @cached_property
     def _file(self):
@@ -210,13 +212,17 @@ class Blocks:
         bounds = self._bounds(extent)
         if generator is not None:
             bounds = generator.permutation(bounds)
-        self._columns.expect(in_order=generator is None)
         groups = np.array_split(bounds, -(-len(bounds) // at_once))
         room = max(int((group[:, 1] - group[:, 0]).sum()) for group in groups)
         buffers = [np.empty((room, self.shape[1]), np.float32) for _ in groups[:2]]
         stage = np.empty((extent, self.shape[1]), np.float32)
         self.passes += 1
-        yield from _read_ahead(lambda buffer, group: self._fill(buffer, group, stage), buffers, groups)
+        ahead = 0 if generator is None else _AHEAD  # in order the system reads ahead by itself
+
+        def fill(buffer, group):
+            return self._fill(buffer, group, stage, ahead)
+
+        yield from _read_ahead(fill, buffers, groups)
         self._checked = True
 
     def _bounds(self, extent: int) -> np.ndarray:
@@ -224,9 +230,11 @@ class Blocks:
         starts = np.flatnonzero(np.diff(self._rows // extent, prepend=-1))
         return np.stack([starts, np.append(starts[1:], len(self._rows))], axis=1)
 
-    def _fill(self, buffer: np.ndarray, group: np.ndarray, stage: np.ndarray) -> tuple:
+    def _fill(self, buffer: np.ndarray, group: np.ndarray, stage: np.ndarray, ahead: int) -> tuple:
         filled = 0
-        for start, end in group:
+        for number, (start, end) in enumerate(group):
+            for soon in group[number + ahead if number else 1 : number + ahead + 1] if ahead else ():
+                self._columns.expect(self._rows[soon[0]], self._rows[soon[1] - 1])
             rows = self._rows[start:end]
             read = stage[: rows[-1] - rows[0] + 1]
             self._columns.read(rows[0], read)
@@ -241,7 +249,7 @@ class Blocks:
         return places, block
 
     def _check(self, places: np.ndarray, block: np.ndarray) -> None:
-        suspects = np.flatnonzero(~np.isfinite(block @ np.ones(block.shape[1], np.float32)))
+        suspects = np.flatnonzero(~np.isfinite(block.sum(axis=1)))
         wrong = [place for place in suspects if not np.isfinite(block[place]).all()]
         if wrong:
             named = ", ".join(self._ids[self._rows[places[place]]] for place in sorted(wrong)[:_NAMED])

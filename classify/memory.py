@@ -7,7 +7,7 @@ from data.errors import HeadstartError
 DEFAULT = 10**9  # bytes, for a matrix that is larger
 STREAMING = ("logistic", "ridge", "centroid", "mlp", "keras-linear")
 _UNITS = {"": 10**6, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
-_COPIES = 3  # of the training matrix: that of its rows, the standardized one, one to work with
+_COPIES = 7  # of the training matrix: the most that a head took (centroid; keras-linear took 2)
 
 
 def parse_memory(text: str) -> int:
@@ -72,7 +72,7 @@ def in_memory_needs(matrix: int) -> int:
     Examples
     --------
     >>> in_memory_needs(100)
-    300
+    700
     """
     return _COPIES * matrix
 

@@ -13,6 +13,7 @@ from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
+from threadpoolctl import threadpool_limits
 
 from classify.blocks import Blocks, least_memory
 from classify.features import Features
@@ -153,6 +154,7 @@ class _LogLoss:
         self._blocks, self._numbers, self._shares = blocks, numbers, shares
         self._mean, self._scale = scaler.mean_, scaler.scale_
         self.units = len(shares) if len(shares) > 2 else 1
+        self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
         self._total = shares[numbers].sum()
         self._penalty = 1 / (C * self._total)
 
@@ -161,11 +163,12 @@ class _LogLoss:
         coef, intercept = of_raw_features(weights[:, :-1], weights[:, -1], self._mean, self._scale)
         single = coef.T.astype(np.float32)
         value, gradient = 0.0, np.zeros_like(weights)
-        for places, block in self._blocks.in_order():
-            loss, missed = self._of_rows(block @ single + intercept, self._numbers[places])
-            value += loss
-            gradient[:, :-1] += missed.T.astype(np.float32) @ block
-            gradient[:, -1] += missed.sum(axis=0)
+        with threadpool_limits(self._threads, "blas"):
+            for places, block in self._blocks.in_order():
+                loss, missed = self._of_rows(block @ single + intercept, self._numbers[places])
+                value += loss
+                gradient[:, :-1] += missed.T.astype(np.float32) @ block
+                gradient[:, -1] += missed.sum(axis=0)
         gradient[:, :-1] = (gradient[:, :-1] - gradient[:, -1:] * self._mean) / self._scale
         gradient /= self._total
         gradient[:, :-1] += self._penalty * weights[:, :-1]
