@@ -26,7 +26,7 @@ class Columns:
     Parameters
     ----------
     layers : sequence of numpy.memmap, each of shape (N, D)
-        As `FeatureFile.features` returns them; nothing is read through the maps.
+        Of one file, as `FeatureFile.features` returns them; nothing is read through the maps.
 
     Attributes
     ----------
