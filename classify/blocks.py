@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import islice
 
 import numpy as np
 
@@ -231,10 +232,10 @@ class Blocks:
         return np.stack([starts, np.append(starts[1:], len(self._rows))], axis=1)
 
     def _fill(self, buffer: np.ndarray, group: np.ndarray, stage: np.ndarray, ahead: int) -> tuple:
-        filled = 0
+        filled, coming = 0, iter(group[1:])
         for number, (start, end) in enumerate(group):
-            for soon in group[number + ahead if number else 1 : number + ahead + 1] if ahead else ():
-                self._columns.expect(self._rows[soon[0]], self._rows[soon[1] - 1])
+            for first, behind in islice(coming, min(ahead, 1) if number else ahead):
+                self._columns.expect(self._rows[first], self._rows[behind - 1])
             rows = self._rows[start:end]
             read = stage[: rows[-1] - rows[0] + 1]
             self._columns.read(rows[0], read)

@@ -32,6 +32,8 @@ LIGHT += [
     "classify.features",
     "classify.bundle",
     "classify.abstain",
+    "classify.blocks",
+    "classify.memory",
 ]
 
 
