@@ -20,7 +20,7 @@ from data import HeadstartError
 from extract import FeatureFile
 
 MEMORY = 8 * 10**6
-QUICK = {"keras-linear": {"epochs": 4}, "mlp": {"epochs": 4, "hidden": (8,)}}
+QUICK = {"keras-linear": {"epochs": 4}, "mlp": {"epochs": 4, "hidden": (8,), "batch_size": 256}}
 WITHIN = {"logistic": 2e-4, "ridge": 1e-9, "centroid": 1e-4}
 
 
@@ -283,7 +283,7 @@ def large(tmp_path_factory) -> Path:
 @pytest.mark.parametrize(
     ("name", "params"),
     [
-        ("logistic", {}),
+        ("logistic", {"max_iter": 3}),
         ("centroid", {}),
         ("ridge", {"alphas": (1.0,)}),
         ("keras-linear", {"epochs": 1}),
