@@ -33,7 +33,7 @@ def main(folder: str | None = None, rows: str = "1000000") -> None:
         path = Path(aside) / "large.h5"
         draw(path, int(rows))
         result = {"machine": machine(), "rows": int(rows), "width": WIDTH, "bytes": path.stat().st_size}
-        result["memory"] = MEMORY
+        result |= {"memory": MEMORY, "repeats": REPEATS, "load": os.getloadavg()}
         result["reads"] = reads(path)
         print(result["reads"], file=sys.stderr, flush=True)
         result["heads"] = {}
