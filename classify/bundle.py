@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.abstain import Detector
+from classify.blocks import proba_of
 from classify.evaluate import evaluate, spread
 from classify.features import Features, FeatureSet
 from classify.saved import read_bundle, write_bundle
@@ -85,7 +86,7 @@ class Bundle:
             feature_sets=features.feature_sets,
             scores={},
             provenance=provenance,
-            temperature=_temperature(head, *features.validation_rows()) if calibrate else 1.0,
+            temperature=_temperature(head, features) if calibrate else 1.0,
             detector=Detector.of(features),
             seen=features.training_images(),
         )
@@ -208,21 +209,24 @@ class Bundle:
     def _scores(self, features: Features) -> dict:
         scores = {}
         for split in ("train", "validation"):
-            X, y = features.split(split)
-            if len(y):
-                scores[split] = evaluate(y, self.predict_proba(X), self.class_names)
+            rows = features.rows(split)
+            if len(rows):
+                proba = proba_of(self.predict_proba, features.X, rows, features.ids)
+                scores[split] = evaluate(features.y[rows], proba, self.class_names)
         return scores
 
 
-def _temperature(head, X: np.ndarray, y: np.ndarray) -> float:
-    """Return the temperature that suits labelled rows best; classes that the head has not are left out."""
+def _temperature(head, features: Features) -> float:
+    """Return the temperature that suits validation rows best; classes that the head has not are left out."""
     from classify.temperature import fit_temperature, smoothing_of
 
-    known = np.isin(y, head.classes_)
-    if not known.any():
+    features.check_validation()
+    rows = features.rows("validation")
+    rows = rows[np.isin(features.y[rows], head.classes_)]
+    if not len(rows):
         return 1.0
-    logs = _logarithms(head.predict_proba(X[known]))
-    targets = np.searchsorted(head.classes_, y[known])
+    logs = _logarithms(proba_of(head.predict_proba, features.X, rows, features.ids))
+    targets = np.searchsorted(head.classes_, features.y[rows])
     return 1 / fit_temperature(logs, targets, smoothing_of(len(targets)))
 
 

@@ -46,6 +46,10 @@ def train(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
     ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -54,17 +58,20 @@ def train(
     """
     from classify.bundle import Bundle
     from classify.features import load_features
-    from classify.heads import fit_head, make_head
+    from classify.heads import make_head
+    from classify.memory import parse_memory
     from classify.saved import check_output
+    from classify.streaming import train_head
 
     params = parse_params(param or [])
     if class_weight:
         params["class_weight"] = class_weight
     estimator = make_head(head, **params)
+    most = None if memory is None else parse_memory(memory)
     folder = output or _beside(files, head)
-    features = load_features(files, layer, join)
+    features = load_features(files, layer, join, in_memory=False)
     check_output(folder)
-    fitted = fit_head(estimator, *features.training_rows(), *features.split("validation"))
+    fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
     values = {"bundle": str(folder), "head": head, "temperature": bundle.temperature, **bundle.scores}
     show(values, partial(training_lines, files), as_json)

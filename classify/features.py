@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.blocks import Columns
 from classify.join import joined
 from data.errors import HeadstartError, counted, some_of, unknown_name
 from data.splits import SPLIT_NAMES
@@ -51,7 +52,7 @@ class Features:
 
     Attributes
     ----------
-    X : ndarray of float32, shape (N, D)
+    X : ndarray of float32, or Columns, of shape (N, D)
         The features of `feature_sets` side by side; mapped from the file where it is one layer.
     y : ndarray of int32, shape (N,)
         Indices into `class_names`; -1 where unknown.
@@ -67,7 +68,7 @@ class Features:
     path : str
     """
 
-    X: np.ndarray = field(repr=False)
+    X: np.ndarray | Columns = field(repr=False)
     y: np.ndarray = field(repr=False)
     ids: tuple[str, ...] = field(repr=False)
     digests: np.ndarray = field(repr=False)
@@ -173,7 +174,12 @@ class Features:
         return X, self.y[chosen]
 
     def training_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return X and y of the training rows, or raise if no head can learn from them.
+        """Return X and y of the training rows, or raise as `check_training` does."""
+        self.check_training()
+        return self.split("train")
+
+    def check_training(self) -> None:
+        """Raise if no head can learn from the training rows.
 
         Raises
         ------
@@ -181,7 +187,7 @@ class Features:
             If they hold fewer than two classes, or share a group with other splits.
         """
         self._refuse_divided_groups()
-        X, y = self.split("train")
+        y = self.y[self.rows("train")]
         found = [self.class_names[label] for label in np.unique(y)]
         if len(found) < 2:
             raise HeadstartError(
@@ -191,24 +197,26 @@ class Features:
                 + (f": {', '.join(found)}" if found else ""),
                 "extract more images, labelled with their classes",
             )
-        return X, y
 
     def validation_rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return X and y of the validation rows, or raise if there are none.
+        """Return X and y of the validation rows, or raise if there are none."""
+        self.check_validation()
+        return self.split("validation")
+
+    def check_validation(self) -> None:
+        """Raise if there are no labelled validation rows.
 
         Raises
         ------
         HeadstartError
         """
-        X, y = self.split("validation")
-        if not len(y):
+        if not len(self.rows("validation")):
             raise HeadstartError(
                 f"{self.path!r} has no labelled validation rows",
                 "one row or more, to choose or to compare by",
                 f"{len(self.rows('train'))} training rows, no validation rows",
                 "extract more images, or name a validation split",
             )
-        return X, y
 
     def training_images(self) -> np.ndarray:
         """Return what tells the training images again: the first eight bytes of each digest.
@@ -282,7 +290,11 @@ class Features:
 
 
 def load_features(
-    paths: str | Path | Sequence[str | Path], layers: Sequence[str] | None = None, join: str = "strict"
+    paths: str | Path | Sequence[str | Path],
+    layers: Sequence[str] | None = None,
+    join: str = "strict",
+    *,
+    in_memory: bool = True,
 ) -> Features:
     """Open feature files for training or evaluation.
 
@@ -294,6 +306,8 @@ def load_features(
         Which layers of each file to put side by side; by default all of its recipe.
     join : str
         What is done about images that are not in every file, see `classify.join.joined`.
+    in_memory : bool
+        Whether X is an array; otherwise it is, of one file, `Columns`, of which no row is read yet.
 
     Raises
     ------
@@ -308,16 +322,18 @@ def load_features(
     (2002, 4096)
     """
     several = [paths] if isinstance(paths, str | Path) else list(paths)
-    return joined([_load(path, layers) for path in several], join)
+    in_memory = in_memory or len(several) > 1
+    return joined([_load(path, layers, in_memory) for path in several], join)
 
 
-def _load(path: str | Path, layers: Sequence[str] | None) -> Features:
+def _load(path: str | Path, layers: Sequence[str] | None, in_memory: bool) -> Features:
     file = FeatureFile(path)
     layers = tuple(layers or file.recipe.layers)
     for name in layers:
         if name not in file.outputs:
             raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
     matrices = [file.features(name) for name in layers]
+    columns = Columns(matrices)
     contents = file.contents
     own = FeatureSet(
         recipe=contents.recipe,
@@ -329,7 +345,7 @@ def _load(path: str | Path, layers: Sequence[str] | None) -> Features:
         probe=file.probe,
     )
     return Features(
-        X=matrices[0] if len(matrices) == 1 else np.concatenate(matrices, axis=1),
+        X=columns.in_memory() if in_memory else columns,
         y=contents.labels,
         ids=contents.ids,
         digests=contents.digests,

@@ -1,7 +1,8 @@
 """Heads: scikit-learn classifiers over features, by name."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -197,9 +198,24 @@ def fit_head(head, X, y, X_val=None, y_val=None):
     if X_val is not None and "X_val" in inspect.signature(head.fit).parameters:
         known = np.isin(y_val, y)
         chosen_by = {"X_val": X_val[known], "y_val": y_val[known]} if known.any() else {}
-    try:
+    with explained(head):
         head.fit(X, y, **chosen_by).predict_proba(X[:1])  # more neighbours than rows are noticed here
-        return head
+    return head
+
+
+@contextmanager
+def explained(head) -> Iterator[None]:
+    """Turn what scikit-learn says of rows or parameters into a user's error.
+
+    Raises
+    ------
+    HeadstartError
+        In place of a ValueError.
+    """
+    try:
+        yield
+    except HeadstartError:
+        raise
     except ValueError as error:
         raise HeadstartError(
             f"the head {type(head).__name__} cannot learn from these rows",

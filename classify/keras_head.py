@@ -9,6 +9,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from classify.blocks import Blocks, ordered_parts
 from classify.evaluate import losses
 from classify.labels import encoded, encoded_validation
 from classify.linear import Setting, train_linear
@@ -111,10 +112,25 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         self
         """
         X, targets = encoded(self, X, y, np.float32)
-        validation = encoded_validation(self, X_val, y_val, np.float32)
+        return self.fit_encoded(X, targets, encoded_validation(self, X_val, y_val, np.float32))
+
+    def fit_encoded(self, X, targets, validation=None):
+        """Train on features whose labels are known to be right; `classes_` and `n_features_in_` are set.
+
+        Parameters
+        ----------
+        X : ndarray of float32, or Blocks, of shape (N, D)
+        targets : ndarray of int, shape (N,)
+            Indices into `classes_`.
+        validation : (X, targets), optional
+            As the `fit` takes them.
+
+        Returns
+        -------
+        self
+        """
         if validation is None and self.patience is not None:
-            X, X_val, targets, y_val = self._hold_out(X, targets)
-            validation = X_val, y_val
+            X, targets, validation = self._hold_out(X, targets)
         self._train(X, targets, validation)
         return self
 
@@ -157,7 +173,12 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         """Return rows to learn from and rows to stop by; stratified where the classes allow it."""
         fewest = np.bincount(targets).min()
         even = targets if fewest > 1 and len(X) * _HELD_OUT >= len(self.classes_) else None
-        return train_test_split(X, targets, test_size=_HELD_OUT, stratify=even, random_state=self.seed)
+        how = {"test_size": _HELD_OUT, "stratify": even, "random_state": self.seed}
+        if not isinstance(X, Blocks):
+            X, X_val, targets, y_val = train_test_split(X, targets, **how)
+            return X, targets, (X_val, y_val)
+        learn, held_out = (np.sort(rows) for rows in train_test_split(np.arange(len(X)), **how))
+        return X.take(learn), targets[learn], (X.take(held_out), targets[held_out])
 
     def _train(self, X, targets, validation) -> None:
         mean, scale = _moments(X) if self.standardize else (None, None)
@@ -184,11 +205,12 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         if validation is None:
             return {"loss": loss}
         X, targets = validation
-        return {"loss": loss, "val_loss": float(losses(targets, self._proba(X)).mean())}
+        proba = np.concatenate([self._proba(part) for _, part in ordered_parts(X)])
+        return {"loss": loss, "val_loss": float(losses(targets, proba).mean())}
 
     def _fit_linear(self, X, targets, weights, mean, scale) -> Iterator:
         """Train in numpy; yield each epoch's loss and what returns its weights, first those at the start."""
-        seen = X if mean is None else (X - mean) / scale
+        seen = X if mean is None else _standardized(X, mean, scale)
         how = {"dropout": self.dropout, "epochs": self.epochs, "batch_size": self.batch_size}
         setting = Setting(self.learning_rate, self.l2)
         self.coef_ = np.zeros((self._units(), X.shape[1]), np.float32)
@@ -234,9 +256,15 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         return probabilities(flat(np.asarray(logits)))
 
 
-def _moments(X: np.ndarray) -> list[np.ndarray]:
+def _standardized(X, mean: np.ndarray, scale: np.ndarray):
+    return X.standardized(mean, scale) if isinstance(X, Blocks) else (X - mean) / scale
+
+
+def _moments(X) -> list[np.ndarray]:
     """Return mean and deviation of each feature; 1 in place of the deviation of constant ones."""
-    scaler = StandardScaler().fit(X)
+    scaler = StandardScaler()
+    for _, part in ordered_parts(X):
+        scaler.partial_fit(part)
     return [values.astype(np.float32) for values in (scaler.mean_, scaler.scale_)]
 
 

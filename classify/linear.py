@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from classify.blocks import Blocks, shuffled_parts
+
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
 _LEVELS = 2**8  # of the random number that decides whether dropout keeps a feature
 
@@ -47,7 +49,7 @@ class Progress:
 
 
 def train_linear(
-    X: np.ndarray,
+    X: np.ndarray | Blocks,
     y: np.ndarray,
     units: int,
     settings: Sequence[Setting],
@@ -70,7 +72,8 @@ def train_linear(
 
     Parameters
     ----------
-    X : ndarray of float32, shape (N, D)
+    X : ndarray of float32, or Blocks, of shape (N, D)
+        An epoch goes through the blocks in a new order, and through the rows of each in a new order.
     y : ndarray of int, shape (N,)
         Class indices.
     units : int
@@ -94,14 +97,17 @@ def train_linear(
     generator = np.random.default_rng(seed)
     kernel = glorot(generator, X.shape[1], units) if start is None else np.asarray(start, np.float32)
     adam = _Adam(kernel, settings)
-    targets = _targets(y, units)
     step = _Step(adam, units, dropout, generator)
     for epoch in range(epochs):
         losses = np.zeros(len(settings))
-        order = generator.permutation(len(X))
-        for first in range(0, len(X), batch_size):
-            rows = order[first : first + batch_size]
-            losses += step(X[rows], targets[rows], None if weights is None else weights[rows]) * len(rows)
+        for places, part in shuffled_parts(X, generator):
+            targets = _targets(y[places], units)
+            shares = None if weights is None else weights[places]
+            order = generator.permutation(len(part))
+            for first in range(0, len(part), batch_size):
+                rows = order[first : first + batch_size]
+                chosen = None if shares is None else shares[rows]
+                losses += step(part[rows], targets[rows], chosen) * len(rows)
         yield Progress(epoch, *adam.weights(units), losses / len(X))
 
 

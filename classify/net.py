@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from classify.blocks import Blocks, shuffled_parts
+
 
 def build_net(width: int, units: int, hidden: tuple[int, ...], dropout: float, l2: float, seed: int):
     """Build dropout and dense layers from features to logits.
@@ -60,7 +62,8 @@ def train_net(
     ----------
     model : keras.Model
         From features to logits, compiled with Keras' Adam and a loss.
-    X : ndarray of float32, shape (N, D)
+    X : ndarray of float32, or Blocks, of shape (N, D)
+        Of blocks, each is one call.
     y : ndarray of int, shape (N,)
     epochs, batch_size : int
     seed : int
@@ -93,9 +96,17 @@ def train_net(
 
     generator = np.random.default_rng(seed)
     weights = np.ones(len(X), np.float32) if weights is None else weights.astype(np.float32)
-    matrix, targets, shares = tf.constant(X), tf.constant(y, tf.float32), tf.constant(weights)
+
+    def tensors(places, part):
+        return tf.constant(part), tf.constant(y[places], tf.float32), tf.constant(weights[places])
+
+    whole = None if isinstance(X, Blocks) else tensors(slice(None), X)
     for _ in range(epochs):
-        yield float(run(matrix, targets, shares, tf.constant(generator.permutation(len(X)), tf.int32)))
+        total = 0.0
+        for places, part in shuffled_parts(X, generator):
+            order = tf.constant(generator.permutation(len(part)), tf.int32)
+            total += float(run(*(whole or tensors(places, part)), order)) * (len(part) / len(X))
+        yield total
 
 
 def _adam(optimizer, variables) -> Callable:

@@ -6,6 +6,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.preprocessing import StandardScaler
 
+from classify.blocks import Blocks, ordered_parts
 from classify.labels import encoded, encoded_validation
 from classify.temperature import (
     FLOATS,
@@ -88,13 +89,32 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, a penalty is not above 0, or `y_val` has classes that `y` has not.
         """
-        alphas = _checked(self.alphas)
         X, numbers = encoded(self, X, y, FLOATS)
-        validation = encoded_validation(self, X_val, y_val, FLOATS)
-        scaler = StandardScaler(with_std=self.standardize).fit(X)
+        return self.fit_encoded(X, numbers, encoded_validation(self, X_val, y_val, FLOATS))
+
+    def fit_encoded(self, X, numbers, validation=None):
+        """Fit to features whose labels are known to be right; `classes_` and `n_features_in_` are set.
+
+        Parameters
+        ----------
+        X : ndarray, or Blocks, of shape (N, D)
+        numbers : ndarray of int, shape (N,)
+            Indices into `classes_`.
+        validation : (X, numbers), optional
+            As `fit` takes them; blocks need them, since rows left out would take too much memory.
+
+        Returns
+        -------
+        self
+        """
+        alphas = _checked(self.alphas)
+        scaler = StandardScaler(with_std=self.standardize)
+        for _, part in ordered_parts(X):
+            scaler.partial_fit(part)
         scale = scaler.scale_ if self.standardize else np.ones(X.shape[1])
         targets = _targets(numbers, len(self.classes_))
-        solution = (_ByRows if len(X) <= X.shape[1] else _ByFeatures)(X, scaler.mean_, scale, targets)
+        by_rows = not isinstance(X, Blocks) and len(X) <= X.shape[1]
+        solution = (_ByRows if by_rows else _ByFeatures)(X, scaler.mean_, scale, targets)
 
         def keep(alpha: float) -> None:
             coef = solution.coef(alpha).T
@@ -122,11 +142,14 @@ def _targets(numbers: np.ndarray, classes: int) -> np.ndarray:
     return targets[:, 1:] if classes == 2 else targets
 
 
-def _of_each(head: RidgeHead, alphas: list[float], keep, X: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the decision values of rows with each penalty."""
+def _of_each(head: RidgeHead, alphas: list[float], keep, X) -> Iterator[np.ndarray]:
+    """Return the decision values of rows with each penalty; one pass serves all."""
+    kept = []
     for alpha in alphas:
         keep(alpha)
-        yield head._decision(X)
+        kept.append((head.coef_.T, head.intercept_))
+    found = [[flat(part @ coef + intercept) for coef, intercept in kept] for _, part in ordered_parts(X)]
+    return map(np.concatenate, zip(*found, strict=True))
 
 
 def _best(alphas, decisions, numbers, by_errors: bool) -> tuple[float, float]:
@@ -142,16 +165,18 @@ def _best(alphas, decisions, numbers, by_errors: bool) -> tuple[float, float]:
     return -negative, temperature
 
 
-def _blocks(X: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks(X, mean: np.ndarray, scale: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield standardized rows in float64.
 
     In float32 the Gram matrix errs by about 1e-7 of its greatest eigenvalue: more than a small penalty.
     """
-    for start in range(0, len(X), _BLOCK_ROWS):
-        rows = slice(start, start + _BLOCK_ROWS)
-        block = X[rows] - mean
-        block /= scale
-        yield rows, block
+    done = 0
+    for _, part in ordered_parts(X):
+        for start in range(0, len(part), _BLOCK_ROWS):
+            block = part[start : start + _BLOCK_ROWS] - mean
+            block /= scale
+            yield slice(done, done + len(block)), block
+            done += len(block)
 
 
 class _ByFeatures:

@@ -36,6 +36,8 @@ LIGHT += [
     "classify.sweep",
     "classify.search",
     "classify.export",
+    "classify.blocks",
+    "classify.memory",
 ]
 
 

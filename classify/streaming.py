@@ -1,0 +1,257 @@
+"""Heads on matrices larger than memory: the same estimators, fitted in passes over blocks of rows."""
+
+import logging
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
+from threadpoolctl import threadpool_limits
+
+from classify.blocks import Blocks, Columns, least_memory
+from classify.features import Features
+from classify.heads import explained, fit_head
+from classify.memory import DEFAULT, how_to_train, readable, refusal, too_little
+from classify.temperature import of_raw_features
+from data.errors import HeadstartError
+
+Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
+_log = logging.getLogger("headstart")
+
+
+def train_head(name: str, head, features: Features, memory: int | None) -> tuple[object, Features]:
+    """Fit a head to the training rows, in memory or in blocks.
+
+    Parameters
+    ----------
+    name : str
+        Of the head in `classify.heads.HEADS`.
+    head : scikit-learn classifier
+        As `classify.heads.make_head` makes it.
+    features : Features
+        Loaded with ``in_memory=False``; where several files are joined, X is in memory all the same.
+    memory : int or None
+        Bytes; None means 1 GB for heads that can read larger matrices in blocks, else all there is.
+
+    Returns
+    -------
+    head : scikit-learn classifier
+    features : Features
+        With a matrix in memory where that is how the head was fitted.
+
+    Raises
+    ------
+    HeadstartError
+        If the memory is too little, or the head cannot learn from these rows.
+    """
+    matrix = 4 * len(features.rows("train")) * features.X.shape[1]
+    how = how_to_train(name, matrix, memory)
+    in_blocks = isinstance(features.X, Columns)
+    if how == "refused":
+        raise refusal(name, matrix, memory)
+    if how == "streaming" and in_blocks:
+        return fit_streaming(name, head, features, memory or DEFAULT), features
+    if how == "streaming" and memory is not None:
+        raise HeadstartError(
+            "several files are joined in memory",
+            "one file, whose rows can be read in blocks, or memory for all",
+            f"training rows of {readable(matrix)}, and --memory {readable(memory)}",
+            "leave --memory out, or extract one recipe with several layers",
+        )
+    features = replace(features, X=features.X.in_memory()) if in_blocks else features
+    return fit_head(head, *features.training_rows(), *features.split("validation")), features
+
+
+def fit_streaming(name: str, head, features: Features, memory: int):
+    """Fit a head in passes over blocks of the training rows.
+
+    Parameters
+    ----------
+    name : str
+        One of `classify.memory.STREAMING`.
+    head : scikit-learn classifier
+        As `classify.heads.make_head` makes it; fitted in place.
+    features : Features
+        Whose X is `Columns`.
+    memory : int
+        Bytes that training may take beyond what the program and the file's labels take.
+
+    Returns
+    -------
+    scikit-learn classifier
+        What fitting in memory gives: equal but for rounding and, where the order of rows matters,
+        for that order.
+
+    Raises
+    ------
+    HeadstartError
+        If the memory is too little, or the head cannot learn from these rows.
+    """
+    features.check_training()
+    rows = features.rows("train")
+    classes, numbers = np.unique(features.y[rows], return_inverse=True)
+    held_out = features.rows("validation")
+    held_out = held_out[np.isin(features.y[held_out], classes)]
+    width = features.X.shape[1]
+    fixed = _fixed_bytes(name, head, width, len(classes), len(rows), len(held_out))
+    scores = len(rows) * (16 * len(features.class_names) + 64)
+    least = max(fixed, scores) + least_memory(width)
+    if memory < least:
+        raise too_little(name, least, memory)
+    blocks = Blocks(features.X, rows, features.ids, memory - fixed)
+    validation = Blocks(features.X, held_out, features.ids, memory - fixed)
+    judged = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
+    started = time.perf_counter()
+    with explained(head):
+        FITS[name](head, classes, (blocks, numbers), judged)
+    seconds = time.perf_counter() - started
+    _log.info("rows read %d times in blocks, within %s, in %.1f s", blocks.passes, readable(memory), seconds)
+    return head
+
+
+def _fixed_bytes(name: str, head, width: int, classes: int, rows: int, held_out: int) -> int:
+    """Return the bytes that a head takes beside blocks of rows."""
+    units = classes if classes > 2 else 1
+    weights, decisions = 8 * (width + 1) * units, 8 * units
+    if name == "mlp":
+        sizes = (width, *head.hidden, units)
+        return 32 * sum(one * two for one, two in pairwise(sizes))
+    if name == "ridge":
+        gram = 8 * width**2  # the Gram matrix, its vectors, and LAPACK's room
+        return 5 * gram + len(head.alphas) * (weights + held_out * decisions) + rows * decisions
+    return 32 * weights  # ten pairs of L-BFGS, twice; Adam's moments and class sums take less
+
+
+def _logistic(pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Minimize scikit-learn's objective by L-BFGS with its tolerances, one pass for each value."""
+    blocks, numbers = training
+    scaler, head = pipeline[0], pipeline[-1]
+    _fit_scaler(scaler, blocks)
+    shares = compute_class_weight(head.class_weight, classes=np.arange(len(classes)), y=numbers)
+    objective = _LogLoss(blocks, numbers, shares, scaler, head.C)
+    found = minimize(
+        objective,
+        np.zeros(objective.units * (blocks.shape[1] + 1)),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxiter": head.max_iter, "maxls": 50, "gtol": head.tol, "ftol": 64 * np.finfo(float).eps},
+    )
+    if not found.success:
+        warnings.warn(f"the logistic head has not converged: {found.message}", ConvergenceWarning, 2)
+    solution = found.x.reshape(objective.units, -1)
+    head.classes_, head.n_features_in_ = classes, blocks.shape[1]
+    head.coef_, head.intercept_ = solution[:, :-1].copy(), solution[:, -1].copy()
+    head.n_iter_ = np.array([found.nit], np.int32)
+
+
+class _LogLoss:
+    """Mean log loss of all rows plus the penalty, and its gradient by coefficients of standardized features.
+
+    The blocks stay as they are: the standardization is in the coefficients and in the gradient.
+    Products are in float32, as in memory; sums over blocks in float64.
+    """
+
+    def __init__(self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler, C: float):
+        self._blocks, self._numbers, self._shares = blocks, numbers, shares
+        self._mean, self._scale = scaler.mean_, scaler.scale_
+        self.units = len(shares) if len(shares) > 2 else 1
+        self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
+        self._total = shares[numbers].sum()
+        self._penalty = 1 / (C * self._total)
+
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(self.units, -1)
+        coef, intercept = of_raw_features(weights[:, :-1], weights[:, -1], self._mean, self._scale)
+        single = coef.T.astype(np.float32)
+        value, gradient = 0.0, np.zeros_like(weights)
+        with threadpool_limits(self._threads, "blas"):
+            for places, block in self._blocks.in_order():
+                loss, missed = self._of_rows(block @ single + intercept, self._numbers[places])
+                value += loss
+                gradient[:, :-1] += missed.T.astype(np.float32) @ block
+                gradient[:, -1] += missed.sum(axis=0)
+        gradient[:, :-1] = (gradient[:, :-1] - gradient[:, -1:] * self._mean) / self._scale
+        gradient /= self._total
+        gradient[:, :-1] += self._penalty * weights[:, :-1]
+        value = value / self._total + self._penalty / 2 * (weights[:, :-1] ** 2).sum()
+        return value, gradient.ravel()
+
+    def _of_rows(self, logits: np.ndarray, numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss of some rows, and its gradient by their logits."""
+        if self.units == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+        logs, rows, shares = log_softmax(logits, axis=1), np.arange(len(logits)), self._shares[numbers]
+        missed = np.exp(logs)
+        missed[rows, numbers] -= 1
+        missed *= shares[:, np.newaxis]
+        return float(-shares @ logs[rows, numbers]), missed[:, -self.units :]
+
+
+def _centroid(pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Fit scikit-learn's NearestCentroid from the sums of each class.
+
+    Source: R. Tibshirani et al. (2002), PNAS 99(10), 6567-6572, as in scikit-learn.
+    """
+    blocks, numbers = training
+    scaler, head = pipeline[0], pipeline[-1]
+    _fit_scaler(scaler, blocks)
+    standardized = blocks.standardized(scaler.mean_, scaler.scale_)
+    sums, squares = np.zeros((len(classes), blocks.shape[1])), np.zeros(blocks.shape[1])
+    for places, block in standardized.in_order():
+        sums += (numbers[places] == np.arange(len(classes))[:, np.newaxis]).astype(np.float32) @ block
+        squares += np.einsum("nd,nd->d", block, block)
+    blocks.passes += standardized.passes
+    if not squares.any():
+        raise ValueError("All features have zero variance. Division by zero.")
+    counts = np.bincount(numbers)[:, np.newaxis]
+    means, middle = sums / counts, sums.sum(axis=0) / len(blocks)
+    within = np.maximum(squares - (counts * means**2).sum(axis=0), 0) / (len(blocks) - len(classes))
+    head.within_class_std_dev_ = np.sqrt(within)
+    spread = head.within_class_std_dev_ + np.median(head.within_class_std_dev_)
+    unit = np.sqrt(1 / counts - 1 / len(blocks)) * spread
+    head.deviations_ = (means - middle) / unit
+    if head.shrink_threshold:
+        less = np.abs(head.deviations_) - head.shrink_threshold
+        head.deviations_ = np.sign(head.deviations_) * np.maximum(less, 0)
+        means = middle + unit * head.deviations_
+    head.class_prior_ = np.full(len(classes), 1 / len(classes))
+    head.centroids_, head.classes_, head.n_features_in_ = means, classes, blocks.shape[1]
+
+
+def _fit_scaler(scaler: StandardScaler, blocks: Blocks) -> None:
+    for _, block in blocks.in_order():
+        scaler.partial_fit(block)
+
+
+def _ridge(head, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    if validation is None:
+        raise HeadstartError(
+            "ridge larger than memory chooses its penalty by validation rows",
+            "labelled validation rows of the training classes",
+            "none",
+            "name a validation split, raise --memory, or choose another head",
+        )
+    head.classes_, head.n_features_in_ = classes, training[0].shape[1]
+    head.fit_encoded(*training, validation)
+
+
+def _keras(head, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Train in epochs of shuffled blocks; validation rows are read where they stop the training."""
+    head.classes_, head.n_features_in_ = classes, training[0].shape[1]
+    head.fit_encoded(*training, None if head.patience is None else validation)
+
+
+FITS: dict[str, Callable] = {
+    "logistic": _logistic,
+    "ridge": _ridge,
+    "centroid": _centroid,
+    "mlp": _keras,
+    "keras-linear": _keras,
+}
