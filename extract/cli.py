@@ -1,4 +1,4 @@
-"""python -m extract: run, info, diff, verify, repair."""
+"""python -m extract: run, info, diff, verify, repair, merge, bench."""
 
 from pathlib import Path
 from typing import Annotated
@@ -46,6 +46,9 @@ def run(
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait while another run writes the file.")] = True,
+    layout: Annotated[
+        str | None, typer.Option(help="single, or sharded: a folder of parts with an index.")
+    ] = None,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read also files that seem unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -75,7 +78,7 @@ def run(
         if quantization != "none" or calibration:
             recipe = _quantized(recipe, quantization, opened, path, calibration)
         options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
-        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash}
+        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash, "layout": layout}
         if plan:
             report = preview(opened, recipe, path, **options)
         else:
@@ -154,6 +157,21 @@ def repair(
     from extract.repair import repair
 
     show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
+
+
+@app.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(help="A sharded feature file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Turn the parts of a sharded feature file into one file; the folder stays as it is.
+
+    Example: python -m extract merge photos.shards -o photos.h5
+    """
+    from extract.merge import merge
+
+    show(merge(folder, output), info_lines, as_json)
 
 
 @app.command()

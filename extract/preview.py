@@ -70,23 +70,23 @@ def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Prev
         As `extract.run.extract` takes them.
     """
     path, options = Path(path), Options(**options)
-    found = survey(recipe, path, options.reuse)
+    found = survey(recipe, path, options.reuse, options.layout)
     decided = found.plan(scan_source(source, options.rehash))
     speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         missing=decided.missing,
         parts=len(decided.parts),
-        bytes_needed=_bytes(decided, width) if decided.parts else None,
+        bytes_needed=_bytes(decided, width, found.layout) if decided.parts else None,
         bytes_free=shutil.disk_usage(path.parent).free,
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
     )
 
 
-def _bytes(decided: Plan, width: int) -> int:
+def _bytes(decided: Plan, width: int, layout: str) -> int:
     row = 4 * width + _BYTES_A_ROW
-    return row * (decided.missing + decided.rows)
+    return row * (decided.missing + (decided.rows if layout == "single" else 0))
 
 
 def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:

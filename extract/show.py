@@ -121,7 +121,7 @@ def info_lines(summary: dict) -> list[str]:
     width = max(len("all"), *(len(name) for name in summary["class_names"]))
     lines = [
         f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
-        f"{summary['bytes'] / 1e6:.1f} MB",
+        f"{summary['bytes'] / 1e6:.1f} MB" + (", sharded" if summary["layout"] == "sharded" else ""),
         f"source    {', '.join(map(_text, summary['source'].values()))}",
         f"recipe    {summary['recipe_key'][:16]}",
         *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
