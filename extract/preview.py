@@ -13,6 +13,7 @@ from data.source import Source
 from extract.engines import open_engine
 from extract.hashes import scan_source
 from extract.plan import KINDS, Part, Plan
+from extract.ray_cluster import Cluster, connected
 from extract.recipe import Recipe
 from extract.run import Options
 from extract.survey import survey
@@ -39,7 +40,9 @@ class Preview:
     images_per_second : float or None
         Measured on the first missing images.
     seconds : float or None
-        ``missing / images_per_second``: projected, not measured.
+        ``missing / images_per_second``: projected for this process alone, not measured.
+    nodes : tuple of dict
+        Of a cluster: each node, and how many replicas it has room for.
     """
 
     rows: int
@@ -55,17 +58,22 @@ class Preview:
     bytes_free: int
     images_per_second: float | None
     seconds: float | None
+    nodes: tuple[dict, ...] = ()
 
     def to_dict(self) -> dict:
         """Return the preview as JSON-ready values."""
         return asdict(self)
 
 
-def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Preview:
+def preview(
+    source: Source, recipe: Recipe, path: str | Path, *, cluster: Cluster | None = None, **options
+) -> Preview:
     """Plan a run without writing anything, and measure a few batches if images are missing.
 
     Parameters
     ----------
+    cluster : Cluster, optional
+        Where the parts would be computed, if not in this process.
     source, recipe, path, **options
         As `extract.run.extract` takes them.
     """
@@ -81,7 +89,15 @@ def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Prev
         bytes_free=shutil.disk_usage(path.parent).free,
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
+        nodes=_nodes(cluster) if cluster else (),
     )
+
+
+def _nodes(cluster: Cluster) -> tuple[dict, ...]:
+    from extract.ray_runner import division
+
+    with connected(cluster.address) as ray:
+        return tuple(division(ray, cluster))
 
 
 def _bytes(decided: Plan, width: int, layout: str) -> int:

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -273,13 +273,14 @@ def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | N
         progress(done, decided.missing)
 
     advance(0)
-    for part, result in run(decided.parts, progress=advance):
-        if isinstance(result, Exception):
-            failed.append((part, result))
-            continue
-        if not computed:
-            _check_room(folder, part, decided.missing - len(part.rows) + copied)
-        computed += result
+    with closing(run(decided.parts, progress=advance)) as results:
+        for part, result in results:
+            if isinstance(result, Exception):
+                failed.append((part, result))
+                continue
+            if not computed:
+                _check_room(folder, part, decided.missing - len(part.rows) + copied)
+            computed += result
     if failed:
         raise _failed(failed, folder)
     return computed
