@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -64,6 +64,9 @@ class Cluster:
 def connected(address: str | None) -> Iterator:
     """Yield the module `ray`, connected; leave the cluster at the end, whatever happens.
 
+    Meanwhile what is printed goes to stderr, since Ray prints the death of a worker to stdout,
+    where a command's result belongs.
+
     Parameters
     ----------
     address : str or None
@@ -87,8 +90,9 @@ def connected(address: str | None) -> Iterator:
     mine = {"num_cpus": available_threads(), "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
     try:
         options = {"address": address} if address else {"address": "local", **mine}
-        ray.init(**options, log_to_driver=False, logging_level="ERROR")
-        yield ray
+        with redirect_stdout(sys.stderr):
+            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            yield ray
     except (ConnectionError, ray.exceptions.AuthenticationError) as error:
         raise _unreachable(address or "this machine", " ".join(str(error).split())[:300]) from error
     finally:

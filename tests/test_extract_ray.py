@@ -165,7 +165,7 @@ def members(process: subprocess.Popen, words: str = "") -> list[int]:
 
 
 def ended(process: subprocess.Popen, seconds: float = 100) -> dict:
-    """Wait for a run and return its report."""
+    """Wait for a run and return its report, which alone is on stdout, and its log."""
     out, errors = process.communicate(timeout=seconds)
     assert process.returncode == 0, errors
     return {**json.loads(out), "log": errors}
