@@ -88,15 +88,15 @@ def connected(address: str | None) -> Iterator:
     import ray
 
     mine = {"num_cpus": available_threads(), "object_store_memory": _OBJECT_STORE, "include_dashboard": False}
-    try:
-        options = {"address": address} if address else {"address": "local", **mine}
-        with redirect_stdout(sys.stderr):
+    options = {"address": address} if address else {"address": "local", **mine}
+    with redirect_stdout(sys.stderr):
+        try:
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
             yield ray
-    except (ConnectionError, ray.exceptions.AuthenticationError) as error:
-        raise _unreachable(address or "this machine", " ".join(str(error).split())[:300]) from error
-    finally:
-        ray.shutdown()
+        except (ConnectionError, ray.exceptions.AuthenticationError) as error:
+            raise _unreachable(address or "this machine", " ".join(str(error).split())[:300]) from error
+        finally:
+            ray.shutdown()
 
 
 def check_cluster(address: str) -> None:
