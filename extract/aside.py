@@ -1,6 +1,7 @@
 """Write aside, sync, rename once: a final name always means a complete file."""
 
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,7 @@ def written_aside(path: Path, size: int = 0) -> Iterator[Path]:
     size : int
         Bytes that the disk must have room for before the writing begins.
     """
-    aside = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    aside = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.tmp")
     try:
         if size:
             _try_room(aside, size)

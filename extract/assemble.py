@@ -4,8 +4,8 @@ import numpy as np
 
 from data.source import Row, Source
 from data.splits import SPLIT_NAMES, group_digest, hashed_split
+from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.plan import Scan
-from extract.store import NO_DIGEST, Contents, Rejected
 from extract.survey import Store, Survey
 from extract.weights import known_weights
 

@@ -1,5 +1,6 @@
-"""python -m extract: run, info, diff, verify, repair."""
+"""python -m extract: run, info, diff, verify, repair, merge, bench."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -46,6 +47,18 @@ def run(
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
     wait: Annotated[bool, typer.Option(help="Wait while another run writes the file.")] = True,
+    layout: Annotated[
+        str | None, typer.Option(help="single, or sharded: a folder of parts with an index.")
+    ] = None,
+    runner: Annotated[str, typer.Option(help="local, or ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the cluster; default: one on this machine.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Workers on the cluster; default: as many as have room.")
+    ] = None,
+    num_cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of a worker on the cluster.")] = 1,
+    num_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker on the cluster.")] = 0,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read also files that seem unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
@@ -54,11 +67,14 @@ def run(
 
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
+    from extract.engines import cpu_engine
     from extract.preview import preview
     from extract.progress import progress_bar
+    from extract.ray_runner import ray_map
     from extract.recipe import Recipe
     from extract.run import extract
 
+    cluster = _cluster(runner, address, replicas, num_cpus, num_gpus, threads)
     opened = open_source(source, data_dir)
     path = output or Path(default_name(source))
     with progress_bar("waiting for TensorFlow and the weights") as progress:
@@ -75,11 +91,15 @@ def run(
         if quantization != "none" or calibration:
             recipe = _quantized(recipe, quantization, opened, path, calibration)
         options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
-        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash}
+        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash, "layout": layout}
+        options["replicas"] = replicas
+        if cluster and engine == "auto" and not num_gpus:
+            options["engine"] = cpu_engine(recipe)
         if plan:
-            report = preview(opened, recipe, path, **options)
+            report = preview(opened, recipe, path, cluster=cluster, **options)
         else:
-            report = extract(opened, recipe, path, progress=progress, **options)
+            runs = {"map": partial(ray_map, cluster=cluster)} if cluster else {}
+            report = extract(opened, recipe, path, progress=progress, **runs, **options)
     if plan:
         show(report.to_dict(), preview_lines, as_json)
         return
@@ -157,6 +177,21 @@ def repair(
 
 
 @app.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(help="A sharded feature file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Turn the parts of a sharded feature file into one file; the folder stays as it is.
+
+    Example: python -m extract merge photos.shards -o photos.h5
+    """
+    from extract.merge import merge
+
+    show(merge(folder, output), info_lines, as_json)
+
+
+@app.command()
 def bench(
     source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
     backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
@@ -188,6 +223,21 @@ def bench(
         recipe = _quantized(recipe, quantization, opened, None, None)
     how = {"engine": engine, "threads": threads, "batch_size": batch_size}
     show(bench(opened, recipe, images=images, repeats=repeats, **how).to_dict(), bench_lines, as_json)
+
+
+def _cluster(runner: str, address, replicas, num_cpus: float, num_gpus: float, threads):
+    """Return the cluster that the options describe; None for this process alone."""
+    from extract.ray_cluster import Cluster
+
+    if runner not in ("local", "ray"):
+        raise unknown_name("runner", runner, ["local", "ray"])
+    if runner == "local":
+        if address or replicas or num_gpus or num_cpus != 1:
+            raise typer.BadParameter(
+                "--address, --replicas, --num-cpus and --num-gpus have no meaning without --runner ray"
+            )
+        return None
+    return Cluster(address, num_cpus, num_gpus, threads)
 
 
 def _quantized(recipe, quantization: str, source, path: Path | None, calibration: str | None):

@@ -7,12 +7,13 @@ import numpy as np
 
 from data.images import ImageError
 from data.source import Source
+from extract.contents import NO_DIGEST
 from extract.engines import open_engine
 from extract.hashes import scan_source
 from extract.layout import split_digests
 from extract.parity import TOLERANCE, check_probes, relative_difference
 from extract.plan import Scan
-from extract.store import NO_DIGEST, FeatureFile
+from extract.store import FeatureFile
 from extract.verify import Verdict
 from extract.worker import compute_features, readable
 

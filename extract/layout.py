@@ -9,10 +9,14 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from data.errors import HeadstartError
 from extract.aside import written_aside
+from extract.contents import Contents
 
 REASON_BYTES = 400
 DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError)  # what h5py raises on damaged files
+BLOCK = 4096  # rows copied at once
+_MOST_GROUPS = 16
 _OVERHEAD = 65536  # bytes of headers and attributes of a small file
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
 
@@ -21,6 +25,20 @@ class Features:
     """Features by output in an open HDF5 file, mapped into memory where HDF5 allows it."""
 
     path: Path
+    remedy: str  # of a damaged row
+
+    def paths(self) -> list[Path]:
+        """Return the files that it is made of."""
+        return [self.path]
+
+    def damaged(self, name: str) -> HeadstartError:
+        """Make the error for a row whose feature is not the one that was stored."""
+        return HeadstartError(
+            f"a row in {str(self.path)!r} is damaged",
+            "the feature that was stored",
+            f"another checksum for {name}",
+            self.remedy.format(path=self.path),
+        )
 
     def _read(self, file: h5py.File) -> None:
         group = file["features"]
@@ -28,8 +46,11 @@ class Features:
         self._places = {
             name: (group[name].shape, group[name].dtype, group[name].id.get_offset()) for name in group
         }
+        self._read_columns(file)
+
+    def _read_columns(self, file: h5py.File) -> None:
         self.digests = file["digests"][:]
-        self.checksums = {name: file["checksums"][name][:] for name in group}
+        self.checksums = {name: file["checksums"][name][:] for name in file["checksums"]}
         self.probe = {name: file["probe"][name][:] for name in file["probe"]}
 
     def dtype(self, output: str) -> np.dtype:
@@ -58,6 +79,76 @@ def created(path: Path, size: int) -> Iterator[h5py.File]:
                 yield file
         except RuntimeError as error:  # so HDF5 says that it could not close a file
             raise OSError(str(error)) from error
+
+
+def check_objects(file: h5py.File) -> None:
+    """Refuse what a file from a stranger could make a reader open, or allocate."""
+    size = file.id.get_filesize()
+    groups = [file]
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise OSError(f"{name} is a link to another place")
+            item = group[name]
+            if isinstance(item, h5py.Group):
+                if len(groups) > _MOST_GROUPS:
+                    raise OSError("more groups than a feature file has")
+                groups.append(item)
+            elif not isinstance(item, h5py.Dataset):
+                raise OSError(f"{name} is no data set")
+            elif item.is_virtual or item.external or item.chunks or item.nbytes > size:
+                raise OSError(f"{name} is not contiguous data inside the file")
+
+
+def gathered(
+    rows: Sequence[tuple[Features, int]], output: str, contents: Contents
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+    """Gather features and checksums of rows in blocks, from each store at once.
+
+    Parameters
+    ----------
+    rows : sequence of (FeatureFile or PartFile, int)
+    output : str
+    contents : Contents
+        Ids and digests of the rows.
+
+    Yields
+    ------
+    chosen, block, checksums : slice, ndarray of shape (n, D), ndarray of uint8, shape (n, 16)
+
+    Raises
+    ------
+    HeadstartError
+        If a row is not what was stored, so that damage is never given a new checksum.
+    """
+    features = {}
+    for start in range(0, len(rows), BLOCK):
+        chosen = slice(start, start + BLOCK)
+        block, stored = _gather(rows[chosen], output, features)
+        wrong = (stored != row_checksums(block, contents.digests[chosen])).any(axis=1)
+        if wrong.any():
+            row = start + int(wrong.argmax())
+            raise rows[row][0].damaged(contents.ids[row])
+        yield slice(start, start + len(block)), block, stored
+
+
+def _gather(
+    rows: Sequence[tuple[Features, int]], output: str, features: dict
+) -> tuple[np.ndarray, np.ndarray]:
+    places: dict[Features, list[tuple[int, int]]] = {}
+    for number, (store, row) in enumerate(rows):
+        places.setdefault(store, []).append((number, row))
+    first = rows[0][0]
+    block = np.empty((len(rows), len(first.probe[output])), first.dtype(output))
+    sums = np.empty((len(rows), 16), np.uint8)
+    for store, pairs in places.items():
+        numbers, indices = np.array(pairs).T
+        if store not in features:
+            features[store] = store.features(output)
+        block[numbers] = features[store][indices]
+        sums[numbers] = store.checksums[output][indices]
+    return block, sums
 
 
 def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:

@@ -16,6 +16,8 @@ PART_FORMAT = "headstart part"
 class PartFile(Features):
     """Features of some images by their digest; what a run keeps until it is complete."""
 
+    remedy = "remove {path}: its images are then computed again"
+
     def __init__(self, path: Path):
         self.path = path
         with h5py.File(path) as file:

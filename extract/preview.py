@@ -13,6 +13,7 @@ from data.source import Source
 from extract.engines import open_engine
 from extract.hashes import scan_source
 from extract.plan import KINDS, Part, Plan
+from extract.ray_cluster import Cluster, connected
 from extract.recipe import Recipe
 from extract.run import Options
 from extract.survey import survey
@@ -39,7 +40,9 @@ class Preview:
     images_per_second : float or None
         Measured on the first missing images.
     seconds : float or None
-        ``missing / images_per_second``: projected, not measured.
+        ``missing / images_per_second``: projected for this process alone, not measured.
+    nodes : tuple of dict
+        Of a cluster: each node, and how many replicas it has room for.
     """
 
     rows: int
@@ -55,38 +58,51 @@ class Preview:
     bytes_free: int
     images_per_second: float | None
     seconds: float | None
+    nodes: tuple[dict, ...] = ()
 
     def to_dict(self) -> dict:
         """Return the preview as JSON-ready values."""
         return asdict(self)
 
 
-def preview(source: Source, recipe: Recipe, path: str | Path, **options) -> Preview:
+def preview(
+    source: Source, recipe: Recipe, path: str | Path, *, cluster: Cluster | None = None, **options
+) -> Preview:
     """Plan a run without writing anything, and measure a few batches if images are missing.
 
     Parameters
     ----------
+    cluster : Cluster, optional
+        Where the parts would be computed, if not in this process.
     source, recipe, path, **options
         As `extract.run.extract` takes them.
     """
     path, options = Path(path), Options(**options)
-    found = survey(recipe, path, options.reuse)
+    found = survey(recipe, path, options.reuse, options.layout)
     decided = found.plan(scan_source(source, options.rehash))
     speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         missing=decided.missing,
         parts=len(decided.parts),
-        bytes_needed=_bytes(decided, width) if decided.parts else None,
+        bytes_needed=_bytes(decided, width, found.layout) if decided.parts else None,
         bytes_free=shutil.disk_usage(path.parent).free,
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
+        nodes=_nodes(cluster) if cluster else (),
     )
 
 
-def _bytes(decided: Plan, width: int) -> int:
+def _nodes(cluster: Cluster) -> tuple[dict, ...]:
+    from extract.ray_runner import division
+
+    with connected(cluster.address) as ray:
+        return tuple(division(ray, cluster))
+
+
+def _bytes(decided: Plan, width: int, layout: str) -> int:
     row = 4 * width + _BYTES_A_ROW
-    return row * (decided.missing + decided.rows)
+    return row * (decided.missing + (decided.rows if layout == "single" else 0))
 
 
 def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:

@@ -18,6 +18,7 @@ from extract.engines import check_engine
 from extract.engines.converted import float_model, is_kept, keep_model, model_path, without_telemetry
 from extract.hashes import scan_source
 from extract.recipe import Recipe
+from extract.shards import located
 from extract.store import FeatureFile
 from extract.worker import decode, readable
 
@@ -64,7 +65,7 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
 
 def _calibrated(recipe: Recipe, file: Path | None) -> Recipe | None:
     """Return the recipe of a file that differs in nothing but its calibration."""
-    if file is None or not file.is_file():
+    if file is None or not located(file).is_file():
         return None
     found = FeatureFile(file).recipe
     int8 = replace(recipe, quantization="int8", calibration=found.calibration or "-")

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from extract.contents import NO_DIGEST, Rejected
 from extract.layout import split_digests
 from extract.lock import locked
 from extract.part import write_part
 from extract.recipe import Recipe
-from extract.store import NO_DIGEST, FeatureFile, Rejected, open_checked, write_feature_file
+from extract.shards import INDEX
+from extract.store import FeatureFile, open_checked, read_shards, write_feature_file
 from extract.survey import parts_folder
-from extract.verify import Verdict, damaged_rows, verify
+from extract.verify import Verdict, damaged_rows, damaged_shards, verify
 
 _DROPPED = "damaged, and dropped by repair; the next run computes it again"
 
@@ -46,6 +48,7 @@ def repair(path: str | Path) -> Repair:
     ones. Where ids, labels or attributes are damaged, nothing of them can be trusted; but
     each row certifies its feature and its image, so the sound ones become a finished part,
     from which the next run makes the file anew, and the old one is renamed ``<file>.damaged``.
+    Of the sharded layout each part that is not whole is renamed so, with the index.
 
     Parameters
     ----------
@@ -61,6 +64,8 @@ def repair(path: str | Path) -> Repair:
     if verdict.sound:
         return Repair(len(FeatureFile(path).contents.ids), 0)
     with locked(path, wait=True, say=lambda text: None):
+        if path.is_dir():
+            return _set_aside(path)
         return _salvage(path, verdict) if verdict.problems else _drop(path, set(verdict.damaged))
 
 
@@ -72,12 +77,23 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
         raise _hopeless(path, "every row is damaged")
     dropped = [Rejected(contents.ids[row], NO_DIGEST, _DROPPED) for row in damaged]
     rejected = sorted([*contents.rejected, *dropped], key=lambda row: row.id.encode())
-    arrays = {name: getattr(contents, name)[kept] for name in ("digests", "labels", "splits", "origins")}
-    ids = tuple(contents.ids[row] for row in kept)
-    groups = tuple(contents.groups[row] for row in kept) if contents.groups else ()
-    sound = replace(contents, ids=ids, groups=groups, rejected=tuple(rejected), **arrays)
+    sound = replace(contents.at(kept), rejected=tuple(rejected))
     write_feature_file(path, sound, [(file, int(row)) for row in kept])
     return Repair(len(kept), len(dropped))
+
+
+def _set_aside(folder: Path) -> Repair:
+    """Rename the index and each part that is not whole; the others stay for the next run."""
+    with open_checked(folder) as file:
+        shards, rows = read_shards(folder, file), len(file["ids"])
+        damaged = np.array(damaged_shards(folder, file)[1], np.int64)
+    dropped = np.isin(shards.part, shards.part[damaged])
+    if dropped.all():
+        raise _hopeless(folder, "no part is whole")
+    for path in (folder / INDEX, *(folder / shards.names[part] for part in np.unique(shards.part[damaged]))):
+        if path.is_file():
+            path.rename(path.with_name(path.name + ".damaged"))
+    return Repair(rows - int(dropped.sum()), int(dropped.sum()), str(folder))
 
 
 def _salvage(path: Path, verdict: Verdict) -> Repair:
@@ -94,7 +110,7 @@ def _salvage(path: Path, verdict: Verdict) -> Repair:
         engine = json.loads(file.attrs["engines"])[0]
     if not rows:
         raise _hopeless(path, "; ".join(verdict.problems))
-    folder = parts_folder(path)
+    folder = parts_folder(path, "single")
     folder.mkdir(exist_ok=True)
     write_part(folder / "salvaged.h5", recipe, engine, probe, rows, {})
     path.rename(path.with_name(path.name + ".damaged"))

@@ -4,21 +4,23 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import count
 from pathlib import Path
 
 from data.errors import HeadstartError, counted
 from data.source import Source
 from extract.assemble import assemble
+from extract.contents import Contents
 from extract.engines import check_engine
 from extract.hashes import scan_source
 from extract.lock import locked
 from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe
-from extract.store import Contents, write_feature_file
+from extract.rejections import allowed_rejections, check_rejections
+from extract.shards import part_paths
+from extract.store import FeatureFile, write_feature_file
 from extract.survey import Survey, parts_folder, survey
 from extract.worker import PartWorker
 
@@ -45,6 +47,10 @@ class Options:
         Wait while another run writes the same file, or raise.
     rehash : bool
         Read every file again, also where size and modification time are as they were.
+    layout : str or None
+        ``single`` or ``sharded``; None is what the output has, ``single`` for a new one.
+    replicas : int or None
+        Workers at once, where the map has several; None is as many as it has room for.
     """
 
     engine: str = "auto"
@@ -54,6 +60,8 @@ class Options:
     reuse: tuple = ()
     wait: bool = True
     rehash: bool = False
+    layout: str | None = None
+    replicas: int | None = None
 
 
 @dataclass(frozen=True)
@@ -100,23 +108,28 @@ class Report:
         return asdict(self)
 
 
-def local_map(make: Callable, parts: Iterable[Part], replicas: int = 1) -> Iterator[tuple[Part, object]]:
+def local_map(
+    make: Callable, parts: Iterable[Part], replicas: int | None = None, *, source, progress: Callable
+) -> Iterator[tuple[Part, object]]:
     """Compute parts in this process, one after the other; an error ends the run.
 
     Parameters
     ----------
     make : callable
-        Makes the worker, a callable from a part to its result.
+        ``make(source=..., progress=...)`` makes the worker, a callable from a part to its result.
     parts : iterable of Part
-    replicas : int
+    replicas : int, optional
         Workers at once; here always one.
+    source : Source
+    progress : callable
+        Called with a number of images, when they are done.
 
     Examples
     --------
-    >>> list(local_map(lambda: len, ["ab", "c"]))
+    >>> list(local_map(lambda source, progress: len, ["ab", "c"], source=None, progress=print))
     [('ab', 2), ('c', 1)]
     """
-    work = make()
+    work = make(source=source, progress=progress)
     for part in parts:
         yield part, work(part)
 
@@ -145,9 +158,11 @@ def extract(
     progress : callable, optional
         Called with the images done and the images to do, first with (0, n).
     map : callable
-        Runs the parts: ``map(make, parts, replicas)`` yields (part, result or Exception).
+        Runs the parts: ``map(make, parts, replicas, source=..., progress=...)``, as `local_map`,
+        yields (part, result or Exception) in any order.
     **options
-        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `reuse`, `wait`, `rehash`.
+        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `reuse`, `wait`, `rehash`,
+        `layout`, `replicas`.
 
     Returns
     -------
@@ -170,43 +185,20 @@ def extract(
     allowed = partial(allowed_rejections, options.max_bad)
     allowed(0)
     check_engine(options.engine, recipe)
-    look = partial(survey, recipe, path, options.reuse)
+    look = partial(survey, recipe, path, options.reuse, options.layout)
     found, computed = look(), 0
     scan = scan_source(source, options.rehash)
     contents = _finished(source, scan, found)
     if contents is None:
-        with _writing(path, options.wait):
+        folder = parts_folder(path, found.layout)
+        with _writing(path, folder, options.wait):
             found = look()  # another run may have ended since
             how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
-            make = partial(PartWorker, source, recipe, parts_folder(path), probes=found.probes(), **how)
-            computed = _compute(found.plan(scan), make, progress, map, parts_folder(path))
+            make = partial(PartWorker, recipe, folder.absolute(), probes=found.probes(), **how)
+            run = partial(map, make, replicas=options.replicas, source=source)
+            computed = _compute(found, found.plan(scan), run, progress)
             contents = _write(source, scan, look(), allowed)
     return _report(path, contents, found, computed, source, time.perf_counter() - started)
-
-
-def allowed_rejections(max_bad: str | int, rows: int) -> float:
-    """Return how many of so many rows may be rejected.
-
-    Raises
-    ------
-    HeadstartError
-        If `max_bad` is neither a share nor a number.
-
-    Examples
-    --------
-    >>> allowed_rejections("10%", 50), allowed_rejections(3, 50)
-    (5.0, 3.0)
-    """
-    try:
-        share = str(max_bad).endswith("%")
-        number = float(str(max_bad).removesuffix("%"))
-        if number >= 0:
-            return number / 100 * rows if share else number
-    except ValueError:
-        pass
-    raise HeadstartError(
-        "--max-bad is not a number", "a share as 10% or a number of images", str(max_bad), "correct it"
-    )
 
 
 def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
@@ -219,18 +211,26 @@ def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
 
 def _write(source: Source, scan: Scan, found: Survey, allowed: Callable[[int], float]) -> Contents:
     contents, rows = assemble(source, scan, found)
-    _check_rejections(found.path, contents, allowed(len(scan.rows)))
+    check_rejections(parts_folder(found.path, found.layout), found.path, contents, allowed(len(scan.rows)))
     if found.old is None or not found.old.contents.same_as(contents):
-        write_feature_file(found.path, contents, rows)
-    for part in found.parts:
-        part.path.unlink()
+        write_feature_file(found.path, contents, rows, found.layout)
+    for path in _no_longer_needed(found):
+        path.unlink()
     return contents
 
 
+def _no_longer_needed(found: Survey) -> list[Path]:
+    """Return the parts that the file which was just written does not use."""
+    if found.layout == "single":
+        return [part.path for part in found.parts]
+    known = [*found.parts, *([found.old] if found.old else [])]
+    before = {path for store in known for path in store.paths()}
+    return sorted(before - set(FeatureFile(found.path).paths()))
+
+
 @contextmanager
-def _writing(path: Path, wait: bool) -> Iterator[None]:
+def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
     """Hold the lock, clear what killed runs left, and say what is kept if this one is stopped."""
-    folder = parts_folder(path)
     try:
         with locked(path, wait=wait, say=_log.info):
             for half in [*path.parent.glob(f"{path.name}.*.tmp"), *folder.glob("*.tmp")]:
@@ -252,54 +252,56 @@ def _writing(path: Path, wait: bool) -> Iterator[None]:
 
 
 def _kept(folder: Path) -> str:
-    parts = len(list(folder.glob("*.h5")))
+    parts = len(part_paths(folder))
     if not parts:
         return "no part was finished yet: the same command starts again"
     return f"{counted(parts, 'finished part')} kept in {folder}: the same command goes on from there"
 
 
-def _compute(decided: Plan, make: Callable, progress: Callable | None, map: Callable, folder: Path) -> int:
+def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | None) -> int:
     """Run the missing parts and return how many images went through the backbone."""
     if not decided.parts:
         return 0
+    folder, done, computed, failed = parts_folder(found.path, found.layout), 0, 0, []
+    copied = decided.rows if found.layout == "single" else 0
     folder.mkdir(exist_ok=True)
-    done, computed = count(1), 0
     progress = progress or (lambda done, total: None)
-    progress(0, decided.missing)
-    make = partial(make, progress=lambda: progress(next(done), decided.missing))
-    for number, (part, result) in enumerate(map(make, decided.parts, 1)):
-        if isinstance(result, Exception):
-            raise result
-        computed += result
-        if number == 0:
-            _check_room(folder, part, decided)
+
+    def advance(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, decided.missing)
+
+    advance(0)
+    with closing(run(decided.parts, progress=advance)) as results:
+        for part, result in results:
+            if isinstance(result, Exception):
+                failed.append((part, result))
+                continue
+            if not computed:
+                _check_room(folder, part, decided.missing - len(part.rows) + copied)
+            computed += result
+    if failed:
+        raise _failed(failed, folder)
     return computed
 
 
-def _check_room(folder: Path, part: Part, decided: Plan) -> None:
+def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartError:
+    names = "; ".join(f"{part.rows[0].id} to {part.rows[-1].id}: {error}" for part, error in failed[:3])
+    return HeadstartError(
+        f"{counted(len(failed), 'part')} could not be computed, so the feature file was not written",
+        "every part computed, in three attempts at most",
+        names + (f"; and {len(failed) - 3} more" if len(failed) > 3 else ""),
+        f"mend the cause; {_kept(folder)}",
+    )
+
+
+def _check_room(folder: Path, part: Part, rows: int) -> None:
     """Raise OSError early where the size of the first part says that the disk lacks room for all."""
-    row = (folder / part.name).stat().st_size / len(part.rows)
-    needed = row * (decided.missing - len(part.rows) + decided.rows)
+    needed = (folder / part.name).stat().st_size / len(part.rows) * rows
     free = shutil.disk_usage(folder).free
     if free < needed:
         raise OSError(f"parts and file need {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free")
-
-
-def _check_rejections(path: Path, contents: Contents, allowed: float) -> None:
-    bad = contents.rejected
-    if contents.ids and len(bad) <= allowed:
-        return
-    shown = "; ".join(f"{row.id}: {row.reason}" for row in bad[:5])
-    total = len(bad) + len(contents.ids)
-    folder = parts_folder(path)
-    raise HeadstartError(
-        f"{len(bad)} of {total} images were rejected, so {str(path)!r} was not written",
-        f"at most {allowed:g} (--max-bad)" if contents.ids else "at least one image that can be decoded",
-        shown + (f"; and {len(bad) - 5} more" if len(bad) > 5 else ""),
-        f"mend or remove them, or allow more with --max-bad; what was computed is kept in {folder}"
-        if contents.ids
-        else "mend the images",
-    )
 
 
 def _report(

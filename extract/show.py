@@ -46,8 +46,11 @@ def preview_lines(values: dict) -> list[str]:
     ]
     if not values["missing"]:
         return lines
+    replicas = sum(node["replicas"] for node in values["nodes"])
     return [
         *lines,
+        *(f"node {node['node']}: {counted(node['replicas'], 'replica')}" for node in values["nodes"]),
+        *([f"about {values['parts'] / replicas:.1f} parts for each replica"] if replicas else []),
         f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
         f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s",
     ]
@@ -121,7 +124,7 @@ def info_lines(summary: dict) -> list[str]:
     width = max(len("all"), *(len(name) for name in summary["class_names"]))
     lines = [
         f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
-        f"{summary['bytes'] / 1e6:.1f} MB",
+        f"{summary['bytes'] / 1e6:.1f} MB" + (", sharded" if summary["layout"] == "sharded" else ""),
         f"source    {', '.join(map(_text, summary['source'].values()))}",
         f"recipe    {summary['recipe_key'][:16]}",
         *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),

@@ -4,7 +4,6 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
@@ -13,83 +12,25 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.layout import (
     DAMAGED,
     REASON_BYTES,
     Features,
     as_json,
+    check_objects,
     created,
     digest_array,
-    row_checksums,
+    gathered,
     text_array,
 )
 from extract.recipe import Recipe
+from extract.shards import INDEX, INDEX_FORMAT, ShardedArray, Shards, located, placed
 
 FORMAT, FORMAT_VERSION = "headstart", 1
 MIGRATIONS: dict[int, Callable[[dict], dict]] = {}  # from a version's `stored_values` to the next one's
-NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
-_BLOCK = 4096  # rows copied at once
-_MOST_GROUPS = 16
 _COLUMNS = ("digests", "labels", "splits", "origins")
 _TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
-
-
-@dataclass(frozen=True)
-class Rejected:
-    """A row of the source that has no feature: its id, the sha256 of its bytes, the reason."""
-
-    id: str
-    digest: bytes
-    reason: str
-
-
-@dataclass(frozen=True)
-class Contents:
-    """Everything in a feature file but the features and what follows from them.
-
-    Attributes
-    ----------
-    recipe : Recipe
-    source : dict
-        What `Source.describe` says.
-    weights : dict
-        Name and origin of the weights.
-    class_names : tuple of str
-    engines : tuple of dict
-        What computed the rows; `origins` are indices into it.
-    ids : tuple of str
-        Sorted by their UTF-8 bytes.
-    digests : ndarray of uint8, shape (N, 32)
-        Sha256 of the encoded bytes of each image.
-    labels : ndarray of int32, shape (N,)
-        Indices into `class_names`, -1 where unknown.
-    splits : ndarray of int8, shape (N,)
-        Indices into `data.splits.SPLIT_NAMES`.
-    origins : ndarray of uint8, shape (N,)
-    groups : tuple of str
-        Empty, or one for each row.
-    rejected : tuple of Rejected
-    """
-
-    recipe: Recipe
-    source: dict
-    weights: dict
-    class_names: tuple[str, ...]
-    engines: tuple[dict, ...]
-    ids: tuple[str, ...] = field(repr=False)
-    digests: np.ndarray = field(repr=False)
-    labels: np.ndarray = field(repr=False)
-    splits: np.ndarray = field(repr=False)
-    origins: np.ndarray = field(repr=False)
-    groups: tuple[str, ...] = ()
-    rejected: tuple[Rejected, ...] = ()
-
-    def same_as(self, other: "Contents") -> bool:
-        """Tell whether writing `other` would change nothing."""
-        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
-        return all(
-            np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs
-        )
 
 
 class FeatureFile(Features):
@@ -98,9 +39,12 @@ class FeatureFile(Features):
     Parameters
     ----------
     path : str or Path
+        A file, or a folder of parts with an index.
 
     Attributes
     ----------
+    shards : Shards or None
+        Where the rows are, if the layout is sharded.
     contents : Contents
         Recipe, ids, labels, splits and so on.
     outputs : tuple of str
@@ -113,7 +57,8 @@ class FeatureFile(Features):
     Raises
     ------
     HeadstartError
-        If there is no such file, or it is no feature file of a version that we read.
+        If there is no such file, it is no feature file of a version that we read, or a part of
+        it is missing.
 
     Examples
     --------
@@ -122,17 +67,46 @@ class FeatureFile(Features):
     (2002, 2048)
     """
 
+    remedy = "run `python -m extract repair {path}`"
+
     def __init__(self, path: str | Path):
         self.path = Path(path)
         with open_checked(self.path) as file:
+            self.shards = read_shards(self.path, file) if "shards" in file else None
             self._read(file)
             self.content_digest = file.attrs["content_digest"]
-            self.contents = _read_contents(file)
+            self.contents = read_contents(file)
+        if self.shards:
+            self.shards.check_present()
+
+    def _read(self, file: h5py.File) -> None:
+        if not self.shards:
+            super()._read(file)
+            return
+        self._read_columns(file)
+        self.outputs = tuple(sorted(self.probe))
+        dtype, rows = np.dtype(json.loads(file.attrs["recipe"])["dtype"]), len(self.digests)
+        self._places = {name: ((rows, len(self.probe[name])), dtype, None) for name in self.outputs}
+
+    def features(self, output: str) -> np.ndarray | ShardedArray:
+        """Return the features of one output, read-only and mapped from the file or its parts.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D), or ShardedArray
+        """
+        if not self.shards:
+            return super().features(output)
+        return ShardedArray(self.shards, output, *self._places[output][:2])
 
     @property
     def recipe(self) -> Recipe:
         """The recipe that computed every row."""
         return self.contents.recipe
+
+    def paths(self) -> list[Path]:
+        """Return the files that it is made of."""
+        return [located(self.path), *(self.shards.paths() if self.shards else ())]
 
     def engine(self, row: int) -> dict:
         """Return what computed a row."""
@@ -146,7 +120,8 @@ class FeatureFile(Features):
             "file": str(self.path),
             "rows": len(contents.ids),
             "rejected_rows": len(contents.rejected),
-            "bytes": self.path.stat().st_size,
+            "bytes": sum(path.stat().st_size for path in self.paths()),
+            "layout": "sharded" if self.shards else "single",
             "source": contents.source,
             "recipe_key": contents.recipe.key,
             "recipe": json.loads(contents.recipe.to_json()),
@@ -168,7 +143,9 @@ class FeatureFile(Features):
         return {row.digest: row.reason for row in self.contents.rejected if row.digest != NO_DIGEST}
 
 
-def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[Features, int]]) -> None:
+def write_feature_file(
+    path: Path, contents: Contents, rows: Sequence[tuple[Features, int]], layout: str = "single"
+) -> None:
     """Write a complete feature file aside, sync it, and give it its name.
 
     Parameters
@@ -177,12 +154,19 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[Feat
     contents : Contents
     rows : sequence of (FeatureFile or PartFile, int)
         Where the features of each row are.
+    layout : str
+        ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
+        where they are, rows from elsewhere are copied into parts, and the index is written last.
 
     Raises
     ------
     HeadstartError
         If a row is not what was stored, so that damage is never given a new checksum.
     """
+    if layout == "sharded":
+        path.mkdir(exist_ok=True)
+        _write_index(path, contents, rows, Shards(path, *placed(path, contents, rows), contents.digests))
+        return
     first = rows[0][0]
     row = sum(probe.nbytes for probe in first.probe.values()) + 200
     with created(path, row * len(rows)) as file:
@@ -191,62 +175,66 @@ def write_feature_file(path: Path, contents: Contents, rows: Sequence[tuple[Feat
             shape = (len(rows), len(first.probe[name]))
             target = file.create_dataset(f"features/{name}", shape, contents.recipe.dtype)
             sums = np.empty((len(rows), 16), np.uint8)
-            for chosen, block, stored in _blocks(rows, name):
-                wrong = (stored != row_checksums(block, contents.digests[chosen])).any(axis=1)
-                if wrong.any():
-                    raise _damaged_row(contents, rows, chosen.start + int(wrong.argmax()))
+            for chosen, block, stored in gathered(rows, name, contents):
                 target[chosen], sums[chosen] = block, stored
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
 
 
-def _damaged_row(contents: Contents, rows: Sequence[tuple[Features, int]], row: int) -> HeadstartError:
-    path = rows[row][0].path
-    return HeadstartError(
-        f"a row in {str(path)!r} is damaged",
-        "the feature that was stored",
-        f"another checksum for {contents.ids[row]}",
-        f"run `python -m extract repair {path}`"
-        if isinstance(rows[row][0], FeatureFile)
-        else f"remove {path}: its images are then computed again",
-    )
+def _write_index(
+    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]], shards: Shards
+) -> None:
+    with created(folder / INDEX, 300 * len(rows)) as file:
+        _write_contents(file, contents, INDEX_FORMAT)
+        for name in rows[0][0].outputs:
+            file[f"checksums/{name}"] = np.stack([store.checksums[name][row] for store, row in rows])
+            file[f"probe/{name}"] = rows[0][0].probe[name]
+        file["shards/names"] = text_array(shards.names)
+        file["shards/part"], file["shards/row"] = shards.part, shards.row
+        file.attrs["content_digest"] = content_digest(file)
 
 
 def content_digest(file: h5py.File) -> str:
-    """Return the sha256 over every data set and attribute, features through their checksums."""
+    """Return the sha256 over every data set and attribute, features through their checksums.
+
+    It is the same for both layouts: where a row lies is not part of it.
+    """
     total = hashlib.sha256()
     for name, value in sorted(file.attrs.items()):
         if name != "content_digest":
-            total.update(as_json([name, str(value)]).encode())
-    names = []
-    file.visititems(lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None)
-    for name in sorted(names):
-        total.update(as_json([name, file[name].dtype.str, list(file[name].shape)]).encode())
+            total.update(as_json([name, FORMAT if name == "format" else str(value)]).encode())
+    sets = _data_sets(file)
+    for name in sorted(sets):
+        total.update(as_json([name, *sets[name]]).encode())
         if not name.startswith("features/"):
             total.update(file[name][()].tobytes())
     return total.hexdigest()
 
 
-def _blocks(
-    rows: Sequence[tuple[Features, int]], output: str
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Gather features and checksums of rows in blocks, from each store at once."""
-    width, features = len(rows[0][0].probe[output]), {}
-    for start in range(0, len(rows), _BLOCK):
-        chosen = rows[start : start + _BLOCK]
-        places: dict[Features, list[tuple[int, int]]] = {}
-        for number, (store, row) in enumerate(chosen):
-            places.setdefault(store, []).append((number, row))
-        block = np.empty((len(chosen), width), rows[0][0].dtype(output))
-        sums = np.empty((len(chosen), 16), np.uint8)
-        for store, pairs in places.items():
-            numbers, indices = np.array(pairs).T
-            if store not in features:
-                features[store] = store.features(output)
-            block[numbers] = features[store][indices]
-            sums[numbers] = store.checksums[output][indices]
-        yield slice(start, start + len(chosen)), block, sums
+def _data_sets(file: h5py.File) -> dict[str, tuple[str, list[int]]]:
+    """Return type and shape of each data set; an index tells those of the features in its parts."""
+    sets = {}
+
+    def note(name, item):
+        if isinstance(item, h5py.Dataset) and not name.startswith("shards/"):
+            sets[name] = (item.dtype.str, list(item.shape))
+
+    file.visititems(note)
+    if "shards" in file:
+        dtype = np.dtype(json.loads(file.attrs["recipe"])["dtype"]).str
+        rows = len(file["ids"])
+        sets |= {f"features/{name}": (dtype, [rows, len(probe)]) for name, probe in file["probe"].items()}
+    return sets
+
+
+def read_shards(folder: Path, file: h5py.File) -> Shards:
+    """Return where the rows of a sharded feature file are, from its open index."""
+    names = [name.decode() for name in file["shards/names"][:]]
+    part, row = file["shards/part"][:], file["shards/row"][:]
+    if len(part) and part.max() >= len(names):
+        raise OSError("an index of parts that it does not name")
+    return Shards(folder, names, part, row, file["digests"][:])
 
 
 @contextmanager
@@ -258,7 +246,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
     HeadstartError
         If it is none, of another version, or refers to data outside itself.
     """
-    if not path.is_file():
+    if not located(path).is_file():
         raise HeadstartError(
             f"there is no feature file {str(path)!r}",
             "a file that `python -m extract run` wrote",
@@ -266,9 +254,9 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             "check the path, or make it: python -m extract run SOURCE -o " + path.name,
         )
     try:
-        with h5py.File(path) as file:
+        with h5py.File(located(path)) as file:
             _check_format(path, file)
-            _check_objects(file)
+            check_objects(file)
             yield file
     except HeadstartError:
         raise
@@ -283,7 +271,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
 
 def _check_format(path: Path, file: h5py.File) -> None:
     found = (file.attrs.get("format"), file.attrs.get("format_version"))
-    if found[0] != FORMAT:
+    if found[0] != (INDEX_FORMAT if path.is_dir() else FORMAT):
         raise OSError(f"an HDF5 file with the format {found[0]!r}")
     if found[1] not in range(1, FORMAT_VERSION + 1):
         raise HeadstartError(
@@ -294,29 +282,9 @@ def _check_format(path: Path, file: h5py.File) -> None:
         )
 
 
-def _check_objects(file: h5py.File) -> None:
-    """Refuse what a file from a stranger could make a reader open, or allocate."""
-    size = file.id.get_filesize()
-    groups = [file]
-    while groups:
-        group = groups.pop()
-        for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                raise OSError(f"{name} is a link to another place")
-            item = group[name]
-            if isinstance(item, h5py.Group):
-                if len(groups) > _MOST_GROUPS:
-                    raise OSError("more groups than a feature file has")
-                groups.append(item)
-            elif not isinstance(item, h5py.Dataset):
-                raise OSError(f"{name} is no data set")
-            elif item.is_virtual or item.external or item.chunks or item.nbytes > size:
-                raise OSError(f"{name} is not contiguous data inside the file")
-
-
-def _write_contents(file: h5py.File, contents: Contents) -> None:
+def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> None:
     file.attrs.update(
-        format=FORMAT,
+        format=form,
         format_version=FORMAT_VERSION,
         recipe=contents.recipe.to_json(),
         recipe_key=contents.recipe.key,
@@ -346,7 +314,8 @@ def stored_values(file: h5py.File) -> dict:
     return values
 
 
-def _read_contents(file: h5py.File) -> Contents:
+def read_contents(file: h5py.File) -> Contents:
+    """Return what an open file says of its rows, whichever version wrote it."""
     values = stored_values(file)
     for version in range(int(values["format_version"]), FORMAT_VERSION):
         values = MIGRATIONS[version](values)

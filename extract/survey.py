@@ -14,6 +14,7 @@ from extract.layout import DAMAGED, split_digests
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Recipe
+from extract.shards import chosen_layout, is_parts_folder, located, part_paths
 from extract.store import FeatureFile
 
 Store = FeatureFile | PartFile
@@ -28,6 +29,8 @@ class Survey:
     ----------
     path : Path
         The feature file.
+    layout : str
+        What it has, or will have: an entry of `extract.shards.LAYOUTS`.
     recipe : Recipe
     old : FeatureFile or None
         The present file.
@@ -42,6 +45,7 @@ class Survey:
     """
 
     path: Path
+    layout: str
     recipe: Recipe
     old: FeatureFile | None
     parts: tuple[PartFile, ...]
@@ -72,7 +76,9 @@ class Survey:
         return {name: counts[name] for name in ("file", "parts", "others")}
 
 
-def survey(recipe: Recipe, path: Path, others: Iterable[str | Path] = ()) -> Survey:
+def survey(
+    recipe: Recipe, path: Path, others: Iterable[str | Path] = (), layout: str | None = None
+) -> Survey:
     """Open the present file, finished parts and other files.
 
     Parameters
@@ -82,14 +88,18 @@ def survey(recipe: Recipe, path: Path, others: Iterable[str | Path] = ()) -> Sur
         The feature file; it need not exist.
     others : iterable of str or Path
         Files of the same recipe to take rows from.
+    layout : str, optional
+        What `path` has to be, or become; by default what it is, or ``single``.
 
     Raises
     ------
     HeadstartError
         If a file is none or has another recipe, or `path` cannot be written.
     """
-    old = _existing(path, recipe)
-    parts = tuple(_parts(parts_folder(path), recipe))
+    layout = chosen_layout(path, layout)
+    old = _existing(path, recipe, layout)
+    used = frozenset(old.shards.names) if old and old.shards else frozenset()
+    parts = tuple(_parts(parts_folder(path, layout), recipe, used))
     files = tuple(_same_recipe(Path(other), recipe) for other in others)
     features: dict[bytes, tuple[Store, int]] = {}
     rejected: dict[bytes, str] = {}
@@ -97,18 +107,18 @@ def survey(recipe: Recipe, path: Path, others: Iterable[str | Path] = ()) -> Sur
         for row, digest in enumerate(split_digests(store.digests)):
             features.setdefault(digest, (store, row))
         rejected |= store.rejected
-    return Survey(path, recipe, old, parts, files, features, rejected)
+    return Survey(path, layout, recipe, old, parts, files, features, rejected)
 
 
-def parts_folder(path: Path) -> Path:
-    """Return the folder in which a run keeps its finished parts.
+def parts_folder(path: Path, layout: str) -> Path:
+    """Return the folder in which a run keeps its finished parts; those of shards stay in their folder.
 
     Examples
     --------
-    >>> parts_folder(Path("photos.h5")).name
+    >>> parts_folder(Path("photos.h5"), "single").name
     'photos.h5.parts'
     """
-    return path.with_name(path.name + ".parts")
+    return path if layout == "sharded" else path.with_name(path.name + ".parts")
 
 
 def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
@@ -128,14 +138,15 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
         )
 
 
-def _existing(path: Path, recipe: Recipe) -> FeatureFile | None:
-    if path.exists() and not path.is_dir():
+def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
+    if located(path).is_file():
         return _same_recipe(path, recipe)
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+    other = path.is_dir() and (layout == "single" or not is_parts_folder(path))
+    if other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise HeadstartError(
             f"{str(path)!r} cannot be written",
             "a file name in a folder that exists and may be written",
-            "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}",
+            "a folder with other things in it" if other else f"the folder {str(path.parent)!r}",
             "choose another output with -o, or make the folder writable",
         )
     return None
@@ -147,8 +158,10 @@ def _same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
     return file
 
 
-def _parts(folder: Path, recipe: Recipe) -> Iterable[PartFile]:
-    for path in sorted(folder.glob("*.h5")):
+def _parts(folder: Path, recipe: Recipe, used: frozenset[str]) -> Iterable[PartFile]:
+    for path in part_paths(folder):
+        if path.name in used:
+            continue
         try:
             part = PartFile(path)
         except DAMAGED as error:

@@ -12,10 +12,10 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from extract.layout import DAMAGED, row_checksums
-from extract.store import FeatureFile, content_digest, open_checked
+from extract.layout import BLOCK, DAMAGED, row_checksums
+from extract.shards import located
+from extract.store import content_digest, open_checked, read_contents, read_shards
 
-_BLOCK = 4096  # rows read at once
 _MEMORY = 4 * 2**30  # bytes that the child may take besides the file
 _START, _BYTES_A_SECOND = 60, 20e6  # seconds, and the slowest disk that we wait for
 
@@ -71,11 +71,11 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     True
     """
     path = Path(path)
-    if not path.is_file():
+    if not located(path).is_file():
         raise HeadstartError(
             f"there is no feature file {str(path)!r}", "a file", "a path that is none", "check the path"
         )
-    seconds = seconds or _START + path.stat().st_size / _BYTES_A_SECOND
+    seconds = seconds or _START + _size(path) / _BYTES_A_SECOND
     command = [sys.executable, "-m", "extract.verify", str(path.resolve())]
     home = str(Path(__file__).resolve().parent.parent)
     try:
@@ -97,8 +97,11 @@ def examine(path: Path) -> Verdict:
         with open_checked(path) as file:
             problems = [problem for check in CHECKS for problem in check(file)]
             damaged = [] if _shapes(file) else damaged_rows(file)
-        contents = FeatureFile(path).contents
-        names = tuple(contents.ids[row] for row in damaged if row < len(contents.ids))
+            if "shards" in file and not _shapes(file):
+                lost, damaged = damaged_shards(path, file)
+                problems += lost
+            ids = read_contents(file).ids
+        names = tuple(ids[row] for row in damaged if row < len(ids))
     except DAMAGED as error:  # a HeadstartError is a ValueError
         reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
         return Verdict((f"it cannot be read: {reason}",), (), (), readable=False)
@@ -109,14 +112,43 @@ def damaged_rows(file: h5py.File) -> list[int]:
     """Return the rows whose checksum does not fit, or that hold NaN or infinity."""
     damaged: set[int] = set()
     digests = file["digests"]
-    for name, features in file["features"].items():
-        for start in range(0, len(features), _BLOCK):
-            chosen = slice(start, start + _BLOCK)
-            block = features[chosen]
-            sums = row_checksums(block, digests[chosen])
-            wrong = (sums != file["checksums"][name][chosen]).any(axis=1) | ~np.isfinite(block).all(axis=1)
+    for name, features in file.get("features", {}).items():
+        for start in range(0, len(features), BLOCK):
+            chosen = slice(start, start + BLOCK)
+            wrong = _wrong(features[chosen], digests[chosen], file["checksums"][name][chosen])
             damaged.update((start + np.flatnonzero(wrong)).tolist())
     return sorted(damaged)
+
+
+def damaged_shards(folder: Path, file: h5py.File) -> tuple[list[str], list[int]]:
+    """Return what is wrong with parts as a whole, and the damaged rows with all of those parts' rows.
+
+    Parameters
+    ----------
+    folder : Path
+    file : h5py.File
+        Its index.
+    """
+    shards, digests = read_shards(folder, file), file["digests"][:]
+    checksums = {name: file["checksums"][name][:] for name in file["checksums"]}
+    lost, damaged = [], set()
+    for part, rows in shards.by_part(np.arange(len(digests))):
+        try:
+            for name, sums in checksums.items():
+                wrong = _wrong(shards.read(part, rows, name), digests[rows], sums[rows])
+                damaged.update(rows[wrong].tolist())
+        except HeadstartError as error:
+            lost.append(f"the part {shards.names[part]} is missing or damaged: {error.args[2]}")
+            damaged.update(rows.tolist())
+    return lost, sorted(damaged)
+
+
+def _wrong(block: np.ndarray, digests: np.ndarray, checksums: np.ndarray) -> np.ndarray:
+    return (row_checksums(block, digests) != checksums).any(axis=1) | ~np.isfinite(block).all(axis=1)
+
+
+def _size(path: Path) -> int:
+    return sum(file.stat().st_size for file in (path.glob("*.h5") if path.is_dir() else [path]))
 
 
 def _shapes(file: h5py.File) -> list[str]:
@@ -124,9 +156,11 @@ def _shapes(file: h5py.File) -> list[str]:
     columns = {"digests": (32,), "labels": (), "splits": (), "origins": ()}
     columns |= {"groups": ()} if "groups" in file else {}
     expected = {name: (rows, *rest) for name, rest in columns.items()}
-    for name, features in file["features"].items():
-        expected |= {f"checksums/{name}": (rows, 16), f"probe/{name}": features.shape[1:]}
+    expected |= {f"checksums/{name}": (rows, 16) for name in file["checksums"]}
+    for name, features in file.get("features", {}).items():
+        expected[f"probe/{name}"] = features.shape[1:]
         expected[f"features/{name}"] = (rows, *features.shape[1:2])
+    expected |= {f"shards/{name}": (rows,) for name in ("part", "row") if "shards" in file}
     rejected = len(file["rejected/id"])
     expected |= {"rejected/digest": (rejected, 32), "rejected/reason": (rejected,)}
     return [
@@ -162,7 +196,9 @@ def _ranges(file: h5py.File) -> list[str]:
 
 def _layers(file: h5py.File) -> list[str]:
     layers = sorted(json.loads(file.attrs["recipe"])["layers"])
-    return [] if sorted(file["features"]) == layers else [f"the features are not those of {layers}"]
+    found = file["probe"] if "shards" in file else file["features"]
+    same = sorted(found) == sorted(file["checksums"]) == layers
+    return [] if same else [f"the features are not those of {layers}"]
 
 
 def _digest(file: h5py.File) -> list[str]:
@@ -175,7 +211,7 @@ CHECKS = (_shapes, _counts, _names, _ranges, _layers, _digest)
 
 
 def _main(path: str) -> None:
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + Path(path).stat().st_size,) * 2)
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY + _size(Path(path)),) * 2)
     verdict = examine(Path(path))
     print(json.dumps(verdict.to_dict()))
 

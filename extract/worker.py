@@ -66,7 +66,6 @@ class PartWorker:
 
     Parameters
     ----------
-    source : Source
     recipe : Recipe
     folder : Path
         Where part files go.
@@ -78,23 +77,25 @@ class PartWorker:
     probes : list of (str, dict, dict)
         Name, engine and probe of the stores beside which the new rows will stand; if they do
         not fit, nothing is computed.
-    progress : callable, optional
-        Called for each image that is done.
+    source : Source
+    progress : callable
+        Called with 1 for each image that is done.
     """
 
     def __init__(
         self,
-        source: Source,
         recipe: Recipe,
         folder: Path,
         engine: str = "auto",
         batch_size: int | None = None,
         threads: int | None = None,
         probes: Sequence[tuple[str, dict, dict]] = (),
-        progress: Callable[[], None] | None = None,
+        *,
+        source: Source,
+        progress: Callable[[int], None],
     ):
         self._source, self._recipe, self._folder = source, recipe, folder
-        self._threads, self._progress = threads, progress or (lambda: None)
+        self._threads, self._progress = threads, progress
         self._engine = open_engine(engine, recipe, threads)
         self._engine.batch_size = batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, recipe, probes)
@@ -111,7 +112,7 @@ class PartWorker:
                 rejected[digest] = str(result)
             else:
                 done[digest] = result
-            self._progress()
+            self._progress(1)
         path = self._folder / part.name
         write_part(path, self._recipe, self._engine.describe(), self._probe, done, rejected)
         return len(done)

@@ -2,15 +2,21 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import assert_four_parts
 from sklearn.exceptions import NotFittedError
 from skops.io import dump, get_untrusted_types, load
 
-from data import Row
+from data import HeadstartError, Row
 from data.images import load_image
+from extract import FeatureFile
+from extract.diff import diff
+from extract.store import write_feature_file
+from extract.verify import verify
 
 
 class SourceContract:
@@ -75,6 +81,99 @@ def drawn(rows: int = 90, width: int = 6, classes: int = 3, shift: float = 2.0, 
     X = generator.normal(0, 1, (rows, width))
     X[np.arange(rows), y] += shift
     return X * np.linspace(0.1, 10, width) + np.linspace(5, -50, width), y
+
+
+class StoreContract:
+    """What holds for every layout of a feature file; a subclass names it as `layout`.
+
+    It gives the fixtures `contents`, and `part`, a part that holds three rows of two layers.
+    """
+
+    layout: str
+
+    @pytest.fixture
+    def write(self, tmp_path, part):
+        def write(contents, rows=(0, 1, 2)):
+            write_feature_file(tmp_path / "file", contents, [(part, row) for row in rows], self.layout)
+            return tmp_path / "file"
+
+        return write
+
+    @pytest.fixture
+    def path(self, write, contents):
+        return write(contents)
+
+    def bytes_of(self, path):
+        files = path.rglob("*") if path.is_dir() else [path]
+        return {file.relative_to(path.parent): file.read_bytes() for file in files}
+
+    def test_what_is_written_is_read(self, path, contents, part):
+        file = FeatureFile(path)
+        assert file.contents.same_as(contents)
+        assert file.recipe == contents.recipe
+        assert file.outputs == ("avg_pool", "conv1_relu")
+        for output in file.outputs:
+            features = file.features(output)
+            assert (features.shape, features.dtype) == (part.features(output).shape, np.float32)
+            np.testing.assert_array_equal(features, part.features(output))
+            np.testing.assert_array_equal(file.probe[output], part.probe[output])
+        assert file.rejected == {b"\xff" * 32: "broken"}
+        assert file.engine(2) == contents.engines[0]
+        assert file.summary()["layout"] == self.layout
+        assert file.summary()["bytes"] == sum(map(len, self.bytes_of(path).values()))
+
+    @pytest.mark.parametrize(
+        "rows", [1, -1, slice(2, 0, -1), [2, 0, 0], np.array([True, False, True]), [], [[1], [2]]]
+    )
+    def test_rows_are_chosen_as_of_an_array(self, path, part, rows):
+        chosen = FeatureFile(path).features("avg_pool")[rows]
+        np.testing.assert_array_equal(chosen, np.array(part.features("avg_pool"))[rows])
+        assert chosen.dtype == np.float32
+
+    @pytest.mark.parametrize("rows", [3, [0, -4], [True, False], [0.5]])
+    def test_rows_that_are_none(self, path, rows):
+        with pytest.raises(IndexError):
+            FeatureFile(path).features("avg_pool")[rows]
+
+    def test_features_are_read_only(self, path):
+        with pytest.raises((ValueError, TypeError)):
+            FeatureFile(path).features("avg_pool")[0, 0] = 1
+
+    def test_a_written_file_is_sound(self, path):
+        assert verify(path).to_dict() == {"problems": (), "damaged": (), "damaged_ids": (), "readable": True}
+
+    def test_equal_content_is_equal_byte_for_byte(self, path, write, contents):
+        first = self.bytes_of(path)
+        assert self.bytes_of(write(contents)) == first
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"labels": np.array([1, 1, -1], np.int32)},
+            {"splits": np.array([0, 1, 1], np.int8)},
+            {"ids": ("a.jpg", "b/é.jpg", "犬.png")},
+            {"class_names": ("cat", "wolf")},
+            {"groups": ()},
+            {"rejected": ()},
+            {"source": {"kind": "csv"}},
+        ],
+        ids=lambda change: next(iter(change)),
+    )
+    def test_the_content_digest_sees_every_change(self, path, write, contents, change):
+        first = FeatureFile(path).content_digest
+        changed = replace(contents, **change)
+        assert not contents.same_as(changed)
+        assert FeatureFile(write(changed)).content_digest != first
+        assert diff(path, path).only_first == ()
+
+    def test_features_of_another_image_are_refused(self, path, write, contents):
+        """Each checksum is keyed by its image, so rows cannot be mixed up and given new checksums."""
+        before = self.bytes_of(path)
+        with pytest.raises(HeadstartError) as caught:
+            write(contents, (0, 2, 1))
+        assert_four_parts(str(caught.value))
+        assert contents.ids[1] in str(caught.value)
+        assert self.bytes_of(path) == before
 
 
 class LinearHeadContract:

@@ -20,8 +20,9 @@ from classify.cli import app
 from classify.learning_curve import learning_curve
 from data import open_source
 from extract import Recipe, extract
+from extract.contents import Contents
 from extract.part import PartFile, write_part
-from extract.store import Contents, FeatureFile, write_feature_file
+from extract.store import FeatureFile, write_feature_file
 
 SCORE = {"value", "low", "high"}
 

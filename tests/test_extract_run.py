@@ -333,16 +333,31 @@ def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
     """As a cluster does: parts come back unordered, from workers that only write part files."""
     monkeypatch.setattr("extract.plan.PART_ROWS", 3)
 
-    def backwards(make, parts, replicas):
-        work = make()
+    def backwards(make, parts, replicas, source, progress):
+        work = make(source=source, progress=progress)
         for part in reversed(parts):
             yield part, work(part)
 
     report = run(map=backwards)
     assert (report.rows, report.computed) == (16, 16)
-    with pytest.raises(ZeroDivisionError):
-        (tmp_path / "out.h5").unlink()
-        run(map=lambda make, parts, replicas: [(parts[0], ZeroDivisionError("lost node"))])
+
+
+def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monkeypatch):
+    monkeypatch.setattr("extract.plan.PART_ROWS", 6)
+
+    def failing_once(make, parts, replicas, source, progress):
+        work = make(source=source, progress=progress)
+        yield parts[0], ZeroDivisionError("lost node")
+        for part in parts[1:]:
+            yield part, work(part)
+
+    with pytest.raises(HeadstartError, match=r"1 part could not be computed") as caught:
+        run(map=failing_once)
+    assert_four_parts(str(caught.value))
+    assert "blue/000.png to blue/005.png: lost node" in str(caught.value)
+    assert "2 finished parts kept" in str(caught.value)
+    assert not (tmp_path / "out.h5").exists()
+    assert run().computed == 6
 
 
 _SLOW = """

@@ -7,13 +7,15 @@ import h5py
 import numpy as np
 import pytest
 from conftest import assert_four_parts
+from contracts import StoreContract
 
 from data import HeadstartError
 from extract import FeatureFile, Recipe, store
 from extract.aside import written_aside
+from extract.contents import Contents, Rejected
 from extract.layout import row_checksums
 from extract.part import PartFile, write_part
-from extract.store import Contents, Rejected, content_digest, write_feature_file
+from extract.store import content_digest, write_feature_file
 from extract.verify import examine
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))
@@ -54,16 +56,12 @@ def path(tmp_path, contents, part):
     return tmp_path / "file.h5"
 
 
-def test_what_is_written_is_read(path, contents, part):
-    file = FeatureFile(path)
-    assert file.contents.same_as(contents)
-    assert file.recipe == RECIPE
-    assert file.outputs == ("avg_pool", "conv1_relu")
-    for output in file.outputs:
-        np.testing.assert_array_equal(file.features(output), part.features(output))
-        np.testing.assert_array_equal(file.probe[output], part.probe[output])
-    assert file.rejected == {b"\xff" * 32: "broken"}
-    assert file.engine(2) == ENGINE
+class TestSingle(StoreContract):
+    layout = "single"
+
+
+class TestSharded(StoreContract):
+    layout = "sharded"
 
 
 def test_any_hdf5_reader_understands_it(path):
@@ -89,43 +87,6 @@ def test_features_are_mapped_and_read_only(path):
     assert isinstance(features, np.memmap)
     with pytest.raises(ValueError, match="read-only"):
         features[0, 0] = 1
-
-
-def test_equal_content_is_equal_byte_for_byte(path, contents, part):
-    first = path.read_bytes()
-    write_feature_file(path, contents, [(part, row) for row in range(3)])
-    assert path.read_bytes() == first
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"labels": np.array([1, 1, -1], np.int32)},
-        {"splits": np.array([0, 1, 1], np.int8)},
-        {"ids": ("a.jpg", "b/é.jpg", "犬.png")},
-        {"class_names": ("cat", "wolf")},
-        {"groups": ()},
-        {"rejected": ()},
-        {"source": {"kind": "csv"}},
-    ],
-    ids=lambda change: next(iter(change)),
-)
-def test_the_content_digest_sees_every_change(path, contents, part, change):
-    first = FeatureFile(path).content_digest
-    changed = replace(contents, **change)
-    assert not contents.same_as(changed)
-    write_feature_file(path, changed, [(part, row) for row in range(3)])
-    assert FeatureFile(path).content_digest != first
-
-
-def test_features_of_another_image_are_refused(path, contents, part):
-    """Each checksum is keyed by its image's digest, so rows cannot be mixed up and given new checksums."""
-    before = path.read_bytes()
-    with pytest.raises(HeadstartError) as caught:
-        write_feature_file(path, contents, [(part, 0), (part, 2), (part, 1)])
-    assert_four_parts(str(caught.value))
-    assert NAMES[1] in str(caught.value)
-    assert path.read_bytes() == before
 
 
 def test_a_part_without_any_row_is_a_part(tmp_path):

@@ -128,6 +128,12 @@ def chosen_engine(recipe) -> str:
     return "keras" if tf.config.list_physical_devices("GPU") else "openvino"
 
 
+def cpu_engine(recipe) -> str:
+    """Return the engine that ``auto`` stands for where there is no GPU; nothing is imported for it."""
+    able = _able(recipe)
+    return "openvino" if "openvino" in able or not able else able[0]
+
+
 def available_threads() -> int:
     """Return how many threads of the CPU this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

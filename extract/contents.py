@@ -1,0 +1,81 @@
+"""What a feature file says of its rows: everything but the features themselves."""
+
+from dataclasses import dataclass, field, fields, replace
+
+import numpy as np
+
+from extract.recipe import Recipe
+
+NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A row of the source that has no feature: its id, the sha256 of its bytes, the reason."""
+
+    id: str
+    digest: bytes
+    reason: str
+
+
+@dataclass(frozen=True)
+class Contents:
+    """Everything in a feature file but the features and what follows from them.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    source : dict
+        What `Source.describe` says.
+    weights : dict
+        Name and origin of the weights.
+    class_names : tuple of str
+    engines : tuple of dict
+        What computed the rows; `origins` are indices into it.
+    ids : tuple of str
+        Sorted by their UTF-8 bytes.
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the encoded bytes of each image.
+    labels : ndarray of int32, shape (N,)
+        Indices into `class_names`, -1 where unknown.
+    splits : ndarray of int8, shape (N,)
+        Indices into `data.splits.SPLIT_NAMES`.
+    origins : ndarray of uint8, shape (N,)
+    groups : tuple of str
+        Empty, or one for each row.
+    rejected : tuple of Rejected
+    """
+
+    recipe: Recipe
+    source: dict
+    weights: dict
+    class_names: tuple[str, ...]
+    engines: tuple[dict, ...]
+    ids: tuple[str, ...] = field(repr=False)
+    digests: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    splits: np.ndarray = field(repr=False)
+    origins: np.ndarray = field(repr=False)
+    groups: tuple[str, ...] = ()
+    rejected: tuple[Rejected, ...] = ()
+
+    def same_as(self, other: "Contents") -> bool:
+        """Tell whether writing `other` would change nothing."""
+        pairs = ((getattr(self, item.name), getattr(other, item.name)) for item in fields(self))
+        return all(
+            np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs
+        )
+
+    def at(self, rows: np.ndarray) -> "Contents":
+        """Return the same with some of the rows only.
+
+        Parameters
+        ----------
+        rows : ndarray of int, shape (n,)
+        """
+        return replace(
+            self,
+            ids=tuple(self.ids[row] for row in rows),
+            groups=tuple(self.groups[row] for row in rows) if self.groups else (),
+            **{name: getattr(self, name)[rows] for name in ("digests", "labels", "splits", "origins")},
+        )
