@@ -101,7 +101,7 @@ class Features:
             for own, each in zip(found, wanted, strict=True)
         )
         everything = np.array_equal(columns, np.arange(self.X.shape[1]))
-        return replace(self, X=self.X if everything else self.X[:, columns], feature_sets=sets)
+        return replace(self, X=self.X if everything else np.asarray(self.X)[:, columns], feature_sets=sets)
 
     def _matching(self, wanted: FeatureSet, all_wanted: Sequence[FeatureSet]) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
@@ -307,7 +307,8 @@ def load_features(
     join : str
         What is done about images that are not in every file, see `classify.join.joined`.
     in_memory : bool
-        Whether X is an array; otherwise it is, of one file, `Columns`, of which no row is read yet.
+        Whether X is an array; otherwise it is, of one file that is not sharded, `Columns`, of which
+        no row is read yet.
 
     Raises
     ------
@@ -334,6 +335,7 @@ def _load(path: str | Path, layers: Sequence[str] | None, in_memory: bool) -> Fe
             raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
     matrices = [file.features(name) for name in layers]
     columns = Columns(matrices)
+    in_memory = in_memory or not all(isinstance(matrix, np.memmap) for matrix in matrices)  # of shards
     contents = file.contents
     own = FeatureSet(
         recipe=contents.recipe,

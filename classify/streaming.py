@@ -36,7 +36,7 @@ def train_head(name: str, head, features: Features, memory: int | None) -> tuple
     head : scikit-learn classifier
         As `classify.heads.make_head` makes it.
     features : Features
-        Loaded with ``in_memory=False``; where several files are joined, X is in memory all the same.
+        Loaded with ``in_memory=False``; of joined or sharded files X is no `Columns`.
     memory : int or None
         Bytes; None means 1 GB for heads that can read larger matrices in blocks, else all there is.
 
@@ -60,10 +60,10 @@ def train_head(name: str, head, features: Features, memory: int | None) -> tuple
         return fit_streaming(name, head, features, memory or DEFAULT), features
     if how == "streaming" and memory is not None:
         raise HeadstartError(
-            "several files are joined in memory",
+            "joined or sharded files are trained in memory",
             "one file, whose rows can be read in blocks, or memory for all",
             f"training rows of {readable(matrix)}, and --memory {readable(memory)}",
-            "leave --memory out, or extract one recipe with several layers",
+            "leave --memory out; python -m extract merge makes one file of shards",
         )
     features = replace(features, X=features.X.in_memory()) if in_blocks else features
     return fit_head(head, *features.training_rows(), *features.split("validation")), features
