@@ -20,8 +20,10 @@ from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
 from extract.survey import refuse_other_recipe
+from extract.weights import copy_weights, find_weights, known_weights
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 1
+TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
 _RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
 
 
@@ -186,7 +188,8 @@ class Bundle:
         Parameters
         ----------
         folder : str or Path
-            Gets ``bundle.json`` and ``head.skops`` or ``head.keras``.
+            Gets ``bundle.json``, ``head.skops`` or ``head.keras`` and, where the backbone was
+            fine-tuned, ``backbone.weights.h5``.
 
         Returns
         -------
@@ -216,6 +219,8 @@ class Bundle:
         values |= {"format": FORMAT, "format_version": FORMAT_VERSION}
         values |= {"recipe": json.loads(self.recipe.to_json()), "head": _save_head(self.head, folder)}
         values["probe"] = {layer: _to_text(feature) for layer, feature in self.probe.items()}
+        if self.weights.get("name") == TUNED_WEIGHTS:
+            copy_weights(self.recipe.weights, folder / TUNED_WEIGHTS)
         text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
         (folder / "bundle.json").write_text(text, "utf-8")
 
@@ -235,6 +240,8 @@ class Bundle:
             plain |= {name: tuple(plain[name]) for name in ("class_names", "layers")}
             recipe = Recipe.from_json(json.dumps(values["recipe"]))
             probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
+            if (folder / TUNED_WEIGHTS).is_file() and not known_weights(recipe.weights):
+                find_weights(recipe.backbone, folder / TUNED_WEIGHTS)
             return cls(head=_load_head(folder, values["head"]), recipe=recipe, probe=probe, **plain)
         except HeadstartError:
             raise

@@ -1,0 +1,93 @@
+"""The model of the Keras guide around a backbone and a trained head, and the head out of it again."""
+
+from copy import copy
+
+import keras
+import numpy as np
+
+from classify.keras_head import KerasHead
+from classify.transplant import block, head_layers
+from data.augment import augmentation
+from extract.backbones import pooled, scaled, tapped
+from extract.engines.keras_engine import POLICIES
+from extract.weights import ensure_weights, load_backbone
+
+DROPOUT = 0.2  # the guide's, for heads that have none of their own
+
+
+class InferenceMode(keras.layers.Layer):
+    """Call a model with ``training=False`` whatever the model around it is called with.
+
+    Keras 3.15 calls the layers of a functional model with the ``training`` of that model, also
+    those that were connected with ``training=False``: BatchNormalization of a base that trains
+    would change its statistics.
+
+    Parameters
+    ----------
+    model : keras.Model
+    """
+
+    def __init__(self, model):
+        super().__init__(name=f"{model.name}_in_inference_mode")
+        self.model = model
+
+    def call(self, pixels):
+        return self.model(pixels, training=False)
+
+
+class GuideModel:
+    """Augmentation, scaling, the backbone in inference mode, pooling, dropout, dense layer.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its head is transplanted.
+    augment : bool
+    seed : int
+        Of augmentation and dropout.
+    precision : str
+        ``float32``, ``float16`` or ``bfloat16``: the arithmetic of the backbone.
+
+    Attributes
+    ----------
+    model : keras.Model
+        From RGB in 0..255, shape (B, height, width, 3), to logits (B, U); U is 1 for two classes.
+    base : keras.Model
+        The part of the backbone that the head takes features from.
+    backbone : keras.Model
+        The whole of it; it shares the layers of `base`.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot be transplanted, or the weights are not found.
+    """
+
+    def __init__(self, bundle, *, augment: bool, seed: int, precision: str = "float32"):
+        recipe, layers, weights = block(bundle)
+        self._head = bundle.head
+        self._layers = head_layers(bundle.head, None if isinstance(bundle.head, KerasHead) else DROPOUT)
+        ensure_weights(recipe.backbone, recipe.weights, weights.get("name", "unknown"))
+        policy = POLICIES[precision]
+        self.backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
+        self.base = tapped(self.backbone, layers)
+        images = keras.Input((*recipe.image_size, 3), name="images")
+        pixels = augmentation(seed)(images) if augment else images
+        values = pooled(InferenceMode(self.base)(scaled(pixels, recipe.scaling)))
+        values = keras.layers.Concatenate()(values) if len(values) > 1 else values[0]
+        for layer in self._layers:
+            values = layer(values)
+        self.model = keras.Model(images, values, name=f"{recipe.backbone}_finetuned")
+
+    def head(self):
+        """Return the head as it is now: a `KerasHead` over features."""
+        kernel_layer = self._layers[-1]
+        if hasattr(self._head, "model_"):
+            head = copy(self._head)
+            head.model_ = kernel_layer
+            return head
+        kernel, bias = (np.asarray(weight) for weight in kernel_layer.get_weights())
+        head = KerasHead(**self._head.get_params()) if isinstance(self._head, KerasHead) else KerasHead()
+        head.classes_, head.n_features_in_ = self._head.classes_, len(kernel)
+        head.coef_, head.intercept_ = kernel.T.copy(), bias
+        return head
