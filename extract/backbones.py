@@ -195,10 +195,40 @@ def feature_model(recipe, backbone):
     import keras
 
     inputs = keras.Input((*recipe.image_size, 3))
-    taps = keras.Model(backbone.input, [_layer_output(backbone, name) for name in recipe.layers])
-    maps = taps(scaled(inputs, recipe.scaling), training=False)
+    maps = tapped(backbone, recipe.layers)(scaled(inputs, recipe.scaling), training=False)
+    return keras.Model(inputs, pooled(maps))
+
+
+def tapped(backbone, layers: Sequence[str]):
+    """Let a backbone return the feature maps of some of its layers.
+
+    Parameters
+    ----------
+    backbone : keras.Model
+        As `build_backbone` makes it.
+    layers : sequence of str
+        ``avg_pool`` stands for its own output.
+
+    Returns
+    -------
+    keras.Model
+        Of the backbone's name and layers.
+
+    Raises
+    ------
+    HeadstartError
+        If a layer is unknown; the nearest names are listed.
+    """
+    import keras
+
+    outputs = [_layer_output(backbone, name) for name in layers]
+    return keras.Model(backbone.input, outputs, name=backbone.name, trainable=backbone.trainable)
+
+
+def pooled(maps) -> list:
+    """Average one feature map, or each of a list, over height and width, inside a Keras graph."""
     maps = maps if isinstance(maps, list) else [maps]
-    return keras.Model(inputs, [_pooled(feature_map) for feature_map in maps])
+    return [_pooled(feature_map) for feature_map in maps]
 
 
 def flops(model) -> int:

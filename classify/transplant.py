@@ -1,0 +1,224 @@
+"""A trained head behind its backbone: one Keras model from raw images to probabilities."""
+
+from collections.abc import Callable
+
+import numpy as np
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from classify.keras_head import KerasHead
+from classify.linear_svm import LinearSvm
+from classify.ridge import RidgeHead
+from classify.temperature import of_raw_features
+from data.errors import HeadstartError
+from extract.backbones import pooled, scaled, tapped
+from extract.weights import ensure_weights, load_backbone
+
+
+def fold(head) -> tuple[np.ndarray, np.ndarray]:
+    """Return the dense layer that does what a linear head does to features.
+
+    Its logits give the head's probabilities: by a sigmoid where there is one, by a softmax where
+    there is one for each class.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+        Fitted: an entry of `classify.heads.HEADS` that is linear, or of scikit-learn logistic
+        regression, linear discriminant analysis or nearest centroids, bare or behind
+        `StandardScaler` in a pipeline.
+
+    Returns
+    -------
+    kernel : ndarray of float64, shape (D, U)
+        Of the features as they come; U is 1 for two classes, else their number.
+    bias : ndarray of float64, shape (U,)
+
+    Raises
+    ------
+    HeadstartError
+        If the head is not linear.
+
+    Examples
+    --------
+    >>> from classify.heads import make_head
+    >>> X, y = np.array([[0.0], [1.0], [5.0], [6.0]]), np.array([0, 0, 1, 1])
+    >>> head = make_head("logistic").fit(X, y)
+    >>> kernel, bias = fold(head)
+    >>> shares = 1 / (1 + np.exp(-(X @ kernel + bias)))
+    >>> bool(np.allclose(shares[:, 0], head.predict_proba(X)[:, 1]))
+    True
+    """
+    *scalers, last = [step for _, step in head.steps] if isinstance(head, Pipeline) else [head]
+    if not _is_linear(last) or any(type(scaler) is not StandardScaler for scaler in scalers):
+        raise _not_transplanted(head)
+    coef, intercept = _FOLDS[type(last)](last)
+    for scaler in reversed(scalers):
+        mean = scaler.mean_ if scaler.with_mean else np.zeros(coef.shape[1])
+        scale = scaler.scale_ if scaler.with_std else np.ones(coef.shape[1])
+        coef, intercept = of_raw_features(coef, intercept, mean, scale)
+    return coef.T.astype(np.float64), intercept.astype(np.float64)
+
+
+def image_model(
+    bundle, *, augmentation=None, dropout: float | None = None, logits: bool = False, any_size: bool = True
+):
+    """Build one Keras model that does what `predict` does to decoded images, of stock layers alone.
+
+    Resizing, augmentation, scaling, the backbone as one nested layer (frozen, and in inference mode
+    even while the model trains), pooling, dropout, a dense layer ``logits``, probabilities. The
+    probabilities are those of each class of the bundle in its order: two classes get one logit, whose
+    sigmoid p becomes (1 - p, p). Classes that training never saw have no logit: a last dense layer
+    ``classes``, frozen, without bias, its kernel 0 and 1, puts each probability in its class' place and
+    exactly 0 in the others, which no finite bias before a softmax would.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    augmentation : keras.Layer, optional
+        From pixels in 0..255 to such pixels, at the recipe's size.
+    dropout : float, optional
+        Before the dense layer; by default that of the head where it is Keras', else none. A head
+        with hidden layers has its own.
+    logits : bool
+        End with the logits (B, U) instead of the probabilities.
+    any_size : bool
+        Take images of any size and resize them to the recipe's; else take the recipe's only.
+
+    Returns
+    -------
+    keras.Model
+        From RGB in 0..255 (B, H, W, 3) to probabilities (B, K), as float32.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot be transplanted, or the weights are not found.
+    """
+    import keras
+
+    recipe, layers, weights = block(bundle)
+    behind = _head_layers(bundle.head, dropout)
+    ensure_weights(recipe.backbone, recipe.weights, weights.get("name", "unknown"))
+    backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
+    images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
+    pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
+    if augmentation is not None:
+        pixels = augmentation(pixels)
+    values = pooled(tapped(backbone, layers)(scaled(pixels, recipe.scaling), training=False))
+    values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
+    for layer in behind:
+        values = layer(values)
+    outputs = values if logits else _probabilities(values, bundle.head.classes_, len(bundle.class_names))
+    return keras.Model(images, outputs, name=f"{recipe.backbone}_classifier")
+
+
+def block(bundle) -> tuple:
+    """Return the recipe of a bundle, the layers it takes and the note on its weights."""
+    return bundle.recipe, bundle.layers, bundle.weights
+
+
+def _is_linear(head) -> bool:
+    if isinstance(head, NearestCentroid):
+        return head.metric == "euclidean"
+    if isinstance(head, KerasHead):
+        return hasattr(head, "coef_")
+    return type(head) in _FOLDS
+
+
+def _of_coef(head) -> tuple[np.ndarray, np.ndarray]:
+    return head.coef_, head.intercept_
+
+
+def _of_temperature(head) -> tuple[np.ndarray, np.ndarray]:
+    return head.temperature_ * head.coef_, head.temperature_ * head.intercept_
+
+
+def _of_centroids(head) -> tuple[np.ndarray, np.ndarray]:
+    """Turn distances to class means into linear logits.
+
+    scikit-learn's probabilities are a softmax of 2 log(prior) - |x/s - c/s|^2. What |x/s|^2 adds is
+    the same for every class, so the softmax drops it: 2 c/s^2 x - |c/s|^2 + 2 log(prior) is left.
+    Less their mean over the classes, which is dropped too, the numbers are small.
+    """
+    scale = np.where(head.within_class_std_dev_ != 0, head.within_class_std_dev_, 1)
+    centroids = head.centroids_ / scale
+    coef = 2 * centroids / scale
+    intercept = 2 * np.log(head.class_prior_) - (centroids**2).sum(axis=1)
+    if len(intercept) == 2:
+        return np.diff(coef, axis=0), np.diff(intercept)
+    return coef - coef.mean(axis=0), intercept - intercept.mean()
+
+
+_FOLDS: dict[type, Callable] = {
+    LogisticRegression: _of_coef,
+    LinearDiscriminantAnalysis: _of_coef,
+    NearestCentroid: _of_centroids,
+    LinearSvm: _of_temperature,
+    RidgeHead: _of_temperature,
+    KerasHead: _of_coef,
+}
+
+
+def _head_layers(head, dropout: float | None) -> list:
+    """Return stock Keras layers from features to logits, with copies of the head's weights."""
+    import keras
+
+    if hasattr(head, "model_"):
+        _refuse_own_layers(head.model_)
+        net = keras.models.clone_model(head.model_)
+        net.set_weights(head.model_.get_weights())
+        return [net]
+    kernel, bias = fold(head)
+    rate = getattr(head, "dropout", 0.0) if dropout is None else dropout
+    dense = keras.layers.Dense(len(bias), name="logits")
+    dense.build((None, len(kernel)))
+    dense.set_weights([kernel, bias])
+    return [keras.layers.Dropout(rate), dense] if rate else [dense]
+
+
+def _refuse_own_layers(model) -> None:
+    own = {
+        type(layer) for layer in model._flatten_layers() if not type(layer).__module__.startswith("keras.")
+    }
+    if own:
+        raise HeadstartError(
+            "this head has layers that are not Keras' own",
+            "layers that load wherever Keras is",
+            ", ".join(sorted(kind.__qualname__ for kind in own)),
+            "build the head of Keras' layers",
+        )
+
+
+def _probabilities(logits, classes: np.ndarray, count: int):
+    """Put the probability of each of `count` classes behind the logits of those in `classes`."""
+    import keras
+
+    if logits.shape[-1] == 1:
+        positive = keras.layers.Activation("sigmoid", name="positive")(logits)
+        negative = keras.layers.Rescaling(-1.0, 1.0, name="negative")(positive)
+        shares = keras.layers.Concatenate(name="probabilities")([negative, positive])
+    else:
+        shares = keras.layers.Softmax(name="probabilities")(logits)
+    if len(classes) == count:
+        return shares
+    place = keras.layers.Dense(count, use_bias=False, trainable=False, name="classes")
+    place.build((None, len(classes)))
+    place.set_weights([np.eye(count)[classes]])
+    return place(shares)
+
+
+def _not_transplanted(head) -> HeadstartError:
+    last = head[-1] if isinstance(head, Pipeline) else head
+    return HeadstartError(
+        f"the head {type(last).__name__} cannot become layers of a Keras model",
+        "one of logistic, linear-svm, ridge, lda, centroid (euclidean), keras-linear, mlp, "
+        "of raw or of standardized features",
+        " behind ".join(type(step).__name__ for _, step in reversed(head.steps))
+        if isinstance(head, Pipeline)
+        else type(head).__name__,
+        "train such a head on the same feature file: python -m classify train FILE.h5 --head logistic",
+    )

@@ -1,0 +1,209 @@
+"""Heads behind their backbones: the Keras model says what the head says."""
+
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from conftest import assert_four_parts
+from contracts import drawn
+from sklearn.neighbors import NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from classify import Bundle, load_features
+from classify.heads import make_head
+from classify.temperature import flat, probabilities
+from classify.transplant import fold, image_model
+from data import HeadstartError
+from data.images import load_image
+from data.memory import npy_bytes
+from extract import Recipe
+from extract.engines import open_engine
+
+LINEAR = ("logistic", "linear-svm", "ridge", "lda", "centroid", "keras-linear")
+QUICK = {
+    "mlp": {"epochs": 2, "hidden": (8,)},
+    "keras-linear": {"epochs": 3, "learning_rate": 0.05},
+    "boosting": {"max_iter": 3},
+}
+each_number_of_classes = pytest.mark.parametrize("classes", [2, 4])
+
+
+def trained(name: str, X, y):
+    return make_head(name, **QUICK.get(name, {})).fit(X, y)
+
+
+def four_classes(features):
+    """Give features labels of four classes, the second without a training row."""
+    y = np.array([0, 2, 3])[np.arange(len(features.y)) % 3]
+    return replace(features, y=y, class_names=("ant", "bee", "cow", "doe"))
+
+
+def said(bundle, pixels: np.ndarray, engine: str = "keras") -> np.ndarray:
+    """Return what a bundle says of pixels by the way that `predict` takes."""
+    layers = open_engine(engine, bundle.recipe)(pixels)
+    chosen = [layers[bundle.recipe.layers.index(name)] for name in bundle.layers]
+    return bundle.predict_proba(np.concatenate(chosen, axis=1))
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.float32)
+
+
+@each_number_of_classes
+@pytest.mark.parametrize("name", LINEAR)
+def test_a_folded_head_has_the_heads_probabilities(name, classes):
+    X, y = drawn(classes=classes)
+    head = trained(name, X, y)
+    kernel, bias = fold(head)
+    assert kernel.shape == (X.shape[1], 1 if classes == 2 else classes)
+    proba = probabilities(flat(X @ kernel + bias))
+    assert proba.std() > 0.1
+    np.testing.assert_allclose(proba, head.predict_proba(X), atol=2e-6)
+
+
+@each_number_of_classes
+def test_centroids_of_unlike_classes_fold_with_their_priors(classes):
+    X, y = drawn(300, classes=classes)
+    kept = (y > 0) | (np.arange(300) % 5 == 0)
+    X, y = X[kept], y[kept]
+    X[:, 5] = 3.0  # a feature without any deviation
+    for head in (NearestCentroid(priors="empirical"), NearestCentroid(shrink_threshold=0.5)):
+        kernel, bias = fold(head.fit(X, y))
+        proba = probabilities(flat(X @ kernel + bias))
+        np.testing.assert_allclose(proba, head.predict_proba(X), atol=1e-8)
+
+
+@pytest.mark.parametrize("given", [{"with_mean": False}, {"with_std": False}])
+def test_a_scaler_folds_by_what_it_does(given):
+    X, y = drawn()
+    head = make_pipeline(StandardScaler(**given), StandardScaler(), make_head("lda")).fit(X, y)
+    kernel, bias = fold(head)
+    np.testing.assert_allclose(probabilities(X @ kernel + bias), head.predict_proba(X), atol=1e-8)
+
+
+def test_heads_that_are_refused_hear_which_are_not():
+    X, y = drawn()
+    refused = [trained(name, X, y) for name in ("knn", "boosting", "mlp")]
+    refused += [NearestCentroid(metric="manhattan").fit(X, y)]
+    refused += [make_pipeline(MinMaxScaler(), make_head("lda")).fit(X, y)]
+    for head in refused:
+        with pytest.raises(HeadstartError, match="logistic, linear-svm, ridge, lda, centroid") as caught:
+            fold(head)
+        assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize("name", [*LINEAR, "mlp"])
+def test_a_model_says_of_pixels_what_predict_says(name, tiny_file):
+    features = load_features(tiny_file)
+    bundle = Bundle.of(trained(name, *features.training_rows()), features, name)
+    pixels = noise(6, 32, 32, 3)
+    found = image_model(bundle, any_size=False).predict(pixels, verbose=0)
+    assert found.shape == (6, 2)
+    np.testing.assert_allclose(found, said(bundle, pixels), atol=1e-5)
+
+
+def test_images_of_any_size_are_resized_as_the_recipe_says(tiny_bundle):
+    bundle = Bundle.load(tiny_bundle)
+    model = image_model(bundle)
+    assert model.input_shape == (None, None, None, 3)
+    for size in ((32, 32), (50, 41), (20, 64)):
+        image = noise(*size, 3)
+        pixels = load_image(npy_bytes(image), (32, 32))[np.newaxis]
+        found = model.predict(image[np.newaxis], verbose=0)
+        np.testing.assert_allclose(found, said(bundle, pixels), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ridge", "mlp"])
+def test_a_class_without_training_rows_has_exactly_probability_0(name, tiny_file):
+    features = four_classes(load_features(tiny_file))
+    bundle = Bundle.of(trained(name, *features.training_rows()), features, name)
+    pixels = noise(6, 32, 32, 3)
+    found = image_model(bundle).predict(pixels, verbose=0)
+    assert found.shape == (6, 4) and (found[:, 1] == 0).all()
+    np.testing.assert_allclose(found, said(bundle, pixels), atol=1e-5)
+    assert image_model(bundle, logits=True).output_shape == (None, 3)
+
+
+def test_layers_side_by_side_are_those_of_the_bundle_in_its_order(tiny_recipe, tiny_bundle):
+    layers = ("conv_pw_5_relu", "avg_pool", "conv_pw_3_relu")
+    recipe = replace(tiny_recipe, layers=layers)
+    pixels = noise(40, 32, 32, 3)
+    rows = dict(zip(layers, open_engine("keras", recipe)(pixels), strict=True))
+    chosen = ("avg_pool", "conv_pw_3_relu")
+    X = np.concatenate([rows[name] for name in chosen], axis=1)
+    head = trained("logistic", X, np.arange(40) % 2)
+    bundle = replace(Bundle.load(tiny_bundle), head=head, recipe=recipe, layers=chosen)
+    found = image_model(bundle).predict(pixels, verbose=0)
+    np.testing.assert_allclose(found, head.predict_proba(X), atol=1e-5)
+
+
+@pytest.mark.parametrize("backbone", ["vgg16", "densenet121", "convnexttiny"])
+def test_a_saved_model_of_each_kind_of_scaling_loads_as_stock_keras(backbone, tiny_bundle, tmp_path):
+    recipe = Recipe.for_backbone(backbone, weights="none", image_size=32)
+    pixels = noise(8, 32, 32, 3)
+    (X,) = open_engine("keras", recipe)(pixels)
+    bundle = replace(Bundle.load(tiny_bundle), recipe=recipe, head=trained("ridge", X, np.arange(8) % 2))
+    image_model(bundle).save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), said(bundle, pixels), atol=1e-5)
+
+
+def test_layers_of_ones_own_in_a_keras_head_are_refused(tiny_file):
+    class Own(keras.layers.Dense):
+        pass
+
+    features = load_features(tiny_file)
+    head = make_head("keras-linear", epochs=1, build=lambda width, units: keras.Sequential([Own(units)]))
+    bundle = Bundle.of(head.fit(*features.training_rows()), features)
+    with pytest.raises(HeadstartError, match="Own") as caught:
+        image_model(bundle)
+    assert_four_parts(str(caught.value))
+
+
+def test_a_model_that_trains_leaves_the_head_of_the_bundle_as_it_was(tiny_file):
+    features = load_features(tiny_file)
+    for name in ("keras-linear", "mlp"):
+        bundle = Bundle.of(trained(name, *features.training_rows()), features, name)
+        before = bundle.predict_proba(features.X)
+        model = image_model(bundle, logits=True, any_size=False)
+        model.compile("sgd", keras.losses.BinaryCrossentropy(from_logits=True))
+        model.fit(noise(8, 32, 32, 3), np.arange(8) % 2, verbose=0)
+        assert (bundle.predict_proba(features.X) == before).all()
+
+
+def test_augmentation_and_dropout_are_in_front_and_behind_and_sleep_in_inference(tiny_bundle):
+    bundle = Bundle.load(tiny_bundle)
+    front = keras.Sequential([keras.layers.RandomFlip(), keras.layers.RandomRotation(0.1)])
+    model = image_model(bundle, augmentation=front, dropout=0.4, any_size=False)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds[:5] == ["InputLayer", "Sequential", "Rescaling", "Functional", "GlobalAveragePooling2D"]
+    assert kinds[5:7] == ["Dropout", "Dense"] and model.layers[5].rate == 0.4
+    pixels = noise(4, 32, 32, 3)
+    np.testing.assert_allclose(model.predict(pixels, verbose=0), said(bundle, pixels), atol=1e-5)
+
+
+def count(weights) -> int:
+    return sum(int(np.prod(weight.shape)) for weight in weights)
+
+
+def test_the_guides_model_has_the_guides_numbers_of_parameters(tiny_bundle):
+    """https://keras.io/guides/transfer_learning at 150x150, one logit, frozen and unfrozen."""
+    recipe = Recipe.for_backbone("xception", weights="none")
+    X = np.random.default_rng(0).normal(size=(8, 2048))
+    bundle = replace(
+        Bundle.load(tiny_bundle), recipe=recipe, head=trained("keras-linear", X, np.arange(8) % 2)
+    )
+    front = keras.Sequential([keras.layers.RandomFlip("horizontal"), keras.layers.RandomRotation(0.1)])
+    model = image_model(bundle, augmentation=front, logits=True, any_size=False)
+    assert model.output_shape == (None, 1)
+    assert (model.count_params(), count(model.trainable_weights)) == (20_863_529, 2_049)
+    base = model.get_layer("xception")
+    before = [weight.numpy() for weight in base.non_trainable_weights if "moving" in weight.path]
+    base.trainable = True
+    assert count(model.trainable_weights) == 20_809_001
+    assert count(model.non_trainable_weights) == 54_528
+    model(noise(2, 150, 150, 3), training=True)
+    after = [weight.numpy() for weight in base.non_trainable_weights]
+    assert len(after) == 80 and all(np.array_equal(*pair) for pair in zip(before, after, strict=True))
