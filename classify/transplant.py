@@ -101,7 +101,7 @@ def image_model(
     import keras
 
     recipe, layers, weights = block(bundle)
-    behind = _head_layers(bundle.head, dropout)
+    behind = head_layers(bundle.head, dropout)
     ensure_weights(recipe.backbone, recipe.weights, weights.get("name", "unknown"))
     backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
@@ -163,7 +163,7 @@ _FOLDS: dict[type, Callable] = {
 }
 
 
-def _head_layers(head, dropout: float | None) -> list:
+def head_layers(head, dropout: float | None) -> list:
     """Return stock Keras layers from features to logits, with copies of the head's weights."""
     import keras
 

@@ -23,7 +23,8 @@ class Watch(keras.callbacks.Callback):
     ----------
     training : Batches
     state : RunState
-    seed, epochs, patience : int
+    options : Options
+        Of `classify.end_to_end`: its seed, epochs and patience.
     progress : callable
         Called with the batches done and to do.
 
@@ -33,23 +34,21 @@ class Watch(keras.callbacks.Callback):
         Whether a loss was no finite number; nothing of that epoch is noted.
     """
 
-    def __init__(
-        self, training: Batches, state: RunState, *, seed: int, epochs: int, patience: int, progress: Callable
-    ):
+    def __init__(self, training: Batches, state: RunState, options, progress: Callable[[int, int], None]):
         super().__init__()
         self.diverged = False
-        self._training, self._state, self._progress = training, state, progress
-        self._seed, self._epochs, self._patience = seed, epochs, patience
+        self._training, self._state, self._options, self._progress = training, state, options, progress
 
     def on_epoch_begin(self, epoch, logs=None):
         self._training.epoch = self._epoch = epoch
-        reseed(self.model, self._seed, epoch)
+        reseed(self.model, self._options.seed, epoch)
         self._started = time.perf_counter()
 
     def on_train_batch_end(self, batch, logs=None):
         if not math.isfinite(logs["loss"]):
             self._stop_diverged()
-        self._progress(self._epoch * self._training.steps + batch + 1, self._epochs * self._training.steps)
+        steps = self._training.steps
+        self._progress(self._epoch * steps + batch + 1, self._options.epochs * steps)
 
     def on_epoch_end(self, epoch, logs=None):
         values = {name: float(logs[name]) for name in ("loss", "val_loss") if name in logs}
@@ -61,13 +60,9 @@ class Watch(keras.callbacks.Callback):
         held = f", validation loss {values['val_loss']:.4f}" if "val_loss" in values else ""
         _log.info(
             "epoch %d of %d: loss %.4f%s, %.1f s",
-            epoch + 1,
-            self._epochs,
-            values["loss"],
-            held,
-            values["seconds"],
+            *(epoch + 1, self._options.epochs, values["loss"], held, values["seconds"]),
         )
-        if is_over(self._state.start, self._state.watched(), self._epochs, self._patience):
+        if is_over(self._state.start, self._state.watched(), self._options.epochs, self._options.patience):
             self.model.stop_training = True
 
     def _stop_diverged(self) -> None:
