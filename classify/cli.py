@@ -1,4 +1,4 @@
-"""python -m classify: train, sweep, evaluate, predict."""
+"""python -m classify: train, sweep, evaluate, predict, export."""
 
 import ast
 from functools import partial
@@ -7,10 +7,14 @@ from typing import Annotated
 
 import typer
 
+from classify.export import FORMATS, check_target
+from classify.export import export as export_bundle
 from classify.heads import HEADS
 from classify.show import (
     comparison_lines,
     csv_lines,
+    finetune_lines,
+    export_lines,
     prediction_lines,
     report_lines,
     sweep_lines,
@@ -18,6 +22,7 @@ from classify.show import (
 )
 from data.console import command_app, say, show
 from data.errors import HeadstartError
+from data.source import GRAMMAR, open_source
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
@@ -171,6 +176,78 @@ def predict(
     if unread:
         say(f"{len(unread)} of {len(predictions)} images could not be read")
         raise typer.Exit(1)
+
+
+@app.command()
+def export(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="File, or folder of a saved_model; gets a card .json beside."),
+    ],
+    format: Annotated[str, typer.Option(help=" | ".join(FORMATS))] = "keras",
+    fixed_size: Annotated[
+        bool,
+        typer.Option("--fixed-size", help="Take images of the recipe's size only; default: of any size."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Write backbone and head as one model that needs no Headstart, checked against the head.
+
+    Example: python -m classify export photos-logistic -o photos.keras
+    """
+    from classify.bundle import Bundle
+
+    check_target(output, format)
+    values = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)
+    show(values, export_lines, as_json)
+
+
+@app.command()
+def finetune(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    source: Annotated[str, typer.Argument(help=GRAMMAR)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
+    ] = None,
+    unfreeze: Annotated[str, typer.Option(help="all, none, or a block from which on to train.")] = "all",
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam.")] = 1e-5,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs in a row without a lower loss.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
+    rows: Annotated[int | None, typer.Option(min=1, help="So many training images; default: all.")] = None,
+    augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
+    class_weight: Annotated[
+        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
+    ] = None,
+    loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 or bfloat16, while it trains.")
+    ] = "float32",
+    seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Train the backbone too, from where the head is, and judge it before and after on the test rows.
+
+    Interrupted, the same command goes on from the last finished epoch.
+
+    Example: python -m classify finetune photos-logistic photos/ --unfreeze block14 --epochs 2
+    """
+    from classify.bundle import Bundle
+    from classify.finetune import finetune
+    from extract.progress import progress_bar
+
+    names = "unfreeze learning_rate epochs patience batch_size rows augment class_weight loop precision seed"
+    options = {name: value for name, value in locals().items() if name in names.split()}
+    folder = output or bundle.with_name(f"{bundle.name}-tuned")
+    opened, before = open_source(source, data_dir), Bundle.load(bundle)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    with progress_bar("fine-tuning", "batch") as progress:
+        report = finetune(before, opened, folder, tensorboard=tensorboard, progress=progress, **options)
+    show(report, finetune_lines, as_json)
 
 
 def parse_params(words: list[str]) -> dict:

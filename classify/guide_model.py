@@ -6,33 +6,13 @@ import keras
 import numpy as np
 
 from classify.keras_head import KerasHead
-from classify.transplant import block, head_layers
+from classify.transplant import block, head_layers, in_inference_mode
 from data.augment import augmentation
 from extract.backbones import pooled, scaled, tapped
 from extract.engines.keras_engine import POLICIES
 from extract.weights import ensure_weights, load_backbone
 
 DROPOUT = 0.2  # the guide's, for heads that have none of their own
-
-
-class InferenceMode(keras.layers.Layer):
-    """Call a model with ``training=False`` whatever the model around it is called with.
-
-    Keras 3.15 calls the layers of a functional model with the ``training`` of that model, also
-    those that were connected with ``training=False``: BatchNormalization of a base that trains
-    would change its statistics.
-
-    Parameters
-    ----------
-    model : keras.Model
-    """
-
-    def __init__(self, model):
-        super().__init__(name=f"{model.name}_in_inference_mode")
-        self.model = model
-
-    def call(self, pixels):
-        return self.model(pixels, training=False)
 
 
 class GuideModel:
@@ -73,7 +53,7 @@ class GuideModel:
         self.base = tapped(self.backbone, layers)
         images = keras.Input((*recipe.image_size, 3), name="images")
         pixels = augmentation(seed)(images) if augment else images
-        values = pooled(InferenceMode(self.base)(scaled(pixels, recipe.scaling)))
+        values = pooled(in_inference_mode(self.base)(scaled(pixels, recipe.scaling)))
         values = keras.layers.Concatenate()(values) if len(values) > 1 else values[0]
         for layer in self._layers:
             values = layer(values)

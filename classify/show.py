@@ -94,6 +94,27 @@ def comparison_lines(values: dict) -> list[str]:
     ]
 
 
+def finetune_lines(report: dict) -> list[str]:
+    """Lay out what `classify.finetune.finetune` returns for people."""
+    numbers = [f"{report['parameters'][name]:,}" for name in ("total", "trainable", "non_trainable")]
+    lines = [
+        "parameters  {}, of which {} train and {} do not".format(*numbers),
+        f"frozen      unchanged, digest {report['frozen_digest'][:16]}",
+    ]
+    if report["start_loss"] is not None:
+        lines.append(f"start       validation loss {report['start_loss']:.4f}")
+    for number, epoch in enumerate(report["history"], 1):
+        held = f", validation loss {epoch['val_loss']:.4f}" if "val_loss" in epoch else ""
+        best = "  <- kept" if number == report["best_epoch"] else ""
+        lines.append(f"epoch {number:<6}loss {epoch['loss']:.4f}{held}, {epoch['seconds']:.1f} s{best}")
+    for name in ("before", "after"):
+        if name in report:
+            score = score_text(report[name]["accuracy"])
+            lines.append(f"{name:<12}{score} accuracy on {report[name]['rows']} test rows")
+    saved = f"saved {report['bundle']}, {report['seconds']:.1f} s"
+    return [*lines, report["verdict"], saved]
+
+
 def curve_lines(curve: dict) -> list[str]:
     """Lay out a learning curve for people.
 
@@ -151,3 +172,28 @@ def _confusion_lines(report: dict, width: int) -> list[str]:
         for name, counts in zip(names, report["confusion"], strict=True)
     ]
     return [head, *rows]
+
+
+def export_lines(values: dict) -> list[str]:
+    """Lay out what `classify.export.export` returned for people.
+
+    Examples
+    --------
+    >>> values = {"file": "m.keras", "card": "m.keras.json", "class_names": ["cat", "dog"]}
+    >>> values |= {"input_shape": [None, None, None, 3], "output_shape": [None, 2]}
+    >>> values |= {"checked_images": 16, "largest_difference": 3e-7}
+    >>> print("\\n".join(export_lines(values)))
+    wrote m.keras, class names in m.keras.json
+    input   any x any x any x 3, RGB in 0..255
+    output  any x 2, probabilities of cat, dog
+    within 3e-07 of the head on 16 images
+    """
+    taken, given = (
+        " x ".join(str(side or "any") for side in values[f"{end}put_shape"]) for end in ("in", "out")
+    )
+    return [
+        f"wrote {values['file']}, class names in {values['card']}",
+        f"input   {taken}, RGB in 0..255",
+        f"output  {given}, probabilities of {', '.join(values['class_names'])}",
+        f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images",
+    ]

@@ -69,7 +69,8 @@ def image_model(
     """Build one Keras model that does what `predict` does to decoded images, of stock layers alone.
 
     Resizing, augmentation, scaling, the backbone as one nested layer (frozen, and in inference mode
-    even while the model trains), pooling, dropout, a dense layer ``logits``, probabilities. The
+    even while the model trains; saved and loaded again, Keras' own rules hold), pooling, dropout, a
+    dense layer ``logits``, probabilities. The
     probabilities are those of each class of the bundle in its order: two classes get one logit, whose
     sigmoid p becomes (1 - p, p). Classes that training never saw have no logit: a last dense layer
     ``classes``, frozen, without bias, its kernel 0 and 1, puts each probability in its class' place and
@@ -108,7 +109,7 @@ def image_model(
     pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
     if augmentation is not None:
         pixels = augmentation(pixels)
-    values = pooled(tapped(backbone, layers)(scaled(pixels, recipe.scaling), training=False))
+    values = pooled(in_inference_mode(tapped(backbone, layers))(scaled(pixels, recipe.scaling)))
     values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
     for layer in behind:
         values = layer(values)
@@ -161,6 +162,22 @@ _FOLDS: dict[type, Callable] = {
     RidgeHead: _of_temperature,
     KerasHead: _of_coef,
 }
+
+
+def in_inference_mode(model):
+    """Let a model compute as in inference whatever the model around it does.
+
+    Calling it with ``training=False`` is not enough: in Keras 3 a model that trains tells every layer
+    so, also those that were called otherwise (https://github.com/keras-team/keras/issues/20285), and
+    the statistics of an unfrozen backbone would move.
+    """
+    call = model.call
+
+    def in_inference_mode(inputs, training=None, mask=None):
+        return call(inputs, training=False, mask=mask)
+
+    model.call = in_inference_mode
+    return model
 
 
 def head_layers(head, dropout: float | None) -> list:

@@ -19,6 +19,7 @@ from data import HeadstartError
 from data.images import load_image
 from data.memory import npy_bytes
 from extract import Recipe
+from extract.backbones import SCALINGS, scaled
 from extract.engines import open_engine
 
 LINEAR = ("logistic", "linear-svm", "ridge", "lda", "centroid", "keras-linear")
@@ -139,8 +140,22 @@ def test_layers_side_by_side_are_those_of_the_bundle_in_its_order(tiny_recipe, t
     np.testing.assert_allclose(found, head.predict_proba(X), atol=1e-5)
 
 
-@pytest.mark.parametrize("backbone", ["vgg16", "densenet121", "convnexttiny"])
-def test_a_saved_model_of_each_kind_of_scaling_loads_as_stock_keras(backbone, tiny_bundle, tmp_path):
+@pytest.mark.parametrize("name", SCALINGS)
+def test_every_scaling_loads_as_stock_keras(name, tmp_path):
+    inputs = keras.Input((None, None, 3))
+    keras.Model(inputs, scaled(inputs, name)).save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", compile=False, safe_mode=True)
+    pixels, entry = noise(2, 4, 5, 3), SCALINGS[name]
+    turned = pixels[..., ::-1] if entry.reverse_channels else pixels
+    expected = turned * np.array(entry.scale) + np.array(entry.offset)
+    np.testing.assert_allclose(loaded.predict(pixels, verbose=0), expected, atol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "backbone", ["vgg16", "densenet121", "convnexttiny", "efficientnetb0", "mobilenetv3small"]
+)
+def test_a_saved_model_of_each_kind_of_backbone_loads_as_stock_keras(backbone, tiny_bundle, tmp_path):
     recipe = Recipe.for_backbone(backbone, weights="none", image_size=32)
     pixels = noise(8, 32, 32, 3)
     (X,) = open_engine("keras", recipe)(pixels)

@@ -35,6 +35,7 @@ LIGHT += [
     "classify.features",
     "classify.bundle",
     "classify.abstain",
+    "classify.export",
 ]
 
 

@@ -1,0 +1,339 @@
+"""A bundle as one model file that needs no Headstart: written, read back, compared, then put in place."""
+
+import importlib.util
+import json
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError, unknown_name
+from data.images import load_image
+from data.memory import npy_bytes
+from extract.engines import open_engine, probe_image
+from extract.engines.converted import without_telemetry
+from extract.recipe import Recipe
+
+TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
+CARD_FORMAT = "headstart export"
+_IMAGES = 8  # that the written file is checked with
+_log = logging.getLogger("headstart.export")
+
+
+def _with_keras(path: Path) -> Callable:
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    return lambda images: model.predict(images, verbose=0)
+
+
+def _with_tensorflow(path: Path) -> Callable:
+    import tensorflow as tf
+
+    model = tf.saved_model.load(str(path))
+    return lambda images: model.serve(images).numpy()
+
+
+def _with_openvino(path: Path) -> Callable:
+    import openvino
+
+    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: model(images)[0]
+
+
+def _with_litert(path: Path) -> Callable:
+    import tensorflow as tf
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
+        interpreter = tf.lite.Interpreter(str(path))
+    run = interpreter.get_signature_runner()
+    return lambda images: next(iter(run(images=images).values()))
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of file.
+
+    Attributes
+    ----------
+    suffix : str
+        Of its name; empty for a folder.
+    name : str
+        In `keras.Model.export`; empty for Keras' own `save`.
+    run : callable
+        Reads a file and returns a callable from images to probabilities.
+    modules : tuple of str
+        Packages that Headstart does not bring by itself.
+    extra : str
+        Of Headstart, which brings them.
+    """
+
+    suffix: str
+    name: str
+    run: Callable
+    modules: tuple[str, ...] = ()
+    extra: str = ""
+
+
+FORMATS = {
+    "keras": Format(".keras", "", _with_keras),
+    "saved_model": Format("", "tf_saved_model", _with_tensorflow),
+    "onnx": Format(".onnx", "onnx", _with_openvino, ("tf2onnx", "onnx"), "onnx"),
+    "openvino": Format(".xml", "openvino", _with_openvino),
+    "litert": Format(".tflite", "litert", _with_litert),
+}
+
+
+def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
+    """Write backbone and head of a bundle as one model, from raw images to probabilities.
+
+    The file is read again, by other code than Headstart's, before it gets its name: its probabilities
+    on a few synthetic images must be those that `predict` gives for the same pixels. Class names have
+    no place that every format knows: they stand in a card of JSON beside it, ``PATH.json``.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    path : str or Path
+        With the suffix of the format; what an earlier export wrote there is replaced.
+    format : str
+        A name in `FORMATS`.
+    any_size : bool
+        Whether the model takes images of any size and resizes them, or the recipe's size only.
+
+    Returns
+    -------
+    dict
+        ``file``, ``format``, ``card``, ``class_names``, ``input_shape``, ``output_shape`` (None where
+        any number will do), ``checked_images``, ``largest_difference`` and ``notes``, where the model's
+        features are not those that the head was trained on.
+
+    Raises
+    ------
+    HeadstartError
+        If the format or suffix is wrong, a package is missing, the path is taken or cannot be
+        written, the head cannot be transplanted, or the probabilities differ by more than 1e-4.
+    """
+    from classify.transplant import block, image_model
+
+    path = Path(path)
+    check_target(path, format)
+    recipe = block(bundle)[0]
+    notes = notes_on(recipe)
+    for note in notes:
+        _log.warning("%s", note)
+    model = image_model(bundle, any_size=any_size)
+    values = {
+        "file": str(path),
+        "format": format,
+        "card": str(_card(path)),
+        "class_names": list(bundle.class_names),
+        "input_shape": list(model.input_shape),
+        "output_shape": list(model.output_shape),
+        "notes": notes,
+    }
+    card = _card_text(values, bundle.name, recipe)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
+            aside = Path(folder) / path.name
+            _write(model, aside, format)
+            values |= _checked(FORMATS[format].run(aside), bundle, any_size)
+            _card(aside).write_text(card, "utf-8")
+            _put_in_place(Path(folder), path.parent)
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(path)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            str(error),
+            "mend that, or choose another -o",
+        ) from error
+    return values
+
+
+def check_target(path: Path, format: str) -> None:
+    """Raise if a model of this format cannot be written to this path.
+
+    Raises
+    ------
+    HeadstartError
+        If the format is unknown or needs a package that is missing, the suffix is another format's,
+        or the path exists and no export wrote it.
+    """
+    if format not in FORMATS:
+        raise unknown_name("format", format, FORMATS)
+    entry = FORMATS[format]
+    others = {each.suffix for each in FORMATS.values()} - {""}
+    if path.suffix != entry.suffix if entry.suffix else path.suffix in others:
+        raise HeadstartError(
+            f"{path.name!r} is not a name for the format {format}",
+            f"a name that ends in {entry.suffix}" if entry.suffix else "the name of a folder",
+            path.name,
+            "rename it, or choose --format " + " | ".join(FORMATS),
+        )
+    missing = [name for name in entry.modules if importlib.util.find_spec(name) is None]
+    if missing:
+        raise HeadstartError(
+            f"the format {format} needs packages that are not installed",
+            ", ".join(entry.modules),
+            f"no {' and no '.join(missing)}",
+            f"pip install 'headstart[{entry.extra}]'",
+        )
+    _check_place(path)
+
+
+def notes_on(recipe: Recipe) -> list[str]:
+    """Say where a model in float32 on decoded pixels computes other features than a recipe.
+
+    Examples
+    --------
+    >>> notes_on(Recipe("xception", "00"))
+    []
+    >>> notes_on(Recipe("xception", "00", precision="bfloat16"))[0][:54]
+    'the head was trained on features computed in bfloat16;'
+    """
+    notes = []
+    computed = recipe.precision if recipe.quantization == "none" else recipe.quantization
+    if computed != "float32":
+        notes.append(
+            f"the head was trained on features computed in {computed}; the exported model computes them in "
+            "float32, so its probabilities differ somewhat from those of `predict`, and it is checked "
+            "against float32 features"
+        )
+    if recipe.decode_scale != "full":
+        notes.append(
+            "the head was trained on JPEGs decoded at a reduced scale; an image decoded at its full size "
+            "gives the exported model somewhat other pixels"
+        )
+    return notes
+
+
+def sample_images(size: tuple[int, int]) -> np.ndarray:
+    """Return the probe image and seeded random ones, from noise to large squares.
+
+    Returns
+    -------
+    ndarray of float32, shape (8, height, width, 3)
+        Whole numbers in 0..255.
+
+    Examples
+    --------
+    >>> sample_images((32, 40)).shape
+    (8, 32, 40, 3)
+    """
+    generator = np.random.default_rng(0)
+    images = [probe_image(size)]
+    for power in range(_IMAGES - 1):
+        side = 2**power
+        cells = generator.integers(0, 256, (-(-size[0] // side), -(-size[1] // side), 3))
+        images.append(cells.repeat(side, axis=0).repeat(side, axis=1)[: size[0], : size[1]])
+    return np.stack(images).astype(np.float32)
+
+
+def _check_place(path: Path) -> None:
+    above = path.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise HeadstartError(
+            f"{str(path)!r} cannot be written",
+            "a path in a folder that may be written",
+            f"no folder {str(above)!r} that may be written",
+            "choose another -o",
+        )
+    taken = [each for each in (path, _card(path), _weights_file(path)) if each.exists()]
+    if taken and not _is_ours(_card(path)):
+        raise HeadstartError(
+            f"{str(taken[0])!r} exists and no export wrote it",
+            "a new path, or one that an export wrote, with its card beside it",
+            "a file or folder of another origin",
+            "choose another -o, or move it away",
+        )
+
+
+def _card(path: Path) -> Path:
+    return path.with_name(f"{path.name}.json")
+
+
+def _weights_file(path: Path) -> Path:
+    """Return what OpenVINO writes beside its ``.xml``; for other formats, the path itself."""
+    return path.with_suffix(".bin") if path.suffix == ".xml" else path
+
+
+def _is_ours(card: Path) -> bool:
+    try:
+        return json.loads(card.read_text("utf-8"))["written_as"] == CARD_FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _card_text(values: dict, head: str, recipe: Recipe) -> str:
+    said = {name: values[name] for name in ("format", "class_names", "input_shape", "output_shape", "notes")}
+    card = {
+        "written_as": CARD_FORMAT,
+        **said,
+        "input": "decoded RGB in 0..255, as float32",
+        "output": "the probability of each class name, in their order",
+        "head": head,
+        "recipe": json.loads(recipe.to_json()),
+    }
+    return json.dumps(card, indent=2, ensure_ascii=False)
+
+
+def _write(model, path: Path, format: str) -> None:
+    name = FORMATS[format].name
+    if not name:
+        model.save(path)
+        return
+    try:
+        with without_telemetry(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*np.object", FutureWarning)  # of Keras' patch of tf2onnx
+            model.export(str(path), format=name, verbose=False)
+    except OSError:
+        raise
+    except Exception as error:  # converters raise anything on what they do not know
+        raise HeadstartError(
+            f"this model cannot be written as {format}",
+            "layers that its converter knows",
+            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            "choose another --format",
+        ) from error
+
+
+def _checked(run: Callable, bundle, any_size: bool) -> dict:
+    """Compare a written model with the head on images of the recipe's size and, if it can, of another."""
+    from classify.transplant import block
+
+    recipe, layers, _ = block(bundle)
+    recipe = replace(recipe, precision="float32", quantization="none", calibration="")
+    engine = open_engine("auto", recipe)
+    height, width = recipe.image_size
+    sizes = [recipe.image_size, (height * 3 // 2, width * 4 // 3)] if any_size else [recipe.image_size]
+    largest = 0.0
+    for size in sizes:
+        images = sample_images(size)
+        pixels = np.stack([load_image(npy_bytes(image), recipe.image_size) for image in images])
+        rows = engine(pixels)
+        X = np.concatenate([rows[recipe.layers.index(name)] for name in layers], axis=1)
+        largest = max(largest, float(np.abs(run(images) - bundle.predict_proba(X)).max()))
+    if not largest <= TOLERANCE:
+        raise HeadstartError(
+            "the written model says something else than the head",
+            f"probabilities within {TOLERANCE:g} of those of `predict`",
+            f"a difference of {largest:.3g}; nothing was kept",
+            "choose another --format, or another head",
+        )
+    return {"checked_images": _IMAGES * len(sizes), "largest_difference": largest}
+
+
+def _put_in_place(made: Path, folder: Path) -> None:
+    """Move what was made into its folder; what was there goes with the folder of what was made."""
+    new = sorted(made.iterdir())
+    for path in new:
+        target = folder / path.name
+        if target.is_dir():
+            target.rename(made / f"{path.name}.old")
+        os.replace(path, target)
