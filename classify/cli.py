@@ -13,8 +13,8 @@ from classify.heads import HEADS
 from classify.show import (
     comparison_lines,
     csv_lines,
-    finetune_lines,
     export_lines,
+    finetune_lines,
     prediction_lines,
     report_lines,
     sweep_lines,
@@ -239,14 +239,15 @@ def finetune(
     from classify.finetune import finetune
     from extract.progress import progress_bar
 
-    names = "unfreeze learning_rate epochs patience batch_size rows augment class_weight loop precision seed"
-    options = {name: value for name, value in locals().items() if name in names.split()}
+    options = {"unfreeze": unfreeze, "learning_rate": learning_rate, "epochs": epochs, "patience": patience}
+    options |= {"batch_size": batch_size, "rows": rows, "augment": augment, "class_weight": class_weight}
+    options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir), Bundle.load(bundle)
     for warning in opened.warnings:
         say(f"warning: {warning}")
     with progress_bar("fine-tuning", "batch") as progress:
-        report = finetune(before, opened, folder, tensorboard=tensorboard, progress=progress, **options)
+        report = finetune(before, opened, folder, progress=progress, **options)
     show(report, finetune_lines, as_json)
 
 

@@ -83,7 +83,8 @@ def fit_loop(model, training: Batches, validation: Batches | None, epochs: int, 
     callbacks : sequence of keras.callbacks.Callback
     """
     held = validation.dataset() if validation else None
-    model.fit(training.dataset(), validation_data=held, epochs=epochs, callbacks=callbacks, verbose=0)
+    how = {"epochs": epochs, "callbacks": callbacks, "verbose": 0, "shuffle": False}
+    model.fit(training.dataset(), validation_data=held, **how)
 
 
 def custom_loop(

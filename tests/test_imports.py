@@ -35,6 +35,8 @@ LIGHT += [
     "classify.features",
     "classify.bundle",
     "classify.abstain",
+    "classify.image_rows",
+    "classify.run_state",
     "classify.export",
 ]
 
