@@ -165,6 +165,7 @@ class Run:
         unfreeze(guide.base, options.unfreeze)
         loss = loss_of(guide.model.output_shape[-1])
         guide.model.compile(optimizer_of(options.learning_rate, options.precision), loss)
+        guide.model.optimizer.build(guide.model.trainable_variables)  # saved weights hold its state too
         self._guide, self._frozen = guide, frozen_digest(guide.base)
 
     def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress) -> str:

@@ -70,7 +70,7 @@ def test_both_loops_give_the_same_losses(tuned, tiny_bundle, drawn, tmp_path):
     np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("loop", ["fit", "custom"])
+@pytest.mark.parametrize("loop", ["fit", pytest.param("custom", marks=pytest.mark.slow)])
 def test_a_killed_run_goes_on(tuned, tiny_bundle, drawn, tmp_path, monkeypatch, loop):
     def reseed_or_stop(model, seed, epoch):
         if epoch == 1:
@@ -81,7 +81,7 @@ def test_a_killed_run_goes_on(tuned, tiny_bundle, drawn, tmp_path, monkeypatch, 
         patched.setattr("classify.watch.reseed", reseed_or_stop)
         with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
             finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
-    with pytest.raises(HeadstartError, match="learning_rate=0.5"):
+    with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):
         finetune(
             Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW | {"learning_rate": 0.5}
         )
