@@ -72,15 +72,15 @@ def finetune(
     """
     started, options, folder = time.perf_counter(), Options(**options), Path(folder)
     check_output(folder)
-    _check_classes(bundle, source)
+    check_classes(bundle, source)
     recipe, run = block(bundle)[0], Run(bundle, options)
     rows = load_rows(source, recipe, options.rows)
     _check_rows(bundle, rows["train"])
     warnings = _warnings(recipe, rows)
     for warning in warnings:
         _log.warning("warning: %s", warning)
-    state = RunState(folder.with_name(folder.name + ".run"), _settings(bundle, options, rows))
-    trained = _train(run, rows, state, tensorboard, progress)
+    state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
+    trained = keep_going(run, rows, state, tensorboard, progress)
     tuned, scores = judged(bundle, trained, rows)
     tuned.save(folder)
     state.remove()
@@ -97,7 +97,8 @@ def finetune(
     return {**report, "seconds": round(time.perf_counter() - started, 1)}
 
 
-def _train(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> Trained:
+def keep_going(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> Trained:
+    """Train, and say how to go on where that is cut short."""
     try:
         return run.train(rows, state, tensorboard, progress)
     except KeyboardInterrupt:
@@ -114,7 +115,7 @@ def _train(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboard, p
         ) from error
 
 
-def _settings(bundle: Bundle, options: Options, rows: dict[str, ImageRows]) -> dict:
+def settings_of(bundle: Bundle, options: Options, rows: dict[str, ImageRows]) -> dict:
     """Return all that decides what a run computes."""
     head = bundle.predict_proba(np.eye(1, bundle.head.n_features_in_, dtype=np.float32)).tolist()
     return {
@@ -138,7 +139,8 @@ def _warnings(recipe, rows: dict[str, ImageRows]) -> list[str]:
     return found
 
 
-def _check_classes(bundle: Bundle, source: Source) -> None:
+def check_classes(bundle: Bundle, source: Source) -> None:
+    """Raise if a source has other classes than a bundle."""
     if tuple(source.class_names) != tuple(bundle.class_names):
         raise HeadstartError(
             "the source has other classes than the bundle",

@@ -15,7 +15,22 @@ from extract.weights import keep_weights, tensors_digest
 
 
 def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tuple[Bundle, dict]:
-    """Return the new bundle, and the scores of both on the test rows."""
+    """Return the new bundle, and the scores of both on the test rows.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Before.
+    trained : Trained
+    rows : dict of str to ImageRows
+
+    Returns
+    -------
+    Bundle
+        With the digest of the new backbone in its recipe; the weights are in our cache.
+    dict
+        ``before``, ``after`` and ``mcnemar``; empty where there are no labelled test rows.
+    """
     recipe, _, weights = block(bundle)
     tuned_recipe = replace(recipe, quantization="none", calibration="")
     if tensors_digest(trained.tensors) != recipe.weights:
@@ -81,12 +96,16 @@ def verdict(best: int, stopped: str, compared: dict | None) -> str:
     >>> verdict(0, "early", None)
     'fine-tuning did not help: no epoch had a lower loss than the transplanted head, whose weights are kept'
     """
+    if best == 0 and stopped == "diverged":
+        return (
+            "fine-tuning did not help: the loss diverged and the weights of the transplanted head are "
+            "kept; choose a lower --learning-rate"
+        )
     if best == 0:
-        reason = "the loss diverged" if stopped == "diverged" else "no epoch had a lower loss"
-        kept = "the weights of the transplanted head are kept"
-        if stopped != "diverged":
-            return f"fine-tuning did not help: {reason} than the transplanted head, whose weights are kept"
-        return f"fine-tuning did not help: {reason} and {kept}; choose a lower --learning-rate"
+        return (
+            "fine-tuning did not help: no epoch had a lower loss than the transplanted head, whose "
+            "weights are kept"
+        )
     if compared is None:
         return "whether fine-tuning helped is not known: there are no labelled test rows"
     gain = compared["difference"]

@@ -15,6 +15,7 @@ from classify.cli import app
 from classify.finetune import finetune
 from classify.guide_model import GuideModel
 from classify.image_rows import load_rows
+from classify.live import train_live
 from classify.tuned import verdict
 from classify.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
 from classify.watch import reseed
@@ -206,3 +207,16 @@ def test_the_verdict_is_plain():
     assert verdict(2, "early", gain).startswith("fine-tuning helped: +0.1000")
     assert verdict(2, "early", loss).startswith("fine-tuning did harm")
     assert verdict(2, "early", none).startswith("fine-tuning did not help measurably")
+
+
+def test_a_live_head_is_nearly_that_on_cached_features(tiny_file, drawn, tmp_path):
+    features = load_features(tiny_file)
+    train_live(features, drawn, tmp_path / "live", epochs=12, batch_size=16)
+    bundle = Bundle.load(tmp_path / "live")
+    assert bundle.recipe == features.recipe and bundle.name == "keras-linear"
+    cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
+    X, _ = features.split("test")
+    ours, theirs = bundle.predict_proba(X), cached.predict_proba(X)
+    assert np.abs(ours - 0.5).max() > 0.03
+    np.testing.assert_allclose(ours, theirs, atol=0.01)
+    assert not (tmp_path / "live.run").exists()
