@@ -184,8 +184,8 @@ class Bundle:
         Parameters
         ----------
         folder : str or Path
-            Gets ``bundle.json``, ``head.skops`` or ``head.keras``, ``seen.npy`` and
-            ``detector.npz``.
+            Gets ``bundle.json``, ``head.skops`` or ``head.keras``, ``seen.npy``, ``detector.npz`` and,
+            where the backbone was fine-tuned, ``backbone.weights.h5``.
 
         Returns
         -------

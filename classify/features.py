@@ -226,7 +226,7 @@ class Features:
         ndarray of uint64, shape (M,)
             Sorted, each once.
         """
-        return np.unique(_short(self.digests[self.rows("train")]))
+        return np.unique(short_digests(self.digests[self.rows("train")]))
 
     def refuse_seen(self, split: str, seen: np.ndarray) -> None:
         """Raise if labelled rows of a split hold images that training saw.
@@ -259,7 +259,7 @@ class Features:
 
     def _seen(self, split: str, seen: np.ndarray) -> np.ndarray:
         rows = self.rows(split)
-        return rows[np.isin(_short(self.digests[rows]), seen)]
+        return rows[np.isin(short_digests(self.digests[rows]), seen)]
 
     def groups_of(self, rows: np.ndarray) -> list[str] | None:
         """Return the group of each row, its own id where it has none; None if no row has one."""
@@ -359,8 +359,18 @@ def _load(path: str | Path, layers: Sequence[str] | None, in_memory: bool) -> Fe
     )
 
 
-def _short(digests: np.ndarray) -> np.ndarray:
-    """Return the first eight bytes of each digest as a number."""
+def short_digests(digests: np.ndarray) -> np.ndarray:
+    """Return the first eight bytes of each digest as a number.
+
+    Parameters
+    ----------
+    digests : ndarray of uint8, shape (N, 32)
+
+    Examples
+    --------
+    >>> short_digests(np.array([[1] + [0] * 31], np.uint8)).tolist()
+    [1]
+    """
     return np.ascontiguousarray(digests[:, :8]).view("<u8")[:, 0]
 
 

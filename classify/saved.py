@@ -16,10 +16,12 @@ from classify.features import FeatureSet
 from classify.heads import TRUSTED_TYPES, check_trees
 from data.errors import HeadstartError
 from extract.recipe import Recipe
+from extract.weights import copy_weights, find_weights, known_weights
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
 _DETECTOR, _SEEN = "detector.npz", "seen.npy"
+TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
 
 
 def write_bundle(folder: Path, bundle) -> None:
@@ -60,6 +62,9 @@ def read_bundle(folder: Path) -> dict:
         read = {name: values[name] for name in _PLAIN}
         read["class_names"] = tuple(read["class_names"])
         read["feature_sets"] = tuple(map(_feature_set, values["feature_sets"]))
+        for each in read["feature_sets"]:
+            if (folder / TUNED_WEIGHTS).is_file() and not known_weights(each.recipe.weights):
+                find_weights(each.recipe.backbone, folder / TUNED_WEIGHTS)
         read["head"] = _load_head(folder, values["head"])
         read["detector"] = Detector.load(folder / _DETECTOR) if values["detector"] else None
         read["seen"] = np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8")
@@ -81,6 +86,9 @@ def _write(folder: Path, bundle) -> None:
     values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
     values |= {"head": _save_head(bundle.head, folder)}
     values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
+    for each in bundle.feature_sets:
+        if each.weights.get("name") == TUNED_WEIGHTS:
+            copy_weights(each.recipe.weights, folder / TUNED_WEIGHTS)
     if bundle.detector is not None:
         bundle.detector.save(folder / _DETECTOR)
     if len(bundle.seen):

@@ -96,6 +96,27 @@ def comparison_lines(values: dict) -> list[str]:
     ]
 
 
+def finetune_lines(report: dict) -> list[str]:
+    """Lay out what `classify.finetune.finetune` returns for people."""
+    numbers = [f"{report['parameters'][name]:,}" for name in ("total", "trainable", "non_trainable")]
+    lines = [
+        "parameters  {}, of which {} train and {} do not".format(*numbers),
+        f"frozen      unchanged, digest {report['frozen_digest'][:16]}",
+    ]
+    if report["start_loss"] is not None:
+        lines.append(f"start       validation loss {report['start_loss']:.4f}")
+    for number, epoch in enumerate(report["history"], 1):
+        held = f", validation loss {epoch['val_loss']:.4f}" if "val_loss" in epoch else ""
+        best = "  <- kept" if number == report["best_epoch"] else ""
+        lines.append(f"epoch {number:<6}loss {epoch['loss']:.4f}{held}, {epoch['seconds']:.1f} s{best}")
+    for name in ("before", "after"):
+        if name in report:
+            score = score_text(report[name]["accuracy"])
+            lines.append(f"{name:<12}{score} accuracy on {report[name]['rows']} test rows")
+    saved = f"saved {report['bundle']}, {report['seconds']:.1f} s"
+    return [*lines, report["verdict"], saved]
+
+
 def curve_lines(curve: dict) -> list[str]:
     """Lay out a learning curve for people.
 

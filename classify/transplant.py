@@ -104,14 +104,14 @@ def image_model(
 
     own = only_feature_set(bundle)
     recipe = own.recipe
-    behind = _head_layers(bundle.head, bundle.temperature, dropout)
+    behind = head_layers(bundle.head, bundle.temperature, dropout)
     ensure_weights(recipe.backbone, recipe.weights, own.weights.get("name", "unknown"))
     backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
     pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
     if augmentation is not None:
         pixels = augmentation(pixels)
-    values = pooled(_in_inference_mode(tapped(backbone, own.layers))(scaled(pixels, recipe.scaling)))
+    values = pooled(in_inference_mode(tapped(backbone, own.layers))(scaled(pixels, recipe.scaling)))
     values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
     for layer in behind:
         values = layer(values)
@@ -178,7 +178,7 @@ _FOLDS: dict[type, Callable] = {
 }
 
 
-def _in_inference_mode(model):
+def in_inference_mode(model):
     """Let a model compute as in inference whatever the model around it does.
 
     Calling it with ``training=False`` is not enough: in Keras 3 a model that trains tells every layer
@@ -194,7 +194,7 @@ def _in_inference_mode(model):
     return model
 
 
-def _head_layers(head, temperature: float, dropout: float | None) -> list:
+def head_layers(head, temperature: float, dropout: float | None) -> list:
     """Return stock Keras layers from features to logits, with copies of the head's weights.
 
     The logits are divided by the temperature.

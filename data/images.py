@@ -32,7 +32,7 @@ class ImageError(ValueError):
 
 def load_image(
     data: bytes,
-    size: tuple[int, int],
+    size: tuple[int, int] | None,
     *,
     exif_orientation: bool = True,
     alpha_background: tuple[int, int, int] = WHITE,
@@ -48,8 +48,8 @@ def load_image(
     ----------
     data : bytes
         An image file, or an ``.npy`` file of shape (H, W) or (H, W, C) in 0..255.
-    size : tuple of int
-        Height and width in pixels.
+    size : tuple of int or None
+        Height and width in pixels; None keeps those of the image.
     exif_orientation : bool
         Turn the image as its EXIF tag says.
     alpha_background : tuple of int
@@ -78,7 +78,8 @@ def load_image(
     import tensorflow as tf
 
     pixels = _decode(data, exif_orientation, pixel_limit, size if decode_scale == "dct" else None)
-    return tf.image.resize(_to_rgb(pixels, alpha_background), size).numpy()
+    pixels = _to_rgb(pixels, alpha_background)
+    return tf.image.resize(pixels, size or pixels.shape[:2]).numpy()
 
 
 def _decode(

@@ -56,6 +56,24 @@ def hashed_split(digest: bytes) -> str:
     return "train" if u < 0.8 else "validation" if u < 0.9 else "test"
 
 
+def split_of(row, digest: bytes) -> str:
+    """Return the split of a row: its own, else that of its group, else that of its image.
+
+    Parameters
+    ----------
+    row : data.source.Row
+    digest : bytes
+        Sha256 of its image bytes.
+
+    Examples
+    --------
+    >>> from data.source import Row
+    >>> split_of(Row("a.jpg", 0, split="test"), bytes(32)), split_of(Row("b.jpg", 0), bytes(32))
+    ('test', 'train')
+    """
+    return row.split or hashed_split(group_digest(row.group) if row.group else digest)
+
+
 def group_digest(group: str) -> bytes:
     """Return the digest that decides the split of a whole group.
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from data.source import Row, Source
-from data.splits import SPLIT_NAMES, group_digest, hashed_split
+from data.splits import SPLIT_NAMES, split_of
 from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.plan import Scan
 from extract.survey import Store, Survey
@@ -49,7 +49,7 @@ def assemble(source: Source, scan: Scan, found: Survey) -> tuple[Contents, list[
         ids=tuple(row.id for row in rows),
         digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
         labels=np.array([row.label for row in rows], np.int32),
-        splits=np.array([_split(row, digest) for row, digest in zip(rows, digests, strict=True)], np.int8),
+        splits=_splits(rows, digests),
         origins=origins,
         groups=tuple(row.group or "" for row in rows) if any(row.group for row in rows) else (),
         rejected=tuple(_rejected(scan, number, found.rejected) for number in lost),
@@ -64,9 +64,9 @@ def _rejected(scan: Scan, number: int, reasons: dict[bytes, str]) -> Rejected:
     return Rejected(name, NO_DIGEST, scan.unreadable.get(name, _VANISHED))
 
 
-def _split(row: Row, digest: bytes) -> int:
-    name = row.split or hashed_split(group_digest(row.group) if row.group else digest)
-    return SPLIT_NAMES.index(name)
+def _splits(rows: list[Row], digests: list[bytes]) -> np.ndarray:
+    names = [split_of(row, digest) for row, digest in zip(rows, digests, strict=True)]
+    return np.array([SPLIT_NAMES.index(name) for name in names], np.int8)
 
 
 def _engines(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndarray]:

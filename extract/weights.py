@@ -4,10 +4,11 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -123,6 +124,32 @@ def ensure_weights(backbone: str, digest: str, name: str) -> None:
             f"digest {found}" if found else "none",
             "run `python -m extract run` once with those --weights; the cache keeps them from then on",
         )
+
+
+def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin: str) -> Weights:
+    """Keep weights that were made here, as by fine-tuning, in our cache.
+
+    Parameters
+    ----------
+    backbone : str
+    tensors : sequence of ndarray
+        As ``get_weights()`` of the backbone returns them.
+    name, origin : str
+        What `Weights` says of them.
+    """
+    return _keep(backbone, name, origin, lambda model: model.set_weights(tensors))
+
+
+def copy_weights(digest: str, path: Path) -> None:
+    """Copy weights out of our cache, as a file that ``--weights`` takes.
+
+    Parameters
+    ----------
+    digest : str
+    path : Path
+        Its name ends in ``.weights.h5``.
+    """
+    shutil.copyfile(_folder() / f"{digest}.weights.h5", path)
 
 
 def load_backbone(backbone: str, image_size: tuple[int, int], digest: str, policy: str = "float32"):

@@ -10,7 +10,7 @@ from extract.backbones import feature_model
 from extract.engines import Engine
 from extract.weights import load_backbone
 
-_POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
+POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 _log = logging.getLogger("headstart.engines")
 
 
@@ -33,7 +33,7 @@ class KerasEngine(Engine):
         tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
         self._strategy = _strategy()
         with self._strategy.scope():
-            policy = _POLICIES[recipe.precision]
+            policy = POLICIES[recipe.precision]
             model = feature_model(
                 recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
             )

@@ -1,0 +1,218 @@
+"""Training with the backbone in the graph: every image goes through it in every epoch."""
+
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from sklearn.utils.class_weight import compute_sample_weight
+
+from classify.guide_model import GuideModel
+from classify.image_rows import ImageRows
+from classify.loops import LOOPS, Batches, loss_of, optimizer_of
+from classify.run_state import RunState, best_epoch, is_over
+from classify.transplant import only_feature_set
+from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze
+from classify.watch import Watch, checkpoints, tensorboard
+from data.errors import HeadstartError, unknown_name
+from extract.engines.keras_engine import POLICIES
+
+_log = logging.getLogger("headstart.finetune")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to train.
+
+    Attributes
+    ----------
+    unfreeze : str
+        ``all``, ``none``, or a block of the backbone from which on it trains.
+    learning_rate : float
+        Of Adam.
+    epochs, batch_size, patience, seed : int
+        `patience` epochs in a row without a lower loss end the run.
+    augment : bool
+        Random flips and rotations.
+    loop : str
+        ``fit`` or ``custom``: Keras' or the guide's own.
+    precision : str
+        Arithmetic of the backbone while it trains: ``float32``, ``float16`` or ``bfloat16``.
+    class_weight : str or None
+        ``balanced``: rare classes count as much as frequent ones.
+    rows : int or None
+        So many training rows; see `classify.image_rows.load_rows`.
+
+    Examples
+    --------
+    >>> Options(unfreeze="block14").epochs
+    10
+    """
+
+    unfreeze: str = "all"
+    learning_rate: float = 1e-5
+    epochs: int = 10
+    batch_size: int = 32
+    patience: int = 3
+    seed: int = 0
+    augment: bool = True
+    loop: str = "fit"
+    precision: str = "float32"
+    class_weight: str | None = None
+    rows: int | None = None
+
+    def __post_init__(self):
+        tables = {"loop": LOOPS, "precision": POLICIES}
+        tables |= {"class_weight": ("balanced",)} if self.class_weight else {}
+        for name, valid in tables.items():
+            if getattr(self, name) not in valid:
+                raise unknown_name(name, getattr(self, name), valid)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training leaves.
+
+    Attributes
+    ----------
+    head : KerasHead
+    tensors : list of ndarray
+        Of the whole backbone.
+    report : dict
+        ``parameters``, ``frozen_digest``, ``batch_size``, ``start_loss``, ``history``,
+        ``best_epoch`` and ``stopped``, ready for JSON.
+    """
+
+    head: object = field(repr=False)
+    tensors: list[np.ndarray] = field(repr=False)
+    report: dict
+
+
+class Run:
+    """The training of one bundle's backbone and head.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    options : Options
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot be transplanted, the weights are not found, or there is no such block.
+    """
+
+    def __init__(self, bundle, options: Options):
+        self._bundle, self._options = bundle, options
+        self._batch_size = options.batch_size
+        self._build()
+
+    def train(
+        self,
+        rows: dict[str, ImageRows],
+        state: RunState,
+        logs: Path | None = None,
+        progress: Callable[[int, int], None] = lambda done, total: None,
+    ) -> Trained:
+        """Train; where memory runs out, go on from the last finished epoch with half a batch.
+
+        Parameters
+        ----------
+        rows : dict of str to ImageRows
+            ``train``, and ``validation`` to choose the best epoch by.
+        state : RunState
+        logs : Path, optional
+            Folder for TensorBoard.
+        progress : callable
+            Called with the batches done and to do.
+
+        Raises
+        ------
+        HeadstartError
+            If memory does not suffice for one image, or frozen weights have changed.
+        """
+        while True:
+            try:
+                stopped = self._run_epochs(rows, state, logs, progress)
+                break
+            except tf.errors.ResourceExhaustedError as error:
+                if self._batch_size == 1:
+                    raise _no_memory(only_feature_set(self._bundle).recipe) from error
+            self._batch_size = (self._batch_size + 1) // 2
+            _log.warning("out of memory: batches of %d images from now on", self._batch_size)
+            self._build()
+        self._guide.model.load_weights(state.best)
+        check_frozen(self._guide.base, self._frozen)
+        report = {
+            "parameters": counts(self._guide.model).to_dict(),
+            "frozen_digest": self._frozen,
+            "batch_size": self._batch_size,
+            "start_loss": state.start,
+            "history": state.epochs,
+            "best_epoch": best_epoch(state.start, state.watched()),
+            "stopped": stopped,
+        }
+        return Trained(self._guide.head(), self._guide.backbone.get_weights(), report)
+
+    def _build(self) -> None:
+        options = self._options
+        guide = GuideModel(
+            self._bundle, augment=options.augment, seed=options.seed, precision=options.precision
+        )
+        unfreeze(guide.base, options.unfreeze)
+        loss = loss_of(guide.model.output_shape[-1])
+        guide.model.compile(optimizer_of(options.learning_rate, options.precision), loss)
+        guide.model.optimizer.build(guide.model.trainable_variables)  # saved weights hold its state too
+        self._guide, self._frozen = guide, frozen_digest(guide.base)
+
+    def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress) -> str:
+        """Train until it is over, and return why it ended."""
+        model, options = self._guide.model, self._options
+        training, validation = self._batches(rows)
+        if not state.best.is_file():
+            held = validation and model.evaluate(validation.dataset(), verbose=0, return_dict=True)["loss"]
+            state.begin(held)
+            _save_aside(model, state.best)
+        best, backup = checkpoints(state, "val_loss" if validation else "loss")
+        watch = Watch(training, state, options, progress)
+        if not is_over(state.start, state.watched(), options.epochs, options.patience):
+            callbacks = [best, watch, backup, *tensorboard(logs)]
+            LOOPS[options.loop](model, training, validation, options.epochs, callbacks)
+        if watch.diverged:
+            _log.warning(
+                "epoch %d: the loss is no finite number; the last good weights are kept",
+                len(state.epochs) + 1,
+            )
+            return "diverged"
+        return "all epochs" if len(state.epochs) == options.epochs else "early"
+
+    def _batches(self, rows: dict[str, ImageRows]) -> tuple[Batches, Batches | None]:
+        classes, train, held = self._bundle.head.classes_, rows["train"], rows["validation"]
+        weights = None
+        if self._options.class_weight:
+            weights = compute_sample_weight(self._options.class_weight, train.y).astype(np.float32)
+        targets = np.searchsorted(classes, train.y)
+        training = Batches(train.pixels, targets, self._batch_size, self._options.seed, weights)
+        known = np.isin(held.y, classes)
+        if not known.any():
+            return training, None
+        pixels = held.pixels if known.all() else held.pixels[known]
+        return training, Batches(pixels, np.searchsorted(classes, held.y[known]), self._batch_size)
+
+
+def _save_aside(model, path: Path) -> None:
+    aside = path.with_name(f"aside.{path.name}")  # Keras insists on the suffix
+    model.save_weights(aside)
+    os.replace(aside, path)
+
+
+def _no_memory(recipe) -> HeadstartError:
+    return HeadstartError(
+        "the device has too little memory to train on one image",
+        "memory for the backbone, its gradients and one image",
+        f"an image of {recipe.image_size[0]}x{recipe.image_size[1]} pixels",
+        "unfreeze fewer blocks, as --unfreeze block14, or extract with a smaller --image-size",
+    )

@@ -1,0 +1,163 @@
+"""Fine-tuning: the backbone learns too, from where the trained head is; judged before and after."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from classify.bundle import Bundle
+from classify.end_to_end import Options, Run, Trained
+from classify.image_rows import ImageRows, load_rows
+from classify.run_state import RunState
+from classify.saved import check_output
+from classify.transplant import only_feature_set
+from classify.tuned import judged, verdict
+from data.errors import HeadstartError, counted
+from data.source import Source
+
+_log = logging.getLogger("headstart.finetune")
+
+
+def finetune(
+    bundle: Bundle,
+    source: Source,
+    folder: str | Path,
+    *,
+    tensorboard: Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options,
+) -> dict:
+    """Train a backbone with its head on images, and save both as a bundle.
+
+    The head is transplanted; the weights of the epoch with the lowest loss on the validation
+    rows are kept, those of the start if no epoch was better. Test rows are read at the end
+    alone. A run that was killed goes on after the last epoch that it finished.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of one backbone, with a head that `classify.transplant.fold` takes, or of Keras.
+    source : Source
+        Its classes are those of the bundle.
+    folder : str or Path
+        The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
+    tensorboard : Path, optional
+        Folder for logs.
+    progress : callable, optional
+        Called with the batches done and to do.
+    **options
+        Of `Options`.
+
+    Returns
+    -------
+    dict
+        ``parameters``, ``frozen_digest``, ``epochs``, ``best_epoch``, ``stopped``, ``rows``,
+        ``rejected``, ``before`` and ``after`` as `classify.evaluate.evaluate` returns them,
+        ``mcnemar`` of after against before, ``verdict``, ``seconds`` and more, ready for JSON.
+
+    Raises
+    ------
+    HeadstartError
+        If bundle and source do not belong together, a name is unknown, memory does not suffice
+        for one image, or the folder holds the state of another run.
+    KeyboardInterrupt
+        With the words that say how to go on.
+
+    Examples
+    --------
+    >>> bundle = Bundle.load("photos-logistic")  # doctest: +SKIP
+    >>> finetune(bundle, open_source("photos/"), "photos-tuned", unfreeze="block14")  # doctest: +SKIP
+    """
+    started, options, folder = time.perf_counter(), Options(**options), Path(folder)
+    check_output(folder)
+    check_classes(bundle, source)
+    recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
+    rows = load_rows(source, recipe, options.rows)
+    _check_rows(bundle, rows["train"])
+    warnings = _warnings(recipe, rows)
+    for warning in warnings:
+        _log.warning("warning: %s", warning)
+    state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
+    trained = keep_going(run, rows, state, tensorboard, progress)
+    tuned, scores = judged(bundle, trained, rows)
+    tuned.save(folder)
+    state.remove()
+    report = {
+        "bundle": str(folder),
+        **asdict(options),
+        **trained.report,
+        "rows": {split: len(found.y) for split, found in rows.items()},
+        "rejected": {name: reason for found in rows.values() for name, reason in found.rejected.items()},
+        "warnings": warnings,
+        **scores,
+    }
+    report["verdict"] = verdict(report["best_epoch"], report["stopped"], report.get("mcnemar"))
+    return {**report, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def keep_going(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> Trained:
+    """Train, and say how to go on where that is cut short."""
+    try:
+        return run.train(rows, state, tensorboard, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"interrupted; {counted(len(state.epochs), 'finished epoch')} kept in {state.folder}: "
+            "the same command goes on from there"
+        ) from None
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(state.folder)!r} could not be written",
+            "a disk with room, and a folder that may be written",
+            " ".join(str(error).split())[:300],
+            "mend that, or choose another -o; the same command goes on from what is finished",
+        ) from error
+
+
+def settings_of(bundle: Bundle, options: Options, rows: dict[str, ImageRows]) -> dict:
+    """Return all that decides what a run computes."""
+    head = bundle.predict_proba(np.eye(1, bundle.head.n_features_in_, dtype=np.float32)).tolist()
+    return {
+        **asdict(options),
+        "recipe": only_feature_set(bundle).recipe.key,
+        "head": f"{bundle.name} {head}",
+        **{f"{split} rows": found.digest for split, found in rows.items() if split != "test"},
+    }
+
+
+def _warnings(recipe, rows: dict[str, ImageRows]) -> list[str]:
+    found = []
+    if recipe.quantization != "none":
+        found.append(
+            "the head was trained on int8 features, and the float32 backbone gives others: for an exact "
+            "start extract again without --quantization, and train the head on that file"
+        )
+    rejected = sum(len(split.rejected) for split in rows.values())
+    if rejected:
+        found.append(f"{counted(rejected, 'image')} could not be decoded")
+    return found
+
+
+def check_classes(bundle: Bundle, source: Source) -> None:
+    """Raise if a source has other classes than a bundle."""
+    if tuple(source.class_names) != tuple(bundle.class_names):
+        raise HeadstartError(
+            "the source has other classes than the bundle",
+            ", ".join(bundle.class_names),
+            ", ".join(source.class_names),
+            "name the source that the bundle was trained on, or train a head on a file of this one",
+        )
+
+
+def _check_rows(bundle: Bundle, train: ImageRows) -> None:
+    unseen = sorted(set(train.y.tolist()) - set(bundle.head.classes_.tolist()))
+    if unseen or not len(train.y):
+        names = ", ".join(bundle.class_names[label] for label in unseen)
+        raise HeadstartError(
+            "the source cannot train this bundle further",
+            "labelled training images of the classes that its head was trained on",
+            f"images of {names}" if unseen else "no training images that can be decoded",
+            "train a head on a feature file of this source first: python -m classify train FILE.h5",
+        )

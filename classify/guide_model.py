@@ -1,0 +1,77 @@
+"""The model of the Keras guide around a backbone and a trained head, and the head out of it again."""
+
+from copy import copy
+
+import keras
+import numpy as np
+
+from classify.keras_head import KerasHead
+from classify.transplant import head_layers, in_inference_mode, only_feature_set
+from data.augment import augmentation
+from extract.backbones import pooled, scaled, tapped
+from extract.engines.keras_engine import POLICIES
+from extract.weights import ensure_weights, load_backbone
+
+DROPOUT = 0.2  # the guide's, for heads that have none of their own
+
+
+class GuideModel:
+    """Augmentation, scaling, the backbone in inference mode, pooling, dropout, dense layer.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Its head is transplanted.
+    augment : bool
+    seed : int
+        Of augmentation and dropout.
+    precision : str
+        ``float32``, ``float16`` or ``bfloat16``: the arithmetic of the backbone.
+
+    Attributes
+    ----------
+    model : keras.Model
+        From RGB in 0..255, shape (B, height, width, 3), to logits (B, U); U is 1 for two classes.
+    base : keras.Model
+        The part of the backbone that the head takes features from.
+    backbone : keras.Model
+        The whole of it; it shares the layers of `base`.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot be transplanted, or the weights are not found.
+    """
+
+    def __init__(self, bundle, *, augment: bool, seed: int, precision: str = "float32"):
+        own = only_feature_set(bundle)
+        recipe = own.recipe
+        self._head = bundle.head
+        dropout = None if isinstance(bundle.head, KerasHead) else DROPOUT
+        self._layers = head_layers(bundle.head, bundle.temperature, dropout)
+        ensure_weights(recipe.backbone, recipe.weights, own.weights.get("name", "unknown"))
+        policy = POLICIES[precision]
+        self.backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
+        self.base = tapped(self.backbone, own.layers)
+        images = keras.Input((*recipe.image_size, 3), name="images")
+        pixels = augmentation(seed)(images) if augment else images
+        values = pooled(in_inference_mode(self.base)(scaled(pixels, recipe.scaling)))
+        values = keras.layers.Concatenate()(values) if len(values) > 1 else values[0]
+        for layer in self._layers:
+            values = layer(values)
+        self.model = keras.Model(images, values, name=f"{recipe.backbone}_finetuned")
+
+    def head(self):
+        """Return the head as it is now: a `KerasHead` over features.
+
+        A linear head has the temperature of the bundle in its weights, a net has not.
+        """
+        if hasattr(self._head, "model_"):
+            head = copy(self._head)
+            head.model_ = self._layers[0]
+            return head
+        kernel, bias = (np.asarray(weight) for weight in self._layers[-1].get_weights())
+        head = KerasHead(**self._head.get_params()) if isinstance(self._head, KerasHead) else KerasHead()
+        head.classes_, head.n_features_in_ = self._head.classes_, len(kernel)
+        head.coef_, head.intercept_ = kernel.T.copy(), bias
+        return head

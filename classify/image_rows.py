@@ -1,0 +1,123 @@
+"""Decoded images of a source by split: what a model with the backbone inside it trains on."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.errors import HeadstartError
+from data.images import ImageError
+from data.source import Row, Source
+from data.splits import SPLIT_NAMES, split_of
+from extract.hashes import scan_source
+from extract.recipe import Recipe
+from extract.worker import decode, readable
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Labelled images of one split.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (N, height, width, 3)
+        RGB in 0..255, as the backbone of the recipe sees them; mapped from a temporary file,
+        which the system keeps in memory where it fits.
+    y : ndarray of int32, shape (N,)
+        Indices into the class names.
+    ids : tuple of str
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the bytes of each image.
+    digest : str
+        Of the images and their labels.
+    rejected : dict of str to str
+        Reasons by id, of the rows whose image cannot be decoded.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    digests: np.ndarray = field(repr=False)
+    digest: str
+    rejected: dict[str, str]
+
+
+def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:
+    """Decode the labelled images of a source, split as its feature file would be.
+
+    Parameters
+    ----------
+    source : Source
+    recipe : Recipe
+        Says the size, and how images are decoded.
+    training_rows : int, optional
+        So many training rows, those with the smallest digests of their images; by default all.
+        Validation and test rows stay whole, so that scores compare.
+
+    Returns
+    -------
+    dict of str to ImageRows
+        One for each name in `data.splits.SPLIT_NAMES`; rows in the source's order.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no room for the pixels on the disk of temporary files.
+
+    Examples
+    --------
+    >>> from data.source import open_source
+    >>> rows = load_rows(open_source("digits"), Recipe("xception", "00", image_size=(16, 16)), 100)
+    >>> {split: found.pixels.shape[0] for split, found in rows.items()}
+    {'train': 100, 'validation': 49, 'test': 72}
+    """
+    chosen: dict[str, list[tuple[Row, bytes]]] = {name: [] for name in SPLIT_NAMES}
+    scan = scan_source(source)
+    for row, digest in zip(scan.rows, scan.digests, strict=True):
+        if digest is not None and row.label >= 0:
+            chosen[split_of(row, digest)].append((row, digest))
+    if training_rows is not None:
+        smallest = sorted(chosen["train"], key=lambda pair: (pair[1], pair[0].id))[:training_rows]
+        kept = {row.id for row, _ in smallest}
+        chosen["train"] = [pair for pair in chosen["train"] if pair[0].id in kept]
+    return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
+
+
+def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]]) -> ImageRows:
+    pixels = _mapped((len(pairs), *recipe.image_size, 3))
+    known, digests, labels, ids, rejected = dict(pairs), [], [], [], {}
+    summary = hashlib.sha256()
+    for row, data in readable(source, [row for row, _ in pairs]):
+        image = decode(recipe, data)
+        if isinstance(image, ImageError):
+            rejected[row.id] = str(image)
+            continue
+        pixels[len(ids)] = image
+        summary.update(known[row] + row.label.to_bytes(4, "little"))
+        digests.append(known[row])
+        labels.append(row.label)
+        ids.append(row.id)
+    y = np.array(labels, np.int32)
+    images = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
+    return ImageRows(pixels[: len(ids)], y, tuple(ids), images, summary.hexdigest(), rejected)
+
+
+def _mapped(shape: tuple[int, ...]) -> np.ndarray:
+    """Map an array into a temporary file that has no name, and goes with the last who uses it."""
+    size = int(np.prod(shape)) * 4
+    if not size:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise HeadstartError(
+                "the decoded images have no room",
+                f"{size / 1e6:.0f} MB in {tempfile.gettempdir()!r}",
+                str(error),
+                "make room there, name another folder in TMPDIR, or take fewer images with --rows",
+            ) from error
+        return np.memmap(file, np.float32, "r+", shape=shape)

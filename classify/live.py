@@ -1,0 +1,83 @@
+"""A head trained with the frozen backbone in the graph: the peer of a head on cached features."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from classify.bundle import Bundle
+from classify.end_to_end import Options, Run
+from classify.features import Features
+from classify.finetune import check_classes, keep_going, settings_of
+from classify.image_rows import load_rows
+from classify.keras_head import KerasHead
+from classify.run_state import RunState
+from classify.saved import check_output
+from classify.transplant import only_feature_set
+from data.source import Source
+
+
+def train_live(
+    features: Features,
+    source: Source,
+    folder: str | Path,
+    *,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    **options,
+) -> Bundle:
+    """Train the guide's head on images, which go through the frozen backbone in every epoch.
+
+    With ``augment`` they differ from epoch to epoch, which cached features cannot.
+
+    Parameters
+    ----------
+    features : Features
+        Say the recipe and the classes, and judge the head that comes out.
+    source : Source
+        The images that `features` were extracted from.
+    folder : str or Path
+        The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
+    progress : callable, optional
+        Called with the batches done and to do.
+    **options
+        Of `classify.end_to_end.Options`; by default 20 epochs of Adam at 1e-3, not augmented.
+
+    Returns
+    -------
+    Bundle
+        Saved.
+
+    Raises
+    ------
+    HeadstartError
+        As `classify.finetune.finetune` raises it.
+
+    Examples
+    --------
+    >>> features = load_features("photos.h5")  # doctest: +SKIP
+    >>> train_live(features, open_source("photos/"), "photos-live", augment=True)  # doctest: +SKIP
+    """
+    folder = Path(folder)
+    guides = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
+    options = Options(**{**guides, **options, "unfreeze": "none"})
+    check_output(folder)
+    start = Bundle.of(_untrained(features), features, "keras-linear")
+    check_classes(start, source)
+    run = Run(start, options)
+    rows = load_rows(source, only_feature_set(start).recipe, options.rows)
+    state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
+    trained = keep_going(run, rows, state, None, progress)
+    bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
+    state.remove()
+    return bundle
+
+
+def _untrained(features: Features) -> KerasHead:
+    """Return the head of `keras-linear` before its first step."""
+    X, y = features.training_rows()
+    head = KerasHead()
+    head.classes_, head.n_features_in_ = np.unique(y), X.shape[1]
+    units = len(head.classes_) if len(head.classes_) > 2 else 1
+    head.coef_ = np.zeros((units, X.shape[1]), np.float32)
+    head.intercept_ = np.zeros(units, np.float32)
+    return head

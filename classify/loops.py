@@ -1,0 +1,142 @@
+"""Two loops that train one compiled model alike: `keras.Model.fit`, and the guide's own `GradientTape`."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+class Batches:
+    """Rows as batches; of training rows, `epoch` and the seed alone decide the order.
+
+    Parameters
+    ----------
+    pixels : ndarray of float32, shape (N, height, width, 3)
+    targets : ndarray of int, shape (N,)
+        Indices of the head's classes.
+    batch_size : int
+    seed : int, optional
+        Of the order; without it rows keep theirs.
+    weights : ndarray of shape (N,), optional
+        Of the rows' losses.
+
+    Attributes
+    ----------
+    epoch : int
+        To be set before an epoch begins.
+    steps : int
+        Batches of an epoch.
+    """
+
+    def __init__(self, pixels, targets, batch_size: int, seed: int | None = None, weights=None):
+        self.epoch, self.steps = 0, -(-len(targets) // batch_size)
+        self._pixels, self._targets = pixels, targets[:, np.newaxis].astype(np.float32)
+        self._weights = np.ones(len(targets), np.float32) if weights is None else weights
+        self._batch_size, self._seed = batch_size, seed
+
+    def dataset(self):
+        """Return batches of pixels, targets (B, 1) and weights (B,), as `tf.data` reads them.
+
+        Returns
+        -------
+        tf.data.Dataset
+        """
+        signature = (
+            tf.TensorSpec((None, *self._pixels.shape[1:]), tf.float32),
+            tf.TensorSpec((None, 1), tf.float32),
+            tf.TensorSpec((None,), tf.float32),
+        )
+        batches = tf.data.Dataset.from_generator(self._generate, output_signature=signature)
+        return batches.apply(tf.data.experimental.assert_cardinality(self.steps)).prefetch(1)
+
+    def _generate(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        order = np.arange(len(self._targets))
+        if self._seed is not None:
+            order = np.random.default_rng([self._seed, self.epoch]).permutation(order)
+        for first in range(0, len(order), self._batch_size):
+            rows = order[first : first + self._batch_size]
+            yield self._pixels[rows], self._targets[rows], self._weights[rows]
+
+
+def loss_of(units: int):
+    """Return the loss of so many logits: of one, the binary cross-entropy."""
+    kind = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
+    return kind(from_logits=True)
+
+
+def optimizer_of(learning_rate: float, precision: str):
+    """Return Adam; in float16 the loss is scaled, so that small gradients do not vanish."""
+    adam = keras.optimizers.Adam(learning_rate)
+    return keras.optimizers.LossScaleOptimizer(adam) if precision == "float16" else adam
+
+
+def fit_loop(model, training: Batches, validation: Batches | None, epochs: int, callbacks: Sequence) -> None:
+    """Train with `keras.Model.fit`.
+
+    Parameters
+    ----------
+    model : keras.Model
+        From pixels to logits, compiled after the last change of ``trainable``.
+    training, validation : Batches
+    epochs : int
+    callbacks : sequence of keras.callbacks.Callback
+    """
+    held = validation.dataset() if validation else None
+    how = {"epochs": epochs, "callbacks": callbacks, "verbose": 0, "shuffle": False}
+    model.fit(training.dataset(), validation_data=held, **how)
+
+
+def custom_loop(
+    model, training: Batches, validation: Batches | None, epochs: int, callbacks: Sequence
+) -> None:
+    """Train as `fit_loop` does, in a loop of our own over the trainable weights.
+
+    Source: the guide "Transfer learning and fine-tuning" of Keras.
+    """
+    step = _step(model)
+    held = validation.dataset() if validation else None
+    watchers = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=training.steps)
+    model.stop_training = False
+    watchers.on_train_begin()
+    for epoch in range(getattr(model, "_initial_epoch", None) or 0, epochs):  # set by BackupAndRestore
+        watchers.on_epoch_begin(epoch)
+        logs = {"loss": _one_epoch(model, step, training, watchers)}
+        if held is not None:
+            logs["val_loss"] = model.evaluate(held, verbose=0, return_dict=True)["loss"]
+        watchers.on_epoch_end(epoch, logs)
+        if model.stop_training:
+            break
+    watchers.on_train_end()
+
+
+def _step(model) -> Callable:
+    """Compile one step over a batch; it returns the loss before the step."""
+    optimizer, weights = model.optimizer, model.trainable_weights
+    optimizer.build(weights)
+
+    @tf.function(reduce_retracing=True)
+    def step(pixels, targets, shares):
+        with tf.GradientTape() as tape:
+            logits = model(pixels, training=True)
+            loss = model.loss(targets, logits, sample_weight=shares)
+            loss += tf.add_n([tf.constant(0.0), *model.losses])
+            scaled = optimizer.scale_loss(loss)
+        optimizer.apply(tape.gradient(scaled, weights), weights)
+        return loss
+
+    return step
+
+
+def _one_epoch(model, step: Callable, training: Batches, watchers) -> float:
+    mean = keras.metrics.Mean()
+    for number, (pixels, targets, shares) in enumerate(training.dataset()):
+        watchers.on_train_batch_begin(number)
+        mean.update_state(step(pixels, targets, shares), sample_weight=len(targets))
+        watchers.on_train_batch_end(number, {"loss": float(mean.result())})
+        if model.stop_training:
+            break
+    return float(mean.result())
+
+
+LOOPS = {"fit": fit_loop, "custom": custom_loop}

@@ -1,0 +1,119 @@
+"""What happens around the epochs of a run: random numbers, journal, early stop, checkpoints."""
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from classify.loops import Batches
+from classify.run_state import RunState, is_over
+from data.errors import HeadstartError
+
+_log = logging.getLogger("headstart.finetune")
+
+
+class Watch(keras.callbacks.Callback):
+    """Make each epoch a function of seed and number, note it, and stop when it is time.
+
+    Parameters
+    ----------
+    training : Batches
+    state : RunState
+    options : Options
+        Of `classify.end_to_end`: its seed, epochs and patience.
+    progress : callable
+        Called with the batches done and to do.
+
+    Attributes
+    ----------
+    diverged : bool
+        Whether a loss was no finite number; nothing of that epoch is noted.
+    """
+
+    def __init__(self, training: Batches, state: RunState, options, progress: Callable[[int, int], None]):
+        super().__init__()
+        self.diverged = False
+        self._training, self._state, self._options, self._progress = training, state, options, progress
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self._training.epoch = self._epoch = epoch
+        reseed(self.model, self._options.seed, epoch)
+        self._started = time.perf_counter()
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            self._stop_diverged()
+        steps = self._training.steps
+        self._progress(self._epoch * steps + batch + 1, self._options.epochs * steps)
+
+    def on_epoch_end(self, epoch, logs=None):
+        values = {name: float(logs[name]) for name in ("loss", "val_loss") if name in logs}
+        if self.diverged or not all(map(math.isfinite, values.values())):
+            self._stop_diverged()
+            return
+        values["seconds"] = round(time.perf_counter() - self._started, 2)
+        self._state.record(epoch, values)
+        held = f", validation loss {values['val_loss']:.4f}" if "val_loss" in values else ""
+        _log.info(
+            "epoch %d of %d: loss %.4f%s, %.1f s",
+            *(epoch + 1, self._options.epochs, values["loss"], held, values["seconds"]),
+        )
+        if is_over(self._state.start, self._state.watched(), self._options.epochs, self._options.patience):
+            self.model.stop_training = True
+
+    def _stop_diverged(self) -> None:
+        self.diverged = self.model.stop_training = True
+
+
+def reseed(model, seed: int, epoch: int) -> None:
+    """Set the random numbers of dropout and augmentation to those of one epoch."""
+    states = [value for value in model.non_trainable_variables if value.name == "seed_generator_state"]
+    for number, state in enumerate(states):
+        state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2))
+
+
+def checkpoints(state: RunState, monitor: str) -> list[keras.callbacks.Callback]:
+    """Return what keeps the best weights, and the state of the run after each epoch.
+
+    Parameters
+    ----------
+    state : RunState
+    monitor : str
+        ``val_loss``, or ``loss`` where there are no validation rows.
+    """
+    known = [loss for loss in (state.start, *state.watched()) if loss is not None]
+    best = keras.callbacks.ModelCheckpoint(
+        state.best,
+        monitor=monitor,
+        mode="min",
+        save_best_only=True,
+        save_weights_only=True,
+        initial_value_threshold=min(known, default=None),
+    )
+    return [best, keras.callbacks.BackupAndRestore(state.backup, double_checkpoint=True)]
+
+
+def tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
+    """Return what writes losses for TensorBoard into a folder; nothing for None.
+
+    Raises
+    ------
+    HeadstartError
+        If TensorBoard is not installed.
+    """
+    if folder is None:
+        return []
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise HeadstartError(
+            "--tensorboard needs TensorBoard, which is not installed",
+            "the extra tensorboard",
+            str(error),
+            "pip install 'headstart[tensorboard]'",
+        ) from error
+    return [keras.callbacks.TensorBoard(folder)]

@@ -1,0 +1,61 @@
+"""python -m data: preview."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.console import command_app, say, show
+from data.errors import counted
+from data.source import GRAMMAR, open_source
+
+app = command_app("Look at labelled images.")
+
+
+@app.callback()
+def _commands() -> None:
+    """Keep the name of the command, which Typer would drop where there is only one."""
+
+
+@app.command()
+def preview(
+    source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
+    output: Annotated[Path, typer.Option("-o", "--output", help="Image file for the sheet.")] = Path(
+        "preview.png"
+    ),
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Show one image under nine augmentations.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Of the augmentation.")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what the sheet shows as JSON.")] = False,
+) -> None:
+    """Draw the first nine images with their labels, or one image as fine-tuning augments it.
+
+    Example: python -m data preview photos/ -o sheet.png
+    """
+    from data.preview import preview
+
+    opened = open_source(source, data_dir)
+    sheet = preview(opened, output, augment=augment, seed=seed)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    for image in sheet.skipped[:10]:
+        say(f"skipped: {image['id']}: {image['reason']}")
+    show(sheet.to_dict(), sheet_lines, as_json)
+
+
+def sheet_lines(sheet: dict) -> list[str]:
+    """Lay out `data.preview.Sheet` for people.
+
+    Examples
+    --------
+    >>> image = {"id": "cat/1.jpg", "label": "cat"}
+    >>> sheet_lines({"file": "sheet.png", "images": [image], "augmented": False, "skipped": []})
+    ['sheet.png: 1 image', 'cat/1.jpg  cat']
+    """
+    shown = sheet["images"]
+    words = "1 image, augmented" if sheet["augmented"] else counted(len(shown), "image")
+    skipped = f", {len(sheet['skipped'])} skipped" if sheet["skipped"] else ""
+    lines = [f"{image['id']}  {image['label'] or 'unknown'}" for image in shown]
+    return [f"{sheet['file']}: {words}{skipped}", *lines]

@@ -1,0 +1,222 @@
+"""Fine-tuning a small backbone: guards, both loops, killed runs, bad input, and the bundle that comes out."""
+
+import json
+import shutil
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from conftest import assert_four_parts, draw_images
+from typer.testing import CliRunner
+
+from classify import HEADS, Bundle, load_features
+from classify.cli import app
+from classify.finetune import finetune
+from classify.guide_model import GuideModel
+from classify.image_rows import load_rows
+from classify.live import train_live
+from classify.tuned import verdict
+from classify.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
+from classify.watch import reseed
+from data import HeadstartError, open_source
+from extract import Recipe, extract
+
+FEW = {"epochs": 2, "batch_size": 16, "rows": 40, "learning_rate": 1e-3}
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_file):
+    """The images of `tiny_file`."""
+    return open_source(tiny_file.with_name("images"))
+
+
+@pytest.fixture(scope="module")
+def tuned(tiny_bundle, drawn, tmp_path_factory):
+    """The report of an unbroken run, and its bundle."""
+    folder = tmp_path_factory.mktemp("tuned") / "tuned"
+    return finetune(Bundle.load(tiny_bundle), drawn, folder, **FEW), folder
+
+
+def losses(report) -> list[float]:
+    return [epoch[name] for epoch in report["history"] for name in ("loss", "val_loss")]
+
+
+def test_the_bundle_serves_evaluate_and_predict(tuned, tiny_bundle, drawn, tmp_path):
+    report, folder = tuned
+    bundle, before = Bundle.load(folder), Bundle.load(tiny_bundle)
+    assert [name for name, *_ in bundle.recipe.differences(before.recipe)] == ["weights"]
+    assert report["best_epoch"] > 0 and report["rows"] == {"train": 40, "validation": 14, "test": 9}
+    recipe = Recipe.for_backbone("mobilenet", weights=folder / "backbone.weights.h5", image_size=32)
+    assert recipe == bundle.recipe
+    extract(drawn, recipe, tmp_path / "tuned.h5")
+    scores = bundle.evaluate(load_features(tmp_path / "tuned.h5"))
+    assert scores["log_loss"]["value"] == pytest.approx(report["after"]["log_loss"]["value"], abs=1e-4)
+    assert bundle.predict([drawn.root / "red" / "000.png"])[0].label in ("blue", "red")
+    assert not folder.with_name("tuned.run").exists()
+
+
+def test_the_bundle_moves_as_one(tuned, tmp_path, monkeypatch, drawn):
+    expected = Bundle.load(tuned[1]).predict([drawn.root / "red" / "001.png"])[0].probability
+    shutil.copytree(tuned[1], tmp_path / "moved")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another cache"))
+    Bundle.load(tmp_path / "moved").save(tmp_path / "again")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "a third one"))
+    found = Bundle.load(tmp_path / "again").predict([drawn.root / "red" / "001.png"])[0].probability
+    assert found == pytest.approx(expected, abs=1e-5)
+
+
+def test_both_loops_give_the_same_losses(tuned, tiny_bundle, drawn, tmp_path):
+    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "custom", loop="custom", **FEW)
+    np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("loop", ["fit", pytest.param("custom", marks=pytest.mark.slow)])
+def test_a_killed_run_goes_on(tuned, tiny_bundle, drawn, tmp_path, monkeypatch, loop):
+    def reseed_or_stop(model, seed, epoch):
+        if epoch == 1:
+            raise KeyboardInterrupt
+        reseed(model, seed, epoch)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("classify.watch.reseed", reseed_or_stop)
+        with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
+            finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+    with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):
+        finetune(
+            Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW | {"learning_rate": 0.5}
+        )
+    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+    np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
+
+
+def test_a_loss_that_diverges_keeps_the_last_good_weights(tiny_bundle, drawn, tmp_path):
+    before = Bundle.load(tiny_bundle)
+    report = finetune(before, drawn, tmp_path / "tuned", unfreeze="none", **FEW | {"learning_rate": 1e38})
+    assert (report["stopped"], report["best_epoch"]) == ("diverged", 0)
+    assert "choose a lower --learning-rate" in report["verdict"]
+    assert Bundle.load(tmp_path / "tuned").recipe == before.recipe
+    assert report["after"]["log_loss"]["value"] == pytest.approx(
+        report["before"]["log_loss"]["value"], abs=1e-4
+    )
+
+
+def test_memory_that_runs_out_halves_the_batch(tiny_bundle, drawn, tmp_path, monkeypatch):
+    from classify.loops import LOOPS, fit_loop
+
+    sizes = []
+
+    def small_device(model, training, *rest):
+        sizes.append(-(-40 // training.steps))
+        if len(sizes) == 1:
+            raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+        fit_loop(model, training, *rest)
+
+    monkeypatch.setitem(LOOPS, "fit", small_device)
+    options = FEW | {"epochs": 1, "batch_size": 20, "unfreeze": "none"}
+    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", **options)
+    assert (sizes, report["batch_size"]) == ([20, 10], 10)
+
+
+def test_the_guides_numbers_of_parameters(tiny_bundle):
+    """https://keras.io/guides/transfer_learning at 150x150, one logit, frozen and unfrozen."""
+    recipe = Recipe.for_backbone("xception", weights="none")
+    head = HEADS["keras-linear"](epochs=1).fit(np.eye(8, 2048), np.arange(8) % 2)
+    guide = GuideModel(replace(Bundle.load(tiny_bundle), recipe=recipe, head=head), augment=True, seed=0)
+    seen = {}
+    for what in ("none", "all", "block14"):
+        unfreeze(guide.base, what)
+        seen[what] = counts(guide.model)
+    assert (seen["none"].total, seen["none"].trainable) == (20_863_529, 2_049)
+    assert (seen["all"].trainable, seen["all"].non_trainable) == (20_809_001, 54_528)
+    assert 2_049 < seen["block14"].trainable < 6_000_000
+    trained = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
+    assert trained == {"block14"}
+    assert list(blocks(guide.base)) == [f"block{number}" for number in range(1, 15)]
+
+
+def test_frozen_weights_that_change_are_noticed(tiny_bundle):
+    guide = GuideModel(Bundle.load(tiny_bundle), augment=False, seed=0)
+    unfreeze(guide.base, "all")
+    before = frozen_digest(guide.base)
+    guide.model(np.full((2, 32, 32, 3), 9, np.float32), training=True)
+    check_frozen(guide.base, before)
+    moved = next(weight for weight in guide.base.non_trainable_weights if "moving_mean" in weight.path)
+    moved.assign_add(np.full(moved.shape, 1e-3))
+    with pytest.raises(HeadstartError, match="frozen have changed"):
+        check_frozen(guide.base, before)
+
+
+def test_transplanted_logits_are_those_of_the_head(tiny_bundle, drawn):
+    bundle = Bundle.load(tiny_bundle)
+    rows = load_rows(drawn, bundle.recipe, 10)["train"]
+    guide = GuideModel(bundle, augment=True, seed=0)
+    ours = 1 / (1 + np.exp(-guide.model.predict(rows.pixels, verbose=0)[:, 0]))
+    files = [drawn.root / name for name in rows.ids]
+    theirs = [prediction.probabilities["red"] for prediction in bundle.predict(files)]
+    np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_rows_are_split_as_a_feature_file_splits_them(tiny_file, tiny_recipe, drawn):
+    features, rows = load_features(tiny_file), load_rows(drawn, tiny_recipe)
+    for split, found in rows.items():
+        assert set(found.ids) == {features.ids[row] for row in features.rows(split)}
+    few, more = (load_rows(drawn, tiny_recipe, number) for number in (10, 30))
+    assert len(few["train"].ids) == 10 and set(few["train"].ids) < set(more["train"].ids)
+    assert few["test"].ids == rows["test"].ids
+
+
+def test_what_finetune_refuses(tiny_bundle, tiny_file, drawn, tmp_path):
+    bundle, features = Bundle.load(tiny_bundle), load_features(tiny_file)
+    knn = Bundle.of(HEADS["knn"]().fit(*features.training_rows()), features, "knn")
+    others = open_source(draw_images(tmp_path / "others", ("cat", "dog"), each=3))
+    (tmp_path / "old.run").mkdir()
+    (tmp_path / "old.run" / "notes.txt").write_text("mine")
+    refused = [
+        (bundle, drawn, "new", {"unfreeze": "block99"}, "conv_pw_13"),
+        (bundle, drawn, "new", {"loop": "magic"}, "custom"),
+        (bundle, drawn, "new", {"precision": "float8"}, "bfloat16"),
+        (bundle, others, "new", {}, "other classes"),
+        (knn, drawn, "new", {}, "keras-linear"),
+        (bundle, drawn, "old", {}, "other files"),
+        (bundle, drawn, "no/new", {}, "cannot take a bundle"),
+    ]
+    for given, source, name, options, said in refused:
+        with pytest.raises(HeadstartError, match=said) as error:
+            finetune(given, source, tmp_path / name, **FEW | options)
+        assert_four_parts(str(error.value))
+
+
+def test_the_command_prints_counts_scores_and_the_verdict(tiny_bundle, drawn, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--unfreeze", "conv_pw_13", "--epochs", "1", "--rows", "16", "-o", "tuned", "--no-augment"]
+    result = CliRunner().invoke(app, ["finetune", str(tiny_bundle), str(drawn.root), *words, "--json"])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["parameters"]["total"] == 3_229_889
+    assert 1_025 < report["parameters"]["trainable"] < 1_100_000
+    assert report["verdict"] and {"before", "after", "mcnemar"} <= set(report)
+    bad = CliRunner().invoke(app, ["finetune", str(tiny_bundle), "nothing", "-o", "x"])
+    assert bad.exit_code == 1
+
+
+def test_the_verdict_is_plain():
+    gain = {"difference": {"value": 0.1, "low": 0.02, "high": 0.2}, "p_value": 0.01}
+    loss = {"difference": {"value": -0.1, "low": -0.2, "high": -0.02}, "p_value": 0.01}
+    none = {"difference": {"value": 0.01, "low": -0.1, "high": 0.1}, "p_value": 0.8}
+    assert verdict(2, "early", gain).startswith("fine-tuning helped: +0.1000")
+    assert verdict(2, "early", loss).startswith("fine-tuning did harm")
+    assert verdict(2, "early", none).startswith("fine-tuning did not help measurably")
+
+
+def test_a_live_head_is_nearly_that_on_cached_features(tiny_file, drawn, tmp_path):
+    features = load_features(tiny_file)
+    train_live(features, drawn, tmp_path / "live", epochs=12, batch_size=16)
+    bundle = Bundle.load(tmp_path / "live")
+    assert bundle.recipe == features.recipe and bundle.name == "keras-linear"
+    cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
+    X, _ = features.split("test")
+    ours, theirs = bundle.predict_proba(X), cached.predict_proba(X)
+    assert np.abs(ours - 0.5).max() > 0.03
+    np.testing.assert_allclose(ours, theirs, atol=0.01)
+    assert not (tmp_path / "live.run").exists()
