@@ -220,3 +220,12 @@ def test_a_live_head_is_nearly_that_on_cached_features(tiny_file, drawn, tmp_pat
     assert np.abs(ours - 0.5).max() > 0.03
     np.testing.assert_allclose(ours, theirs, atol=0.01)
     assert not (tmp_path / "live.run").exists()
+
+
+def test_half_precision_class_weights_and_tensorboard(tiny_bundle, drawn, tmp_path):
+    pytest.importorskip("tensorboard")
+    options = FEW | {"epochs": 1, "unfreeze": "none", "precision": "float16", "loop": "custom"}
+    options |= {"class_weight": "balanced", "tensorboard": tmp_path / "logs"}
+    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", **options)
+    assert np.isfinite(losses(report)).all() and report["stopped"] == "all epochs"
+    assert list((tmp_path / "logs").rglob("events.out.*"))
