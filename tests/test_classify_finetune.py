@@ -2,12 +2,12 @@
 
 import json
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import assert_four_parts, draw_images
+from test_classify_transplant import changed
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
@@ -38,6 +38,11 @@ def tuned(tiny_bundle, drawn, tmp_path_factory):
     return finetune(Bundle.load(tiny_bundle), drawn, folder, **FEW), folder
 
 
+def recipe_of(bundle) -> Recipe:
+    (own,) = bundle.feature_sets
+    return own.recipe
+
+
 def losses(report) -> list[float]:
     return [epoch[name] for epoch in report["history"] for name in ("loss", "val_loss")]
 
@@ -45,10 +50,10 @@ def losses(report) -> list[float]:
 def test_the_bundle_serves_evaluate_and_predict(tuned, tiny_bundle, drawn, tmp_path):
     report, folder = tuned
     bundle, before = Bundle.load(folder), Bundle.load(tiny_bundle)
-    assert [name for name, *_ in bundle.recipe.differences(before.recipe)] == ["weights"]
+    assert [name for name, *_ in recipe_of(bundle).differences(recipe_of(before))] == ["weights"]
     assert report["best_epoch"] > 0 and report["rows"] == {"train": 40, "validation": 14, "test": 9}
     recipe = Recipe.for_backbone("mobilenet", weights=folder / "backbone.weights.h5", image_size=32)
-    assert recipe == bundle.recipe
+    assert recipe == recipe_of(bundle)
     extract(drawn, recipe, tmp_path / "tuned.h5")
     scores = bundle.evaluate(load_features(tmp_path / "tuned.h5"))
     assert scores["log_loss"]["value"] == pytest.approx(report["after"]["log_loss"]["value"], abs=1e-4)
@@ -95,7 +100,7 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(tiny_bundle, drawn, tm
     report = finetune(before, drawn, tmp_path / "tuned", unfreeze="none", **FEW | {"learning_rate": 1e38})
     assert (report["stopped"], report["best_epoch"]) == ("diverged", 0)
     assert "choose a lower --learning-rate" in report["verdict"]
-    assert Bundle.load(tmp_path / "tuned").recipe == before.recipe
+    assert recipe_of(Bundle.load(tmp_path / "tuned")) == recipe_of(before)
     assert report["after"]["log_loss"]["value"] == pytest.approx(
         report["before"]["log_loss"]["value"], abs=1e-4
     )
@@ -122,7 +127,7 @@ def test_the_guides_numbers_of_parameters(tiny_bundle):
     """https://keras.io/guides/transfer_learning at 150x150, one logit, frozen and unfrozen."""
     recipe = Recipe.for_backbone("xception", weights="none")
     head = HEADS["keras-linear"](epochs=1).fit(np.eye(8, 2048), np.arange(8) % 2)
-    guide = GuideModel(replace(Bundle.load(tiny_bundle), recipe=recipe, head=head), augment=True, seed=0)
+    guide = GuideModel(changed(Bundle.load(tiny_bundle), head, recipe=recipe), augment=True, seed=0)
     seen = {}
     for what in ("none", "all", "block14"):
         unfreeze(guide.base, what)
@@ -149,7 +154,7 @@ def test_frozen_weights_that_change_are_noticed(tiny_bundle):
 
 def test_transplanted_logits_are_those_of_the_head(tiny_bundle, drawn):
     bundle = Bundle.load(tiny_bundle)
-    rows = load_rows(drawn, bundle.recipe, 10)["train"]
+    rows = load_rows(drawn, recipe_of(bundle), 10)["train"]
     guide = GuideModel(bundle, augment=True, seed=0)
     ours = 1 / (1 + np.exp(-guide.model.predict(rows.pixels, verbose=0)[:, 0]))
     files = [drawn.root / name for name in rows.ids]
@@ -213,7 +218,7 @@ def test_a_live_head_is_nearly_that_on_cached_features(tiny_file, drawn, tmp_pat
     features = load_features(tiny_file)
     train_live(features, drawn, tmp_path / "live", epochs=12, batch_size=16)
     bundle = Bundle.load(tmp_path / "live")
-    assert bundle.recipe == features.recipe and bundle.name == "keras-linear"
+    assert bundle.feature_sets == features.feature_sets and bundle.name == "keras-linear"
     cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
     X, _ = features.split("test")
     ours, theirs = bundle.predict_proba(X), cached.predict_proba(X)
