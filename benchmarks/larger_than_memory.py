@@ -20,11 +20,12 @@ from classify.blocks import Blocks
 from classify.heads import make_head
 from classify.streaming import _LogLoss
 from extract import Recipe
+from extract.contents import Contents
 from extract.layout import row_checksums
-from extract.store import Contents, write_feature_file
+from extract.store import write_feature_file
 
 WIDTH, REPEATS, MEMORY = 2048, 3, 10**9
-HEADS = {"logistic": [], "keras-linear": ["--param", "epochs=3"], "centroid": [], "ridge": []}
+HEADS = {"logistic": [], "keras-linear": ["--param", "epochs=3"]}
 
 
 def main(folder: str | None = None, rows: str = "1000000") -> None:

@@ -19,12 +19,12 @@ CONSOLE = [text for language, text in BLOCKS if language == "console"]
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = sorted(
     {line.removeprefix("$ ") for text in CONSOLE for line in text.splitlines() if line.startswith("$ ")}
-    | set(re.findall(r"`(python -m (?:extract|classify) [^`]*)`", README))
+    | set(re.findall(r"`(python -m (?:data|extract|classify) [^`]*)`", README))
 )
 
 
 def _apps():
-    return {name: get_command(importlib.import_module(f"{name}.cli").app) for name in ("extract", "classify")}
+    return {name: get_command(importlib.import_module(f"{name}.cli").app) for name in PACKAGES}
 
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("python -m ")])
