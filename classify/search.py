@@ -8,8 +8,8 @@ from classify.features import Features
 from classify.grids import Entry
 from classify.heads import head_parameters
 from classify.journal import kept_in, read_journal
-from classify.sweep import Result, ranked, result_of, warnings_teller
-from classify.together import train_together
+from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
+from classify.together import attempt
 from data.errors import HeadstartError, unknown_name
 
 # By head and parameter: how it varies, and the ends of its range or its values.
@@ -33,6 +33,8 @@ SPACES: dict[str, dict[str, tuple]] = {
     },
     "boosting": {"learning_rate": ("log", 1e-2, 0.5), "max_leaf_nodes": ("whole", 3, 31)},
 }
+
+_NOTHING = -1.0  # what a configuration that cannot learn is worth
 
 
 def search(
@@ -75,14 +77,14 @@ def search(
     Raises
     ------
     HeadstartError
-        If Optuna is not installed, a head is unknown, there are no validation rows, or a head cannot
+        If Optuna is not installed, a head is unknown, there are no validation rows, or no head can
         learn from the training rows.
     """
     study, heads = _study(), checked_heads(heads)
     rows = (*features.training_rows(), *features.validation_rows())
     kept = read_journal(journal, features.content_digest)
     done = {place: trained for place, trained in kept.items() if place[1] < seeds}
-    results, tell = {}, warnings_teller()
+    results, tell, refusal = {}, warnings_teller(), None
     progress = progress or (lambda done, total: None)
     with kept_in(journal, features.content_digest) as keep:
         for number in range(trials):
@@ -90,13 +92,22 @@ def search(
             trial = study.ask()
             entry = _proposed(trial, heads)
             for seed in range(seeds if "seed" in head_parameters(entry.head) else 1):
+                found = (
+                    [done[entry.key, seed]] if (entry.key, seed) in done else attempt([entry], seed, *rows)
+                )
+                if isinstance(found, HeadstartError):
+                    refusal = left_out(found)
+                    break
                 if (entry.key, seed) not in done:
-                    done[entry.key, seed] = train_together([entry], seed, *rows)[0]
-                    keep(done[entry.key, seed])
-                tell(done[entry.key, seed])
-            results[entry.key] = result_of(entry, done)
-            study.tell(trial, worth(results[entry.key]))
+                    done[entry.key, seed] = found[0]
+                    keep(found[0])
+                tell(found[0])
+            else:
+                results[entry.key] = result_of(entry, done)
+            study.tell(trial, worth(results[entry.key]) if entry.key in results else _NOTHING)
     progress(trials, trials)
+    if refusal and not results:
+        raise refusal
     return ranked(list(results.values()))
 
 

@@ -15,7 +15,7 @@ from classify.grids import Entry
 from classify.heads import fit_head, head_parameters, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
-from classify.together import company, train_together
+from classify.together import attempt, company
 from data.console import say
 from data.errors import HeadstartError
 from extract.aside import written_aside
@@ -85,11 +85,11 @@ def sweep(
     Raises
     ------
     HeadstartError
-        If there are no validation rows, or a head cannot learn from the training rows.
+        If there are no validation rows, or no head can learn from the training rows; one that
+        cannot is left out, and that is said.
     """
     X, y = features.training_rows()
     X_val, y_val = features.validation_rows()
-    chosen = [entry for entry in chosen if entry.params.get("k", 1) <= len(y)]  # neighbours that there are
     wanted = {entry.key for entry in chosen}
     kept = read_journal(journal, features.content_digest)
     done = {place: trained for place, trained in kept.items() if place[0] in wanted and place[1] < seeds}
@@ -97,15 +97,20 @@ def sweep(
     total = sum(len(members) for members, _ in tasks) + len(done)
     progress = progress or (lambda done, total: None)
     progress(len(done), total)
-    tell = warnings_teller()
+    tell, refusal = warnings_teller(), None
     with kept_in(journal, features.content_digest) as keep:
         for finished in _run(tasks, X, y, X_val, y_val, jobs):
+            if isinstance(finished, HeadstartError):
+                refusal = left_out(finished)
+                continue
             for trained in finished:
                 done[trained.key, trained.seed] = trained
                 keep(trained)
                 tell(trained)
             progress(len(done), total)
-    return ranked([result_of(entry, done) for entry in chosen])
+    if refusal and not done:
+        raise refusal
+    return ranked([result_of(entry, done) for entry in chosen if (entry.key, 0) in done])
 
 
 @dataclass(frozen=True)
@@ -269,10 +274,17 @@ def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[li
                 yield missing, seed
 
 
-def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[Trained]]:
+def left_out(error: HeadstartError) -> HeadstartError:
+    """Say that a head is left out, and why; return the error."""
+    happened, _, received, _ = error.args
+    say(f"left out: {happened}: {received}")
+    return error
+
+
+def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[Trained] | HeadstartError]:
     from joblib import Parallel, delayed
 
-    work = (delayed(train_together)(members, seed, X, y, X_val, y_val) for members, seed in tasks)
+    work = (delayed(attempt)(members, seed, X, y, X_val, y_val) for members, seed in tasks)
     yield from Parallel(jobs, return_as="generator_unordered")(work)
 
 

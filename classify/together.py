@@ -12,6 +12,7 @@ from classify.grids import Entry
 from classify.heads import fit_head, head_parameters, make_head
 from classify.journal import Trained
 from data.console import prepare_logging
+from data.errors import HeadstartError
 
 
 def company(entry: Entry) -> tuple[str, ...]:
@@ -27,6 +28,14 @@ def company(entry: Entry) -> tuple[str, ...]:
     free, _ = _way(entry)
     fixed = {name: value for name, value in entry.params.items() if name not in free}
     return (*free, Entry(entry.head, fixed).key)
+
+
+def attempt(members: list[Entry], seed: int, X, y, X_val, y_val) -> list[Trained] | HeadstartError:
+    """Do as `train_together`, or return why a head cannot learn from these rows."""
+    try:
+        return train_together(members, seed, X, y, X_val, y_val)
+    except HeadstartError as error:
+        return error
 
 
 def train_together(members: list[Entry], seed: int, X, y, X_val, y_val) -> list[Trained]:

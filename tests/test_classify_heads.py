@@ -146,6 +146,22 @@ def test_what_a_head_cannot_learn_from_is_the_users_error(name, params):
     assert_four_parts(str(caught.value))
 
 
+@pytest.mark.parametrize("constant", [False, True], ids=["", "constant"])
+@pytest.mark.parametrize("rows", [2, 3, 4])
+@each_head
+def test_few_rows_and_constant_features_are_learnt_or_refused(name, rows, constant):
+    X = np.random.default_rng(0).normal(size=(rows, 5)).astype(np.float32)
+    X = np.ones_like(X) if constant else X
+    y = np.arange(rows) % 3
+    try:
+        head = fit_head(quick(name), X, y, X, y)
+    except HeadstartError as error:
+        assert name in ("lda", "knn", "centroid")
+        assert_four_parts(str(error))
+    else:
+        assert np.isfinite(head.predict_proba(X)).all()
+
+
 @each_head
 def test_validation_rows_of_classes_that_training_has_not_do_not_count(name):
     X, y = drawn((0, 1))

@@ -72,7 +72,7 @@ def test_results_shape_what_is_proposed(features, monkeypatch):
 @needs_optuna
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path, monkeypatch):
     whole = search(features, ["logistic", "knn"], trials=6)
-    journal, train, trained = tmp_path / "journal", searches.train_together, []
+    journal, train, trained = tmp_path / "journal", searches.attempt, []
 
     def interrupted(members, *rest):
         if len(trained) == 3:
@@ -80,10 +80,10 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path,
         trained.extend(members)
         return train(members, *rest)
 
-    monkeypatch.setattr(searches, "train_together", interrupted)
+    monkeypatch.setattr(searches, "attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(features, ["logistic", "knn"], trials=6, journal=journal)
-    monkeypatch.setattr(searches, "train_together", lambda *args: trained.extend(args[0]) or train(*args))
+    monkeypatch.setattr(searches, "attempt", lambda *args: trained.extend(args[0]) or train(*args))
     assert found(search(features, ["logistic", "knn"], trials=6, journal=journal)) == found(whole)
     assert len(trained) == len(whole)
 
@@ -134,3 +134,10 @@ def test_the_command(tiny_file, tmp_path):
 @pytest.mark.parametrize("words", [["--search", "grid"], ["--search", "optuna", "--one-standard-error"]])
 def test_what_does_not_go_together_is_told(words, tiny_file):
     assert CliRunner().invoke(app, ["sweep", str(tiny_file), *words]).exit_code == 2
+
+
+def test_heads_that_cannot_learn_are_left_out(capsys):
+    few = drawn_features(rows=20)
+    found = search(few, ["knn"], trials=12)
+    assert found and all(result.params["k"] <= 12 for result in found)
+    assert "left out: the head KNeighborsClassifier" in capsys.readouterr().err

@@ -110,7 +110,7 @@ def test_seeds_give_mean_and_deviation(features):
 
 
 def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
-    journal, train, calls = tmp_path / "journal", sweeps.train_together, []
+    journal, train, calls = tmp_path / "journal", sweeps.attempt, []
 
     def interrupted(*args):
         if len(calls) == 2:
@@ -118,7 +118,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
         calls.append(args)
         return train(*args)
 
-    monkeypatch.setattr(sweeps, "train_together", interrupted)
+    monkeypatch.setattr(sweeps, "attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     kept = len(journal.read_text().splitlines())
@@ -126,7 +126,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
-    monkeypatch.setattr(sweeps, "train_together", lambda *args: trained.extend(args[0]) or train(*args))
+    monkeypatch.setattr(sweeps, "attempt", lambda *args: trained.extend(args[0]) or train(*args))
     again = sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
@@ -224,7 +224,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch)
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "train_together", interrupt)
+    monkeypatch.setattr(sweeps, "attempt", interrupt)
     with pytest.raises(KeyboardInterrupt, match=r"best.sweep.jsonl: the same command goes on"):
         sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
 
@@ -236,7 +236,11 @@ def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):
     assert_four_parts(str(caught.value))
 
 
-def test_more_neighbours_than_rows_are_not_tried():
+def test_heads_that_cannot_learn_are_left_out_and_said(capsys):
     few = drawn_features(rows=20)
-    found = sweep(few, entries(["knn"], {"knn": {"k": (1, 12, 13)}}), jobs=1)
-    assert sorted(result.params["k"] for result in found) == [1, 12]
+    found = sweep(few, entries(["knn", "centroid"], {"knn": {"k": (1, 12, 13)}, "centroid": {}}), jobs=1)
+    assert sorted(result.params.get("k", 0) for result in found) == [0, 1, 12]
+    assert "left out: the head KNeighborsClassifier cannot learn from these rows" in capsys.readouterr().err
+    with pytest.raises(HeadstartError, match="n_neighbors") as caught:
+        sweep(few, entries(["knn"], {"knn": {"k": (13, 14)}}), jobs=1)
+    assert_four_parts(str(caught.value))
