@@ -199,3 +199,27 @@ def export_lines(values: dict) -> list[str]:
         f"output  {given}, probabilities of {', '.join(values['class_names'])}",
         f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images",
     ]
+
+
+def benchmark_lines(report: dict) -> list[str]:
+    """Lay out what `classify.benchmark_report.report_of` returns for people."""
+    rows = ", ".join(f"{number} {split}" for split, number in report["split_rows"].items())
+    head = f"{'arm':<24}{'epochs':>8}{'s/epoch':>9}{'s in all':>10}{'s, all epochs':>21}"
+    lines = [
+        f"{report['source']}: {rows} rows; {report['backbone']}, seed {report['seed']}; 95 % intervals",
+        head + f"  {'test accuracy':<25}{'s to ' + format(report['target'], '.4f'):>12}{'peak MB':>9}",
+    ]
+    for arm in report["arms"]:
+        done = f"{arm['epochs']}/{arm['planned_epochs']}"
+        total = f"{arm['total']['seconds']:.1f}" + (" projected" if arm["total"]["projected"] else "")
+        reached = "-" if arm["target_seconds"] is None else f"{arm['target_seconds']:.1f}"
+        lines.append(
+            f"{arm['label']:<24}{done:>8}{arm['seconds_per_epoch']:>9.3g}{arm['seconds']:>10.1f}{total:>21}"
+            f"  {score_text(arm['accuracy']):<25}{reached:>12}{arm['peak_memory'] / 1e6:>9.0f}"
+        )
+    lines += ["", "pairs, McNemar's exact test on the test rows"]
+    for each in report["comparisons"]:
+        pair = f"{each['first']} against {each['second']}"
+        lines.append(f"{pair:<36}{score_text(each['difference'])}  p {each['p_value']:.3g}")
+    lines += ["", *report["findings"], "", *(f"note: {note}" for note in report["notes"])]
+    return [*lines, f"wrote {report['folder']}"]
