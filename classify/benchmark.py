@@ -7,7 +7,8 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -164,7 +165,8 @@ def benchmark(
     opened = open_source(source, data_dir)
     found, notes = _counted_rows(opened, settings.rows)
     recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
-    _begin(folder)
+    with _written(folder):
+        _begin(folder)
     where = None if data_dir is None else str(data_dir)
     job = Job("", source, where, settings.rows, settings.seed, recipe.to_json(), str(folder))
     results = _run_all(job, started, settings.budget, say)
@@ -175,11 +177,13 @@ def benchmark(
             f"every arm, which are measured in any case: {minutes:.1f} minutes"
         )
     run = {"source": source, "folder": str(folder), **asdict(settings), "split_rows": found}
-    run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2)}
+    cores = len(os.sched_getaffinity(0))
+    run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "cores": cores}
     report = report_of(run, ARMS, results, notes)
-    report["figure"] = str(write_figure(folder / FIGURE, report))
-    _write(folder / TABLE, "\n".join(benchmark_lines(report)))
-    _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": True, **report}, indent=1))
+    with _written(folder):
+        report["figure"] = str(write_figure(folder / FIGURE, report))
+        _write(folder / TABLE, "\n".join(benchmark_lines(report)))
+        _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": True, **report}, indent=1))
     return report
 
 
@@ -215,20 +219,26 @@ def _is_benchmark(folder: Path) -> bool:
         return False
 
 
-def _begin(folder: Path) -> None:
-    """Empty the folder, and mark it as one of a benchmark."""
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Say what to do where a folder or a file in it cannot be written."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path in folder.iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": False}))
+        yield
     except OSError as error:
         raise HeadstartError(
             f"{str(folder)!r} cannot take a benchmark",
-            "a folder that may be written",
+            "a disk with room, and a folder that may be written",
             str(error),
-            "choose another folder with -o",
+            "mend that, or choose another folder with -o",
         ) from error
+
+
+def _begin(folder: Path) -> None:
+    """Empty the folder, and mark it as one of a benchmark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": False}))
 
 
 def _write(path: Path, text: str) -> None:
@@ -246,7 +256,7 @@ def _counted_rows(source: Source, wanted: int | None) -> tuple[dict[str, int], l
             "the source cannot be benchmarked",
             "labelled training images of two classes or more, validation images and test images",
             ", ".join(f"{counted(number, 'image')} to {split}" for split, number in found.items())
-            + f"; {len(classes)} of the classes to train on",
+            + f"; classes to train on: {len(classes)}",
             "name a source with more images, with a larger --rows, or with all three splits",
         )
     few = wanted is not None and found["train"] < wanted

@@ -1,6 +1,7 @@
 """The benchmark of a small backbone: every arm in one short run, and what is made of its numbers."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,12 +10,21 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
-from classify.benchmark import ARMS, Job, Settings, benchmark, check_folder, some_rows
+from classify.benchmark import (
+    ARMS,
+    Job,
+    Settings,
+    _counted_rows,
+    _run,
+    benchmark,
+    check_folder,
+    some_rows,
+)
 from classify.benchmark_arm import Clock
 from classify.benchmark_report import all_epochs, break_even, epochs_that_fit, findings, report_of, time_to
 from classify.cli import app
 from classify.show import benchmark_lines
-from data import HeadstartError
+from data import HeadstartError, open_source
 
 SMALL = {"backbone": "mobilenet", "weights": "none", "image_size": (32, 32)}
 GRAPH = [name for name, arm in ARMS.items() if arm.options]
@@ -88,7 +98,7 @@ def test_the_folder_holds_table_json_and_figure(run):
     assert kept["finished"] and {name: kept[name] for name in report} == report
     table = (folder / "benchmark.txt").read_text().splitlines()
     assert table == benchmark_lines(report)
-    projected = [line for line in table[2:8] if "projected" in line]
+    projected = [line for line in table[3:9] if "projected" in line]
     assert [line.split("  ")[0] for line in projected] == [ARMS[name].label for name in GRAPH]
     with Image.open(folder / "benchmark.png") as figure:
         assert figure.format == "PNG" and np.asarray(figure.convert("L")).std() > 5
@@ -169,9 +179,6 @@ def test_a_budget_decides_how_many_epochs_are_trained():
 
 
 def test_a_source_with_fewer_rows_is_taken_whole(tmp_path):
-    from classify.benchmark import _counted_rows
-    from data import open_source
-
     source = open_source(draw_images(tmp_path / "images", each=60))
     found, notes = _counted_rows(source, 500)
     assert found["train"] == 97 and "500 training rows were asked for; the source has 97" in notes
@@ -200,14 +207,18 @@ def test_what_a_benchmark_refuses(tmp_path, cache):
 
 
 def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch):
-    monkeypatch.setattr("classify.benchmark.ARMS", {"extract": ARMS["extract"]})
     images = draw_images(tmp_path / "images", each=60)
-    from classify.benchmark import _run
-
     job = Job("extract", str(images), None, 40, 0, "no recipe", str(tmp_path))
     with pytest.raises(HeadstartError, match="extraction ended without a result") as error:
         _run(job, tmp_path)
     assert_four_parts(str(error.value))
-    absent = Job("extract", str(tmp_path / "gone"), None, 40, 0, "{}", str(tmp_path))
     with pytest.raises(HeadstartError, match="no source"):
-        _run(absent, tmp_path)
+        _run(replace(job, source=str(tmp_path / "gone")), tmp_path)
+
+    def interrupted(*words, **how):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("subprocess.run", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="the same command begins anew"):
+        benchmark(str(images), tmp_path / "out", Settings(**SMALL))
+    check_folder(tmp_path / "out")
