@@ -18,6 +18,7 @@ NOTES = (
     "mean of the later ones, where there are any",
     "extraction covers training, validation and test rows; weights, and a backbone converted by an earlier "
     "run, come from the cache of this user",
+    "the break-even counts every head, cached or live, with the start of a process of its own",
     "fine-tuning starts from the cached head, whose cold seconds are in its seconds in all",
     "every arm keeps its epoch of the lowest validation loss; accuracy is that on the test rows",
 )

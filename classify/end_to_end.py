@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +23,11 @@ from extract.engines.keras_engine import POLICIES
 
 _log = logging.getLogger("headstart.finetune")
 _NUMBERS = {
-    "learning_rate": (float, 0),
-    "epochs": (int, 1),
-    "batch_size": (int, 1),
-    "patience": (int, 1),
-    "seed": (int, 0),
+    "learning_rate": (Real, 0),
+    "epochs": (Integral, 1),
+    "batch_size": (Integral, 1),
+    "patience": (Integral, 1),
+    "seed": (Integral, 0),
 }
 
 
@@ -80,14 +81,14 @@ class Options:
         for name, (kind, least) in _NUMBERS.items():
             _check_number(name, getattr(self, name), kind, least)
         if self.rows is not None:
-            _check_number("rows", self.rows, int, 1)
+            _check_number("rows", self.rows, Integral, 1)
 
 
 def _check_number(name: str, value, kind: type, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, kind)) or not value >= least:
+    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
         raise HeadstartError(
             f"{name} is not a number that training can use",
-            f"{'a whole number' if kind is int else 'a number'} of {least} or more",
+            f"{'a whole number' if kind is Integral else 'a number'} of {least} or more",
             repr(value),
             "correct it",
         )

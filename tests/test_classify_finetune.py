@@ -129,11 +129,12 @@ def test_the_guides_numbers_of_parameters(tiny_bundle):
     head = HEADS["keras-linear"](epochs=1).fit(np.eye(8, 2048), np.arange(8) % 2)
     guide = GuideModel(changed(Bundle.load(tiny_bundle), head, recipe=recipe), augment=True, seed=0)
     seen = {}
-    for what in ("none", "all", "block14"):
+    for what in ("none", "all", "last", "block14"):
         unfreeze(guide.base, what)
         seen[what] = counts(guide.model)
     assert (seen["none"].total, seen["none"].trainable) == (20_863_529, 2_049)
     assert (seen["all"].trainable, seen["all"].non_trainable) == (20_809_001, 54_528)
+    assert seen["last"] == seen["block14"]
     assert 2_049 < seen["block14"].trainable < 6_000_000
     trained = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
     assert trained == {"block14"}
