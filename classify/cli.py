@@ -1,4 +1,4 @@
-"""python -m classify: train, sweep, evaluate, predict, export."""
+"""python -m classify: train, sweep, evaluate, predict, export, finetune, benchmark."""
 
 import ast
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from classify.benchmark_cli import benchmark
 from classify.export import FORMATS, check_target
 from classify.export import export as export_bundle
 from classify.heads import HEADS
@@ -28,12 +29,13 @@ from data.source import GRAMMAR, open_source
 FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
 JOIN = typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
+app.command()(benchmark)
 
 
 @app.command()
 def train(
     files: Annotated[list[Path], FILES],
-    head: Annotated[str, typer.Option(help=" | ".join(HEADS))] = "logistic",
+    head: Annotated[str | None, typer.Option(help=f"{' | '.join(HEADS)}; default: logistic.")] = None,
     param: Annotated[
         list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
     ] = None,
@@ -52,9 +54,17 @@ def train(
         str | None,
         typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
     ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
+    ] = None,
+    augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
+
+    With --live every image goes through the frozen backbone in every epoch: far slower, and the
+    only way to augment. Interrupted, the same command goes on from the last finished epoch.
 
     Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
     """
@@ -68,6 +78,14 @@ def train(
     params = parse_params(param or [])
     if class_weight:
         params["class_weight"] = class_weight
+    _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
+    if live is not None:
+        folder = output or _beside(files, "live")
+        options = params | ({"augment": True} if augment else {})
+        bundle = _train_live(load_features(files, layer), live, folder, options)
+        show(_training_values(bundle, folder), partial(training_lines, files), as_json)
+        return
+    head = head or "logistic"
     estimator = make_head(head, **params)
     most = None if memory is None else parse_memory(memory)
     folder = output or _beside(files, head)
@@ -75,8 +93,7 @@ def train(
     check_output(folder)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
-    values = {"bundle": str(folder), "head": head, "temperature": bundle.temperature, **bundle.scores}
-    show(values, partial(training_lines, files), as_json)
+    show(_training_values(bundle, folder), partial(training_lines, files), as_json)
 
 
 @app.command()
@@ -243,7 +260,9 @@ def finetune(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
     ] = None,
-    unfreeze: Annotated[str, typer.Option(help="all, none, or a block from which on to train.")] = "all",
+    unfreeze: Annotated[
+        str, typer.Option(help="all, none, last, or a block from which on to train.")
+    ] = "all",
     learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam.")] = 1e-5,
     epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
     patience: Annotated[int, typer.Option(min=1, help="Epochs in a row without a lower loss.")] = 3,
@@ -304,6 +323,47 @@ def parse_params(words: list[str]) -> dict:
         except (ValueError, SyntaxError):
             params[name.strip()] = text.strip()
     return params
+
+
+def _check_live(live: str | None, augment: bool, *, several: bool, head, memory, calibrate) -> None:
+    """Raise if options are given that do not go with a head trained live, or without one."""
+    if live is None:
+        if augment:
+            raise typer.BadParameter("cached features cannot be augmented; --augment goes with --live")
+        return
+    refused = {
+        "several feature files": several,
+        f"--head {head}": head not in (None, "keras-linear"),
+        "--memory": memory is not None,
+        "--calibrate": calibrate,
+    }
+    for words, given in refused.items():
+        if given:
+            raise typer.BadParameter(
+                f"--live trains keras-linear on the images of one file; not with {words}"
+            )
+
+
+def _train_live(features, source: str, folder: Path, options: dict):
+    """Train with the backbone in the graph, and return the bundle."""
+    from classify.live import live_options, train_live
+    from extract.progress import progress_bar
+
+    live_options(options)
+    opened = open_source(source)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    with progress_bar("training with the backbone", "batch") as progress:
+        return train_live(features, opened, folder, progress=progress, **options)
+
+
+def _training_values(bundle, folder: Path) -> dict:
+    return {
+        "bundle": str(folder),
+        "head": bundle.name,
+        "temperature": bundle.temperature,
+        **bundle.scores,
+    }
 
 
 def _grids_of(heads: str | None, jobs: int) -> dict:

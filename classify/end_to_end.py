@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from classify.guide_model import GuideModel
 from classify.image_rows import ImageRows
-from classify.loops import LOOPS, Batches, loss_of, optimizer_of
+from classify.loops import LOOPS, Batches, accuracy_of, loss_of, optimizer_of
 from classify.run_state import RunState, best_epoch, is_over
 from classify.transplant import only_feature_set
 from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze
@@ -21,6 +22,13 @@ from data.errors import HeadstartError, unknown_name
 from extract.engines.keras_engine import POLICIES
 
 _log = logging.getLogger("headstart.finetune")
+_NUMBERS = {
+    "learning_rate": (Real, 0),
+    "epochs": (Integral, 1),
+    "batch_size": (Integral, 1),
+    "patience": (Integral, 1),
+    "seed": (Integral, 0),
+}
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Options:
     Attributes
     ----------
     unfreeze : str
-        ``all``, ``none``, or a block of the backbone from which on it trains.
+        ``all``, ``none``, ``last``, or a block of the backbone from which on it trains.
     learning_rate : float
         Of Adam.
     epochs, batch_size, patience, seed : int
@@ -68,8 +76,22 @@ class Options:
         tables = {"loop": LOOPS, "precision": POLICIES}
         tables |= {"class_weight": ("balanced",)} if self.class_weight else {}
         for name, valid in tables.items():
-            if getattr(self, name) not in valid:
-                raise unknown_name(name, getattr(self, name), valid)
+            if str(getattr(self, name)) not in valid:
+                raise unknown_name(name, str(getattr(self, name)), valid)
+        for name, (kind, least) in _NUMBERS.items():
+            _check_number(name, getattr(self, name), kind, least)
+        if self.rows is not None:
+            _check_number("rows", self.rows, Integral, 1)
+
+
+def _check_number(name: str, value, kind: type, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
+        raise HeadstartError(
+            f"{name} is not a number that training can use",
+            f"{'a whole number' if kind is Integral else 'a number'} of {least} or more",
+            repr(value),
+            "correct it",
+        )
 
 
 @dataclass(frozen=True)
@@ -116,6 +138,7 @@ class Run:
         state: RunState,
         logs: Path | None = None,
         progress: Callable[[int, int], None] = lambda done, total: None,
+        enough: Callable[[list[dict]], bool] = lambda epochs: False,
     ) -> Trained:
         """Train; where memory runs out, go on from the last finished epoch with half a batch.
 
@@ -128,6 +151,8 @@ class Run:
             Folder for TensorBoard.
         progress : callable
             Called with the batches done and to do.
+        enough : callable
+            Called with `RunState.epochs` after each epoch; true ends the training before its time.
 
         Raises
         ------
@@ -136,7 +161,7 @@ class Run:
         """
         while True:
             try:
-                stopped = self._run_epochs(rows, state, logs, progress)
+                stopped = self._run_epochs(rows, state, logs, progress, enough)
                 break
             except tf.errors.ResourceExhaustedError as error:
                 if self._batch_size == 1:
@@ -157,18 +182,34 @@ class Run:
         }
         return Trained(self._guide.head(), self._guide.backbone.get_weights(), report)
 
+    def predict(self, pixels: np.ndarray) -> np.ndarray:
+        """Return the label of each image by the weights as they are: the best, after `train`.
+
+        Parameters
+        ----------
+        pixels : ndarray of float32, shape (N, height, width, 3)
+
+        Returns
+        -------
+        ndarray of int, shape (N,)
+        """
+        logits = self._guide.model.predict(pixels, batch_size=self._batch_size, verbose=0)
+        chosen = logits.argmax(axis=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).astype(int)
+        return self._bundle.head.classes_[chosen]
+
     def _build(self) -> None:
         options = self._options
         guide = GuideModel(
             self._bundle, augment=options.augment, seed=options.seed, precision=options.precision
         )
         unfreeze(guide.base, options.unfreeze)
-        loss = loss_of(guide.model.output_shape[-1])
-        guide.model.compile(optimizer_of(options.learning_rate, options.precision), loss)
+        units = guide.model.output_shape[-1]
+        optimizer = optimizer_of(options.learning_rate, options.precision)
+        guide.model.compile(optimizer, loss_of(units), metrics=[accuracy_of(units)])
         guide.model.optimizer.build(guide.model.trainable_variables)  # saved weights hold its state too
         self._guide, self._frozen = guide, frozen_digest(guide.base)
 
-    def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress) -> str:
+    def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress, enough) -> str:
         """Train until it is over, and return why it ended."""
         model, options = self._guide.model, self._options
         training, validation = self._batches(rows)
@@ -177,7 +218,7 @@ class Run:
             state.begin(held)
             _save_aside(model, state.best)
         best, backup = checkpoints(state, "val_loss" if validation else "loss")
-        watch = Watch(training, state, options, progress)
+        watch = Watch(training, state, options, progress, enough)
         if not is_over(state.start, state.watched(), options.epochs, options.patience):
             callbacks = [best, watch, backup, *tensorboard(logs)]
             LOOPS[options.loop](model, training, validation, options.epochs, callbacks)

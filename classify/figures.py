@@ -74,7 +74,7 @@ def write_figures(
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return [_save(figure, folder / name) for name, figure in drawn.items()]
+        return [save_figure(figure, folder / name) for name, figure in drawn.items()]
     except OSError as error:
         raise _no_folder(folder, str(error)) from error
 
@@ -101,13 +101,13 @@ def _figure_class():
     return Figure
 
 
-def _new(width: float = 5, height: float = 4.5, **values):
+def new_figure(width: float = 5, height: float = 4.5, **values):
     """Return a figure and its axes; without pyplot, there is no window and no global state."""
     figure = _figure_class()(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(**values)
 
 
-def _save(figure, path: Path) -> Path:
+def save_figure(figure, path: Path) -> Path:
     """Write a figure aside and rename it, so that the name never holds half of one."""
     with warnings.catch_warnings(), written_aside(path) as aside, open(aside, "wb") as file:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
@@ -120,7 +120,7 @@ def _confusion(report: dict):
     names, counts = [row["name"] for row in report["classes"]], np.array(report["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(5 + 0.35 * max(0, len(names) - 5), 16)
-    figure, axes = _new(side + 0.5, side)
+    figure, axes = new_figure(side + 0.5, side)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
     axes.set(xlabel="predicted", ylabel="true", title=_title(report, "accuracy"))
@@ -142,7 +142,7 @@ def _reliability(report: dict):
     confidence, value = (np.array([row[name] for row in bins]) for name in ("confidence", "accuracy"))
     scores = [wilson(round(row["accuracy"] * row["rows"]), row["rows"]) for row in bins]
     ends = np.abs([[score[name] for score in scores] - value for name in ("low", "high")])
-    figure, (axes, below) = _new(5, 5.5, nrows=2, sharex=True, height_ratios=(3, 1))
+    figure, (axes, below) = new_figure(5, 5.5, nrows=2, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfectly calibrated")
     axes.errorbar(confidence, value, ends, fmt="o", color=_BLUE, capsize=2, label="bin, 95 % interval")
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="accuracy", title=_title(report, "ece"))
@@ -157,7 +157,7 @@ def _roc(report: dict, y: np.ndarray, proba: np.ndarray):
     from sklearn.metrics import roc_curve
 
     false, true, _ = roc_curve(y, proba[:, 1])
-    figure, axes = _new()
+    figure, axes = new_figure()
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="chance")
     axes.plot(false, true, color=_BLUE)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title=_title(report, "roc_auc"))
@@ -171,7 +171,7 @@ def _roc(report: dict, y: np.ndarray, proba: np.ndarray):
 def _learning_curve(curve: dict):
     points = curve["points"]
     rows, mean = ([point[name] for point in points] for name in ("rows", "mean"))
-    figure, axes = _new()
+    figure, axes = new_figure()
     for point in points:
         axes.plot([point["rows"]] * len(point["values"]), point["values"], ".", color=_GREY, alpha=0.6)
     spread = [point["standard_deviation"] or 0 for point in points]

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -45,6 +45,45 @@ class ImageRows:
     rejected: dict[str, str]
 
 
+@dataclass(frozen=True)
+class SomeRows:
+    """A source that holds some rows of another.
+
+    Attributes
+    ----------
+    source : Source
+    rows : tuple of Row
+
+    Examples
+    --------
+    >>> from data.source import open_source
+    >>> digits = open_source("digits")
+    >>> len(SomeRows(digits, tuple(digits.rows[:5])).rows)
+    5
+    """
+
+    source: Source
+    rows: tuple[Row, ...] = field(repr=False)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """All of the other source, also those without rows here."""
+        return self.source.class_names
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the other source says."""
+        return self.source.warnings
+
+    def describe(self) -> dict:
+        """Return what the other source is, and how many rows are here."""
+        return {**self.source.describe(), "rows": len(self.rows)}
+
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        """Yield the encoded bytes of rows, in their order."""
+        return self.source.read(rows)
+
+
 def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:
     """Decode the labelled images of a source, split as its feature file would be.
 
@@ -74,6 +113,19 @@ def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) 
     >>> {split: found.pixels.shape[0] for split, found in rows.items()}
     {'train': 100, 'validation': 49, 'test': 72}
     """
+    chosen = choose_rows(source, training_rows)
+    return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
+
+
+def choose_rows(source: Source, training_rows: int | None = None) -> dict[str, list[tuple[Row, bytes]]]:
+    """Return the rows that `load_rows` decodes by split, each with the sha256 of its image.
+
+    Examples
+    --------
+    >>> from data.source import open_source
+    >>> {split: len(pairs) for split, pairs in choose_rows(open_source("digits"), 100).items()}
+    {'train': 100, 'validation': 49, 'test': 72}
+    """
     chosen: dict[str, list[tuple[Row, bytes]]] = {name: [] for name in SPLIT_NAMES}
     scan = scan_source(source)
     for row, digest in zip(scan.rows, scan.digests, strict=True):
@@ -83,7 +135,7 @@ def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) 
         smallest = sorted(chosen["train"], key=lambda pair: (pair[1], pair[0].id))[:training_rows]
         kept = {row.id for row, _ in smallest}
         chosen["train"] = [pair for pair in chosen["train"] if pair[0].id in kept]
-    return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
+    return chosen
 
 
 def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]]) -> ImageRows:

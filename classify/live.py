@@ -1,6 +1,7 @@
 """A head trained with the frozen backbone in the graph: the peer of a head on cached features."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,11 @@ from classify.keras_head import KerasHead
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
+from data.errors import unknown_name
 from data.source import Source
+
+SETTINGS = tuple(field.name for field in fields(Options) if field.name != "unfreeze")
+_GUIDES = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
 
 
 def train_live(
@@ -40,7 +45,7 @@ def train_live(
     progress : callable, optional
         Called with the batches done and to do.
     **options
-        Of `classify.end_to_end.Options`; by default 20 epochs of Adam at 1e-3, not augmented.
+        Of `SETTINGS`; by default 20 epochs of Adam at 1e-3, not augmented.
 
     Returns
     -------
@@ -58,10 +63,9 @@ def train_live(
     >>> train_live(features, open_source("photos/"), "photos-live", augment=True)  # doctest: +SKIP
     """
     folder = Path(folder)
-    guides = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
-    options = Options(**{**guides, **options, "unfreeze": "none"})
+    options = live_options(options)
     check_output(folder)
-    start = Bundle.of(_untrained(features), features, "keras-linear")
+    start = Bundle.of(untrained(features), features, "keras-linear")
     check_classes(start, source)
     run = Run(start, options)
     rows = load_rows(source, only_feature_set(start).recipe, options.rows)
@@ -72,7 +76,31 @@ def train_live(
     return bundle
 
 
-def _untrained(features: Features) -> KerasHead:
+def live_options(given: Mapping) -> Options:
+    """Return how a head is trained live.
+
+    Parameters
+    ----------
+    given : mapping
+        Values of some of `SETTINGS`.
+
+    Raises
+    ------
+    HeadstartError
+        If a name or a value is none of them.
+
+    Examples
+    --------
+    >>> live_options({"epochs": 5}).learning_rate
+    0.001
+    """
+    for name in given:
+        if name not in SETTINGS:
+            raise unknown_name("parameter of a live head", name, SETTINGS)
+    return Options(**{**_GUIDES, **given, "unfreeze": "none"})
+
+
+def untrained(features: Features) -> KerasHead:
     """Return the head of `keras-linear` before its first step."""
     X, y = features.training_rows()
     head = KerasHead()

@@ -65,6 +65,13 @@ def loss_of(units: int):
     return kind(from_logits=True)
 
 
+def accuracy_of(units: int):
+    """Return the share of right rows among so many logits, as a Keras metric."""
+    if units > 1:
+        return keras.metrics.SparseCategoricalAccuracy("accuracy")
+    return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
+
+
 def optimizer_of(learning_rate: float, precision: str):
     """Return Adam; in float16 the loss is scaled, so that small gradients do not vanish."""
     adam = keras.optimizers.Adam(learning_rate)
@@ -103,7 +110,8 @@ def custom_loop(
         watchers.on_epoch_begin(epoch)
         logs = {"loss": _one_epoch(model, step, training, watchers)}
         if held is not None:
-            logs["val_loss"] = model.evaluate(held, verbose=0, return_dict=True)["loss"]
+            found = model.evaluate(held, verbose=0, return_dict=True)
+            logs |= {f"val_{name}": value for name, value in found.items()}
         watchers.on_epoch_end(epoch, logs)
         if model.stop_training:
             break

@@ -25,7 +25,7 @@ class RunState:
     start : float or None
         Watched loss before the first epoch; None where it was not measured.
     epochs : list of dict
-        ``loss``, ``val_loss`` where there are validation rows, and ``seconds`` of each.
+        ``loss``, ``val_loss`` and ``val_accuracy`` where there are validation rows, and ``seconds`` of each.
 
     Raises
     ------

@@ -35,7 +35,8 @@ def unfreeze(backbone, what: str) -> None:
     backbone : keras.Model
         As `extract.backbones.build_backbone` makes it; changed in place.
     what : str
-        ``all``, ``none``, or the name of a block of `blocks`: it and all that comes behind it.
+        ``all``, ``none``, or the name of a block of `blocks`: it and all that comes behind it;
+        ``last`` is the last of them.
 
     Raises
     ------
@@ -45,11 +46,12 @@ def unfreeze(backbone, what: str) -> None:
     backbone.trainable = what != "none"
     if what in ("all", "none"):
         return
-    first = blocks(backbone).get(what)
+    known = blocks(backbone)
+    first = list(known.values())[-1] if what == "last" and known else known.get(what)
     if first is None:
         raise HeadstartError(
             f"{backbone.name} has no block {what!r}",
-            f"all, none, or one of {', '.join(blocks(backbone))}",
+            f"all, none, last, or one of {', '.join(known)}",
             what,
             "choose one of these names with --unfreeze",
         )

@@ -14,6 +14,7 @@ from classify.run_state import RunState, is_over
 from data.errors import HeadstartError
 
 _log = logging.getLogger("headstart.finetune")
+_NOTED = ("loss", "val_loss", "val_accuracy")
 
 
 class Watch(keras.callbacks.Callback):
@@ -27,6 +28,8 @@ class Watch(keras.callbacks.Callback):
         Of `classify.end_to_end`: its seed, epochs and patience.
     progress : callable
         Called with the batches done and to do.
+    enough : callable
+        Called with the noted epochs after each; true ends the run.
 
     Attributes
     ----------
@@ -34,10 +37,11 @@ class Watch(keras.callbacks.Callback):
         Whether a loss was no finite number; nothing of that epoch is noted.
     """
 
-    def __init__(self, training: Batches, state: RunState, options, progress: Callable[[int, int], None]):
+    def __init__(self, training: Batches, state: RunState, options, progress: Callable, enough: Callable):
         super().__init__()
         self.diverged = False
-        self._training, self._state, self._options, self._progress = training, state, options, progress
+        self._training, self._state, self._options = training, state, options
+        self._progress, self._enough = progress, enough
 
     def on_epoch_begin(self, epoch, logs=None):
         self._training.epoch = self._epoch = epoch
@@ -51,7 +55,7 @@ class Watch(keras.callbacks.Callback):
         self._progress(self._epoch * steps + batch + 1, self._options.epochs * steps)
 
     def on_epoch_end(self, epoch, logs=None):
-        values = {name: float(logs[name]) for name in ("loss", "val_loss") if name in logs}
+        values = {name: float(logs[name]) for name in _NOTED if name in logs}
         if self.diverged or not all(map(math.isfinite, values.values())):
             self._stop_diverged()
             return
@@ -62,7 +66,9 @@ class Watch(keras.callbacks.Callback):
             "epoch %d of %d: loss %.4f%s, %.1f s",
             *(epoch + 1, self._options.epochs, values["loss"], held, values["seconds"]),
         )
-        if is_over(self._state.start, self._state.watched(), self._options.epochs, self._options.patience):
+        options = self._options
+        over = is_over(self._state.start, self._state.watched(), options.epochs, options.patience)
+        if self._enough(self._state.epochs) or over:
             self.model.stop_training = True
 
     def _stop_diverged(self) -> None:

@@ -77,7 +77,7 @@ def run(
     cluster = _cluster(runner, address, replicas, num_cpus, num_gpus, threads)
     opened = open_source(source, data_dir)
     path = output or Path(default_name(source))
-    with progress_bar("waiting for TensorFlow and the weights") as progress:
+    with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
             backbone,
             weights=weights,

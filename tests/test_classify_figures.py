@@ -103,7 +103,7 @@ def test_a_figure_that_fails_leaves_the_old_one_alone(tmp_path):
 
     (tmp_path / "one.png").write_bytes(b"old")
     with pytest.raises(OSError, match="no room"):
-        module._save(Broken(), tmp_path / "one.png")
+        module.save_figure(Broken(), tmp_path / "one.png")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 

@@ -129,11 +129,12 @@ def test_the_guides_numbers_of_parameters(tiny_bundle):
     head = HEADS["keras-linear"](epochs=1).fit(np.eye(8, 2048), np.arange(8) % 2)
     guide = GuideModel(changed(Bundle.load(tiny_bundle), head, recipe=recipe), augment=True, seed=0)
     seen = {}
-    for what in ("none", "all", "block14"):
+    for what in ("none", "all", "last", "block14"):
         unfreeze(guide.base, what)
         seen[what] = counts(guide.model)
     assert (seen["none"].total, seen["none"].trainable) == (20_863_529, 2_049)
     assert (seen["all"].trainable, seen["all"].non_trainable) == (20_809_001, 54_528)
+    assert seen["last"] == seen["block14"]
     assert 2_049 < seen["block14"].trainable < 6_000_000
     trained = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
     assert trained == {"block14"}
@@ -234,3 +235,46 @@ def test_half_precision_class_weights_and_tensorboard(tiny_bundle, drawn, tmp_pa
     report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", **options)
     assert np.isfinite(losses(report)).all() and report["stopped"] == "all epochs"
     assert list((tmp_path / "logs").rglob("events.out.*"))
+
+
+def test_the_command_trains_live(tiny_file, drawn, tmp_path):
+    words = ["train", str(tiny_file), "--live", str(drawn.root), "--json"]
+    chosen = ["--param", "epochs=1", "--param", "batch_size=16", "--param", "rows=40", "--augment"]
+    result = CliRunner().invoke(app, [*words, *chosen, "-o", str(tmp_path / "live")])
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["head"] == Bundle.load(tmp_path / "live").name == "keras-linear"
+    assert report["validation"]["rows"] == 14
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--head", "logistic"], 2, "--head logistic"),
+        (["--memory", "1GB"], 2, "--memory"),
+        (["--calibrate"], 2, "--calibrate"),
+        (["--param", "C=1"], 1, "learning_rate"),
+        (["--param", "source=mine"], 1, "learning_rate"),
+        (["--param", "epochs=many"], 1, "a whole number of 1 or more"),
+        (["--class-weight", "none"], 1, "balanced"),
+    ],
+)
+def test_what_live_training_refuses(tiny_file, drawn, tmp_path, words, code, said):
+    given = ["train", str(tiny_file), "--live", str(drawn.root), "-o", str(tmp_path / "live"), *words]
+    result = CliRunner().invoke(app, given, terminal_width=200)
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert said in result.stderr
+    assert not (tmp_path / "live").exists()
+
+
+def test_live_takes_one_file_and_augmentation_takes_live(tiny_file, drawn):
+    several = CliRunner().invoke(app, ["train", *[str(tiny_file)] * 2, "--live", str(drawn.root)])
+    assert several.exit_code == 2 and "several feature files" in several.stderr
+    cached = CliRunner().invoke(app, ["train", str(tiny_file), "--augment"])
+    assert cached.exit_code == 2 and "--live" in cached.stderr
+
+
+def test_history_tells_the_validation_accuracy(tuned):
+    report, folder = tuned
+    told = report["history"][report["best_epoch"] - 1]["val_accuracy"]
+    assert told == pytest.approx(Bundle.load(folder).scores["validation"]["accuracy"]["value"], abs=1e-6)

@@ -47,6 +47,10 @@ LIGHT += [
     "classify.export",
     "classify.blocks",
     "classify.memory",
+    "classify.benchmark",
+    "classify.benchmark_cli",
+    "classify.benchmark_figure",
+    "classify.benchmark_report",
 ]
 
 

@@ -1,0 +1,305 @@
+"""Is the cache worth it? Cached heads, live heads and fine-tuning on the same rows, a process each."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from classify.benchmark_report import report_of
+from classify.image_rows import SomeRows, choose_rows
+from data.errors import HeadstartError, counted
+from data.source import Source, open_source
+from extract.aside import written_aside
+from extract.recipe import Recipe
+
+FEATURES, HEAD, RESULT, TABLE, FIGURE = (
+    "features.h5",
+    "head",
+    "benchmark.json",
+    "benchmark.txt",
+    "benchmark.png",
+)
+FORMAT = "headstart benchmark"
+_OURS = re.compile(r"\.?(features\.h5|head|benchmark\.(json|txt|png))(\..*)?")
+_HOME = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to a classifier.
+
+    Attributes
+    ----------
+    label : str
+    epochs : int
+        Planned; 0 where nothing trains.
+    options : dict
+        Of `classify.end_to_end.Options`; empty without a backbone in the graph.
+    transplants : bool
+        Whether it starts from the cached head.
+    """
+
+    label: str
+    epochs: int
+    options: dict = field(default_factory=dict)
+    transplants: bool = False
+
+
+_LIVE = {"unfreeze": "none", "learning_rate": 1e-3}
+ARMS = {
+    "extract": Arm("extraction", 0),
+    "cached": Arm("cached features", 20),
+    "live": Arm("frozen base live", 20, {**_LIVE, "augment": False}),
+    "live-augmented": Arm("live, augmented", 20, {**_LIVE, "augment": True}),
+    "finetune-last": Arm("fine-tuning, last block", 10, {"unfreeze": "last"}, transplants=True),
+    "finetune-all": Arm("fine-tuning, all", 10, {"unfreeze": "all"}, transplants=True),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is compared, and how long that may take.
+
+    Attributes
+    ----------
+    rows : int or None
+        Training rows, those with the smallest digests; None is all. Validation and test rows stay whole.
+    budget : float or None
+        Minutes for everything; None is as long as all planned epochs take. One epoch of every
+        arm is measured in any case.
+    target : float or None
+        Validation accuracy whose time is told; None is what the cached head reaches, less 0.01.
+    seed : int
+    backbone, weights : str
+    image_size : tuple of int or None
+    """
+
+    rows: int | None = None
+    budget: float | None = None
+    target: float | None = None
+    seed: int = 0
+    backbone: str = "xception"
+    weights: str = "imagenet"
+    image_size: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one process does.
+
+    Attributes
+    ----------
+    arm : str
+        An entry of `ARMS`.
+    source, data_dir, rows, seed
+        As `benchmark` and `Settings` have them.
+    recipe : str
+        JSON.
+    folder : str
+    seconds : float or None
+        After which no further epoch begins.
+    """
+
+    arm: str
+    source: str
+    data_dir: str | None
+    rows: int | None
+    seed: int
+    recipe: str
+    folder: str
+    seconds: float | None = None
+
+
+def benchmark(
+    source: str,
+    folder: str | Path,
+    settings: Settings | None = None,
+    *,
+    data_dir: str | Path | None = None,
+    say: Callable[[str], None] = lambda text: None,
+) -> dict:
+    """Compare cached heads with training that has the backbone in the graph, arm after arm.
+
+    Parameters
+    ----------
+    source : str
+        As `data.source.open_source` reads it.
+    folder : str or Path
+        Gets the features, the cached head, ``benchmark.json``, ``benchmark.txt`` and
+        ``benchmark.png``; an older benchmark in it is replaced.
+    settings : Settings, optional
+    data_dir : str or Path, optional
+        Of prepared TFDS data sets.
+    say : callable
+        Called with what is being done.
+
+    Returns
+    -------
+    dict
+        As `classify.benchmark_report.report_of` makes it, ready for JSON.
+
+    Raises
+    ------
+    HeadstartError
+        If the source lacks a split or the folder cannot take a benchmark, or an arm fails.
+
+    Examples
+    --------
+    >>> benchmark("photos/", "photos-benchmark", Settings(rows=400, budget=20))  # doctest: +SKIP
+    """
+    from classify.benchmark_figure import write_figure
+    from classify.figures import check_figures
+    from classify.show import benchmark_lines
+
+    started, folder, settings = time.perf_counter(), Path(folder), settings or Settings()
+    check_figures(folder)
+    check_folder(folder)
+    opened = open_source(source, data_dir)
+    found, notes = _counted_rows(opened, settings.rows)
+    recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
+    with _written(folder):
+        _begin(folder)
+    where = None if data_dir is None else str(data_dir)
+    job = Job("", source, where, settings.rows, settings.seed, recipe.to_json(), str(folder))
+    results = _run_all(job, started, settings.budget, say)
+    minutes = (time.perf_counter() - started) / 60
+    if settings.budget is not None and minutes > settings.budget:
+        notes.append(
+            f"the budget of {settings.budget:g} minutes was too little for extraction and one epoch of "
+            f"every arm, which are measured in any case: {minutes:.1f} minutes"
+        )
+    run = {"source": source, "folder": str(folder), **asdict(settings), "split_rows": found}
+    cores = len(os.sched_getaffinity(0))
+    run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "cores": cores}
+    report = report_of(run, ARMS, results, notes)
+    with _written(folder):
+        report["figure"] = str(write_figure(folder / FIGURE, report))
+        _write(folder / TABLE, "\n".join(benchmark_lines(report)))
+        _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": True, **report}, indent=1))
+    return report
+
+
+def some_rows(job: Job) -> Source:
+    """Return the source of a job, with the chosen rows alone."""
+    source = open_source(job.source, job.data_dir)
+    kept = {row.id for pairs in choose_rows(source, job.rows).values() for row, _ in pairs}
+    return SomeRows(source, tuple(row for row in source.rows if row.id in kept))
+
+
+def check_folder(folder: Path) -> None:
+    """Raise if a folder holds anything that no benchmark wrote.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    others = [name for name in found if not _OURS.fullmatch(name)]
+    if others or (found and not _is_benchmark(folder)):
+        raise HeadstartError(
+            f"{str(folder)!r} holds other files",
+            "a new folder, or one of an earlier benchmark, which is replaced",
+            ", ".join((others or found)[:3]),
+            "choose another folder with -o",
+        )
+
+
+def _is_benchmark(folder: Path) -> bool:
+    try:
+        return json.loads((folder / RESULT).read_text("utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+@contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """Say what to do where a folder or a file in it cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise HeadstartError(
+            f"{str(folder)!r} cannot take a benchmark",
+            "a disk with room, and a folder that may be written",
+            str(error),
+            "mend that, or choose another folder with -o",
+        ) from error
+
+
+def _begin(folder: Path) -> None:
+    """Empty the folder, and mark it as one of a benchmark."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": False}))
+
+
+def _write(path: Path, text: str) -> None:
+    with written_aside(path) as aside:
+        aside.write_text(text + "\n", "utf-8")
+
+
+def _counted_rows(source: Source, wanted: int | None) -> tuple[dict[str, int], list[str]]:
+    """Return the rows of each split, and what is to be said of them."""
+    chosen = choose_rows(source, wanted)
+    found = {split: len(pairs) for split, pairs in chosen.items()}
+    classes = {row.label for row, _ in chosen["train"]}
+    if not all(found.values()) or len(classes) < 2:
+        raise HeadstartError(
+            "the source cannot be benchmarked",
+            "labelled training images of two classes or more, validation images and test images",
+            ", ".join(f"{counted(number, 'image')} to {split}" for split, number in found.items())
+            + f"; classes to train on: {len(classes)}",
+            "name a source with more images, with a larger --rows, or with all three splits",
+        )
+    few = wanted is not None and found["train"] < wanted
+    return found, [f"{wanted} training rows were asked for; the source has {found['train']}"] if few else []
+
+
+def _run_all(job: Job, started: float, budget: float | None, say: Callable[[str], None]) -> dict[str, dict]:
+    """Run each arm in a process of its own; what remains of the budget is shared among those to come."""
+    results = {}
+    with TemporaryDirectory() as files:
+        for number, (name, arm) in enumerate(ARMS.items()):
+            share = None
+            if budget is not None and arm.options:
+                left = 60 * budget - (time.perf_counter() - started)
+                share = left / (len(ARMS) - number)
+            say(f"{arm.label} ...")
+            results[name] = _run(replace(job, arm=name, seconds=share), Path(files))
+    return results
+
+
+def _run(job: Job, files: Path) -> dict:
+    """Run one arm, and return what its process says."""
+    asked, answered = files / f"{job.arm}.job.json", files / f"{job.arm}.json"
+    asked.write_text(json.dumps(asdict(job)))
+    paths = [str(_HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "classify.benchmark_arm", str(asked), str(answered)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            check=False,
+        )
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("interrupted; the same command begins anew") from None
+    if not answered.is_file():
+        raise HeadstartError(
+            f"{ARMS[job.arm].label} ended without a result",
+            "a process that ends by itself",
+            f"exit code {done.returncode}" + (" (killed: too little memory?)" if done.returncode < 0 else ""),
+            "take fewer images with --rows, or smaller ones with --image-size",
+        )
+    result = json.loads(answered.read_text())
+    if "error" in result:
+        raise HeadstartError(*result["error"])
+    return result

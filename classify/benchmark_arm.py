@@ -1,0 +1,187 @@
+"""One arm of a benchmark, in a process of its own: python -m classify.benchmark_arm JOB.json RESULT.json."""
+
+import json
+import re
+import sys
+import time
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from classify.benchmark import ARMS, FEATURES, HEAD, Job, some_rows
+from classify.benchmark_report import epochs_that_fit
+from data.console import prepare_logging
+from data.errors import HeadstartError
+from extract.progress import progress_bar
+from extract.recipe import Recipe
+
+
+@dataclass
+class Clock:
+    """When epochs of an arm ended, in seconds since it began, and whether another one fits.
+
+    Attributes
+    ----------
+    started : float
+        By `time.perf_counter`.
+    seconds : float or None
+        After which no epoch begins.
+    judging : float
+        What judging the test rows takes, in epochs.
+    ends : dict of int to float
+        By the number of the epoch, from 1.
+    """
+
+    started: float
+    seconds: float | None = None
+    judging: float = 0.0
+    ends: dict[int, float] = field(default_factory=dict)
+
+    def passed(self) -> float:
+        """Return the seconds since the arm began."""
+        return time.perf_counter() - self.started
+
+    def enough(self, epochs: list[dict]) -> bool:
+        """Note the end of the last epoch, and tell whether there is no time for another one."""
+        self.ends[len(epochs)] = self.passed()
+        if self.seconds is None:
+            return False
+        left, epoch = self.seconds - self.passed(), epochs[-1]["seconds"]
+        return epochs_that_fit(left - self.judging * epoch, epoch, 1) == 0
+
+
+def extraction(job: Job, clock: Clock) -> dict:
+    """Extract the rows of a job into its feature file."""
+    from extract.run import extract
+    from extract.store import FeatureFile
+
+    path = Path(job.folder) / FEATURES
+    with progress_bar("waiting for the backbone", doing="extracting") as progress:
+        report = extract(some_rows(job), Recipe.from_json(job.recipe), path, progress=progress)
+    seconds = clock.passed()
+    return {"seconds": seconds, "rejected": report.rejected, "engine": FeatureFile(path).engine(0)}
+
+
+def cached_head(job: Job, clock: Clock) -> dict:
+    """Train the head on cached features, and keep it for the arms that start from it."""
+    from classify.bundle import Bundle
+    from classify.features import load_features
+    from classify.keras_head import KerasHead
+
+    class TimedHead(KerasHead):
+        def _logs(self, loss, validation):
+            logs = super()._logs(loss, validation)
+            X, targets = validation
+            accuracy = float((self._proba(X).argmax(axis=1) == targets).mean())
+            before = clock.ends.get(len(epochs), begun)
+            epochs.append({"seconds": clock.passed() - before, "val_accuracy": accuracy})
+            clock.enough(epochs)
+            return logs
+
+    epochs: list[dict] = []
+    planned = ARMS[job.arm].epochs
+    features = load_features(Path(job.folder) / FEATURES)
+    (X, y), (X_val, y_val) = features.training_rows(), features.validation_rows()
+    known = np.isin(y_val, y)
+    timed = TimedHead(epochs=planned, patience=planned, seed=job.seed)
+    begun = clock.passed()
+    timed.fit(X, y, X_val[known], y_val[known])
+    seconds = clock.passed()
+    head = KerasHead(**timed.get_params())
+    head.classes_, head.n_features_in_ = timed.classes_, timed.n_features_in_
+    head.coef_, head.intercept_, head.history_ = timed.coef_, timed.intercept_, timed.history_
+    Bundle.of(head, features, "keras-linear").save(Path(job.folder) / HEAD)
+    test = features.rows("test")
+    losses = [logs["val_loss"] for logs in head.history_]
+    result = _result(clock, epochs, seconds, int(np.argmin(losses)) + 1)
+    predicted = head.predict(features.X[test])
+    return result | _judged([features.ids[row] for row in test], features.y[test], predicted)
+
+
+def in_the_graph(job: Job, clock: Clock) -> dict:
+    """Train with the backbone in the graph, from an untrained head or from the cached one."""
+    from classify.end_to_end import Options, Run
+    from classify.image_rows import load_rows
+    from classify.run_state import RunState
+
+    arm = ARMS[job.arm]
+    options = Options(**arm.options, epochs=arm.epochs, patience=arm.epochs, seed=job.seed)
+    run = Run(_start(job), options)
+    rows = load_rows(some_rows(job), Recipe.from_json(job.recipe))
+    test = rows["test"]
+    clock.judging = len(test.y) / (len(rows["train"].y) + len(rows["validation"].y))
+    aside = TemporaryDirectory(dir=job.folder, prefix=f".{HEAD}.")
+    with aside as folder, progress_bar(arm.label, "batch") as progress:
+        state = RunState(Path(folder) / "run", {})
+        trained = run.train(rows, state, None, progress, clock.enough)
+    if not trained.report["history"]:
+        raise HeadstartError(
+            f"{arm.label}: the loss diverged in the first epoch",
+            "a finite loss",
+            "one that is no finite number",
+            "check the images and the weights; there is nothing to compare",
+        )
+    result = _result(clock, trained.report["history"], clock.passed(), trained.report["best_epoch"])
+    result |= {"parameters": trained.report["parameters"]}
+    return result | _judged(test.ids, test.y, run.predict(test.pixels))
+
+
+def _start(job: Job):
+    """Return the bundle that an arm starts from."""
+    from classify.bundle import Bundle
+    from classify.features import load_features
+    from classify.live import untrained
+
+    bundle = Bundle.load(Path(job.folder) / HEAD)
+    if ARMS[job.arm].transplants:
+        return bundle
+    return replace(bundle, head=untrained(load_features(Path(job.folder) / FEATURES)))
+
+
+def _result(clock: Clock, epochs: list[dict], seconds: float, best: int) -> dict:
+    return {
+        "seconds": seconds,
+        "epoch_seconds": [epoch["seconds"] for epoch in epochs],
+        "curve": [[clock.ends[number], epoch["val_accuracy"]] for number, epoch in enumerate(epochs, 1)],
+        "best_epoch": best,
+    }
+
+
+def _judged(ids, labels: np.ndarray, predicted: np.ndarray) -> dict:
+    return {"ids": list(ids), "labels": labels.tolist(), "predicted": predicted.tolist()}
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has had resident so far, in bytes.
+
+    The kernel's own counter of this program: that of `getrusage` begins with the parent's.
+
+    Examples
+    --------
+    >>> peak_memory() > 10**6
+    True
+    """
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
+WORK = {"extract": extraction, "cached": cached_head}
+
+
+def main(job: Path, result: Path) -> None:
+    """Do a job, and write what came of it; a user's error in its four parts."""
+    prepare_logging()
+    asked = Job(**json.loads(job.read_text()))
+    clock = Clock(time.perf_counter(), asked.seconds)
+    try:
+        found = WORK.get(asked.arm, in_the_graph)(asked, clock) | {"peak_memory": peak_memory()}
+    except HeadstartError as error:
+        found = {"error": error.args}
+    except KeyboardInterrupt:
+        sys.exit(130)
+    result.write_text(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

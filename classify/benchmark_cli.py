@@ -1,0 +1,47 @@
+"""The command python -m classify benchmark."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.console import say, show
+from data.source import GRAMMAR
+
+
+def benchmark(
+    source: Annotated[str, typer.Argument(help=GRAMMAR)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default: SOURCE-benchmark.")
+    ] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="So many training images; default: all.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Minutes for everything; default: all planned epochs.")
+    ] = None,
+    target: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="Accuracy to reach; default: the cached head's, less 0.01."),
+    ] = None,
+    image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
+    backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
+    weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
+    seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Compare cached heads with a live frozen backbone and with fine-tuning, on the same rows.
+
+    Writes table, JSON and a figure. At least one epoch of every arm is measured; what is
+    extrapolated is marked "projected".
+
+    Example: python -m classify benchmark photos/ --rows 400 --budget 20
+    """
+    from classify.benchmark import Settings
+    from classify.benchmark import benchmark as compare
+    from classify.show import benchmark_lines
+    from extract.cli import default_name, parse_size
+
+    folder = output or Path(Path(default_name(source)).stem + "-benchmark")
+    size = parse_size(image_size)
+    settings = Settings(rows, budget, target, seed, backbone, weights, size)
+    show(compare(source, folder, settings, data_dir=data_dir, say=say), benchmark_lines, as_json)
