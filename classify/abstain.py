@@ -275,9 +275,9 @@ def _check_rate(rate: float, validation: int) -> None:
         )
         raise HeadstartError(
             "the threshold for unknown images cannot be set",
-            f"a rate between 0 and 1{needed}",
+            f"a rate between 0 and 1, both excluded{needed}",
             f"the rate {rate} and {counted(validation, 'validation image')}",
-            "give more validation images, or another rate",
+            "train with more validation images, or choose another rate",
         )
 
 

@@ -177,6 +177,8 @@ def evaluate(
     from classify.figures import check_figures
 
     folders, files = _divided(paths)
+    if unseen_only and split == "train":
+        raise typer.BadParameter("training saw all training rows; leave --unseen-only out")
     if cv is not None and split is not None:
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
     if cv is not None and len(folders) == 2:
@@ -219,6 +221,8 @@ def predict(
     """
     from classify.bundle import Bundle
 
+    if as_csv and as_json:
+        raise typer.BadParameter("choose one of --csv and --json")
     predictions = Bundle.load(bundle).predict(images, abstain)
     values = [prediction.to_dict() for prediction in predictions]
     show(values, csv_lines if as_csv else prediction_lines, as_json)
@@ -405,7 +409,7 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     from classify.saved import is_bundle
 
     bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
-    if len(paths) <= bundles:
+    if len(paths) <= bundles or any(map(is_bundle, paths[bundles:])):
         raise typer.BadParameter(
             f"one bundle or two and feature files are wanted; received {counted(len(paths), 'path')}"
         )

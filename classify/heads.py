@@ -217,11 +217,12 @@ def explained(head) -> Iterator[None]:
     except HeadstartError:
         raise
     except ValueError as error:
+        last = head.steps[-1][1] if hasattr(head, "steps") else head
         raise HeadstartError(
-            f"the head {type(head).__name__} cannot learn from these rows",
+            f"the head {type(last).__name__} cannot learn from these rows",
             "finite features, and parameters that fit the rows",
             " ".join(str(error).split())[:300],
-            "correct --param, or choose another head",
+            "correct its parameters (--param, --class-weight), or choose another head",
         ) from error
 
 

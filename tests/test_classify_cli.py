@@ -470,6 +470,8 @@ class TestPredict:
         ("evaluate",),
         ("evaluate", "bundle"),
         ("evaluate", "bundle", "a.h5", "--cv", "many"),
+        ("evaluate", "bundle", "a.h5", "--split", "train", "--unseen-only"),
+        ("predict", "bundle", "a.png", "--csv", "--json"),
         ("predict", "bundle"),
         ("predict", "bundle", "a.png", "--backbone", "xception"),
         ("predict", "bundle", "a.png", "--image-size", "150"),

@@ -160,6 +160,7 @@ class TestCommands:
         printed = succeed("evaluate", *folders, *two_files)
         assert "McNemar" in printed
         assert "was made by another recipe" in fail("evaluate", *folders, two_files[0])
+        assert invoke("evaluate", *folders, folders[0], two_files[0]).exit_code == 2
 
     def test_a_sweep_over_two_files(self, two_files, tmp_path):
         words = ("sweep", *two_files, "--heads", "centroid,ridge", "-o", tmp_path / "best", "--jobs", 1)
