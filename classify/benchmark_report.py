@@ -214,7 +214,7 @@ def findings(report: dict) -> list[str]:
 
 
 def gain(row: dict, compared: dict) -> str:
-    """Say whether an arm is better than the cached head, and at what price.
+    """Say whether an arm is better than the cached head, and at what price; "so far" if it was cut short.
 
     Examples
     --------
@@ -222,12 +222,14 @@ def gain(row: dict, compared: dict) -> str:
     >>> difference = {"value": 0.05, "low": -0.01, "high": 0.1}
     >>> gain(row, {"difference": difference, "p_value": 0.3})  # doctest: +NORMALIZE_WHITESPACE
     'live, augmented, after 2 of 20 epochs and 60.0 s: +0.0500 [-0.0100, +0.1000] of accuracy against the
-    cached head, McNemar p 0.3: no measurable difference'
+    cached head, McNemar p 0.3: no measurable difference so far'
     """
     value = compared["difference"]
     verdict = "caching loses" if value["value"] > 0 else "caching wins"
     if compared["p_value"] >= 0.05:
         verdict = "no measurable difference"
+    if row["epochs"] < row["planned_epochs"]:
+        verdict += " so far"
     done = f"{row['label']}, after {row['epochs']} of {row['planned_epochs']} epochs"
     return (
         f"{done} and {row['seconds']:.1f} s: "

@@ -21,8 +21,17 @@ from classify.benchmark import (
     some_rows,
 )
 from classify.benchmark_arm import Clock
-from classify.benchmark_report import all_epochs, break_even, epochs_that_fit, findings, report_of, time_to
+from classify.benchmark_report import (
+    all_epochs,
+    break_even,
+    epochs_that_fit,
+    findings,
+    gain,
+    report_of,
+    time_to,
+)
 from classify.cli import app
+from classify.intervals import wilson
 from classify.show import benchmark_lines
 from data import HeadstartError, open_source
 
@@ -146,10 +155,12 @@ def test_findings_follow_the_numbers():
     assert "one head and one epoch: live 10.0 s, extraction and a cached head 27.0 s; caching loses" in told
     assert "one head alone: caching loses below 3 live epochs (projected)" in told
     assert [line.rpartition(": ")[2] for line in told[-3:]] == [
-        "caching loses",
-        "no measurable difference",
-        "caching wins",
+        "caching loses so far",
+        "no measurable difference so far",
+        "caching wins so far",
     ]
+    whole = {**loses["arms"][-1], "epochs": 10}
+    assert gain(whole, {"difference": wilson(9, 10), "p_value": 0.04}).endswith(": caching loses")
     wins = made_up(3.0)
     assert wins["break_even_epochs"] == {"epochs": 1, "projected": False}
     assert "caching loses nothing" in findings(wins)[2] and len(findings(wins)) == 6
