@@ -120,10 +120,11 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
         If the format or suffix is wrong, a package is missing, the path is taken or cannot be
         written, the head cannot be transplanted, or the probabilities differ by more than 1e-4.
     """
-    from classify.transplant import image_model, only_feature_set
+    from classify.transplant import check_transplant, image_model, only_feature_set
 
     path = Path(path)
     check_target(path, format)
+    check_transplant(bundle)
     recipe = only_feature_set(bundle).recipe
     notes = notes_on(recipe)
     for note in notes:
@@ -288,6 +289,8 @@ def _write(model, path: Path, format: str) -> None:
     if not name:
         model.save(path)
         return
+    sides = (side or 1 for side in model.input_shape[1:3])
+    model(np.zeros((1, *sides, 3), np.float32))  # Keras writes ONNX of models that were called once
     try:
         with without_telemetry(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*np.object", FutureWarning)  # of Keras' patch of tf2onnx

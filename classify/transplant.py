@@ -119,6 +119,19 @@ def image_model(
     return keras.Model(images, outputs, name=f"{recipe.backbone}_classifier")
 
 
+def check_transplant(bundle) -> None:
+    """Raise if a bundle cannot become one Keras model; TensorFlow is not needed for that.
+
+    Raises
+    ------
+    HeadstartError
+        If it takes features of several recipes, or its head is neither linear nor a Keras net.
+    """
+    only_feature_set(bundle)
+    if not hasattr(bundle.head, "model_"):
+        fold(bundle.head)
+
+
 def only_feature_set(bundle) -> FeatureSet:
     """Return how the features of a bundle are computed, or raise where it takes those of several recipes.
 
