@@ -177,8 +177,8 @@ def evaluate(
     from classify.figures import check_figures
 
     folders, files = _divided(paths)
-    if unseen_only and split == "train":
-        raise typer.BadParameter("training saw all training rows; leave --unseen-only out")
+    if unseen_only and (split == "train" or cv is not None):
+        raise typer.BadParameter("--unseen-only goes with the validation or the test rows of --split")
     if cv is not None and split is not None:
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
     if cv is not None and len(folders) == 2:
@@ -374,7 +374,7 @@ def _grids_of(heads: str | None, jobs: int) -> dict:
     """Return what makes a sweep go through the grids."""
     from classify.grids import entries
 
-    return {"chosen": entries(heads.split(",") if heads else None), "jobs": jobs}
+    return {"chosen": entries(None if heads is None else heads.split(",")), "jobs": jobs}
 
 
 def _search_of(search: str, heads: str | None, trials: int) -> dict:
@@ -384,7 +384,7 @@ def _search_of(search: str, heads: str | None, trials: int) -> dict:
     if search != "optuna":
         raise typer.BadParameter(f"--search is optuna or left out; received {search}")
     return {
-        "chosen": searching.checked_heads(heads.split(",") if heads else None),
+        "chosen": searching.checked_heads(None if heads is None else heads.split(",")),
         "find": searching.search,
         "trials": trials,
     }

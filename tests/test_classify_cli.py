@@ -471,6 +471,7 @@ class TestPredict:
         ("evaluate", "bundle"),
         ("evaluate", "bundle", "a.h5", "--cv", "many"),
         ("evaluate", "bundle", "a.h5", "--split", "train", "--unseen-only"),
+        ("evaluate", "bundle", "a.h5", "--cv", "3", "--unseen-only"),
         ("predict", "bundle", "a.png", "--csv", "--json"),
         ("predict", "bundle"),
         ("predict", "bundle", "a.png", "--backbone", "xception"),
