@@ -103,7 +103,9 @@ def sweep(
     search: Annotated[
         str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
     ] = None,
-    trials: Annotated[int, typer.Option(min=1, help="Configurations that --search tries.")] = 50,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Configurations that --search tries; default: 50.")
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head that depends on a seed.")] = 1,
     one_standard_error: Annotated[
         bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
@@ -125,14 +127,18 @@ def sweep(
     """
     from classify.features import load_features
     from classify.saved import check_output
-    from classify.sweep import sweep_and_save, write_leaderboard
+    from classify.sweep import check_leaderboard, sweep_and_save, write_leaderboard
     from extract.progress import progress_bar
 
+    if trials and not search:
+        raise typer.BadParameter("--trials goes with --search optuna")
     if search and one_standard_error:
         raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
     folder = output or _beside(files, "best")
     check_output(folder)
-    how = _search_of(search, heads, trials) if search else _grids_of(heads, jobs)
+    if leaderboard:
+        check_leaderboard(leaderboard)
+    how = _search_of(search, heads, trials or 50) if search else _grids_of(heads, jobs)
     features = load_features(files, layer, join)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(

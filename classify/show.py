@@ -114,7 +114,7 @@ def finetune_lines(report: dict) -> list[str]:
     for name in ("before", "after"):
         if name in report:
             score = score_text(report[name]["accuracy"])
-            lines.append(f"{name:<12}{score} accuracy on {report[name]['rows']} test rows")
+            lines.append(f"{name:<12}{score} accuracy on {counted(report[name]['rows'], 'test row')}")
     saved = f"saved {report['bundle']}, {report['seconds']:.1f} s"
     return [*lines, report["verdict"], saved]
 

@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+import os
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -184,7 +186,9 @@ def sweep_and_save(
             "mend that, or choose another -o; the same command goes on from what is finished",
         ) from error
     winner = choose(results, chosen if simplest else None)
-    head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
+        head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
     bundle = Bundle.of(head, features, winner.head).save(folder)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
     journal.unlink(missing_ok=True)
@@ -228,6 +232,17 @@ def leaderboard_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
+def check_leaderboard(path: Path) -> None:
+    """Raise if no file can be written there.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise _unwritten(path, "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}")
+
+
 def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
     """Write results as CSV.
 
@@ -240,12 +255,16 @@ def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
         with written_aside(path) as aside:
             aside.write_text(leaderboard_csv(results))
     except OSError as error:
-        raise HeadstartError(
-            f"{str(path)!r} could not be written",
-            "a file name in a folder that exists and may be written",
-            str(error),
-            "choose another --leaderboard; the bundle is saved",
-        ) from error
+        raise _unwritten(path, error.strerror or str(error)) from error
+
+
+def _unwritten(path: Path, received: str) -> HeadstartError:
+    return HeadstartError(
+        f"the leaderboard {str(path)!r} cannot be written",
+        "a file name in a folder that exists and may be written",
+        received,
+        "choose another --leaderboard",
+    )
 
 
 def warnings_teller() -> Callable[[Trained], None]:
@@ -285,7 +304,9 @@ def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[Trained] | Heads
     from joblib import Parallel, delayed
 
     work = (delayed(attempt)(members, seed, X, y, X_val, y_val) for members, seed in tasks)
-    yield from Parallel(jobs, return_as="generator_unordered")(work)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # it is replaced
+        yield from Parallel(jobs, return_as="generator_unordered")(work)
 
 
 def result_of(entry: Entry, done: dict[tuple[str, int], Trained]) -> Result:

@@ -88,8 +88,6 @@ def _set_aside(folder: Path) -> Repair:
         shards, rows = read_shards(folder, file), len(file["ids"])
         damaged = np.array(damaged_shards(folder, file)[1], np.int64)
     dropped = np.isin(shards.part, shards.part[damaged])
-    if dropped.all():
-        raise _hopeless(folder, "no part is whole")
     for path in (folder / INDEX, *(folder / shards.names[part] for part in np.unique(shards.part[damaged]))):
         if path.is_file():
             path.rename(path.with_name(path.name + ".damaged"))

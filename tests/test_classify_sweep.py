@@ -14,7 +14,7 @@ from classify import sweep as sweeps
 from classify.cli import app, parse_params
 from classify.grids import Entry, entries
 from classify.heads import make_head
-from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save
+from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save, write_leaderboard
 from data import HeadstartError, open_source
 from extract import extract
 
@@ -211,13 +211,21 @@ def test_params_that_are_none(word):
     assert_four_parts(str(caught.value))
 
 
-def test_a_leaderboard_that_cannot_be_written_costs_no_bundle(tiny_file, tmp_path):
+def test_a_leaderboard_that_cannot_be_written_is_told_before_training(tiny_file, tmp_path):
     words = ["sweep", tiny_file, "--heads", "centroid", "-o", tmp_path / "best", "--jobs", "1"]
-    words += ["--leaderboard", tmp_path / "no/board.csv"]
-    done = CliRunner().invoke(app, [str(word) for word in words])
-    assert done.exit_code == 1
-    assert_four_parts(done.stderr)
-    assert Bundle.load(tmp_path / "best").name == "centroid"
+    for place in ("no/board.csv", "."):
+        done = CliRunner().invoke(app, [str(word) for word in [*words, "--leaderboard", tmp_path / place]])
+        assert (done.exit_code, done.stdout) == (1, "")
+        assert_four_parts(done.stderr)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "board.csv").mkdir()
+    with pytest.raises(HeadstartError, match="leaderboard"):
+        write_leaderboard(tmp_path / "board.csv", [])
+
+
+def test_trials_go_with_a_search(tmp_path):
+    done = CliRunner().invoke(app, ["sweep", "none.h5", "--trials", "5"])
+    assert done.exit_code == 2
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch):

@@ -156,6 +156,15 @@ def test_a_part_that_is_not_the_one_that_was_written(folder, run, spoil, tmp_pat
     assert verify(folder).sound
 
 
+def test_a_folder_without_a_whole_part_is_made_anew(folder, run):
+    for part in parts(folder):
+        part.unlink()
+    repaired = repair(folder)
+    assert (repaired.kept, repaired.dropped) == (0, 16)
+    assert run().computed == 16
+    assert verify(folder).sound
+
+
 def test_a_lost_part_is_noticed_at_opening(folder):
     parts(folder)[1].unlink()
     with pytest.raises(HeadstartError, match="missing"):
