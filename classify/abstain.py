@@ -187,7 +187,7 @@ class Detector:
                 f"{str(path)!r} is not a detector of unknown images, or is damaged",
                 f"a file that Detector.save wrote, {FORMAT} {FORMAT_VERSION}",
                 f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
-                "check the path, or fit and save a detector again",
+                "train the head again: python -m classify train FILE.h5; or fit and save a detector again",
             ) from error
 
     @classmethod

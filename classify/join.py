@@ -89,7 +89,7 @@ def _refuse_same_features(parts: Sequence) -> None:
                 place = (each.recipe.key, layer)
                 if place in known:
                     raise HeadstartError(
-                        f"{known[place]!r} and {part.path!r} hold the same features",
+                        f"{known[place]!r} and {part.path!r} are of one recipe",
                         "files of other recipes: another backbone, image size or layer",
                         f"the layer {layer} of one recipe twice",
                         "name one of them; for more images, extract them into one file",

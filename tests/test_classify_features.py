@@ -39,7 +39,7 @@ DISAGREEMENTS = {
     "splits": ({"splits": np.zeros(100, np.int8)}, ("one split", "40 images")),
     "classes": ({"class_names": ("bee", "ant")}, ("ant, bee", "bee, ant")),
     "images": ({"digests": np.zeros((100, 32), np.uint8)}, ("lacks 100 images",)),
-    "recipe": ({"feature_sets": (drawn_set(3),)}, ("same features", "avg_pool")),
+    "recipe": ({"feature_sets": (drawn_set(3),)}, ("of one recipe", "avg_pool")),
 }
 
 
