@@ -415,7 +415,7 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     from classify.saved import is_bundle
 
     bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
-    if len(paths) <= bundles or any(map(is_bundle, paths[bundles:])):
+    if len(paths) <= bundles or sum(map(is_bundle, paths)) > 2:
         raise typer.BadParameter(
             f"one bundle or two and feature files are wanted; received {counted(len(paths), 'path')}"
         )
