@@ -365,7 +365,7 @@ import sys, time
 from extract import worker
 finished = worker._finished
 def slow(*args):
-    time.sleep(0.3)
+    time.sleep(0.8)
     return finished(*args)
 worker._finished = slow
 import extract.plan
