@@ -92,7 +92,14 @@ class Features:
         HeadstartError
             If a recipe or a layer is not here.
         """
-        found = [self._matching(each, wanted) for each in wanted]
+        if len(wanted) > len(self.feature_sets):
+            raise HeadstartError(
+                f"{self.path!r} holds fewer features than the head takes",
+                f"files of {len(wanted)} recipes: {'; '.join(map(_recipe_text, wanted))}",
+                "; ".join(map(_recipe_text, self.feature_sets)),
+                "name the feature files of all recipes",
+            )
+        found = [self._matching(each) for each in wanted]
         columns = np.concatenate(
             [self._columns(own, each.layers) for own, each in zip(found, wanted, strict=True)]
         )
@@ -103,15 +110,8 @@ class Features:
         everything = np.array_equal(columns, np.arange(self.X.shape[1]))
         return replace(self, X=self.X if everything else np.asarray(self.X)[:, columns], feature_sets=sets)
 
-    def _matching(self, wanted: FeatureSet, all_wanted: Sequence[FeatureSet]) -> FeatureSet:
+    def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
-        if len(all_wanted) > len(self.feature_sets):
-            raise HeadstartError(
-                f"{self.path!r} holds fewer features than the head takes",
-                f"files of {len(all_wanted)} recipes: {'; '.join(_recipe_text(each) for each in all_wanted)}",
-                "; ".join(_recipe_text(each) for each in self.feature_sets),
-                "name the feature files of all recipes",
-            )
         refuse_other_recipe(Path(self.path), nearest.recipe, wanted.recipe)
         widths = dict(zip(nearest.layers, nearest.widths, strict=True))
         if any(widths.get(layer) != width for layer, width in zip(wanted.layers, wanted.widths, strict=True)):
@@ -277,9 +277,10 @@ class Features:
             )
 
     def _refuse_divided_groups(self) -> None:
-        names = np.array([self.groups[row] if self.groups else "" for row in self.rows(*SPLIT_NAMES)])
-        training = self.splits[self.rows(*SPLIT_NAMES)] == SPLIT_NAMES.index("train")
-        divided = sorted((set(names[training]) & set(names[~training])) - {""})
+        if not self.groups:
+            return
+        training, *others = ({self.groups[row] for row in self.rows(split)} for split in SPLIT_NAMES)
+        divided = sorted((training & set().union(*others)) - {""})
         if divided:
             raise HeadstartError(
                 f"{self.path!r} has rows of one group in training and in another split",
