@@ -13,7 +13,8 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from classify.guide_model import GuideModel
 from classify.image_rows import ImageRows
-from classify.loops import LOOPS, Batches, accuracy_of, loss_of, optimizer_of
+from classify.loops import LOOPS, Batches, accuracy_of, optimizer_of
+from classify.net import loss_of
 from classify.run_state import RunState, best_epoch, is_over
 from classify.transplant import only_feature_set
 from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze

@@ -13,7 +13,7 @@ from classify.blocks import Blocks, ordered_parts
 from classify.evaluate import losses
 from classify.labels import encoded, encoded_validation
 from classify.linear import Setting, train_linear
-from classify.net import Watchers, build_net, standardized, train_net
+from classify.net import Watchers, build_net, loss_of, standardized, train_net
 from classify.temperature import flat, of_raw_features, probabilities
 
 _HELD_OUT = 0.1  # share of the rows for early stopping where none are given
@@ -236,9 +236,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
             else build_net(width, units, self.hidden, self.dropout, self.l2, self.seed)
         )
         self.model_ = net if mean is None else standardized(net, mean, scale)
-        kinds = keras.losses
-        loss = kinds.SparseCategoricalCrossentropy if units > 1 else kinds.BinaryCrossentropy
-        self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss(from_logits=True))
+        self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss_of(units))
         how = {"epochs": self.epochs, "batch_size": self.batch_size, "seed": self.seed}
         yield None, self.model_.get_weights
         for loss in train_net(self.model_, X, targets, weights=weights, **how):

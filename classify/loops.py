@@ -59,12 +59,6 @@ class Batches:
             yield self._pixels[rows], self._targets[rows], self._weights[rows]
 
 
-def loss_of(units: int):
-    """Return the loss of so many logits: of one, the binary cross-entropy."""
-    kind = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
-    return kind(from_logits=True)
-
-
 def accuracy_of(units: int):
     """Return the share of right rows among so many logits, as a Keras metric."""
     if units > 1:

@@ -41,6 +41,14 @@ def build_net(width: int, units: int, hidden: tuple[int, ...], dropout: float, l
     return keras.Sequential(layers)
 
 
+def loss_of(units: int):
+    """Return Keras' loss of so many logits: of one, the binary cross-entropy."""
+    import keras
+
+    kind = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
+    return kind(from_logits=True)
+
+
 def standardized(model, mean: np.ndarray, scale: np.ndarray):
     """Put the standardization of features in front of a net."""
     import keras
