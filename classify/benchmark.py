@@ -283,20 +283,20 @@ def _run(job: Job, files: Path) -> dict:
     asked.write_text(json.dumps(asdict(job)))
     paths = [str(_HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
-        done = subprocess.run(
+        with subprocess.Popen(
             [sys.executable, "-P", "-m", "classify.benchmark_arm", str(asked), str(answered)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,  # closed when we end, by whatever signal: the arm ends then
             stdout=subprocess.DEVNULL,
-            check=False,
-        )
+        ) as child:
+            code = child.wait()
     except KeyboardInterrupt:
         raise KeyboardInterrupt("interrupted; the same command begins anew") from None
     if not answered.is_file():
         raise HeadstartError(
             f"{ARMS[job.arm].label} ended without a result",
             "a process that ends by itself",
-            f"exit code {done.returncode}" + (" (killed: too little memory?)" if done.returncode < 0 else ""),
+            f"exit code {code}" + (" (killed: too little memory?)" if code < 0 else ""),
             "take fewer images with --rows, or smaller ones with --image-size",
         )
     result = json.loads(answered.read_text())

@@ -1,8 +1,10 @@
 """One arm of a benchmark, in a process of its own: python -m classify.benchmark_arm JOB.json RESULT.json."""
 
 import json
+import os
 import re
 import sys
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -166,11 +168,22 @@ def peak_memory() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
+def end_with_parent() -> None:
+    """End this process as soon as its standard input ends, which the process that started it holds open."""
+
+    def watch() -> None:
+        sys.stdin.buffer.read()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 WORK = {"extract": extraction, "cached": cached_head}
 
 
 def main(job: Path, result: Path) -> None:
     """Do a job, and write what came of it; a user's error in its four parts."""
+    end_with_parent()
     prepare_logging()
     asked = Job(**json.loads(job.read_text()))
     clock = Clock(time.perf_counter(), asked.seconds)

@@ -5,18 +5,20 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify.bundle import Bundle
-from classify.end_to_end import Options, Run, Trained
 from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
-from classify.transplant import only_feature_set
-from classify.tuned import judged, verdict
+from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, counted
 from data.source import Source
+
+if TYPE_CHECKING:
+    from classify.end_to_end import Options, Run, Trained
 
 _log = logging.getLogger("headstart.finetune")
 
@@ -71,9 +73,14 @@ def finetune(
     >>> bundle = Bundle.load("photos-logistic")  # doctest: +SKIP
     >>> finetune(bundle, open_source("photos/"), "photos-tuned", unfreeze="block14")  # doctest: +SKIP
     """
-    started, options, folder = time.perf_counter(), Options(**options), Path(folder)
+    started, folder = time.perf_counter(), Path(folder)
     check_output(folder)
     check_classes(bundle, source)
+    check_transplant(bundle)
+    from classify.end_to_end import Options, Run  # seconds of TensorFlow, after what needs none
+    from classify.tuned import judged, verdict
+
+    options = Options(**options)
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
     rows = load_rows(source, recipe, options.rows)
     _check_rows(bundle, rows["train"])
@@ -98,7 +105,7 @@ def finetune(
     return {**report, "seconds": round(time.perf_counter() - started, 1)}
 
 
-def keep_going(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> Trained:
+def keep_going(run: "Run", rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> "Trained":
     """Train, and say how to go on where that is cut short."""
     try:
         return run.train(rows, state, tensorboard, progress)
@@ -116,7 +123,7 @@ def keep_going(run: Run, rows: dict[str, ImageRows], state: RunState, tensorboar
         ) from error
 
 
-def settings_of(bundle: Bundle, options: Options, rows: dict[str, ImageRows]) -> dict:
+def settings_of(bundle: Bundle, options: "Options", rows: dict[str, ImageRows]) -> dict:
     """Return all that decides what a run computes."""
     head = bundle.predict_proba(np.eye(1, bundle.head.n_features_in_, dtype=np.float32)).tolist()
     return {

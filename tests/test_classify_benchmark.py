@@ -1,11 +1,14 @@
 """The benchmark of a small backbone: every arm in one short run, and what is made of its numbers."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
+from conftest import ROOT, assert_four_parts, draw_images
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -217,6 +220,16 @@ def test_what_a_benchmark_refuses(tmp_path, cache):
     assert not (tmp_path / "new").exists()
 
 
+def test_an_arm_ends_with_the_process_that_started_it(tmp_path):
+    os.mkfifo(tmp_path / "job")  # reading it waits for ever
+    words = [sys.executable, "-m", "classify.benchmark_arm", str(tmp_path / "job"), str(tmp_path / "result")]
+    arm = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    with pytest.raises(subprocess.TimeoutExpired):
+        arm.wait(5)
+    arm.stdin.close()
+    assert arm.wait(60) == 1
+
+
 def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch):
     images = draw_images(tmp_path / "images", each=60)
     job = Job("extract", str(images), None, 40, 0, "no recipe", str(tmp_path))
@@ -229,7 +242,7 @@ def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch):
     def interrupted(*words, **how):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("subprocess.run", interrupted)
+    monkeypatch.setattr("subprocess.Popen.wait", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command begins anew"):
         benchmark(str(images), tmp_path / "out", Settings(**SMALL))
     check_folder(tmp_path / "out")

@@ -11,10 +11,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 
 from classify import HEADS
+from classify.cross_validation import cross_validate
 from classify.evaluate import (
     balanced_accuracy,
     calibration,
-    cross_validate,
     evaluate,
     macro_f1,
     mcnemar,

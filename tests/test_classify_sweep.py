@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from classify import Bundle
 from classify import sweep as sweeps
-from classify.cli import app, parse_params
+from classify.cli import app
 from classify.grids import Entry, entries
 from classify.heads import make_head
 from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save, write_leaderboard
+from classify.train_cli import parse_params
 from data import HeadstartError, open_source
 from extract import extract
 

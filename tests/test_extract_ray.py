@@ -14,15 +14,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 from conftest import ROOT, assert_four_parts, draw_images, run_command
 
 from data import HeadstartError, open_source
-from extract import FeatureFile, extract
+from extract import FeatureFile, Recipe, extract
 from extract.plan import Part
 from extract.ray_cluster import check_cluster, connected
 from extract.ray_replica import Replica, Task, versions
@@ -34,13 +36,13 @@ IMAGES = 400
 
 
 class Poisoned(PartWorker):
-    """Raises at the part with the image ``blue/000.png``, ends its process at that with ``red/000.png``."""
+    """Raises at the part with the image 000 of the first class, ends its process at that of the second."""
 
     def __call__(self, part):
-        names = [row.id for row in part.rows]
-        if "blue/000.png" in names:
+        poison = [row.label for row in part.rows if Path(row.id).stem == "000"]
+        if 0 in poison:
             raise ZeroDivisionError("poison")
-        if "red/000.png" in names:
+        if 1 in poison:
             os._exit(1)
         return super().__call__(part)
 
@@ -130,11 +132,11 @@ class Nodes:
             for pid in members(process):
                 _kill(pid)
 
-    def drive(self, source, output, recipe, **options) -> subprocess.Popen:
+    def drive(self, work: "Work", output: Path, **options) -> subprocess.Popen:
         """Start a run on the cluster in a process of its own."""
         how = {"rows": ROWS, "worker": "", "replicas": None, "layout": None, "patience": 25}
-        how |= {"address": self.address, "source": str(source), "output": str(output), **options}
-        command = [sys.executable, "-c", _DRIVE, json.dumps({**how, "recipe": recipe.to_json()})]
+        how |= {"address": self.address, "source": str(work.images), "output": str(output), **options}
+        command = [sys.executable, "-c", _DRIVE, json.dumps({**how, "recipe": work.recipe.to_json()})]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, env=self.environment, **pipes)
 
@@ -198,31 +200,61 @@ def nodes(short, cache):
 
 
 @pytest.fixture(scope="module")
-def photos(tmp_path_factory) -> Path:
+def drawn(tmp_path_factory) -> Path:
     folder = draw_images(tmp_path_factory.mktemp("ray") / "images", each=IMAGES // 2)
     (folder / "red" / "broken.png").write_bytes(b"no image")
     return folder
 
 
+@dataclass(frozen=True)
+class Work:
+    """Images, a recipe, and the file that a run in this process makes of them."""
+
+    images: Path
+    recipe: Recipe
+    local: Path
+
+    @classmethod
+    def of(cls, images: Path, recipe: Recipe) -> "Work":
+        extract(open_source(images), recipe, images.parent / "local.h5", engine="openvino")
+        return cls(images, recipe, images.parent / "local.h5")
+
+
 @pytest.fixture(scope="module")
-def local(photos, tiny_recipe) -> Path:
-    """The file that a run in this process makes."""
-    extract(open_source(photos), tiny_recipe, photos.parent / "local.h5", engine="openvino")
-    return photos.parent / "local.h5"
+def small(drawn, tiny_recipe) -> Work:
+    return Work.of(drawn, tiny_recipe)
+
+
+@pytest.fixture(scope="module")
+def real(shared, imagenet, tmp_path_factory) -> Work:
+    """Xception at 150x150 pixels, of 400 photographs."""
+    folder = tmp_path_factory.mktemp("ray") / "photographs"
+    for name in ("cat", "dog"):
+        (folder / name).mkdir(parents=True)
+        photographs = sorted((shared / "photos" / "train" / name).iterdir())
+        for number, path in enumerate(photographs[: IMAGES // 2]):
+            shutil.copy(path, folder / name / f"{number:03d}{path.suffix}")
+    return Work.of(folder, Recipe.for_backbone("xception", image_size=150))
+
+
+@pytest.fixture(params=["small", pytest.param("real", marks=pytest.mark.slow)])
+def work(request) -> Work:
+    """The small backbone in the gate, the real one in slow tests."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize("layout", ["single", pytest.param("sharded", marks=pytest.mark.slow)])
-def test_two_nodes_make_the_file_of_a_local_run(nodes, photos, local, tiny_recipe, tmp_path, layout):
+def test_two_nodes_make_the_file_of_a_local_run(nodes, small, tmp_path, layout):
     """Byte for byte, a broken image among the rejected rows as there."""
-    report = ended(nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe, worker="Slow", layout=layout))
+    report = ended(nodes.drive(small, tmp_path / "ray.h5", worker="Slow", layout=layout))
     assert (report["computed"], report["rejected"]) == (IMAGES, 1)
     assert f"{IMAGES + 1} images, " in report["log"]
     assert report["log"].strip().splitlines()[-1].count("(") == 2  # both nodes have a share
     if layout == "single":
-        assert (tmp_path / "ray.h5").read_bytes() == local.read_bytes()
+        assert (tmp_path / "ray.h5").read_bytes() == small.local.read_bytes()
         assert [path.name for path in tmp_path.iterdir()] == ["ray.h5"]
     else:
-        one, other = FeatureFile(tmp_path / "ray.h5"), FeatureFile(local)
+        one, other = FeatureFile(tmp_path / "ray.h5"), FeatureFile(small.local)
         assert one.content_digest == other.content_digest
         np.testing.assert_array_equal(one.features("avg_pool")[:], other.features("avg_pool"))
 
@@ -231,46 +263,44 @@ def test_two_nodes_make_the_file_of_a_local_run(nodes, photos, local, tiny_recip
 def test_bytes_that_only_the_driver_has_are_sent(nodes, tiny_recipe, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(40) % 2)
-    report = ended(nodes.drive(tmp_path / "a.npz", tmp_path / "ray.h5", tiny_recipe))
+    work = Work.of(tmp_path / "a.npz", tiny_recipe)
+    report = ended(nodes.drive(work, tmp_path / "ray.h5"))
     assert report["computed"] == 40
-    extract(open_source(tmp_path / "a.npz"), tiny_recipe, tmp_path / "local.h5", engine="openvino")
-    assert (tmp_path / "ray.h5").read_bytes() == (tmp_path / "local.h5").read_bytes()
+    assert (tmp_path / "ray.h5").read_bytes() == work.local.read_bytes()
 
 
-def test_parts_that_raise_or_kill_are_reported_and_the_rest_is_done(
-    nodes, photos, local, tiny_recipe, tmp_path
-):
-    process = nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe, worker="Poisoned")
-    _, errors = process.communicate(timeout=100)
+def test_parts_that_raise_or_kill_are_reported_and_the_rest_is_done(nodes, work, tmp_path):
+    process = nodes.drive(work, tmp_path / "ray.h5", worker="Poisoned")
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 1
     assert "2 parts could not be computed" in errors and "Traceback" not in errors
     assert "ZeroDivisionError: poison" in errors and "its process died on " in errors
     assert errors.count("was lost") == 3  # three attempts, each with an actor of its own
     assert not (tmp_path / "ray.h5").exists()
-    report = extract(open_source(photos), tiny_recipe, tmp_path / "ray.h5", engine="openvino")
+    report = extract(open_source(work.images), work.recipe, tmp_path / "ray.h5", engine="openvino")
     assert report.computed == 2 * ROWS
-    assert (tmp_path / "ray.h5").read_bytes() == local.read_bytes()
+    assert (tmp_path / "ray.h5").read_bytes() == work.local.read_bytes()
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(nodes, photos, local, tiny_recipe, tmp_path):
-    process = nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe, worker="Slow")
+def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(nodes, small, tmp_path):
+    process = nodes.drive(small, tmp_path / "ray.h5", worker="Slow")
     wait_for_parts(tmp_path / "ray.h5", 3, process)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=20)
     assert "stopped: interrupted; " in errors and "Traceback" not in errors
     kept = len(list((tmp_path / "ray.h5.parts").glob("*.h5")))
-    report = ended(nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe))
+    report = ended(nodes.drive(small, tmp_path / "ray.h5"))
     assert report["reused_from"]["parts"] >= (kept - 1) * ROWS
-    assert (tmp_path / "ray.h5").read_bytes() == local.read_bytes()
+    assert (tmp_path / "ray.h5").read_bytes() == small.local.read_bytes()
 
 
 @pytest.mark.slow
-def test_a_cluster_that_is_busy_has_no_room(nodes, photos, tiny_recipe, tmp_path):
+def test_a_cluster_that_is_busy_has_no_room(nodes, small, tmp_path):
     """The first run holds both CPUs; the second gives up after its patience, not before the first."""
-    first = nodes.drive(photos, tmp_path / "first.h5", tiny_recipe, worker="Slow")
+    first = nodes.drive(small, tmp_path / "first.h5", worker="Slow")
     wait_for_parts(tmp_path / "first.h5", 3, first)
-    second = nodes.drive(photos, tmp_path / "second.h5", tiny_recipe, patience=2)
+    second = nodes.drive(small, tmp_path / "second.h5", patience=2)
     _, errors = second.communicate(timeout=30)
     assert second.returncode == 1 and "no room for a replica" in errors
     assert_four_parts(errors)
@@ -291,8 +321,17 @@ COMMAND = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32",
     ],
     ids=["wrong token", "missing token", "token mode off", "too few CPUs", "no GPU"],
 )
-def test_what_a_cluster_refuses(nodes, photos, tmp_path, change, options, words):
-    words_of = ("extract", "run", photos, "-o", tmp_path / "out.h5", *COMMAND, "--address", nodes.address)
+def test_what_a_cluster_refuses(nodes, small, tmp_path, change, options, words):
+    words_of = (
+        "extract",
+        "run",
+        small.images,
+        "-o",
+        tmp_path / "out.h5",
+        *COMMAND,
+        "--address",
+        nodes.address,
+    )
     started = time.monotonic()
     environment = {name: value for name, value in {**nodes.environment, **change}.items() if value}
     environment |= {name: "" for name in change if not change[name]}
@@ -303,8 +342,8 @@ def test_what_a_cluster_refuses(nodes, photos, tmp_path, change, options, words)
 
 
 @pytest.mark.slow
-def test_the_plan_shows_the_division(nodes, photos, tmp_path):
-    words = ("extract", "run", photos, "-o", tmp_path / "out.h5", *COMMAND, "--address", nodes.address)
+def test_the_plan_shows_the_division(nodes, small, tmp_path):
+    words = ("extract", "run", small.images, "-o", tmp_path / "out.h5", *COMMAND, "--address", nodes.address)
     done = run_command(*words, "--plan", cwd=tmp_path, **nodes.environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("1 replica") == 2 and "parts for each replica" in done.stdout
@@ -379,11 +418,11 @@ def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):
     assert replica.compute(task.sample, [data]) == 1
 
 
-def test_other_versions_on_a_node_are_named(nodes, monkeypatch, photos, tiny_recipe, tmp_path):
+def test_other_versions_on_a_node_are_named(nodes, monkeypatch, small, tmp_path):
     other = "import extract.ray_runner as r; ours = r.versions(); r.versions = lambda: {**ours, 'keras': '9'}"
     code = _DRIVE.replace("how = ", f"{other}\nhow = ")
     monkeypatch.setattr(sys.modules[__name__], "_DRIVE", code)
-    process = nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe)
+    process = nodes.drive(small, tmp_path / "ray.h5")
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1 and "node 1" in errors and "expected: keras 9" in errors
     assert f"received: keras {versions()['keras']}" in errors
@@ -405,13 +444,12 @@ def kill_node(nodes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", [kill_worker, kill_raylet, kill_node])
-def test_a_run_survives(short, photos, local, tiny_recipe, tmp_path, harm):
+def test_a_run_survives(work, tmp_path, harm):
     """No node has a CPU to spare; what was finished is computed again at most once."""
-    (short / harm.__name__).mkdir()
-    nodes = Nodes(short / harm.__name__)
+    nodes = Nodes(Path(mkdtemp(prefix="hs", dir="/tmp")))
     try:
         nodes.start_both()
-        process = nodes.drive(photos, tmp_path / "ray.h5", tiny_recipe, worker="Slow")
+        process = nodes.drive(work, tmp_path / "ray.h5", worker="Slow")
         wait_for_parts(tmp_path / "ray.h5", 5, process)
         before = {path: path.stat().st_mtime_ns for path in (tmp_path / "ray.h5.parts").glob("*.h5")}
         harm(nodes)
@@ -421,21 +459,22 @@ def test_a_run_survives(short, photos, local, tiny_recipe, tmp_path, harm):
         report = ended(process)
     finally:
         nodes.stop()
+        shutil.rmtree(nodes.folder, ignore_errors=True)
     assert "was lost" in report["log"]
     assert report["computed"] == IMAGES
-    assert (tmp_path / "ray.h5").read_bytes() == local.read_bytes()
+    assert (tmp_path / "ray.h5").read_bytes() == work.local.read_bytes()
 
 
 @pytest.mark.slow
-def test_one_machine_needs_no_cluster(photos, local, tiny_recipe, tmp_path, short):
+def test_one_machine_needs_no_cluster(small, tmp_path, short):
     """A cluster is started for the run, with a token of its own, and is gone afterwards."""
-    words = ("extract", "run", photos, "-o", tmp_path / "ray.h5", *COMMAND, "--replicas", "1", "--json")
+    words = ("extract", "run", small.images, "-o", tmp_path / "ray.h5", *COMMAND, "--replicas", "1", "--json")
     done = run_command(*words, cwd=tmp_path, RAY_TMPDIR=str(short), HOME=str(short), RAY_AUTH_TOKEN="")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["computed"] == IMAGES
-    assert (tmp_path / "ray.h5").read_bytes() == local.read_bytes()
+    assert (tmp_path / "ray.h5").read_bytes() == small.local.read_bytes()
 
 
-def test_options_of_a_cluster_need_the_runner(photos, tmp_path):
-    done = run_command("extract", "run", photos, "--replicas", "2", cwd=tmp_path)
+def test_options_of_a_cluster_need_the_runner(tmp_path):
+    done = run_command("extract", "run", "digits", "--replicas", "2", cwd=tmp_path)
     assert done.returncode == 2 and "without --runner ray" in done.stderr

@@ -45,6 +45,7 @@ LIGHT += [
     "classify.image_rows",
     "classify.run_state",
     "classify.export",
+    "classify.finetune",
     "classify.blocks",
     "classify.memory",
     "classify.benchmark",

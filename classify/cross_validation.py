@@ -1,0 +1,83 @@
+"""Cross-validation: every row predicted once, by a head that did not see it."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from classify.evaluate import evaluate, spread
+from data.errors import HeadstartError
+
+
+def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
+    """Evaluate a head by cross-validation on the training and validation rows.
+
+    Folds are stratified and seeded; rows of one group stay together. Each row is predicted
+    once, by a head that did not see it, and the scores are those of all these predictions.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+        Cloned for each fold.
+    features : Features
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    dict
+        As `evaluate`, and ``folds`` and ``fold_accuracies``.
+
+    Raises
+    ------
+    HeadstartError
+        If a class has fewer rows than there are folds.
+    """
+    return fold_report(*cross_predict(head, features, folds, seed), features.class_names)
+
+
+def fold_report(y: np.ndarray, proba: np.ndarray, accuracies: list[float], class_names) -> dict:
+    """Return the scores of what `cross_predict` returned."""
+    scores = evaluate(y, proba, class_names)
+    return {**scores, "folds": len(accuracies), "fold_accuracies": accuracies}
+
+
+def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """Return labels and probabilities of the rows of a cross-validation, and each fold's accuracy.
+
+    Parameters and errors are those of `cross_validate`.
+    """
+    from sklearn.base import clone
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    chosen = features.rows("train", "validation")
+    X, y = features.X[chosen], features.y[chosen]
+    groups = features.groups_of(chosen)
+    if not _divides(y, folds, groups):
+        raise _no_folds(y, folds, features.class_names)
+    splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    proba = np.zeros((len(y), len(features.class_names)))
+    accuracies = []
+    for train, test in splitter.split(X, y, groups):
+        if len(np.unique(y[train])) < 2:
+            raise _no_folds(y, folds, features.class_names)
+        fitted = clone(head).fit(X[train], y[train])
+        proba[test] = spread(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
+        accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
+    return y, proba, accuracies
+
+
+def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:
+    counts = np.unique(y, return_counts=True)[1]
+    enough = len(counts) > 1 and counts.min() >= folds and (not groups or len(set(groups)) >= folds)
+    return folds > 1 and enough
+
+
+def _no_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> HeadstartError:
+    counts = np.bincount(y, minlength=len(class_names))
+    counted = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count)
+    return HeadstartError(
+        f"{folds}-fold cross-validation is not possible here",
+        "2 folds or more, as many rows of each class, and groups, as folds, two classes in every fold",
+        f"{folds} folds; training and validation rows: {counted or 'none'}",
+        "choose fewer folds, or extract more images",
+    )

@@ -1,0 +1,125 @@
+"""The command python -m classify evaluate."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.cli_options import JOIN
+from classify.show import comparison_lines, report_lines
+from data.console import show
+from data.errors import counted
+
+
+def evaluate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE [BUNDLE] FILE...",
+            help="One folder that train wrote, or two to compare, and feature files of their recipes.",
+        ),
+    ],
+    split: Annotated[str | None, typer.Option(help="train, validation or test (default).")] = None,
+    cv: Annotated[
+        int | None, typer.Option(help="Folds of a cross-validation on training and validation rows.")
+    ] = None,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="Say whether more labels would help.")
+    ] = False,
+    figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG.")] = None,
+    unseen_only: Annotated[
+        bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
+    ] = False,
+    join: Annotated[str, JOIN] = "strict",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
+
+    Two bundles are judged on the same rows and compared by McNemar's test.
+
+    Example: python -m classify evaluate photos-logistic photos.h5 --split test
+    """
+    from classify.bundle import Bundle
+    from classify.features import load_features
+    from classify.figures import check_figures
+
+    folders, files = _divided(paths)
+    if unseen_only and (split == "train" or cv is not None):
+        raise typer.BadParameter("--unseen-only goes with the validation or the test rows of --split")
+    if cv is not None and split is not None:
+        raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
+    if cv is not None and len(folders) == 2:
+        raise typer.BadParameter("two bundles are compared on one split; leave --cv out")
+    if figures:
+        check_figures(figures)
+    bundles = [Bundle.load(folder) for folder in folders]
+    features = load_features(files, join=join)
+    for bundle in bundles if unseen_only else ():
+        features = features.without(split or "test", bundle.seen)
+    how = Judging(split or "test", cv, learning_curve)
+    judged = [_judge(bundle, features, how) for bundle in bundles]
+    if figures:
+        _draw(figures, judged)
+    if len(judged) == 1:
+        show(judged[0][0], report_lines, as_json)
+    else:
+        show(_comparison(folders, judged), comparison_lines, as_json)
+
+
+@dataclass(frozen=True)
+class Judging:
+    """What `evaluate` does with each bundle: one split or a cross-validation of so many folds, and more."""
+
+    split: str
+    folds: int | None
+    learning_curve: bool
+
+
+def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the bundles and the feature files among paths."""
+    from classify.saved import is_bundle
+
+    bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
+    if len(paths) <= bundles or sum(map(is_bundle, paths)) > 2:
+        raise typer.BadParameter(
+            f"one bundle or two and feature files are wanted; received {counted(len(paths), 'path')}"
+        )
+    return paths[:bundles], paths[bundles:]
+
+
+def _judge(bundle, features, how: Judging) -> tuple:
+    """Return the report on a bundle, and the labels and probabilities that it judges."""
+    from classify.cross_validation import cross_predict, fold_report
+    from classify.evaluate import evaluate
+    from classify.learning_curve import learning_curve
+
+    if how.folds is None:
+        y, proba = bundle.judge(features, how.split)
+        report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
+    else:
+        y, proba, accuracies = cross_predict(bundle.head, bundle.select(features), how.folds)
+        scores = fold_report(y, proba, accuracies, bundle.class_names)
+        report = {"split": f"{how.folds}-fold cross-validation", **scores}
+    if how.learning_curve:
+        report["learning_curve"] = learning_curve(bundle.head, bundle.select(features))
+    return report, y, proba
+
+
+def _draw(folder: Path, judged: list[tuple]) -> None:
+    """Write the figures of one report to the folder, those of two to its folders first and second."""
+    from classify.figures import write_figures
+
+    folders = [folder] if len(judged) == 1 else [folder / "first", folder / "second"]
+    for path, (report, y, proba) in zip(folders, judged, strict=True):
+        report["figures"] = [str(figure) for figure in write_figures(path, report, y, proba)]
+
+
+def _comparison(folders: list[Path], judged: list[tuple]) -> dict:
+    from classify.evaluate import mcnemar
+
+    reports = [
+        {"bundle": str(folder), **report} for folder, (report, _, _) in zip(folders, judged, strict=True)
+    ]
+    predicted = [proba.argmax(axis=1) for _, _, proba in judged]
+    return {"bundles": reports, "mcnemar": mcnemar(judged[0][1], *predicted)}

@@ -1,0 +1,59 @@
+"""The command python -m classify finetune."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.show import finetune_lines
+from data.console import say, show
+from data.source import GRAMMAR, open_source
+
+
+def finetune(
+    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    source: Annotated[str, typer.Argument(help=GRAMMAR)],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
+    ] = None,
+    unfreeze: Annotated[
+        str, typer.Option(help="all, none, last, or a block from which on to train.")
+    ] = "all",
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam.")] = 1e-5,
+    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
+    patience: Annotated[int, typer.Option(min=1, help="Epochs in a row without a lower loss.")] = 3,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
+    rows: Annotated[int | None, typer.Option(min=1, help="So many training images; default: all.")] = None,
+    augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
+    class_weight: Annotated[
+        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
+    ] = None,
+    loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 or bfloat16, while it trains.")
+    ] = "float32",
+    seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Train the backbone too, from where the head is, and judge it before and after on the test rows.
+
+    Interrupted, the same command goes on from the last finished epoch.
+
+    Example: python -m classify finetune photos-logistic photos/ --unfreeze block14 --epochs 2
+    """
+    from classify.bundle import Bundle
+    from classify.finetune import finetune
+    from extract.progress import progress_bar
+
+    options = {"unfreeze": unfreeze, "learning_rate": learning_rate, "epochs": epochs, "patience": patience}
+    options |= {"batch_size": batch_size, "rows": rows, "augment": augment, "class_weight": class_weight}
+    options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
+    folder = output or bundle.with_name(f"{bundle.name}-tuned")
+    opened, before = open_source(source, data_dir), Bundle.load(bundle)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    with progress_bar("fine-tuning", "batch") as progress:
+        report = finetune(before, opened, folder, progress=progress, **options)
+    show(report, finetune_lines, as_json)

@@ -1,0 +1,81 @@
+"""The command python -m classify sweep."""
+
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.cli_options import FILES, JOIN, LAYER, default_folder
+from classify.show import sweep_lines
+from data.console import show
+
+
+def sweep(
+    files: Annotated[list[Path], FILES],
+    heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(min=1, help="Configurations that --search tries; default: 50.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head that depends on a seed.")] = 1,
+    one_standard_error: Annotated[
+        bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
+    leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
+    layer: Annotated[list[str] | None, LAYER] = None,
+    join: Annotated[str, JOIN] = "strict",
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Train many heads, choose by the validation rows, and judge the winner alone on the test rows.
+
+    Interrupted, the same command goes on from what is finished.
+
+    Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
+    """
+    from classify.features import load_features
+    from classify.saved import check_output
+    from classify.sweep import check_leaderboard, sweep_and_save, write_leaderboard
+    from extract.progress import progress_bar
+
+    if trials and not search:
+        raise typer.BadParameter("--trials goes with --search optuna")
+    if search and one_standard_error:
+        raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
+    folder = output or default_folder(files, "best")
+    check_output(folder)
+    if leaderboard:
+        check_leaderboard(leaderboard)
+    how = _search_of(search, heads, trials or 50) if search else _grids_of(heads, jobs)
+    features = load_features(files, layer, join)
+    with progress_bar("training heads", "head") as progress:
+        outcome = sweep_and_save(
+            features, folder=folder, seeds=seeds, simplest=one_standard_error, progress=progress, **how
+        )
+    if leaderboard:
+        write_leaderboard(leaderboard, outcome.results)
+    show(outcome.to_dict(), partial(sweep_lines, files), as_json)
+
+
+def _grids_of(heads: str | None, jobs: int) -> dict:
+    """Return what makes a sweep go through the grids."""
+    from classify.grids import entries
+
+    return {"chosen": entries(None if heads is None else heads.split(",")), "jobs": jobs}
+
+
+def _search_of(search: str, heads: str | None, trials: int) -> dict:
+    """Return what makes a sweep try proposals."""
+    from classify import search as searching
+
+    if search != "optuna":
+        raise typer.BadParameter(f"--search is optuna or left out; received {search}")
+    return {
+        "chosen": searching.checked_heads(None if heads is None else heads.split(",")),
+        "find": searching.search,
+        "trials": trials,
+    }

@@ -1,0 +1,139 @@
+"""The command python -m classify train."""
+
+import ast
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.cli_options import FILES, JOIN, LAYER, default_folder
+from classify.heads import HEADS
+from classify.show import training_lines
+from data.console import say, show
+from data.errors import HeadstartError
+from data.source import open_source
+
+
+def train(
+    files: Annotated[list[Path], FILES],
+    head: Annotated[str | None, typer.Option(help=f"{' | '.join(HEADS)}; default: logistic.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
+    ] = None,
+    class_weight: Annotated[
+        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
+    layer: Annotated[list[str] | None, LAYER] = None,
+    join: Annotated[str, JOIN] = "strict",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
+    ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
+    ] = None,
+    augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+) -> None:
+    """Train a head on the training rows and save it as a bundle; test rows are not read.
+
+    With --live every image goes through the frozen backbone in every epoch: far slower, and the
+    only way to augment. Interrupted, the same command goes on from the last finished epoch.
+
+    Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
+    """
+    from classify.bundle import Bundle
+    from classify.features import load_features
+    from classify.heads import make_head
+    from classify.memory import parse_memory
+    from classify.saved import check_output
+    from classify.streaming import train_head
+
+    params = parse_params(param or [])
+    if class_weight:
+        params["class_weight"] = class_weight
+    _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
+    if live is not None:
+        folder = output or default_folder(files, "live")
+        options = params | ({"augment": True} if augment else {})
+        bundle = _train_live(load_features(files, layer), live, folder, options)
+        show(_training_values(bundle, folder), partial(training_lines, files), as_json)
+        return
+    head = head or "logistic"
+    estimator = make_head(head, **params)
+    most = None if memory is None else parse_memory(memory)
+    folder = output or default_folder(files, head)
+    features = load_features(files, layer, join, in_memory=False)
+    check_output(folder)
+    fitted, features = train_head(head, estimator, features, most)
+    bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
+    show(_training_values(bundle, folder), partial(training_lines, files), as_json)
+
+
+def parse_params(words: list[str]) -> dict:
+    """Read ``name=value`` words; a value is a Python literal, or text where it is none.
+
+    Examples
+    --------
+    >>> parse_params(["C=0.1", "hidden=(64,)", "metric=cosine"])
+    {'C': 0.1, 'hidden': (64,), 'metric': 'cosine'}
+    """
+    params = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise HeadstartError(
+                "--param is not a parameter", "name=value, as C=0.1", word, "correct it, and repeat --param"
+            )
+        try:
+            params[name.strip()] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError):
+            params[name.strip()] = text.strip()
+    return params
+
+
+def _check_live(live: str | None, augment: bool, *, several: bool, head, memory, calibrate) -> None:
+    """Raise if options are given that do not go with a head trained live, or without one."""
+    if live is None:
+        if augment:
+            raise typer.BadParameter("cached features cannot be augmented; --augment goes with --live")
+        return
+    refused = {
+        "several feature files": several,
+        f"--head {head}": head not in (None, "keras-linear"),
+        "--memory": memory is not None,
+        "--calibrate": calibrate,
+    }
+    for words, given in refused.items():
+        if given:
+            raise typer.BadParameter(
+                f"--live trains keras-linear on the images of one file; not with {words}"
+            )
+
+
+def _train_live(features, source: str, folder: Path, options: dict):
+    """Train with the backbone in the graph, and return the bundle."""
+    from classify.live import live_options, train_live
+    from extract.progress import progress_bar
+
+    live_options(options)
+    opened = open_source(source)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    with progress_bar("training with the backbone", "batch") as progress:
+        return train_live(features, opened, folder, progress=progress, **options)
+
+
+def _training_values(bundle, folder: Path) -> dict:
+    return {
+        "bundle": str(folder),
+        "head": bundle.name,
+        "temperature": bundle.temperature,
+        **bundle.scores,
+    }
