@@ -171,7 +171,7 @@ class Bundle:
         features = features.select(self.feature_sets)
         if features.class_names != self.class_names:
             raise HeadstartError(
-                f"{features.path!r} has other classes than the bundle",
+                f"{features.path!r} has other classes than the bundle of {self.name}",
                 ", ".join(self.class_names),
                 ", ".join(features.class_names),
                 "evaluate on a file with the classes that the head was trained on",

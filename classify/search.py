@@ -91,17 +91,9 @@ def search(
             progress(number, trials)
             trial = study.ask()
             entry = _proposed(trial, heads)
-            for seed in range(seeds if "seed" in head_parameters(entry.head) else 1):
-                found = (
-                    [done[entry.key, seed]] if (entry.key, seed) in done else attempt([entry], seed, *rows)
-                )
-                if isinstance(found, HeadstartError):
-                    refusal = left_out(found)
-                    break
-                if (entry.key, seed) not in done:
-                    done[entry.key, seed] = found[0]
-                    keep(found[0])
-                tell(found[0])
+            refused = _train(entry, seeds, done, rows, keep, tell)
+            if refused:
+                refusal = left_out(refused)
             else:
                 results[entry.key] = result_of(entry, done)
             study.tell(trial, worth(results[entry.key]) if entry.key in results else _NOTHING)
@@ -141,6 +133,20 @@ def _study():
     logging.getLogger("optuna").setLevel(logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=0)
     return optuna.create_study(direction="maximize", sampler=sampler)
+
+
+def _train(entry: Entry, seeds: int, done: dict, rows: tuple, keep, tell) -> HeadstartError | None:
+    """Train an entry with each seed that is not done yet; return why it cannot learn, where it cannot."""
+    for seed in range(seeds if "seed" in head_parameters(entry.head) else 1):
+        place = entry.key, seed
+        if place not in done:
+            found = attempt([entry], seed, *rows)
+            if isinstance(found, HeadstartError):
+                return found
+            done[place] = found[0]
+            keep(found[0])
+        tell(done[place])
+    return None
 
 
 def _proposed(trial, heads: list[str]) -> Entry:

@@ -11,7 +11,7 @@ from classify.cli_options import FILES, JOIN, LAYER, default_folder
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import say, show
-from data.errors import HeadstartError
+from data.errors import HeadstartError, unknown_name
 from data.source import open_source
 
 
@@ -57,6 +57,8 @@ def train(
 
     params = parse_params(param or [])
     if class_weight:
+        if class_weight != "balanced":
+            raise unknown_name("class weight", class_weight, ["balanced"])
         params["class_weight"] = class_weight
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+_FEW = 5  # names that are all listed
+
 
 class HeadstartError(ValueError):
     """A user's error: what happened, what was expected, what was received, what to do.
@@ -58,7 +60,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
     --------
     >>> print(unknown_name("head", "logistik", ["logistic", "keras-linear"]))
     unknown head 'logistik'
-      expected: one of 2 names, the nearest: logistic
+      expected: keras-linear, logistic
       received: logistik
       what to do: choose one of the names above
     """
@@ -67,7 +69,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
     told = f"the nearest: {', '.join(near)}" if near else f"among them: {', '.join(names[:40])}"
     return HeadstartError(
         f"unknown {kind} {name!r}",
-        f"one of {len(names)} names, {told}",
+        ", ".join(names) if len(names) <= _FEW else f"one of {len(names)} names, {told}",
         name,
         "choose one of the names above",
     )

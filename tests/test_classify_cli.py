@@ -163,7 +163,8 @@ class TestTrain:
 
     ERRORS = (
         (("train", "layers.h5", "--head", "logistik"), ("unknown head 'logistik'", "nearest: logistic")),
-        (("train", "layers.h5", "--layer", "deeep"), ("unknown layer", "'deeep'", "nearest: deep")),
+        (("train", "layers.h5", "--layer", "deeep"), ("unknown layer", "'deeep'", "deep, noise")),
+        (("train", "layers.h5", "--class-weight", "foo"), ("unknown class weight 'foo'", "balanced")),
         (("train", "layers.h5", "-o", "photos"), ("'photos' cannot take a bundle", "-o")),
         (("train", "layers.h5", "-o", "notes.txt"), ("'notes.txt' cannot take a bundle", "-o")),
         (("train", "layers.h5", "-o", "no/where"), ("no folder 'no'", "-o")),
