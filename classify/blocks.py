@@ -243,22 +243,34 @@ class Blocks:
             filled += len(rows)
         places, block = np.concatenate([np.arange(*bounds) for bounds in group]), buffer[:filled]
         if not self._checked:
-            self._check(places, block)
+            refuse_not_finite(block, lambda row: self._ids[self._rows[places[row]]])
         if self._prepare:
             self._prepare(block)
         return places, block
 
-    def _check(self, places: np.ndarray, block: np.ndarray) -> None:
-        suspects = np.flatnonzero(~np.isfinite(block.sum(axis=1)))
-        wrong = [place for place in suspects if not np.isfinite(block[place]).all()]
-        if wrong:
-            named = some_of([self._ids[self._rows[places[place]]] for place in sorted(wrong)], 5)
-            raise HeadstartError(
-                "features hold NaN or infinity",
-                "finite features",
-                f"{counted(len(wrong), 'such row')} in the block read last: {named}",
-                "python -m extract verify FILE.h5 names all; repair drops them, run computes them again",
-            )
+
+def refuse_not_finite(X: np.ndarray, name_of: Callable[[int], str], where: str = "the block read last"):
+    """Raise if a row holds NaN or infinity.
+
+    Raises
+    ------
+    HeadstartError
+        With the names of some such rows.
+
+    Examples
+    --------
+    >>> refuse_not_finite(np.ones((2, 3), np.float32), str)
+    """
+    with np.errstate(all="ignore"):
+        suspects = np.flatnonzero(~np.isfinite(X.sum(axis=1)))  # or numbers so large that their sum is not
+    wrong = [row for row in suspects if not np.isfinite(X[row]).all()]
+    if wrong:
+        raise HeadstartError(
+            "features hold NaN or infinity",
+            "finite features",
+            f"{counted(len(wrong), 'such row')} in {where}: {some_of([name_of(row) for row in wrong])}",
+            "python -m extract verify FILE.h5 names all; repair drops them, run computes them again",
+        )
 
 
 def _extents(size: int, row: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.blocks import Columns
+from classify.blocks import Columns, refuse_not_finite
 from classify.join import joined
 from data.errors import HeadstartError, counted, some_of, unknown_name
 from data.splits import SPLIT_NAMES
@@ -170,7 +170,7 @@ class Features:
         """
         chosen = self.rows(*names)
         X = self.X[chosen]
-        self._refuse_not_finite(X, chosen)
+        refuse_not_finite(X, lambda row: self.ids[chosen[row]], repr(self.path))
         return X, self.y[chosen]
 
     def training_rows(self) -> tuple[np.ndarray, np.ndarray]:
@@ -264,17 +264,6 @@ class Features:
     def groups_of(self, rows: np.ndarray) -> list[str] | None:
         """Return the group of each row, its own id where it has none; None if no row has one."""
         return [self.groups[row] or self.ids[row] for row in rows] if self.groups else None
-
-    def _refuse_not_finite(self, X: np.ndarray, rows: np.ndarray) -> None:
-        sums = X.sum(axis=1, dtype=np.float64)  # not finite where a feature is not
-        if not np.isfinite(sums).all():
-            wrong = [self.ids[row] for row in rows[~np.isfinite(sums)]]
-            raise HeadstartError(
-                f"{self.path!r} holds features that are not finite",
-                "numbers",
-                f"NaN or infinity in {counted(len(wrong), 'row')}: {some_of(wrong)}",
-                "see python -m extract verify FILE.h5, and python -m extract repair FILE.h5",
-            )
 
     def _refuse_divided_groups(self) -> None:
         if not self.groups:
