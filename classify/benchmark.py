@@ -173,8 +173,8 @@ def benchmark(
     minutes = (time.perf_counter() - started) / 60
     if settings.budget is not None and minutes > settings.budget:
         notes.append(
-            f"the budget of {settings.budget:g} minutes was too little for extraction and one epoch of "
-            f"every arm, which are measured in any case: {minutes:.1f} minutes"
+            f"{minutes:.1f} minutes instead of the budget of {settings.budget:g}: extraction and one epoch "
+            "of every arm are measured in any case"
         )
     run = {"source": source, "folder": str(folder), **asdict(settings), "split_rows": found}
     cores = len(os.sched_getaffinity(0))

@@ -5,6 +5,7 @@ from pathlib import Path
 from classify.figures import new_figure, save_figure
 
 _COLOURS = ("#1f77b4", "#17becf", "#2ca02c", "#ff7f0e", "#d62728", "#9467bd")
+_GREY = "#888888"
 
 
 def write_figure(path: Path, report: dict) -> Path:
@@ -32,7 +33,10 @@ def write_figure(path: Path, report: dict) -> Path:
     figure, axes = new_figure(7.5, 4.5)
     for colour, arm in zip(_COLOURS, report["arms"], strict=False):
         _draw(axes, arm, colour)
-    axes.axhline(report["target"], color="#888888", linewidth=0.8, linestyle=":", label="target")
+    if any(arm["total"]["projected"] for arm in report["arms"]):
+        label = "projected end of all epochs"
+        axes.plot([], [], "--o", color=_GREY, markerfacecolor="white", linewidth=1, markersize=5, label=label)
+    axes.axhline(report["target"], color=_GREY, linewidth=0.8, linestyle=":", label="target")
     rows = report["split_rows"]
     axes.set_xscale("log")
     axes.set(xlabel="wall time in s", ylabel=f"accuracy on {rows['validation']} validation rows")
@@ -46,6 +50,5 @@ def _draw(axes, arm: dict, colour: str) -> None:
     axes.plot(seconds, accuracy, "o-", color=colour, markersize=3, linewidth=1, label=arm["label"])
     if arm["total"]["projected"]:
         end = arm["total"]["seconds"]
-        label = f"{arm['label']}: projected"
-        axes.plot([seconds[-1], end], [accuracy[-1]] * 2, "--", color=colour, linewidth=1, label=label)
+        axes.plot([seconds[-1], end], [accuracy[-1]] * 2, "--", color=colour, linewidth=1)
         axes.plot([end], [accuracy[-1]], "o", color=colour, markerfacecolor="white", markersize=5)

@@ -67,7 +67,7 @@ def test_every_arm_has_one_whole_epoch_and_its_figures(run):
         assert arm["peak_memory"] > 10**7
         assert arm["curve"][-1][0] <= arm["seconds"]
     assert report["split_rows"] == {"train": 40, "validation": 14, "test": 9}
-    assert any("too little" in note for note in report["notes"])
+    assert any("instead of the budget" in note for note in report["notes"])
 
 
 def test_cold_is_warm_and_the_extraction(run):
