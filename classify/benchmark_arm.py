@@ -139,7 +139,7 @@ def _start(job: Job):
     bundle = Bundle.load(Path(job.folder) / HEAD)
     if ARMS[job.arm].transplants:
         return bundle
-    return replace(bundle, head=untrained(load_features(Path(job.folder) / FEATURES)))
+    return replace(bundle, head=untrained(load_features(Path(job.folder) / FEATURES), job.seed))
 
 
 def _result(clock: Clock, epochs: list[dict], seconds: float, best: int) -> dict:

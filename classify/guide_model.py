@@ -6,9 +6,9 @@ import keras
 import numpy as np
 
 from classify.keras_head import KerasHead
-from classify.transplant import head_layers, in_inference_mode, only_feature_set
+from classify.transplant import head_layers, logits_of, only_feature_set
 from data.augment import augmentation
-from extract.backbones import pooled, scaled, tapped
+from extract.backbones import tapped
 from extract.engines.keras_engine import POLICIES
 from extract.weights import ensure_weights, load_backbone
 
@@ -55,10 +55,7 @@ class GuideModel:
         self.base = tapped(self.backbone, own.layers)
         images = keras.Input((*recipe.image_size, 3), name="images")
         pixels = augmentation(seed)(images) if augment else images
-        values = pooled(in_inference_mode(self.base)(scaled(pixels, recipe.scaling)))
-        values = keras.layers.Concatenate()(values) if len(values) > 1 else values[0]
-        for layer in self._layers:
-            values = layer(values)
+        values = logits_of(pixels, recipe.scaling, self.base, self._layers)
         self.model = keras.Model(images, values, name=f"{recipe.backbone}_finetuned")
 
     def head(self):

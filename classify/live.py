@@ -12,6 +12,7 @@ from classify.features import Features
 from classify.finetune import check_classes, keep_going, settings_of
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
+from classify.linear import glorot
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
@@ -65,7 +66,7 @@ def train_live(
     folder = Path(folder)
     options = live_options(options)
     check_output(folder)
-    start = Bundle.of(untrained(features), features, "keras-linear")
+    start = Bundle.of(untrained(features, options.seed), features, "keras-linear")
     check_classes(start, source)
     run = Run(start, options)
     rows = load_rows(source, only_feature_set(start).recipe, options.rows)
@@ -100,12 +101,12 @@ def live_options(given: Mapping) -> Options:
     return Options(**{**_GUIDES, **given, "unfreeze": "none"})
 
 
-def untrained(features: Features) -> KerasHead:
-    """Return the head of `keras-linear` before its first step."""
+def untrained(features: Features, seed: int) -> KerasHead:
+    """Return the head of `keras-linear` before its first step, as the same seed starts it on features."""
     X, y = features.training_rows()
-    head = KerasHead()
+    head = KerasHead(seed=seed)
     head.classes_, head.n_features_in_ = np.unique(y), X.shape[1]
     units = len(head.classes_) if len(head.classes_) > 2 else 1
-    head.coef_ = np.zeros((units, X.shape[1]), np.float32)
+    head.coef_ = glorot(np.random.default_rng(seed), X.shape[1], units).T
     head.intercept_ = np.zeros(units, np.float32)
     return head

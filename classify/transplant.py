@@ -64,29 +64,18 @@ def fold(head) -> tuple[np.ndarray, np.ndarray]:
     return coef.T.astype(np.float64), intercept.astype(np.float64)
 
 
-def image_model(
-    bundle, *, augmentation=None, dropout: float | None = None, logits: bool = False, any_size: bool = True
-):
+def image_model(bundle, *, any_size: bool = True):
     """Build one Keras model that does what `predict` does to decoded images, of stock layers alone.
 
-    Resizing, augmentation, scaling, the backbone as one nested layer (frozen, and in inference mode
-    even while the model trains; saved and loaded again, Keras' own rules hold), pooling, dropout, a
-    dense layer ``logits``, probabilities. The
-    probabilities are those of each class of the bundle in its order: two classes get one logit, whose
-    sigmoid p becomes (1 - p, p). Classes that training never saw have no logit: a last dense layer
-    ``classes``, frozen, without bias, its kernel 0 and 1, puts each probability in its class' place and
-    exactly 0 in the others, which no finite bias before a softmax would.
+    Resizing, scaling, the backbone as one nested layer, pooling, the head, and the probabilities of the
+    bundle's classes in their order: two classes get one logit, whose sigmoid p becomes (1 - p, p).
+    Classes that training never saw have no logit: a last dense layer ``classes``, frozen, without bias,
+    its kernel 0 and 1, puts each probability in its class' place and exactly 0 in the others, which no
+    finite bias before a softmax would.
 
     Parameters
     ----------
     bundle : Bundle
-    augmentation : keras.Layer, optional
-        From pixels in 0..255 to such pixels, at the recipe's size.
-    dropout : float, optional
-        Before the dense layer; by default that of the head where it is Keras', else none. A head
-        with hidden layers has its own.
-    logits : bool
-        End with the logits (B, U) instead of the probabilities.
     any_size : bool
         Take images of any size and resize them to the recipe's; else take the recipe's only.
 
@@ -104,19 +93,42 @@ def image_model(
 
     own = only_feature_set(bundle)
     recipe = own.recipe
-    behind = head_layers(bundle.head, bundle.temperature, dropout)
+    behind = head_layers(bundle.head, bundle.temperature, None)
     ensure_weights(recipe.backbone, recipe.weights, own.weights.get("name", "unknown"))
     backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
     pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
-    if augmentation is not None:
-        pixels = augmentation(pixels)
-    values = pooled(in_inference_mode(tapped(backbone, own.layers))(scaled(pixels, recipe.scaling)))
-    values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
-    for layer in behind:
-        values = layer(values)
-    outputs = values if logits else _probabilities(values, bundle.head.classes_, len(bundle.class_names))
+    values = logits_of(pixels, recipe.scaling, tapped(backbone, own.layers), behind)
+    outputs = _probabilities(values, bundle.head.classes_, len(bundle.class_names))
     return keras.Model(images, outputs, name=f"{recipe.backbone}_classifier")
+
+
+def logits_of(pixels, scaling: str, base, head: list):
+    """Let pixels pass through scaling, a backbone in inference mode, pooling and the layers of a head.
+
+    Parameters
+    ----------
+    pixels : keras.KerasTensor
+        RGB in 0..255, (B, height, width, 3).
+    scaling : str
+        An entry of `extract.backbones.SCALINGS`.
+    base : keras.Model
+        As `extract.backbones.tapped` returns it.
+    head : list of keras.Layer
+        As `head_layers` returns them.
+
+    Returns
+    -------
+    keras.KerasTensor
+        Logits (B, U).
+    """
+    import keras
+
+    values = pooled(in_inference_mode(base)(scaled(pixels, scaling)))
+    values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
+    for layer in head:
+        values = layer(values)
+    return values
 
 
 def check_transplant(bundle) -> None:
@@ -196,7 +208,7 @@ def in_inference_mode(model):
 
     Calling it with ``training=False`` is not enough: in Keras 3 a model that trains tells every layer
     so, also those that were called otherwise (https://github.com/keras-team/keras/issues/20285), and
-    the statistics of an unfrozen backbone would move.
+    the statistics of an unfrozen backbone would move. Saved and loaded again, Keras' own rules hold.
     """
     call = model.call
 

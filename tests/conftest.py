@@ -87,22 +87,71 @@ def tiny_recipe(cache):
 @pytest.fixture(scope="session")
 def tiny_file(tiny_recipe, tmp_path_factory) -> Path:
     """A feature file of 120 drawn images in two classes."""
-    from data import open_source
-    from extract import extract
-
-    folder = tmp_path_factory.mktemp("tiny")
-    extract(open_source(draw_images(folder / "images", each=60)), tiny_recipe, folder / "tiny.h5")
-    return folder / "tiny.h5"
+    return extracted(tiny_recipe, tmp_path_factory.mktemp("tiny") / "tiny.h5")
 
 
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_file) -> Path:
     """A logistic head on `tiny_file`, saved as a bundle."""
+    return trained(tiny_file)
+
+
+def small_net(include_top: bool, weights: None, input_shape: tuple[int, int, int]):
+    """Three blocks as Xception has them, with few channels."""
+    import keras
+
+    values = images = keras.Input(input_shape)
+    for number, channels in enumerate((16, 32, 64), 1):
+        kind = keras.layers.Conv2D if number == 1 else keras.layers.SeparableConv2D
+        name = f"block{number}"
+        values = kind(channels, 3, 2, "same", use_bias=False, name=f"{name}_conv")(values)
+        values = keras.layers.BatchNormalization(name=f"{name}_bn")(values)
+        values = keras.layers.ReLU(name=f"{name}_relu")(values)
+    return keras.Model(images, values, name="smallnet")
+
+
+@pytest.fixture(scope="session")
+def small_recipe(cache):
+    """A backbone that trains in a moment, known to this process alone."""
+    import keras
+
+    from extract import Recipe
+    from extract.backbones import BACKBONES, Backbone
+
+    keras.applications.SmallNet = small_net
+    BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")
+    yield Recipe.for_backbone("smallnet", weights="none")
+    del BACKBONES["smallnet"], keras.applications.SmallNet
+
+
+@pytest.fixture(scope="session")
+def small_file(small_recipe, tmp_path_factory) -> Path:
+    """The features of 120 drawn images in two classes by the smallest backbone."""
+    return extracted(small_recipe, tmp_path_factory.mktemp("small") / "small.h5")
+
+
+@pytest.fixture(scope="session")
+def small_bundle(small_file) -> Path:
+    """A logistic head on `small_file`."""
+    return trained(small_file)
+
+
+def extracted(recipe, path: Path) -> Path:
+    """Extract 120 drawn images in two classes, which lie beside the feature file."""
+    from data import open_source
+    from extract import extract
+
+    extract(open_source(draw_images(path.with_name("images"), each=60)), recipe, path)
+    return path
+
+
+def trained(file: Path) -> Path:
+    """Save a logistic head on a feature file as a bundle beside it."""
     from classify import HEADS, Bundle, load_features
 
-    features = load_features(tiny_file)
+    features = load_features(file)
     head = HEADS["logistic"]().fit(*features.training_rows())
-    folder = tiny_file.with_name("tiny-logistic")
+    folder = file.with_name(f"{file.stem}-logistic")
     Bundle.of(head, features, "logistic").save(folder)
     return folder
 

@@ -15,7 +15,7 @@ from classify.cli import app
 from classify.finetune import finetune
 from classify.guide_model import GuideModel
 from classify.image_rows import load_rows
-from classify.live import train_live
+from classify.live import train_live, untrained
 from classify.tuned import verdict
 from classify.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
 from classify.watch import reseed
@@ -26,16 +26,16 @@ FEW = {"epochs": 2, "batch_size": 16, "rows": 40, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_file):
-    """The images of `tiny_file`."""
-    return open_source(tiny_file.with_name("images"))
+def drawn(small_file):
+    """The images of `small_file`."""
+    return open_source(small_file.with_name("images"))
 
 
 @pytest.fixture(scope="module")
-def tuned(tiny_bundle, drawn, tmp_path_factory):
+def tuned(small_bundle, drawn, tmp_path_factory):
     """The report of an unbroken run, and its bundle."""
     folder = tmp_path_factory.mktemp("tuned") / "tuned"
-    return finetune(Bundle.load(tiny_bundle), drawn, folder, **FEW), folder
+    return finetune(Bundle.load(small_bundle), drawn, folder, **FEW), folder
 
 
 def recipe_of(bundle) -> Recipe:
@@ -47,12 +47,12 @@ def losses(report) -> list[float]:
     return [epoch[name] for epoch in report["history"] for name in ("loss", "val_loss")]
 
 
-def test_the_bundle_serves_evaluate_and_predict(tuned, tiny_bundle, drawn, tmp_path):
+def test_the_bundle_serves_evaluate_and_predict(tuned, small_bundle, drawn, tmp_path):
     report, folder = tuned
-    bundle, before = Bundle.load(folder), Bundle.load(tiny_bundle)
+    bundle, before = Bundle.load(folder), Bundle.load(small_bundle)
     assert [name for name, *_ in recipe_of(bundle).differences(recipe_of(before))] == ["weights"]
     assert report["best_epoch"] > 0 and report["rows"] == {"train": 40, "validation": 14, "test": 9}
-    recipe = Recipe.for_backbone("mobilenet", weights=folder / "backbone.weights.h5", image_size=32)
+    recipe = Recipe.for_backbone("smallnet", weights=folder / "backbone.weights.h5")
     assert recipe == recipe_of(bundle)
     extract(drawn, recipe, tmp_path / "tuned.h5")
     scores = bundle.evaluate(load_features(tmp_path / "tuned.h5"))
@@ -71,13 +71,13 @@ def test_the_bundle_moves_as_one(tuned, tmp_path, monkeypatch, drawn):
     assert found == pytest.approx(expected, abs=1e-5)
 
 
-def test_both_loops_give_the_same_losses(tuned, tiny_bundle, drawn, tmp_path):
-    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "custom", loop="custom", **FEW)
+def test_both_loops_give_the_same_losses(tuned, small_bundle, drawn, tmp_path):
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "custom", loop="custom", **FEW)
     np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("loop", ["fit", pytest.param("custom", marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on(tuned, tiny_bundle, drawn, tmp_path, monkeypatch, loop):
+def test_a_killed_run_goes_on(tuned, small_bundle, drawn, tmp_path, monkeypatch, loop):
     def reseed_or_stop(model, seed, epoch):
         if epoch == 1:
             raise KeyboardInterrupt
@@ -86,17 +86,17 @@ def test_a_killed_run_goes_on(tuned, tiny_bundle, drawn, tmp_path, monkeypatch, 
     with monkeypatch.context() as patched:
         patched.setattr("classify.watch.reseed", reseed_or_stop)
         with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
-            finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+            finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
     with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):
         finetune(
-            Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW | {"learning_rate": 0.5}
+            Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW | {"learning_rate": 0.5}
         )
-    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
     np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
 
 
-def test_a_loss_that_diverges_keeps_the_last_good_weights(tiny_bundle, drawn, tmp_path):
-    before = Bundle.load(tiny_bundle)
+def test_a_loss_that_diverges_keeps_the_last_good_weights(small_bundle, drawn, tmp_path):
+    before = Bundle.load(small_bundle)
     report = finetune(before, drawn, tmp_path / "tuned", unfreeze="none", **FEW | {"learning_rate": 1e38})
     assert (report["stopped"], report["best_epoch"]) == ("diverged", 0)
     assert "choose a lower --learning-rate" in report["verdict"]
@@ -106,7 +106,7 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(tiny_bundle, drawn, tm
     )
 
 
-def test_memory_that_runs_out_halves_the_batch(tiny_bundle, drawn, tmp_path, monkeypatch):
+def test_memory_that_runs_out_halves_the_batch(small_bundle, drawn, tmp_path, monkeypatch):
     from classify.loops import LOOPS, fit_loop
 
     sizes = []
@@ -119,15 +119,15 @@ def test_memory_that_runs_out_halves_the_batch(tiny_bundle, drawn, tmp_path, mon
 
     monkeypatch.setitem(LOOPS, "fit", small_device)
     options = FEW | {"epochs": 1, "batch_size": 20, "unfreeze": "none"}
-    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", **options)
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", **options)
     assert (sizes, report["batch_size"]) == ([20, 10], 10)
 
 
-def test_the_guides_numbers_of_parameters(tiny_bundle):
+def test_the_guides_numbers_of_parameters(small_bundle):
     """https://keras.io/guides/transfer_learning at 150x150, one logit, frozen and unfrozen."""
     recipe = Recipe.for_backbone("xception", weights="none")
     head = HEADS["keras-linear"](epochs=1).fit(np.eye(8, 2048), np.arange(8) % 2)
-    guide = GuideModel(changed(Bundle.load(tiny_bundle), head, recipe=recipe), augment=True, seed=0)
+    guide = GuideModel(changed(Bundle.load(small_bundle), head, recipe=recipe), augment=True, seed=0)
     seen = {}
     for what in ("none", "all", "last", "block14"):
         unfreeze(guide.base, what)
@@ -136,13 +136,17 @@ def test_the_guides_numbers_of_parameters(tiny_bundle):
     assert (seen["all"].trainable, seen["all"].non_trainable) == (20_809_001, 54_528)
     assert seen["last"] == seen["block14"]
     assert 2_049 < seen["block14"].trainable < 6_000_000
+    statistics = [weight.numpy() for weight in guide.base.non_trainable_weights if "moving" in weight.path]
+    guide.model(np.full((2, 150, 150, 3), 9, np.float32), training=True)
+    after = [weight.numpy() for weight in guide.base.non_trainable_weights if "moving" in weight.path]
+    assert len(after) == 80 and all(map(np.array_equal, statistics, after))
     trained = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
     assert trained == {"block14"}
     assert list(blocks(guide.base)) == [f"block{number}" for number in range(1, 15)]
 
 
-def test_frozen_weights_that_change_are_noticed(tiny_bundle):
-    guide = GuideModel(Bundle.load(tiny_bundle), augment=False, seed=0)
+def test_frozen_weights_that_change_are_noticed(small_bundle):
+    guide = GuideModel(Bundle.load(small_bundle), augment=False, seed=0)
     unfreeze(guide.base, "all")
     before = frozen_digest(guide.base)
     guide.model(np.full((2, 32, 32, 3), 9, np.float32), training=True)
@@ -153,8 +157,8 @@ def test_frozen_weights_that_change_are_noticed(tiny_bundle):
         check_frozen(guide.base, before)
 
 
-def test_transplanted_logits_are_those_of_the_head(tiny_bundle, drawn):
-    bundle = Bundle.load(tiny_bundle)
+def test_transplanted_logits_are_those_of_the_head(small_bundle, drawn):
+    bundle = Bundle.load(small_bundle)
     rows = load_rows(drawn, recipe_of(bundle), 10)["train"]
     guide = GuideModel(bundle, augment=True, seed=0)
     ours = 1 / (1 + np.exp(-guide.model.predict(rows.pixels, verbose=0)[:, 0]))
@@ -163,23 +167,23 @@ def test_transplanted_logits_are_those_of_the_head(tiny_bundle, drawn):
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
-def test_rows_are_split_as_a_feature_file_splits_them(tiny_file, tiny_recipe, drawn):
-    features, rows = load_features(tiny_file), load_rows(drawn, tiny_recipe)
+def test_rows_are_split_as_a_feature_file_splits_them(small_file, small_recipe, drawn):
+    features, rows = load_features(small_file), load_rows(drawn, small_recipe)
     for split, found in rows.items():
         assert set(found.ids) == {features.ids[row] for row in features.rows(split)}
-    few, more = (load_rows(drawn, tiny_recipe, number) for number in (10, 30))
+    few, more = (load_rows(drawn, small_recipe, number) for number in (10, 30))
     assert len(few["train"].ids) == 10 and set(few["train"].ids) < set(more["train"].ids)
     assert few["test"].ids == rows["test"].ids
 
 
-def test_what_finetune_refuses(tiny_bundle, tiny_file, drawn, tmp_path):
-    bundle, features = Bundle.load(tiny_bundle), load_features(tiny_file)
+def test_what_finetune_refuses(small_bundle, small_file, drawn, tmp_path):
+    bundle, features = Bundle.load(small_bundle), load_features(small_file)
     knn = Bundle.of(HEADS["knn"]().fit(*features.training_rows()), features, "knn")
     others = open_source(draw_images(tmp_path / "others", ("cat", "dog"), each=3))
     (tmp_path / "old.run").mkdir()
     (tmp_path / "old.run" / "notes.txt").write_text("mine")
     refused = [
-        (bundle, drawn, "new", {"unfreeze": "block99"}, "conv_pw_13"),
+        (bundle, drawn, "new", {"unfreeze": "block99"}, "block3"),
         (bundle, drawn, "new", {"loop": "magic"}, "custom"),
         (bundle, drawn, "new", {"precision": "float8"}, "bfloat16"),
         (bundle, others, "new", {}, "other classes"),
@@ -193,16 +197,15 @@ def test_what_finetune_refuses(tiny_bundle, tiny_file, drawn, tmp_path):
         assert_four_parts(str(error.value))
 
 
-def test_the_command_prints_counts_scores_and_the_verdict(tiny_bundle, drawn, tmp_path, monkeypatch):
+def test_the_command_prints_counts_scores_and_the_verdict(small_bundle, drawn, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    words = ["--unfreeze", "conv_pw_13", "--epochs", "1", "--rows", "16", "-o", "tuned", "--no-augment"]
-    result = CliRunner().invoke(app, ["finetune", str(tiny_bundle), str(drawn.root), *words, "--json"])
+    words = ["--unfreeze", "block3", "--epochs", "1", "--rows", "16", "-o", "tuned", "--no-augment"]
+    result = CliRunner().invoke(app, ["finetune", str(small_bundle), str(drawn.root), *words, "--json"])
     assert result.exit_code == 0, result.stderr
     report = json.loads(result.stdout)
-    assert report["parameters"]["total"] == 3_229_889
-    assert 1_025 < report["parameters"]["trainable"] < 1_100_000
+    assert (report["parameters"]["total"], report["parameters"]["trainable"]) == (3_937, 2_529)
     assert report["verdict"] and {"before", "after", "mcnemar"} <= set(report)
-    bad = CliRunner().invoke(app, ["finetune", str(tiny_bundle), "nothing", "-o", "x"])
+    bad = CliRunner().invoke(app, ["finetune", str(small_bundle), "nothing", "-o", "x"])
     assert bad.exit_code == 1
 
 
@@ -215,30 +218,37 @@ def test_the_verdict_is_plain():
     assert verdict(2, "early", none).startswith("fine-tuning did not help measurably")
 
 
-def test_a_live_head_is_nearly_that_on_cached_features(tiny_file, drawn, tmp_path):
-    features = load_features(tiny_file)
+def test_a_live_head_starts_where_the_cached_one_starts(small_file):
+    features = load_features(small_file)
+    still = HEADS["keras-linear"](epochs=1, learning_rate=1e-30, seed=3).fit(*features.training_rows())
+    np.testing.assert_allclose(untrained(features, 3).coef_, still.coef_, atol=1e-7)
+    assert still.coef_.std() > 0.1
+
+
+def test_a_live_head_is_nearly_that_on_cached_features(small_file, drawn, tmp_path):
+    features = load_features(small_file)
     train_live(features, drawn, tmp_path / "live", epochs=12, batch_size=16)
     bundle = Bundle.load(tmp_path / "live")
     assert bundle.feature_sets == features.feature_sets and bundle.name == "keras-linear"
     cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
     X, _ = features.split("test")
     ours, theirs = bundle.predict_proba(X), cached.predict_proba(X)
-    assert np.abs(ours - 0.5).max() > 0.03
-    np.testing.assert_allclose(ours, theirs, atol=0.01)
+    assert np.abs(ours - 0.5).max() > 0.1
+    np.testing.assert_allclose(ours, theirs, atol=0.03)
     assert not (tmp_path / "live.run").exists()
 
 
-def test_half_precision_class_weights_and_tensorboard(tiny_bundle, drawn, tmp_path):
+def test_half_precision_class_weights_and_tensorboard(small_bundle, drawn, tmp_path):
     pytest.importorskip("tensorboard")
     options = FEW | {"epochs": 1, "unfreeze": "none", "precision": "float16", "loop": "custom"}
     options |= {"class_weight": "balanced", "tensorboard": tmp_path / "logs"}
-    report = finetune(Bundle.load(tiny_bundle), drawn, tmp_path / "tuned", **options)
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", **options)
     assert np.isfinite(losses(report)).all() and report["stopped"] == "all epochs"
     assert list((tmp_path / "logs").rglob("events.out.*"))
 
 
-def test_the_command_trains_live(tiny_file, drawn, tmp_path):
-    words = ["train", str(tiny_file), "--live", str(drawn.root), "--json"]
+def test_the_command_trains_live(small_file, drawn, tmp_path):
+    words = ["train", str(small_file), "--live", str(drawn.root), "--json"]
     chosen = ["--param", "epochs=1", "--param", "batch_size=16", "--param", "rows=40", "--augment"]
     result = CliRunner().invoke(app, [*words, *chosen, "-o", str(tmp_path / "live")])
     assert result.exit_code == 0, result.stderr
@@ -259,18 +269,18 @@ def test_the_command_trains_live(tiny_file, drawn, tmp_path):
         (["--class-weight", "none"], 1, "balanced"),
     ],
 )
-def test_what_live_training_refuses(tiny_file, drawn, tmp_path, words, code, said):
-    given = ["train", str(tiny_file), "--live", str(drawn.root), "-o", str(tmp_path / "live"), *words]
+def test_what_live_training_refuses(small_file, drawn, tmp_path, words, code, said):
+    given = ["train", str(small_file), "--live", str(drawn.root), "-o", str(tmp_path / "live"), *words]
     result = CliRunner().invoke(app, given, terminal_width=200)
     assert (result.exit_code, result.stdout) == (code, "")
     assert said in result.stderr
     assert not (tmp_path / "live").exists()
 
 
-def test_live_takes_one_file_and_augmentation_takes_live(tiny_file, drawn):
-    several = CliRunner().invoke(app, ["train", *[str(tiny_file)] * 2, "--live", str(drawn.root)])
+def test_live_takes_one_file_and_augmentation_takes_live(small_file, drawn):
+    several = CliRunner().invoke(app, ["train", *[str(small_file)] * 2, "--live", str(drawn.root)])
     assert several.exit_code == 2 and "several feature files" in several.stderr
-    cached = CliRunner().invoke(app, ["train", str(tiny_file), "--augment"])
+    cached = CliRunner().invoke(app, ["train", str(small_file), "--augment"])
     assert cached.exit_code == 2 and "--live" in cached.stderr
 
 
