@@ -183,7 +183,6 @@ WORK = {"extract": extraction, "cached": cached_head}
 
 def main(job: Path, result: Path) -> None:
     """Do a job, and write what came of it; a user's error in its four parts."""
-    end_with_parent()
     prepare_logging()
     asked = Job(**json.loads(job.read_text()))
     clock = Clock(time.perf_counter(), asked.seconds)
@@ -197,4 +196,5 @@ def main(job: Path, result: Path) -> None:
 
 
 if __name__ == "__main__":
+    end_with_parent()
     main(*map(Path, sys.argv[1:]))

@@ -95,7 +95,7 @@ def custom_loop(
 
     Source: the guide "Transfer learning and fine-tuning" of Keras.
     """
-    step = _step(model)
+    step = _step(model, training.dataset().element_spec)
     held = validation.dataset() if validation else None
     watchers = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=training.steps)
     model.stop_training = False
@@ -112,12 +112,12 @@ def custom_loop(
     watchers.on_train_end()
 
 
-def _step(model) -> Callable:
-    """Compile one step over a batch; it returns the loss before the step."""
+def _step(model, batch: tuple) -> Callable:
+    """Compile one step over a batch of any size, once; it returns the loss before the step."""
     optimizer, weights = model.optimizer, model.trainable_weights
     optimizer.build(weights)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(input_signature=batch)
     def step(pixels, targets, shares):
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
