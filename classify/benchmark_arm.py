@@ -172,7 +172,7 @@ def end_with_parent() -> None:
     """End this process as soon as its standard input ends, which the process that started it holds open."""
 
     def watch() -> None:
-        sys.stdin.buffer.read()
+        os.read(sys.stdin.fileno(), 1)  # unbuffered: this process may end while it waits here
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -254,14 +254,16 @@ def test_an_arm_ends_with_the_process_that_started_it(tmp_path):
     assert arm.wait(60) == 1
 
 
-def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch):
+def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch, capfd):
     images = draw_images(tmp_path / "images", each=60)
     job = Job("extract", str(images), None, 40, 0, "no recipe", str(tmp_path))
     with pytest.raises(HeadstartError, match="extraction ended without a result") as error:
         _run(job, tmp_path)
     assert_four_parts(str(error.value))
+    capfd.readouterr()
     with pytest.raises(HeadstartError, match="no source"):
         _run(replace(job, source=str(tmp_path / "gone")), tmp_path)
+    assert capfd.readouterr().err == ""  # its process, which also waits for our end, ends cleanly
 
     def interrupted(*words, **how):
         raise KeyboardInterrupt
