@@ -100,7 +100,7 @@ def test_several_layers(command, images):
         (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
         (["run", "images", *TINY, "--weights", "no.h5"], "no weights"),
         (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
-        (["run", "images", *TINY, "--engine", "openvin"], "nearest: openvino"),
+        (["run", "images", *TINY, "--engine", "openvin"], "auto, keras, openvino"),
         (["run", "images", *TINY, "--engine", "openvino", "--precision", "float16"], "cannot compute with"),
         (["run", "images", *TINY, "--quantization", "int8", "--precision", "float16"], "no engine can"),
         (["run", "images", *TINY, "--quantization", "int4"], "unknown quantization"),
