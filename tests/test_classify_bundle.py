@@ -259,7 +259,7 @@ def test_a_split_without_rows_is_refused():
     bundle = trained(features=features)
     features.y[features.splits == 2] = -1
     refused(lambda: bundle.evaluate(features), "'test'", "train 60", "validation 20", "test 0")
-    refused(lambda: bundle.evaluate(features, "tests"), "unknown split 'tests'", "nearest: test")
+    refused(lambda: bundle.evaluate(features, "tests"), "unknown split 'tests'", "test, train, validation")
 
 
 class TestSaving:

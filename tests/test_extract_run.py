@@ -381,7 +381,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(run, file, images, tmp_path, 
     words += ["--weights", "none", "--batch-size", "2"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _SLOW, *map(str, words)]
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as process:
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    how = {"env": env, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heard}
+    with subprocess.Popen(command, **how) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob("out.h5.parts/*.h5"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.02)

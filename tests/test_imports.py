@@ -45,7 +45,6 @@ LIGHT += [
     "classify.image_rows",
     "classify.run_state",
     "classify.export",
-    "classify.finetune",
     "classify.blocks",
     "classify.memory",
     "classify.benchmark",
