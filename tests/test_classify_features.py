@@ -111,8 +111,8 @@ class TestSelecting:
 def test_rows_that_are_not_finite_are_named():
     features = drawn_features()
     features.X[[3, 70], 2] = np.nan, -np.inf
-    refused(features.training_rows, "0003.png", "repair")
-    refused(lambda: features.split("train", "validation"), "2 rows: 0003.png, 0070.png")
+    refused(features.training_rows, "1 such row", "0003.png", "repair")
+    refused(lambda: features.split("train", "validation"), "2 such rows", "0003.png, 0070.png")
     features.split("test")
 
 
