@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from conftest import ROOT, assert_four_parts
 
 from data import HeadstartError
@@ -185,31 +186,17 @@ def test_no_memory_for_one_image_is_told(short_of_memory, pixels):
     assert_four_parts(str(caught.value))
 
 
-_TWO_DEVICES = """
-import numpy as np, tensorflow as tf
-tf.config.set_logical_device_configuration(
-    tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
-)
-from extract import Recipe
-from extract.engines import keras_engine, open_engine
-recipe = Recipe.for_backbone("mobilenet", weights="none", image_size=32)
-pixels = np.random.default_rng(0).uniform(0, 255, (5, 32, 32, 3)).astype("f4")
-one = open_engine("keras", recipe)
-keras_engine._strategy = lambda: tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-two = open_engine("keras", recipe)
-for count in (5, 4, 1):
-    print(two._strategy.num_replicas_in_sync, np.abs(one(pixels[:count])[0] - two(pixels[:count])[0]).max())
-"""
-
-
-def test_several_devices_share_each_batch():
-    done = subprocess.run(
-        [sys.executable, "-c", _TWO_DEVICES], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    lines = [line.split() for line in done.stdout.splitlines()]
-    assert [count for count, _ in lines] == ["2", "2", "2"]
-    assert all(float(difference) < 1e-5 for _, difference in lines)
+def test_one_of_several_gpus_is_used_and_told(tiny_recipe, monkeypatch, caplog):
+    gpus, taken = ["GPU:0", "GPU:1"], []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: None)
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda device, kind: taken.append(device))
+    monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda device, on: taken.append(device))
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {"device_name": device})
+    caplog.set_level("INFO", "headstart.engines")
+    assert open_engine("keras", tiny_recipe, 1).describe()["device"] == "GPU:0"
+    assert taken == ["GPU:0", "GPU:0"]
+    assert "2 GPUs are visible, and one is used: --runner ray --num-gpus 1" in caplog.text
 
 
 def test_probe_image_is_frozen():

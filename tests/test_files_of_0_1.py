@@ -1,4 +1,4 @@
-"""What version 0.1 left on users' disks (`tests/files/0.1`, made by `tests/files/make.py`) is read, used and extended."""
+"""What version 0.1 left on users' disks (`files/0.1`, made by `files/make.py`) is read, used and extended."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Keras on one or several GPUs, or a CPU."""
+"""Keras on one GPU, or a CPU."""
 
 import logging
 from collections.abc import Callable
@@ -17,7 +17,8 @@ _log = logging.getLogger("headstart.engines")
 class KerasEngine(Engine):
     """Run the backbone with Keras; one compiled function serves every batch size.
 
-    Several GPUs share each batch. While a GPU computes, the next batch is on its way to it.
+    A process computes on one GPU, the first that it sees; several take several processes, as Ray's
+    runner starts them. While a GPU computes, the next batch is on its way to it.
 
     Parameters
     ----------
@@ -31,33 +32,28 @@ class KerasEngine(Engine):
 
         self.batch_size, self.ahead = (128, 2) if _prepare(threads) else (32, 0)
         tf.config.experimental.enable_tensor_float_32_execution(False)  # float32 means float32
-        self._strategy = _strategy()
-        with self._strategy.scope():
-            policy = POLICIES[recipe.precision]
-            model = feature_model(
-                recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
-            )
+        policy = POLICIES[recipe.precision]
+        model = feature_model(
+            recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
+        )
         signature = [tf.TensorSpec((None, *recipe.image_size, 3), tf.float32)]
 
         def run(pixels):
             return tf.nest.flatten(model(pixels, training=False))
 
         self._run = tf.function(run, input_signature=signature)
-        self._run_on_all = tf.function(
-            lambda values: self._strategy.run(run, args=(values,)), reduce_retracing=True
-        )
 
     def start(self, batch: np.ndarray) -> Callable[[], list[np.ndarray]]:
         import tensorflow as tf
 
         try:
-            started = self._launch(batch)
+            started = self._run(batch)
         except tf.errors.ResourceExhaustedError:
             return lambda: self._halved(batch)
 
         def finish() -> list[np.ndarray]:
             try:
-                return [np.concatenate([part.numpy() for part in parts]) for parts in started]
+                return [features.numpy() for features in started]
             except tf.errors.ResourceExhaustedError:
                 return self._halved(batch)
 
@@ -78,20 +74,6 @@ class KerasEngine(Engine):
             "device": device,
         }
 
-    def _launch(self, batch: np.ndarray) -> list[tuple]:
-        """Start the backbone; return for each layer the features of each replica."""
-        import tensorflow as tf
-
-        replicas = self._strategy.num_replicas_in_sync
-        if replicas == 1:
-            return [(features,) for features in self._run(batch)]
-        shards = np.array_split(batch, replicas)
-        values = self._strategy.experimental_distribute_values_from_function(
-            lambda context: tf.constant(shards[context.replica_id_in_sync_group])
-        )
-        layers = self._run_on_all(values)
-        return [self._strategy.experimental_local_results(features) for features in layers]
-
     def _halved(self, batch: np.ndarray) -> list[np.ndarray]:
         if len(batch) == 1:
             raise HeadstartError(
@@ -107,14 +89,6 @@ class KerasEngine(Engine):
         return [np.concatenate(layers) for layers in zip(*halves, strict=True)]
 
 
-def _strategy():
-    import tensorflow as tf
-
-    if len(tf.config.list_logical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
-    return tf.distribute.get_strategy()
-
-
 def _prepare(threads: int) -> bool:
     """Set what TensorFlow takes before its first operation only; tell whether there is a GPU."""
     import tensorflow as tf
@@ -122,8 +96,11 @@ def _prepare(threads: int) -> bool:
     gpus = tf.config.list_physical_devices("GPU")
     try:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
-        for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+        if gpus:
+            tf.config.set_visible_devices(gpus[0], "GPU")
+            tf.config.experimental.set_memory_growth(gpus[0], True)
     except RuntimeError:
         _log.debug("TensorFlow was in use before: its threads and its GPU memory stay as they are")
+    if len(gpus) > 1:
+        _log.info("%d GPUs are visible, and one is used: --runner ray --num-gpus 1 uses them all", len(gpus))
     return bool(gpus)
