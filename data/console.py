@@ -1,5 +1,6 @@
 """How every command speaks: results on stdout, progress on stderr, one message for an error."""
 
+import codecs
 import importlib.util
 import json
 import logging
@@ -22,6 +23,11 @@ class Commands(TyperGroup):
 
     1 a user's error, 2 usage (Typer's own), 130 interrupted.
     """
+
+    def main(self, *args, **options):
+        for stream in (sys.stdout, sys.stderr):
+            stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
+        return super().main(*args, **options)
 
     def invoke(self, ctx):
         prepare_logging()
@@ -71,7 +77,14 @@ def say(text: str) -> None:
 
 def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:
     """Print a result to stdout: one JSON document, or the lines that `lay_out` makes of it."""
-    print(json.dumps(value, indent=2, ensure_ascii=False) if as_json else "\n".join(lay_out(value)))
+    if as_json:
+        print(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(sys.stdout)))
+    else:
+        print("\n".join(lay_out(value)))
+
+
+def _is_utf8(stream) -> bool:
+    return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
 
 
 class _QuietTensorFlow:

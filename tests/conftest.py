@@ -160,7 +160,8 @@ def run_command(*words, cwd: Path, **environment) -> subprocess.CompletedProcess
     """Run ``python -m WORDS`` in a process of its own, with the repository importable."""
     env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    encoding = environment.get("PYTHONIOENCODING", "utf-8")
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, encoding=encoding, check=False)
 
 
 def assert_four_parts(text: str) -> None:
