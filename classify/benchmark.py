@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from classify.benchmark_report import report_of
 from classify.image_rows import SomeRows, choose_rows
+from data.console import stderr_handle
 from data.errors import HeadstartError, counted
 from data.source import Source, open_source
 from extract.aside import written_aside
@@ -288,6 +289,7 @@ def _run(job: Job, files: Path) -> dict:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             stdin=subprocess.PIPE,  # closed when we end, by whatever signal: the arm ends then
             stdout=subprocess.DEVNULL,
+            stderr=stderr_handle(),
         ) as child:
             code = child.wait()
     except KeyboardInterrupt:

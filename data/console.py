@@ -1,13 +1,13 @@
 """How every command speaks: results on stdout, progress on stderr, one message for an error."""
 
 import codecs
-import importlib.util
+import faulthandler
 import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import warnings
+from collections.abc import Callable
 
 import typer
 from rich.console import Console
@@ -58,10 +58,10 @@ def command_app(words: str) -> typer.Typer:
 
 
 def prepare_logging() -> None:
-    """Show our own log on stderr, and of TensorFlow's only errors."""
+    """Show our own log on stderr, and nothing of what libraries print there."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if not any(isinstance(finder, _QuietTensorFlow) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _QuietTensorFlow())
+    _take_stderr()
+    _prepare_warnings()
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     handler = logging.StreamHandler()
@@ -87,41 +87,34 @@ def _is_utf8(stream) -> bool:
     return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
 
 
-class _QuietTensorFlow:
-    """Import TensorFlow without what its libraries print before they read any log level."""
-
-    _looking = False
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow" or self._looking:
-            return None
-        self._looking = True
-        try:
-            spec = importlib.util.find_spec(name)
-        finally:
-            self._looking = False
-        if spec:
-            execute = spec.loader.exec_module
-
-            def quietly(module):
-                with _silent_stderr():
-                    execute(module)
-
-            spec.loader.exec_module = quietly
-        return spec
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    sys.stderr.flush()
-    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
+def stderr_handle() -> int | None:
+    """Return the handle that our own words go to, for a child process that speaks as we do."""
     try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
+        return sys.stderr.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def _take_stderr() -> None:
+    """Keep stderr for our own words: what C libraries print there, as libjpeg does, goes nowhere."""
+    if stderr_handle() != 2:
+        return
+    sys.stderr.flush()
+    ours, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
+    os.close(null)
+    how = {"encoding": sys.stderr.encoding, "errors": "backslashreplace", "buffering": 1}
+    sys.stderr = open(ours, "w", **how)  # noqa: SIM115  (until the process ends)
+    faulthandler.enable(sys.stderr)
+
+
+def _prepare_warnings() -> None:
+    """Silence what libraries say to programmers; that a head has not converged is the user's business."""
+    if sys.warnoptions:
+        return
+    warnings.simplefilter("ignore")
+    warnings.filterwarnings("default", "(?i).*converge")
+    warnings.showwarning = lambda message, *where: say(f"warning: {' '.join(str(message).split())}")
 
 
 def _end(text: str, code: int) -> None:

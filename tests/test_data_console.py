@@ -1,9 +1,13 @@
-"""How commands speak where the output cannot encode a name: escapes, never a loss."""
+"""How commands speak: escapes where the output cannot encode a name, and no words of libraries."""
 
+import io
 import json
+import subprocess
+import sys
 
 import pytest
-from conftest import draw_images, run_command
+from conftest import ROOT, draw_images, run_command
+from PIL import Image
 
 NAMES = ("猫", "café 😀")
 
@@ -55,3 +59,34 @@ def test_errors_are_told_all_the_same(tmp_path, words):
     done = run_command(*words, cwd=tmp_path, PYTHONIOENCODING="cp1252")
     assert done.returncode in (1, 2) and r"\u732b" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+_NOISE = """
+import os, sys, warnings
+from data.console import prepare_logging, say
+prepare_logging()
+os.write(2, b"noise of a C library")
+warnings.warn("noise of Pillow")
+warnings.warn("lbfgs failed to converge\\nafter 3 iterations")
+say("ours")
+"""
+
+
+def test_libraries_write_nothing_to_stderr():
+    done = subprocess.run(
+        [sys.executable, "-c", _NOISE], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr == "warning: lbfgs failed to converge after 3 iterations\nours\n"
+
+
+def test_a_damaged_jpeg_that_decodes_is_taken_without_a_word(tmp_path):
+    draw_images(tmp_path / "photos", each=2)
+    image = io.BytesIO()
+    Image.effect_noise((64, 64), 90).save(image, "jpeg")
+    data = bytearray(image.getvalue())
+    scan = data.index(b"\xff\xda") + 40
+    data[scan : scan + 12] = b"\xfe" * 12  # libjpeg then prints that it is corrupt, and goes on
+    (tmp_path / "photos" / "red" / "odd.jpg").write_bytes(data)
+    small = ("--backbone", "mobilenet", "--image-size", "32", "--weights", "none")
+    done = run_command("extract", "run", "photos", *small, cwd=tmp_path)
+    assert "5 rows, 5 computed" in done.stdout and "JPEG" not in done.stderr, done.stderr
