@@ -193,7 +193,7 @@ class Features:
             raise HeadstartError(
                 f"{self.path!r} cannot train a head",
                 "labelled training images of two classes or more",
-                f"{len(y)} training images of {len(found)} classes"
+                f"{counted(len(y), 'training image')} of {counted(len(found), 'class')}"
                 + (f": {', '.join(found)}" if found else ""),
                 "extract more images, labelled with their classes",
             )

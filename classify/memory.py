@@ -2,7 +2,7 @@
 
 import re
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 
 DEFAULT = 10**9  # bytes, for a matrix that is larger
 STREAMING = ("logistic", "ridge", "centroid", "mlp", "keras-linear")
@@ -31,7 +31,7 @@ def parse_memory(text: str) -> int:
     found = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMGT]B|)", text.strip().upper())
     size = int(float(found[1]) * _UNITS[found[2]]) if found else 0
     if not size:
-        raise HeadstartError(
+        raise UsageError(
             "--memory is not an amount of memory",
             "megabytes, or a number above 0 with KB, MB, GB or TB, as 500MB or 1.5GB",
             repr(text),

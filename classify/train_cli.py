@@ -11,7 +11,7 @@ from classify.cli_options import FILES, JOIN, LAYER, default_folder
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import say, show
-from data.errors import HeadstartError, unknown_name
+from data.errors import UsageError, unknown_name
 from data.source import open_source
 
 
@@ -90,7 +90,7 @@ def parse_params(words: list[str]) -> dict:
     for word in words:
         name, equals, text = word.partition("=")
         if not equals or not name:
-            raise HeadstartError(
+            raise UsageError(
                 "--param is not a parameter", "name=value, as C=0.1", word, "correct it, and repeat --param"
             )
         try:

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -34,7 +34,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except HeadstartError as error:
-            _end(f"error: {error}", 1)
+            _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
         except KeyboardInterrupt as error:
             _end(str(error) or "interrupted", 130)
 

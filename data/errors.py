@@ -31,15 +31,26 @@ class HeadstartError(ValueError):
         return f"{happened}\n  expected: {expected}\n  received: {received}\n  what to do: {todo}"
 
 
+class UsageError(HeadstartError):
+    """A value that an option or a parameter does not take; the command line exits with 2.
+
+    Examples
+    --------
+    >>> isinstance(UsageError("unknown engine 'x'", "keras", "x", "choose keras"), HeadstartError)
+    True
+    """
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number and its noun, in the plural where it needs one.
 
     Examples
     --------
-    >>> counted(1, "part"), counted(8, "finished part")
-    ('1 part', '8 finished parts')
+    >>> counted(1, "part"), counted(8, "finished part"), counted(2, "class")
+    ('1 part', '8 finished parts', '2 classes')
     """
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number} {noun}{'' if number == 1 else plural}"
 
 
 def some_of(names: Sequence[str], most: int = 3) -> str:
@@ -53,7 +64,7 @@ def some_of(names: Sequence[str], most: int = 3) -> str:
     return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
-def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
+def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     """Make the error for a name that is in no table, with the nearest valid ones.
 
     Examples
@@ -67,7 +78,7 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> HeadstartError:
     names = sorted(valid)
     near = get_close_matches(name.lower(), names, n=5, cutoff=0.5)
     told = f"the nearest: {', '.join(near)}" if near else f"among them: {', '.join(names[:40])}"
-    return HeadstartError(
+    return UsageError(
         f"unknown {kind} {name!r}",
         ", ".join(names) if len(names) <= _FEW else f"one of {len(names)} names, {told}",
         name,

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Protocol
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 
 SOURCES = {
     "digits": "data.samples:open_digits",
@@ -100,7 +100,7 @@ def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
     if kind == "tfds":
         return _opener(kind)(str(text), data_dir)
     if data_dir is not None:
-        raise HeadstartError(
+        raise UsageError(
             "--data-dir has no meaning here", "a source tfds:NAME", str(text), "leave --data-dir out"
         )
     return _opener(kind)() if kind == "digits" else _opener(kind)(Path(text))

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from data.console import command_app, say, show
-from data.errors import HeadstartError, unknown_name
+from data.errors import UsageError, unknown_name
 from data.source import GRAMMAR, open_source, source_kind
 from extract.show import (
     bench_lines,
@@ -262,9 +262,7 @@ def parse_size(text: str) -> tuple[int, int] | None:
         return None
     sides = text.lower().split("x")
     if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise HeadstartError(
-            "--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it"
-        )
+        raise UsageError("--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it")
     return int(sides[0]), int(sides[-1])
 
 

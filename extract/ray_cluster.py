@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 from extract.engines import available_threads
 
 _INSTALL = "pip install 'headstart[ray]'"
@@ -158,9 +158,7 @@ def other_versions(where: str, ours: dict, theirs: dict) -> HeadstartError:
 def _check_port(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdecimal():
-        raise HeadstartError(
-            "--address is not an address", "HOST:PORT, as 10.0.0.1:6379", address, "correct it"
-        )
+        raise UsageError("--address is not an address", "HOST:PORT, as 10.0.0.1:6379", address, "correct it")
     try:
         socket.create_connection((host, int(port)), timeout=_CONNECT).close()
     except (OSError, OverflowError) as error:

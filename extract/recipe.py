@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
 from extract.backbones import backbone_named, checked_size
 
@@ -103,7 +103,7 @@ class Recipe:
             object.__setattr__(self, name, tuple(getattr(self, name)))
         for name, values in _SUPPORTED.items():
             if getattr(self, name) not in values:
-                raise HeadstartError(
+                raise UsageError(
                     f"this version of Headstart cannot compute a recipe with this {name}",
                     f"{name} {' or '.join(map(repr, values))}",
                     repr(getattr(self, name)),

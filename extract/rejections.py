@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 from extract.contents import Contents
 
 
@@ -26,7 +26,7 @@ def allowed_rejections(max_bad: str | int, rows: int) -> float:
             return number / 100 * rows if share else number
     except ValueError:
         pass
-    raise HeadstartError(
+    raise UsageError(
         "--max-bad is not a number", "a share as 10% or a number of images", str(max_bad), "correct it"
     )
 

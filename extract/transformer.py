@@ -184,26 +184,28 @@ def _checked_images(X) -> list[Image]:
     if arrays and all(array.dtype.kind == "f" for array in arrays):
         highest = max((array.max() for array in arrays if array.size), default=0)
         if 0 < highest <= 1:
-            raise _no_images("values that are not in 0..255", f"values up to {highest}, multiply by 255")
+            raise _no_images("values that are not in 0..255", f"values up to {highest}", "multiply by 255")
     return images
 
 
 def _check_array(X: np.ndarray) -> None:
     pixels = X.dtype.kind in "buif"
     if X.dtype.kind == "S":  # numpy cuts the zeros at their ends
-        raise _no_images("bytes in an array of numpy", "an array that lost trailing zeros; give a list")
+        raise _no_images("bytes in an array of numpy", "an array, which loses trailing zeros", "give a list")
     if X.ndim != 1 and not (pixels and X.ndim in (3, 4)):
         raise _no_images("an array of another shape", f"{X.dtype} of shape {X.shape}")
     if X.ndim == 3 and X.shape[2] in (1, 3, 4):
-        raise _no_images("one image", f"the shape {X.shape}; give X[numpy.newaxis]")
+        raise _no_images("one image", f"the shape {X.shape}", "give X[numpy.newaxis]")
 
 
-def _no_images(what: str, received: str) -> HeadstartError:
+def _no_images(
+    what: str, received: str, todo: str = "give a sequence of images, also for a single one"
+) -> HeadstartError:
     return HeadstartError(
-        f"features are computed of a sequence of images, not of {what}",
+        f"features are computed from a sequence of images, not from {what}",
         "a list of paths, bytes or arrays (H, W) or (H, W, C) in 0..255, or one array (N, H, W, C)",
         received,
-        "give a sequence of images, also for a single one",
+        todo,
     )
 
 

@@ -73,7 +73,10 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     path = Path(path)
     if not located(path).is_file():
         raise HeadstartError(
-            f"there is no feature file {str(path)!r}", "a file", "a path that is none", "check the path"
+            f"there is no feature file {str(path)!r}",
+            "a file",
+            "a folder" if path.is_dir() else "a path that does not exist",
+            "check the path",
         )
     seconds = seconds or _START + _size(path) / _BYTES_A_SECOND
     command = [sys.executable, "-m", "extract.verify", str(path.resolve())]

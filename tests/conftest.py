@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -162,6 +163,24 @@ def run_command(*words, cwd: Path, **environment) -> subprocess.CompletedProcess
     command = [sys.executable, "-m", *map(str, words)]
     encoding = environment.get("PYTHONIOENCODING", "utf-8")
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, encoding=encoding, check=False)
+
+
+_NAMED = """
+import atexit, runpy, sys
+path, *sys.argv = sys.argv[1:]
+atexit.register(lambda: open(path, "w").write("\\n".join(sys.modules)))
+runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+"""
+
+
+def imported_by(*words, cwd: Path) -> tuple[subprocess.CompletedProcess, set[str]]:
+    """Run ``python -m WORDS`` as `run_command` does, and name the modules that it imported."""
+    with tempfile.TemporaryDirectory() as folder:
+        names = Path(folder) / "modules"
+        command = [sys.executable, "-c", _NAMED, str(names), *map(str, words)]
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        return done, set(names.read_text().splitlines())
 
 
 def assert_four_parts(text: str) -> None:

@@ -5,7 +5,7 @@ import os
 import shutil
 
 import pytest
-from conftest import assert_four_parts, draw_images, run_command
+from conftest import assert_four_parts, draw_images, imported_by, run_command
 from typer.testing import CliRunner
 
 from extract import FeatureFile
@@ -86,45 +86,58 @@ def test_several_layers(command, images):
     [
         (["run", "nowhere"], "there is no source"),
         (["run", "empty"], "no images"),
-        (["run", "images", "--backbone", "mobilnet"], "nearest: mobilenet"),
-        (["run", "images", *TINY, "--layer", "conv1_rel"], "conv1_relu"),
         (
             ["run", "images", "--backbone", "mobilenet", "--weights", "none", "--image-size", "31"],
             "32 pixels or more",
         ),
-        (["run", "images", *TINY[:4], "--image-size", "big"], "not a size"),
         (["run", "images", *TINY, "-o", "no/where.h5"], "cannot be written"),
         (["run", "images", *TINY, "-o", "images"], "cannot be written"),
         (["run", "images", *TINY, "-o", "/proc/x.h5"], "could not be written"),
         (["run", "images", *TINY, "-o", "text.h5"], "not a feature file"),
-        (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
         (["run", "images", *TINY, "--weights", "no.h5"], "no weights"),
-        (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
-        (["run", "images", *TINY, "--engine", "openvin"], "auto, keras, openvino"),
         (["run", "images", *TINY, "--engine", "openvino", "--precision", "float16"], "cannot compute with"),
         (["run", "images", *TINY, "--quantization", "int8", "--precision", "float16"], "no engine can"),
-        (["run", "images", *TINY, "--quantization", "int4"], "unknown quantization"),
-        (["run", "images", *TINY, "--precision", "float8"], "float8"),
-        (["run", "images", *TINY, "--decode-scale", "half"], "half"),
         (["run", "images", *TINY, "--quantization", "int8", "--calibration", "nowhere"], "no source"),
         (["run", "", *TINY], "an empty text"),
         (["run", "tfds:mnist", *TINY, "--data-dir", "nowhere"], "there is no folder 'nowhere'"),
-        (["run", "tfds:cats_vs_dogz", *TINY], "cats_vs_dogs"),
         (["run", "tfds:", *TINY], "not a TFDS source"),
         (["info", "nowhere.h5"], "there is no feature file"),
         (["info", "text.h5"], "not a feature file"),
     ],
 )
 def test_errors_of_the_user(command, images, tmp_path, words, part):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text.h5").write_text("text")
-    before = sorted(path.name for path in tmp_path.iterdir())
+    refused(command, tmp_path, words, part, code=1)
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (["run", "images", "--backbone", "mobilnet"], "nearest: mobilenet"),
+        (["run", "images", *TINY, "--layer", "conv1_rel"], "conv1_relu"),
+        (["run", "images", *TINY[:4], "--image-size", "big"], "not a size"),
+        (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
+        (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
+        (["run", "images", *TINY, "--engine", "openvin"], "auto, keras, openvino"),
+        (["run", "images", *TINY, "--quantization", "int4"], "unknown quantization"),
+        (["run", "images", *TINY, "--precision", "float8"], "float8"),
+        (["run", "images", *TINY, "--decode-scale", "half"], "half"),
+        (["run", "tfds:cats_vs_dogz", *TINY], "cats_vs_dogs"),
+    ],
+)
+def test_values_that_an_option_does_not_take_are_usage(command, images, tmp_path, words, part):
+    refused(command, tmp_path, words, part, code=2)
+
+
+def refused(command, folder, words, part, code):
+    (folder / "empty").mkdir()
+    (folder / "text.h5").write_text("text")
+    before = sorted(path.name for path in folder.iterdir())
     result = command(*words)
-    assert result.exit_code == 1
+    assert result.exit_code == code
     assert_four_parts(result.stderr)
     assert part in result.stderr
     assert result.stdout == ""
-    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 def test_another_recipe_on_an_existing_file(command, images):
@@ -174,9 +187,8 @@ def test_a_folder_named_data_is_no_harm(tmp_path):
 
 def test_with_nothing_to_do_no_tensorflow_is_imported(tiny_file):
     words = ("run", "images", *TINY, "-o", "tiny.h5")
-    done = run_command("extract", *words, cwd=tiny_file.parent, PYTHONPROFILEIMPORTTIME="1")
+    done, imported = imported_by("extract", *words, cwd=tiny_file.parent)
     assert done.returncode == 0
     assert "0 computed, 120 reused" in done.stdout
-    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if "|" in line}
     assert "h5py" in imported
     assert not imported & {"tensorflow", "keras", "sklearn", "tensorflow_datasets"}
