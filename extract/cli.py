@@ -154,8 +154,10 @@ def verify(
     from extract.compare import compare
     from extract.verify import verify
 
+    if source is None and (sample or data_dir):
+        raise typer.BadParameter("--sample and --data-dir have no meaning without --source")
     verdict = verify(file)
-    if verdict.sound and source:
+    if verdict.sound and source is not None:
         verdict = compare(file, open_source(source, data_dir), sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
     if not verdict.sound:

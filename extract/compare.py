@@ -5,12 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from data.errors import counted
 from data.images import ImageError
 from data.source import Source
+from data.splits import SPLIT_NAMES, split_of
 from extract.contents import NO_DIGEST
+from extract.diff import rows_by_id
 from extract.engines import open_engine
 from extract.hashes import scan_source
-from extract.layout import split_digests
 from extract.parity import TOLERANCE, check_probes, relative_difference
 from extract.plan import Scan
 from extract.store import FeatureFile
@@ -19,7 +21,7 @@ from extract.worker import compute_features, readable
 
 
 def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
-    """Check a sound feature file against its source.
+    """Check a sound feature file against its source, whose every byte is read.
 
     Parameters
     ----------
@@ -35,36 +37,54 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
         If the probe image comes out otherwise.
     """
     file = FeatureFile(path)
-    scan = scan_source(source)
-    problems = tuple(_stale(file, scan))
+    scan = scan_source(source, rehash=True)
+    problems = tuple(_stale(file, source, scan))
     damaged = tuple(_differing(file, source, scan, sample)) if sample else ()
-    return Verdict(problems, damaged, tuple(file.contents.ids[row] for row in damaged))
+    remedy = "extract" if damaged else "run" if problems else ""
+    return Verdict(problems, damaged, tuple(file.contents.ids[row] for row in damaged), remedy)
 
 
-def _stale(file: FeatureFile, scan: Scan) -> Iterator[str]:
-    contents = file.contents
-    stored = dict(zip(contents.ids, split_digests(contents.digests), strict=True))
-    stored |= {row.id: row.digest for row in contents.rejected}
-    found = {row.id: digest for row, digest in zip(scan.rows, scan.digests, strict=True)}
+def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
+    stored, found = rows_by_id(file), _rows_of(source, scan)
+    tried = {row.id: row.digest for row in file.contents.rejected}
+    known = tried | {name: row[0] for name, row in stored.items()}
+    there = {name: row[0] for name, row in found.items() if row[0]}
+    same = [name for name, row in stored.items() if there.get(name) == row[0]]
     kinds = {
-        "in the source are not in the file": [name for name in found if name not in stored],
-        "in the file are not in the source": [name for name in stored if name not in found],
-        "have other bytes in the source": [
+        "in the source, not in the file": [name for name in found if name not in known],
+        "in the file, not in the source": [name for name in known if name not in found],
+        "unreadable in the source": [name for name in stored if name in found and name not in there],
+        "with other bytes in the source": [
             name
-            for name, digest in stored.items()
-            if digest != NO_DIGEST and found.get(name, digest) != digest
+            for name, digest in known.items()
+            if digest != NO_DIGEST and there.get(name, digest) != digest
         ],
+        "without a feature, though the source has the image": [
+            name for name, digest in tried.items() if digest == NO_DIGEST and name in there
+        ],
+        "with another label or split in the source": [name for name in same if found[name] != stored[name]],
     }
     for words, names in kinds.items():
         if names:
-            yield f"{len(names)} rows {words}, the first: {names[0]}"
+            yield f"{counted(len(names), 'row')} {words}, the first: {names[0]}"
+
+
+def _rows_of(source: Source, scan: Scan) -> dict[str, tuple[bytes | None, str, int]]:
+    """Return what `extract.diff.rows_by_id` does, of a source; the digest is None of what cannot be read."""
+    names = [*source.class_names, ""]
+    return {
+        row.id: (digest, names[row.label], SPLIT_NAMES.index(split_of(row, digest)) if digest else -1)
+        for row, digest in zip(scan.rows, scan.digests, strict=True)
+    }
 
 
 def _differing(file: FeatureFile, source: Source, scan: Scan, sample: int) -> list[int]:
-    """Return the rows of a sample whose features are not those that the source gives now."""
+    """Return the rows of a sample whose image is as it was, but not the feature it gives now."""
     engine = open_engine("auto", file.recipe)
     check_probes(engine, file.recipe, [(str(file.path), file.engine(0), file.probe)])
-    rows = {row.id: row for row in scan.rows}
+    stored = rows_by_id(file)
+    found = zip(scan.rows, scan.digests, strict=True)
+    rows = {row.id: row for row, digest in found if digest and digest == stored.get(row.id, ("",))[0]}
     ids = file.contents.ids
     spread = np.unique(np.linspace(0, len(ids) - 1, sample).astype(int))
     places = {ids[row]: row for row in spread if ids[row] in rows}

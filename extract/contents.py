@@ -66,6 +66,11 @@ class Contents:
             np.array_equal(one, two) if isinstance(one, np.ndarray) else one == two for one, two in pairs
         )
 
+    def classes(self) -> list[str]:
+        """Return the name of each row's class, empty where it is unknown."""
+        names = [*self.class_names, ""]  # the last one stands for -1
+        return [names[label] for label in self.labels]
+
     def at(self, rows: np.ndarray) -> "Contents":
         """Return the same with some of the rows only.
 

@@ -51,7 +51,7 @@ def diff(first: str | Path, second: str | Path) -> Difference:
     {'image_size': [(150, 150), (299, 299)]}
     """
     files = [FeatureFile(path) for path in (first, second)]
-    one, two = (_rows(file) for file in files)
+    one, two = (rows_by_id(file) for file in files)
     both = [name for name in one if name in two]
     changed = [tuple(name for name in both if one[name][part] != two[name][part]) for part in range(3)]
     return Difference(
@@ -62,10 +62,9 @@ def diff(first: str | Path, second: str | Path) -> Difference:
     )
 
 
-def _rows(file: FeatureFile) -> dict[str, tuple[bytes, str, int]]:
-    """Return digest, class and split of each row by its id."""
+def rows_by_id(file: FeatureFile) -> dict[str, tuple[bytes, str, int]]:
+    """Return digest, class (empty where unknown) and split of each row by its id."""
     contents = file.contents
-    names = [*contents.class_names, ""]  # the last one stands for -1
-    labels = [names[label] for label in contents.labels]
-    values = zip(split_digests(contents.digests), labels, contents.splits.tolist(), strict=True)
+    splits = contents.splits.tolist()
+    values = zip(split_digests(contents.digests), contents.classes(), splits, strict=True)
     return dict(zip(contents.ids, values, strict=True))

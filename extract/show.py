@@ -78,11 +78,12 @@ def verdict_lines(values: dict) -> list[str]:
     if values["damaged"]:
         damaged = counted(len(values["damaged"]), "damaged row")
         lines.append(f"{values['file']}: {damaged}: {some_of(values['damaged_ids'], 5)}")
-    if lines and not values["readable"]:
-        return [*lines, "next: move it away and extract again"]
-    if lines:
-        return [*lines, f"next: python -m extract repair {quote(values['file'])}"]
-    return [f"{values['file']}: sound"]
+    remedies = {
+        "repair": f"python -m extract repair {quote(values['file'])}",
+        "run": f"the command that made {values['file']}, again: it computes only what is missing",
+        "extract": "move it away and extract again",
+    }
+    return [*lines, f"next: {remedies[values['remedy']]}"] if lines else [f"{values['file']}: sound"]
 
 
 def bench_lines(values: dict) -> list[str]:

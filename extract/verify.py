@@ -32,14 +32,15 @@ class Verdict:
         Rows whose feature is not the one that was written.
     damaged_ids : tuple of str
         Their names.
-    readable : bool
-        Whether its rows can be read at all, so that `repair` can keep the sound ones.
+    remedy : str
+        What helps: ``repair`` drops what is damaged, ``run`` brings the file up to date with its
+        source, ``extract`` is to make it anew; empty if it is sound.
     """
 
     problems: tuple[str, ...]
     damaged: tuple[int, ...]
     damaged_ids: tuple[str, ...]
-    readable: bool = True
+    remedy: str = ""
 
     def to_dict(self) -> dict:
         """Return the verdict as JSON-ready values."""
@@ -74,8 +75,8 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     if not located(path).is_file():
         raise HeadstartError(
             f"there is no feature file {str(path)!r}",
-            "a file",
-            "a folder" if path.is_dir() else "a path that does not exist",
+            "a file, or a folder of parts with an index",
+            "a folder without an index" if path.is_dir() else "a path that does not exist",
             "check the path",
         )
     seconds = seconds or _START + _size(path) / _BYTES_A_SECOND
@@ -84,14 +85,14 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     try:
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired:
-        return Verdict((f"reading it took more than {seconds:.0f} s",), (), (), readable=False)
+        return Verdict((f"reading it took more than {seconds:.0f} s",), (), (), "extract")
     try:
         values = json.loads(done.stdout)
     except ValueError:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-        return Verdict((f"it cannot be read: {last}",), (), (), readable=False)
-    readable = values.pop("readable")
-    return Verdict(**{name: tuple(value) for name, value in values.items()}, readable=readable)
+        return Verdict((f"it cannot be read: {last}",), (), (), "extract")
+    remedy = values.pop("remedy")
+    return Verdict(**{name: tuple(value) for name, value in values.items()}, remedy=remedy)
 
 
 def examine(path: Path) -> Verdict:
@@ -107,8 +108,8 @@ def examine(path: Path) -> Verdict:
         names = tuple(ids[row] for row in damaged if row < len(ids))
     except DAMAGED as error:  # a HeadstartError is a ValueError
         reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
-        return Verdict((f"it cannot be read: {reason}",), (), (), readable=False)
-    return Verdict(tuple(problems), tuple(damaged), names)
+        return Verdict((f"it cannot be read: {reason}",), (), (), "extract")
+    return Verdict(tuple(problems), tuple(damaged), names, "repair" if problems or damaged else "")
 
 
 def damaged_rows(file: h5py.File) -> list[int]:

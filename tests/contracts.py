@@ -140,7 +140,7 @@ class StoreContract:
             FeatureFile(path).features("avg_pool")[0, 0] = 1
 
     def test_a_written_file_is_sound(self, path):
-        assert verify(path).to_dict() == {"problems": (), "damaged": (), "damaged_ids": (), "readable": True}
+        assert verify(path).to_dict() == {"problems": (), "damaged": (), "damaged_ids": (), "remedy": ""}
 
     def test_equal_content_is_equal_byte_for_byte(self, path, write, contents):
         first = self.bytes_of(path)

@@ -385,10 +385,32 @@ def test_verify_gives_up_on_a_file_that_takes_too_long(path):
 def test_verify_compares_with_the_source(path):
     source = arrays()
     assert compare(path, source, sample=20).sound
+    relabelled = from_arrays(source.images, ["dog", *["dog", "cat"] * (IMAGES // 2)][:IMAGES])
+    words = "1 row with another label or split in the source, the first: 00000000"
+    assert compare(path, relabelled).problems == (words,)
     grown = from_arrays(np.concatenate([source.images, source.images[:1] ^ 1]), ["cat"] * (IMAGES + 1))
-    assert "1 rows in the source are not in the file" in compare(path, grown).problems[0]
+    assert "1 row in the source, not in the file" in compare(path, grown).problems[0]
     source.images[5] ^= 1
-    assert "have other bytes" in compare(path, source).problems[0]
+    behind = compare(path, source, sample=IMAGES)
+    assert behind.problems == ("1 row with other bytes in the source, the first: 00000005",)
+    assert (behind.damaged, behind.remedy) == ((), "run")
+
+
+def test_rows_that_come_out_otherwise_are_no_matter_of_repair(path, monkeypatch):
+    """Their checksums are right: what decodes the images has changed."""
+    monkeypatch.setattr(worker, "load_image", lambda data, size, **_: load_array(data, size) * 0.9)
+    verdict = compare(path, arrays(), sample=3)
+    assert (verdict.problems, verdict.damaged, verdict.remedy) == ((), (0, 63, 127), "extract")
+
+
+def test_what_repair_dropped_is_missing_until_the_next_run(path):
+    change_feature(path, 7)
+    assert repair(path).dropped == 1
+    verdict = compare(path, arrays())
+    assert verdict.problems == (
+        "1 row without a feature, though the source has the image, the first: 00000007",
+    )
+    assert verdict.remedy == "run"
 
 
 def test_diff(path, tmp_path):
@@ -475,6 +497,39 @@ def test_unchanged_files_are_not_read_again(numpy_backbone, tmp_path, monkeypatc
     assert extract(open_source(folder), RECIPE, tmp_path / "out.h5").computed == 0
     assert extract(open_source(folder), RECIPE, tmp_path / "out.h5", rehash=True).computed == 0
     assert read == [0, 1, 8]
+
+
+def test_a_check_reads_also_what_seems_unchanged(numpy_backbone, tmp_path, monkeypatch):
+    """Other pixels with equal size and time: as `cp -a` of another folder leaves them."""
+    from conftest import draw_images
+
+    from data import open_source
+
+    folder = draw_images(tmp_path / "images", each=4)
+    for file in folder.rglob("*.png"):
+        file.write_bytes(file.read_bytes().ljust(4000))
+        os.utime(file, (1, 1))
+    monkeypatch.setattr(worker, "load_image", lambda data, size, **_: np.zeros((*size, 3), np.float32))
+    extract(open_source(folder), RECIPE, tmp_path / "out.h5")
+    words = ["verify", str(tmp_path / "out.h5"), "--source", str(folder)]
+    assert "sound" in CliRunner().invoke(app, words).stdout
+    for file in (folder / "red").iterdir():
+        file.write_bytes(file.read_bytes()[:-1] + b"!")
+        os.utime(file, (1, 1))
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 1
+    assert "4 rows with other bytes in the source, the first: red/000.png" in result.stdout
+    assert "repair" not in result.stdout
+    assert result.stdout.splitlines()[-1].startswith("next: the command that made")
+    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5").computed == 4
+    assert "sound" in CliRunner().invoke(app, words).stdout
+
+
+@pytest.mark.parametrize("words", [["--sample", "5"], ["--data-dir", "."]])
+def test_options_of_the_comparison_need_a_source(path, words):
+    result = CliRunner().invoke(app, ["verify", str(path), *words])
+    assert result.exit_code == 2
+    assert "without --source" in result.stderr
 
 
 def test_plan_writes_nothing(images, tmp_path):
