@@ -34,7 +34,7 @@ def assemble(source: Source, scan: Scan, found: Survey) -> tuple[Contents, list[
     rows = [scan.rows[number] for number in chosen]
     digests = [scan.digests[number] for number in chosen]
     places = [features[digest] for digest in digests]
-    engines, origins = _engines(places)
+    engines, origins = engines_of(places)
     weights = known_weights(found.recipe.weights)
     contents = Contents(
         recipe=found.recipe,
@@ -69,7 +69,8 @@ def _splits(rows: list[Row], digests: list[bytes]) -> np.ndarray:
     return np.array([SPLIT_NAMES.index(name) for name in names], np.int8)
 
 
-def _engines(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndarray]:
+def engines_of(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndarray]:
+    """Return the different engines that computed some rows, and the number of each row's."""
     used = [store.engine(row) for store, row in places]
     keys = [tuple(sorted(engine.items())) for engine in used]
     distinct = sorted(set(keys))

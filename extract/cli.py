@@ -42,6 +42,9 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
     max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
+    allow_drop: Annotated[
+        bool, typer.Option("--allow-drop", help="Let most rows, or a whole class, leave the file.")
+    ] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
@@ -92,7 +95,7 @@ def run(
             recipe = _quantized(recipe, quantization, opened, path, calibration)
         options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
         options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash, "layout": layout}
-        options["replicas"] = replicas
+        options |= {"replicas": replicas, "allow_drop": allow_drop}
         if cluster and engine == "auto" and not num_gpus:
             options["engine"] = cpu_engine(recipe)
         if plan:
@@ -269,7 +272,9 @@ def parse_size(text: str) -> tuple[int, int] | None:
 
 
 def default_name(source: str) -> str:
-    """Return the feature file for a source where the user names none.
+    """Return the feature file for a source where the user names none: its whole name, and ``.h5``.
+
+    So the folder ``photos`` and the table ``photos.csv`` beside it have files of their own.
 
     Examples
     --------
@@ -278,5 +283,4 @@ def default_name(source: str) -> str:
     """
     if source_kind(source) == "tfds":
         return source.split(":")[1].replace("/", "-") + ".h5"
-    path = Path(source).resolve()
-    return (path.name if path.is_dir() else path.stem) + ".h5"
+    return Path(source).resolve().name + ".h5"

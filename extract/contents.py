@@ -71,6 +71,10 @@ class Contents:
         names = [*self.class_names, ""]  # the last one stands for -1
         return [names[label] for label in self.labels]
 
+    def rows(self) -> list[tuple[str, bytes, str]]:
+        """Return id, digest and class of each row."""
+        return list(zip(self.ids, map(bytes, self.digests), self.classes(), strict=True))
+
     def at(self, rows: np.ndarray) -> "Contents":
         """Return the same with some of the rows only.
 

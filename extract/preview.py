@@ -31,6 +31,10 @@ class Preview:
     ----------
     rows, present, rejected, unreadable, twins, added, replaced : int
         As in `extract.plan.Plan`.
+    dropped : int
+        As in `extract.run.Report`.
+    refused : str
+        What would leave the file and may not without `Options.allow_drop`; empty if nothing.
     missing : int
         Images that the backbone has to see.
     parts : int
@@ -52,6 +56,8 @@ class Preview:
     twins: int
     added: int
     replaced: int
+    dropped: int
+    refused: str
     missing: int
     parts: int
     bytes_needed: int | None
@@ -79,13 +85,16 @@ def preview(
     """
     path, options = Path(path), Options(**options)
     found = survey(recipe, path, options.reuse, options.layout)
-    decided = found.plan(scan_source(source, options.rehash))
+    scan = scan_source(source, options.rehash)
+    decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
     speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
+        dropped=leaves.lost,
+        refused="" if options.allow_drop else leaves.refusal,
         missing=decided.missing,
         parts=len(decided.parts),
-        bytes_needed=_bytes(decided, width, found.layout) if decided.parts else None,
+        bytes_needed=_bytes(decided, leaves.kept, width, found.layout) if decided.parts else None,
         bytes_free=shutil.disk_usage(path.parent).free,
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
@@ -100,9 +109,9 @@ def _nodes(cluster: Cluster) -> tuple[dict, ...]:
         return tuple(division(ray, cluster))
 
 
-def _bytes(decided: Plan, width: int, layout: str) -> int:
+def _bytes(decided: Plan, leaving: int, width: int, layout: str) -> int:
     row = 4 * width + _BYTES_A_ROW
-    return row * (decided.missing + (decided.rows if layout == "single" else 0))
+    return row * (decided.missing + leaving + (decided.rows if layout == "single" else 0))
 
 
 def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:

@@ -12,9 +12,11 @@ from pathlib import Path
 from data.errors import HeadstartError, counted
 from data.source import Source
 from extract.assemble import assemble
+from extract.before import check_before, keep_before
 from extract.contents import Contents
 from extract.engines import check_engine
 from extract.hashes import scan_source
+from extract.leaving import Leaving, before_path
 from extract.lock import locked
 from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe
@@ -41,6 +43,8 @@ class Options:
         Of the CPU; None is all that this process may use.
     max_bad : str or int
         Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
+    allow_drop : bool
+        Go on where more than half of the file's rows or a whole class would leave it.
     reuse : tuple of str or Path
         Other feature files of the same recipe, from which rows are taken.
     wait : bool
@@ -57,6 +61,7 @@ class Options:
     batch_size: int | None = None
     threads: int | None = None
     max_bad: str | int = "10%"
+    allow_drop: bool = False
     reuse: tuple = ()
     wait: bool = True
     rehash: bool = False
@@ -81,6 +86,12 @@ class Report:
     reused_from : dict of str to int
         The same by where it was known from: ``file``, ``parts`` of an interrupted run,
         ``others`` (`Options.reuse`), ``twins`` (an equal image in this run).
+    dropped : int
+        Rows that were in the file, or in finished parts, and whose image no row holds any more.
+    replaced : int
+        Rows of the file whose name now stands for another image.
+    before : str
+        Where the features of the two are kept, empty if there are none.
     rejected : int
         Rows of the source without a feature.
     rejections : tuple of (str, str)
@@ -97,6 +108,9 @@ class Report:
     computed: int
     reused: int
     reused_from: dict[str, int]
+    dropped: int
+    replaced: int
+    before: str
     rejected: int
     rejections: tuple[tuple[str, str], ...]
     classes: int
@@ -147,7 +161,7 @@ def extract(
 
     Only images whose bytes the file does not know are computed. Finished parts are kept
     beside the file in ``<file>.parts`` until the file is complete, so an interrupted run
-    goes on where it was.
+    goes on where it was. Rows that leave the file are kept in ``<file>.before``.
 
     Parameters
     ----------
@@ -161,8 +175,8 @@ def extract(
         Runs the parts: ``map(make, parts, replicas, source=..., progress=...)``, as `local_map`,
         yields (part, result or Exception) in any order.
     **options
-        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `reuse`, `wait`, `rehash`,
-        `layout`, `replicas`.
+        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `allow_drop`, `reuse`,
+        `wait`, `rehash`, `layout`, `replicas`.
 
     Returns
     -------
@@ -171,7 +185,8 @@ def extract(
     Raises
     ------
     HeadstartError
-        If the file has another recipe or cannot be written, or too many rows are rejected.
+        If the file has another recipe or cannot be written, too many rows are rejected, or more
+        would leave the file than may.
     KeyboardInterrupt
         With the words that say how to resume.
 
@@ -186,19 +201,21 @@ def extract(
     allowed(0)
     check_engine(options.engine, recipe)
     look = partial(survey, recipe, path, options.reuse, options.layout)
-    found, computed = look(), 0
+    found, computed, leaves = look(), 0, Leaving(0)
     scan = scan_source(source, options.rehash)
     contents = _finished(source, scan, found)
     if contents is None:
         folder = parts_folder(path, found.layout)
         with _writing(path, folder, options.wait):
             found = look()  # another run may have ended since
+            leaves = found.leaving(scan, source.class_names)
+            check_before(found, leaves, source, options.allow_drop)
             how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
             make = partial(PartWorker, recipe, folder.absolute(), probes=found.probes(), **how)
             run = partial(map, make, replicas=options.replicas, source=source)
-            computed = _compute(found, found.plan(scan), run, progress)
-            contents = _write(source, scan, look(), allowed)
-    return _report(path, contents, found, computed, source, time.perf_counter() - started)
+            computed = _compute(found, found.plan(scan), leaves.kept, run, progress)
+            contents, leaves = _write(source, scan, look(), allowed, options.allow_drop)
+    return _report(path, contents, found, computed, leaves, source, time.perf_counter() - started)
 
 
 def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
@@ -209,14 +226,22 @@ def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
     return contents if found.old.contents.same_as(contents) else None
 
 
-def _write(source: Source, scan: Scan, found: Survey, allowed: Callable[[int], float]) -> Contents:
+def _write(
+    source: Source, scan: Scan, found: Survey, allowed: Callable[[int], float], allow_drop: bool
+) -> tuple[Contents, Leaving]:
     contents, rows = assemble(source, scan, found)
-    check_rejections(parts_folder(found.path, found.layout), found.path, contents, allowed(len(scan.rows)))
+    folder = parts_folder(found.path, found.layout)
+    check_rejections(folder, found.path, contents, allowed(len(scan.rows)))
+    leaves = found.leaving_with(contents.rows())
+    check_before(found, leaves, source, allow_drop, _kept(folder))
+    keep = partial(keep_before, found, leaves, contents)
     if found.old is None or not found.old.contents.same_as(contents):
-        write_feature_file(found.path, contents, rows, found.layout)
+        write_feature_file(found.path, contents, rows, found.layout, keep)
+    else:
+        keep()  # of parts alone
     for path in _no_longer_needed(found):
         path.unlink()
-    return contents
+    return contents, leaves
 
 
 def _no_longer_needed(found: Survey) -> list[Path]:
@@ -258,12 +283,12 @@ def _kept(folder: Path) -> str:
     return f"{counted(parts, 'finished part')} kept in {folder}: the same command goes on from there"
 
 
-def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | None) -> int:
+def _compute(found: Survey, decided: Plan, leaving: int, run: Callable, progress: Callable | None) -> int:
     """Run the missing parts and return how many images went through the backbone."""
     if not decided.parts:
         return 0
     folder, done, computed, failed = parts_folder(found.path, found.layout), 0, 0, []
-    copied = decided.rows if found.layout == "single" else 0
+    copied = leaving + (decided.rows if found.layout == "single" else 0)
     folder.mkdir(exist_ok=True)
     progress = progress or (lambda done, total: None)
 
@@ -305,7 +330,13 @@ def _check_room(folder: Path, part: Part, rows: int) -> None:
 
 
 def _report(
-    path: Path, contents: Contents, found: Survey, computed: int, source: Source, seconds: float
+    path: Path,
+    contents: Contents,
+    found: Survey,
+    computed: int,
+    leaves: Leaving,
+    source: Source,
+    seconds: float,
 ) -> Report:
     warnings = list(source.warnings)
     if len(contents.ids) == 1:
@@ -322,6 +353,9 @@ def _report(
         computed=computed,
         reused=len(contents.ids) - computed,
         reused_from=places,
+        dropped=leaves.lost,
+        replaced=len(leaves.replaced),
+        before=str(before_path(path)) if leaves.kept else "",
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         classes=classes,

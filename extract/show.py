@@ -22,6 +22,9 @@ def report_lines(report: dict) -> list[str]:
         for name, words in names.items()
         if report["reused_from"][name]
     ]
+    gone = [f"{counted(report[name], 'row')} {name}" for name in ("dropped", "replaced") if report[name]]
+    if gone:
+        lines.append(f"{', '.join(gone)}: kept in {report['before']}, which --reuse takes")
     if saved:
         lines.append(f"not computed again: {', '.join(saved)}")
     if report["classes"] > 1:
@@ -44,6 +47,10 @@ def preview_lines(values: dict) -> list[str]:
         f"{values['rows']} rows: {counts}",
         f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
     ]
+    if values["dropped"]:
+        lines.append(f"to drop: {counted(values['dropped'], 'row')}, kept beside the file")
+    if values["refused"]:
+        lines.append(f"{values['refused']} would leave the file: refused without --allow-drop")
     if not values["missing"]:
         return lines
     replicas = sum(node["replicas"] for node in values["nodes"])

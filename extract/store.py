@@ -144,7 +144,11 @@ class FeatureFile(Features):
 
 
 def write_feature_file(
-    path: Path, contents: Contents, rows: Sequence[tuple[Features, int]], layout: str = "single"
+    path: Path,
+    contents: Contents,
+    rows: Sequence[tuple[Features, int]],
+    layout: str = "single",
+    last: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a complete feature file aside, sync it, and give it its name.
 
@@ -157,6 +161,8 @@ def write_feature_file(
     layout : str
         ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
         where they are, rows from elsewhere are copied into parts, and the index is written last.
+    last : callable
+        Called when all is written, and the file has not its name yet.
 
     Raises
     ------
@@ -165,7 +171,8 @@ def write_feature_file(
     """
     if layout == "sharded":
         path.mkdir(exist_ok=True)
-        _write_index(path, contents, rows, Shards(path, *placed(path, contents, rows), contents.digests))
+        shards = Shards(path, *placed(path, contents, rows), contents.digests)
+        _write_index(path, contents, rows, shards, last)
         return
     first = rows[0][0]
     row = sum(probe.nbytes for probe in first.probe.values()) + 200
@@ -180,10 +187,11 @@ def write_feature_file(
             file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = first.probe[name]
         file.attrs["content_digest"] = content_digest(file)
+        last()
 
 
 def _write_index(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]], shards: Shards
+    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]], shards: Shards, last: Callable
 ) -> None:
     with created(folder / INDEX, 300 * len(rows)) as file:
         _write_contents(file, contents, INDEX_FORMAT)
@@ -193,6 +201,7 @@ def _write_index(
         file["shards/names"] = text_array(shards.names)
         file["shards/part"], file["shards/row"] = shards.part, shards.row
         file.attrs["content_digest"] = content_digest(file)
+        last()
 
 
 def content_digest(file: h5py.File) -> str:
@@ -265,7 +274,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             f"{str(path)!r} is not a feature file, or is damaged",
             "a file that `python -m extract run` wrote",
             " ".join(str(error).split())[:200],
-            "name another file; `python -m extract run` makes one",
+            "name another file, or move this one away and extract again",
         ) from error
 
 

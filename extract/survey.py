@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from extract.layout import DAMAGED, split_digests
+from extract.leaving import Leaving, leaving
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Recipe
@@ -58,6 +59,21 @@ class Survey:
         names = frozenset(self.old.contents.ids) if self.old else frozenset()
         return plan(scan, self.features, self.rejected, names)
 
+    def leaving(self, scan: Scan, class_names: Sequence[str]) -> Leaving:
+        """Decide what would leave the file, as far as is known before anything is computed."""
+        pairs = zip(scan.rows, scan.digests, strict=True)
+        may = self.features.keys() | (set(scan.digests) - self.rejected.keys() - {None})
+        names = [*class_names, ""]
+        return self.leaving_with(
+            [(row.id, digest, names[row.label]) for row, digest in pairs if digest in may]
+        )
+
+    def leaving_with(self, staying: Sequence[tuple[str, bytes, str]]) -> Leaving:
+        """Decide what leaves the file if it will have rows of these ids, digests and classes."""
+        present = self.old.contents.rows() if self.old else []
+        spare = {digest for part in self.parts for digest in split_digests(part.digests)}
+        return leaving(present, staying, spare)
+
     def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
         """Return name, engine and probe of each store whose rows will stand beside new ones."""
         stores = [*([self.old] if self.old else []), *self.parts, *self.others]
@@ -100,7 +116,7 @@ def survey(
     old = _existing(path, recipe, layout)
     used = frozenset(old.shards.names) if old and old.shards else frozenset()
     parts = tuple(_parts(parts_folder(path, layout), recipe, used))
-    files = tuple(_same_recipe(Path(other), recipe) for other in others)
+    files = tuple(same_recipe(Path(other), recipe) for other in others)
     features: dict[bytes, tuple[Store, int]] = {}
     rejected: dict[bytes, str] = {}
     for store in (*([old] if old else []), *parts, *files):
@@ -140,7 +156,7 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
 
 def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
     if located(path).is_file():
-        return _same_recipe(path, recipe)
+        return same_recipe(path, recipe)
     other = path.is_dir() and (layout == "single" or not is_parts_folder(path))
     if other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise HeadstartError(
@@ -152,7 +168,8 @@ def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
     return None
 
 
-def _same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
+def same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
+    """Open a feature file, or raise if it is none or has another recipe."""
     file = FeatureFile(path)
     refuse_other_recipe(path, file.recipe, recipe)
     return file

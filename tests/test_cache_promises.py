@@ -210,6 +210,20 @@ class _FirstRowAlone(FeatureFile):
         return np.repeat(super().features(output)[:1], len(self.digests), axis=0)
 
 
+def test_15_entries_that_no_source_holds_are_told_and_kept_once(run, folder, tmp_path):
+    run()
+    (folder / "red" / "003.png").unlink()
+    report = run()
+    assert (report.rows, report.dropped, report.before) == (39, 1, str(tmp_path / "photos.h5.before"))
+    assert FeatureFile(report.before).contents.ids == ("red/003.png",)
+    shutil.rmtree(folder / "blue")
+    with pytest.raises(HeadstartError, match="20 of 39 rows would be dropped"):
+        run()
+    report = run(allow_drop=True)
+    assert (report.rows, report.dropped, len(FeatureFile(report.before).contents.ids)) == (19, 20, 21)
+    assert run().dropped == 0
+
+
 def test_16_one_image_more_is_one_forward_pass(run, small_recipe, tmp_path, seen):
     folder = draw_images(tmp_path / "thousand", each=500)
     run(source=open_source(folder), path=tmp_path / "thousand.h5")

@@ -165,8 +165,8 @@ def test_a_kill_inside_assembly_keeps_the_old_file(path, tmp_path):
     (tmp_path / "out.h5.123.tmp").write_bytes(before[:1000])  # as a killed assembly leaves it
     assert extract(arrays(), RECIPE, path).computed == 0
     more = from_arrays(arrays(2, first=9).images, ["cat", "dog"])
-    extract(more, RECIPE, path, batch_size=PART)
-    assert sorted(found.name for found in tmp_path.iterdir()) == ["out.h5"]
+    extract(more, RECIPE, path, batch_size=PART, allow_drop=True)
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["out.h5", "out.h5.before"]
 
 
 def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
@@ -256,7 +256,7 @@ def test_a_lock_of_a_dead_process_is_taken_over(path, tmp_path):
 def test_a_reader_of_the_old_file_keeps_reading_it(path):
     features = FeatureFile(path).features("avg_pool")
     before = features.copy()
-    extract(from_arrays(arrays(4, first=5).images, ["cat", "dog"] * 2), RECIPE, path)
+    extract(from_arrays(arrays(4, first=5).images, ["cat", "dog"] * 2), RECIPE, path, allow_drop=True)
     np.testing.assert_array_equal(features, before)
     assert len(FeatureFile(path).contents.ids) == 4
 
@@ -276,7 +276,7 @@ def test_other_features_are_not_mixed_in(path, monkeypatch):
     monkeypatch.setattr(worker, "open_engine", lambda *args: other)
     before = path.read_bytes()
     with pytest.raises(HeadstartError) as caught:
-        extract(arrays(IMAGES + 2, first=3), RECIPE, path)
+        extract(arrays(IMAGES + 2, first=3), RECIPE, path, allow_drop=True)
     assert_four_parts(str(caught.value))
     assert "numpy" in str(caught.value)
     assert path.read_bytes() == before

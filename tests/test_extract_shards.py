@@ -82,7 +82,11 @@ def test_a_grown_source_adds_parts_and_a_shrunk_one_removes_those_that_nothing_u
     assert (report.computed, report.reused_from["file"]) == (8, 16)
     assert set(first) < set(parts(folder))
     shutil.rmtree(images / "blue")
-    assert run().computed == 0
+    with pytest.raises(HeadstartError, match="a whole class"):
+        run()
+    report = run(allow_drop=True)
+    assert (report.computed, report.dropped, report.before) == (0, 12, str(tmp_path / "out.before"))
+    assert len(FeatureFile(tmp_path / "out.before").contents.ids) == 12
     assert len(FeatureFile(folder).contents.ids) == 12
     assert len(parts(folder)) < 5
     run("again.h5", "single")
