@@ -5,7 +5,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from data.errors import HeadstartError
@@ -34,13 +34,24 @@ def locked(
     HeadstartError
         If another run holds the lock and `wait` is false.
     """
-    name = path.with_name(path.name + ".lock")
+    name = _lock_file(path)
     handle = _acquire(name, path, wait, say)
     try:
         yield
     finally:
         name.unlink(missing_ok=True)
         os.close(handle)
+
+
+def clear_abandoned(path: Path) -> None:
+    """Remove the lock file that a killed run left, if no run holds it."""
+    if _lock_file(path).exists():
+        with suppress(HeadstartError, OSError), locked(path, wait=False):
+            pass
+
+
+def _lock_file(path: Path) -> Path:
+    return path.with_name(path.name + ".lock")
 
 
 def _acquire(name: Path, path: Path, wait: bool, say: Callable[[str], None]) -> int:

@@ -17,7 +17,7 @@ from extract.contents import Contents
 from extract.engines import check_engine
 from extract.hashes import scan_source
 from extract.leaving import Leaving, before_path
-from extract.lock import locked
+from extract.lock import clear_abandoned, locked
 from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe
 from extract.rejections import allowed_rejections, check_rejections
@@ -204,7 +204,9 @@ def extract(
     found, computed, leaves = look(), 0, Leaving(0)
     scan = scan_source(source, options.rehash)
     contents = _finished(source, scan, found)
-    if contents is None:
+    if contents:
+        clear_abandoned(path)
+    else:
         folder = parts_folder(path, found.layout)
         with _writing(path, folder, options.wait):
             found = look()  # another run may have ended since

@@ -27,6 +27,7 @@ from extract.cli import app
 from extract.compare import compare
 from extract.diff import diff
 from extract.engines import Engine
+from extract.lock import locked
 from extract.repair import repair
 from extract.verify import examine, verify
 
@@ -251,6 +252,16 @@ def test_a_lock_of_a_dead_process_is_taken_over(path, tmp_path):
     (tmp_path / "new.h5.lock").write_text(json.dumps({"pid": 2**22 + 1, "host": "gone"}))
     assert extract(arrays(), RECIPE, tmp_path / "new.h5", wait=False).computed == IMAGES
     assert not (tmp_path / "new.h5.lock").exists()
+
+
+def test_a_lock_that_a_killed_run_left_goes_also_where_nothing_is_to_do(path, tmp_path):
+    lock = tmp_path / "out.h5.lock"
+    with locked(path):
+        assert extract(arrays(), RECIPE, path).computed == 0
+        assert lock.exists()
+    lock.write_text("{}")
+    assert extract(arrays(), RECIPE, path).computed == 0
+    assert not lock.exists()
 
 
 def test_a_reader_of_the_old_file_keeps_reading_it(path):
