@@ -1,6 +1,5 @@
 """What training saves: the head, its classes, the recipes of its features, its scores."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,6 +8,7 @@ import numpy as np
 
 from classify.abstain import Detector
 from classify.blocks import proba_of
+from classify.checked_head import check_head
 from classify.evaluate import evaluate, spread
 from classify.features import Features, FeatureSet
 from classify.saved import read_bundle, write_bundle
@@ -73,8 +73,10 @@ class Bundle:
         Raises
         ------
         HeadstartError
-            If there are no validation rows to calibrate on.
+            If the head is not fitted on these labels or gives no probabilities, or there are no
+            validation rows to calibrate on.
         """
+        check_head(head, features)
         provenance = {
             "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
             "versions": {package: found for package in _RECORDED if (found := _version(package))},
@@ -118,11 +120,27 @@ class Bundle:
             proba = probabilities(_logarithms(proba), 1 / self.temperature)
         return spread(proba, self.head.classes_, len(self.class_names))
 
-    def predict(self, paths: Iterable[str | Path], abstain: float | None = None) -> list:
-        """Classify image files and folders; see `classify.predict.predict`."""
+    def predict(self, images, abstain: float | None = None) -> list:
+        """Classify image files, folders, bytes or arrays; see `classify.predict.predict`."""
         from classify.predict import predict
 
-        return predict(self, paths, abstain)
+        return predict(self, images, abstain)
+
+    def predictor(self):
+        """Return what classifies images again and again with the engines kept open, as a service does.
+
+        Returns
+        -------
+        classify.predict.Predictor
+
+        Examples
+        --------
+        >>> with Bundle.load("photos-logistic").predictor() as predict:  # doctest: +SKIP
+        ...     labels = [predict(path)[0].label for path in ("one.jpg", "two.jpg")]
+        """
+        from classify.predict import Predictor
+
+        return Predictor(self)
 
     def evaluate(self, features: Features, split: str = "test") -> dict:
         """Return the scores on one split of feature files.

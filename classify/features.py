@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from classify.blocks import Columns, refuse_not_finite
 from classify.join import joined
 from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.lists import as_list
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
 from extract.store import FeatureFile
@@ -281,7 +283,7 @@ class Features:
 
 def load_features(
     paths: str | Path | Sequence[str | Path],
-    layers: Sequence[str] | None = None,
+    layers: str | Sequence[str] | None = None,
     join: str = "strict",
     *,
     in_memory: bool = True,
@@ -292,7 +294,7 @@ def load_features(
     ----------
     paths : str, Path or a sequence of them
         One file, or several whose features are put side by side, image by image.
-    layers : sequence of str, optional
+    layers : str or sequence of str, optional
         Which layers of each file to put side by side; by default all of its recipe.
     join : str
         What is done about images that are not in every file, see `classify.join.joined`.
@@ -312,9 +314,26 @@ def load_features(
     >>> load_features(["photos.h5", "photos299.h5"]).X.shape  # doctest: +SKIP
     (2002, 4096)
     """
-    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    several = as_list(paths)
+    if not several:
+        raise HeadstartError("no feature file was named", "one or more", "an empty list", "name a file")
+    layers = None if layers is None else as_list(layers)
+    _refuse_files(several, layers or ())
     in_memory = in_memory or len(several) > 1
     return joined([_load(path, layers, in_memory) for path in several], join)
+
+
+def _refuse_files(paths: Sequence, layers: Sequence) -> None:
+    """Raise if a file stands where a layer is taken: ``load_features("a.h5", "b.h5")``."""
+    files = [str(layer) for layer in layers if isinstance(layer, PathLike) or str(layer).endswith(".h5")]
+    if files:
+        names = [*map(str, paths), *files]
+        raise HeadstartError(
+            f"{files[0]!r} stands where the name of a layer is taken",
+            "several feature files in one list",
+            ", ".join(map(repr, names)),
+            f"write load_features({names!r})",
+        )
 
 
 def _load(path: str | Path, layers: Sequence[str] | None, in_memory: bool) -> Features:

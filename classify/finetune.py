@@ -15,7 +15,7 @@ from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, counted
-from data.source import Source
+from data.source import Source, as_source
 
 if TYPE_CHECKING:
     from classify.end_to_end import Options, Run, Trained
@@ -42,7 +42,7 @@ def finetune(
     ----------
     bundle : Bundle
         Of one backbone, with a head that `classify.transplant.fold` takes, or of Keras.
-    source : Source
+    source : Source, str or Path
         Its classes are those of the bundle.
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
@@ -73,7 +73,7 @@ def finetune(
     >>> bundle = Bundle.load("photos-logistic")  # doctest: +SKIP
     >>> finetune(bundle, open_source("photos/"), "photos-tuned", unfreeze="block14")  # doctest: +SKIP
     """
-    started, folder = time.perf_counter(), Path(folder)
+    started, folder, source = time.perf_counter(), Path(folder), as_source(source)
     check_output(folder)
     check_classes(bundle, source)
     check_transplant(bundle)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from data.errors import unknown_name
+from data.lists import as_list
 
 # Simplest first, in the table and in each grid: the one-standard-error rule takes the first good one.
 GRIDS: dict[str, dict[str, tuple]] = {
@@ -44,12 +45,12 @@ class Entry:
         return json.dumps([self.head, self.params], sort_keys=True)
 
 
-def entries(heads: Sequence[str] | None = None, grids: dict | None = None) -> list[Entry]:
+def entries(heads: str | Sequence[str] | None = None, grids: dict | None = None) -> list[Entry]:
     """List the configurations of a sweep, the simplest first.
 
     Parameters
     ----------
-    heads : sequence of str, optional
+    heads : str or sequence of str, optional
         By default the whole table.
     grids : dict, optional
         Values of each parameter by head; by default `GRIDS`.
@@ -60,6 +61,7 @@ def entries(heads: Sequence[str] | None = None, grids: dict | None = None) -> li
     [{'C': 1e-05}, {'C': 0.0001}]
     """
     grids = grids or GRIDS
+    heads = None if heads is None else as_list(heads)
     for name in heads or ():
         if name not in grids:
             raise unknown_name("head", name, grids)

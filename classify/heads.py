@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from classify.trees import TREES
 from data.errors import HeadstartError, unknown_name
 
 
@@ -122,22 +123,8 @@ TRUSTED_TYPES = (  # besides those of scikit-learn and numpy that skops trusts b
     "classify.keras_head.KerasHead",
     "classify.linear_svm.LinearSvm",
     "classify.ridge.RidgeHead",
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",  # see `check_trees`
+    *TREES,  # see `classify.trees.check_trees`
 )
-
-
-def check_trees(head) -> None:
-    """Raise ValueError if a loaded tree would lead compiled code outside its arrays, or in circles."""
-    for tree in (tree for trees in getattr(head, "_predictors", ()) for tree in trees):
-        places = np.arange(len(tree.nodes))
-        inner = tree.nodes["is_leaf"] == 0
-        nodes, places = tree.nodes[inner], places[inner]
-        children = np.stack([nodes["left"], nodes["right"]]).astype(np.int64)
-        sound = (children > places).all() and (children < len(tree.nodes)).all()
-        features = nodes["feature_idx"]
-        known = ((features >= 0) & (features < head.n_features_in_)).all()
-        if not sound or not known or nodes["is_categorical"].any() or not len(tree.nodes):
-            raise ValueError("a tree of the head refers to what is not there")
 
 
 def make_head(name: str, **params):

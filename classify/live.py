@@ -17,7 +17,7 @@ from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
 from data.errors import unknown_name
-from data.source import Source
+from data.source import Source, as_source
 
 SETTINGS = tuple(field.name for field in fields(Options) if field.name != "unfreeze")
 _GUIDES = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
@@ -39,7 +39,7 @@ def train_live(
     ----------
     features : Features
         Say the recipe and the classes, and judge the head that comes out.
-    source : Source
+    source : Source, str or Path
         The images that `features` were extracted from.
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
@@ -63,7 +63,7 @@ def train_live(
     >>> features = load_features("photos.h5")  # doctest: +SKIP
     >>> train_live(features, open_source("photos/"), "photos-live", augment=True)  # doctest: +SKIP
     """
-    folder = Path(folder)
+    folder, source = Path(folder), as_source(source)
     options = live_options(options)
     check_output(folder)
     start = Bundle.of(untrained(features, options.seed), features, "keras-linear")

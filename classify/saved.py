@@ -13,7 +13,8 @@ import numpy as np
 
 from classify.abstain import Detector
 from classify.features import FeatureSet
-from classify.heads import TRUSTED_TYPES, check_trees
+from classify.heads import TRUSTED_TYPES
+from classify.trees import check_trees, refuse_other_trees
 from data.errors import HeadstartError
 from extract.recipe import Recipe
 from extract.weights import copy_weights, find_weights, known_weights
@@ -193,6 +194,7 @@ def _save_head(head, folder: Path) -> dict:
         return {"file": "head.keras", "params": params, "classes": head.classes_.tolist(), "width": width}
     from skops.io import dump
 
+    refuse_other_trees(head)
     if any(head.get_params().get(name) for name in _NOT_KEPT):
         head = _without(head, _NOT_KEPT)
     dump(head, folder / "head.skops")

@@ -11,6 +11,7 @@ from classify.journal import kept_in, read_journal
 from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
 from classify.together import attempt
 from data.errors import HeadstartError, unknown_name
+from data.lists import as_list
 
 # By head and parameter: how it varies, and the ends of its range or its values.
 SPACES: dict[str, dict[str, tuple]] = {
@@ -39,7 +40,7 @@ _NOTHING = -1.0  # what a configuration that cannot learn is worth
 
 def search(
     features: Features,
-    heads: Sequence[str] | None = None,
+    heads: str | Sequence[str] | None = None,
     *,
     trials: int = 50,
     seeds: int = 1,
@@ -58,7 +59,7 @@ def search(
     Parameters
     ----------
     features : Features
-    heads : sequence of str, optional
+    heads : str or sequence of str, optional
         Entries of `SPACES`; by default all.
     trials : int
         Proposals, of all heads together. One that comes again is not trained again.
@@ -114,6 +115,7 @@ def worth(result: Result) -> float:
 
 def checked_heads(heads: Sequence[str] | None) -> list[str]:
     """Return the heads to search, by default all, or raise with the nearest names."""
+    heads = None if heads is None else as_list(heads)
     for name in heads or ():
         if name not in SPACES:
             raise unknown_name("head", name, SPACES)

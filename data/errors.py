@@ -76,11 +76,11 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
       what to do: choose one of the names above
     """
     names = sorted(valid)
-    near = get_close_matches(name.lower(), names, n=5, cutoff=0.5)
+    near = get_close_matches(str(name).lower(), names, n=5, cutoff=0.5)
     told = f"the nearest: {', '.join(near)}" if near else f"among them: {', '.join(names[:40])}"
     return UsageError(
         f"unknown {kind} {name!r}",
         ", ".join(names) if len(names) <= _FEW else f"one of {len(names)} names, {told}",
-        name,
+        str(name),
         "choose one of the names above",
     )

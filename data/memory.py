@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.lists import as_list
 from data.source import Row, index_labels, label_text
 from data.splits import split_name
 
@@ -127,7 +128,7 @@ def open_npz(path: Path) -> ArraySource:
 
 
 def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
-    names = tuple(str(name) for name in class_names)
+    names = tuple(str(name) for name in as_list(class_names))
     wrong = [label for label in labels if not isinstance(label, int) or not -1 <= label < len(names)]
     if wrong:
         raise HeadstartError(

@@ -14,7 +14,7 @@ import numpy as np
 from data.augment import augmentation
 from data.errors import HeadstartError
 from data.images import ImageError, load_image
-from data.source import Row, Source
+from data.source import Row, Source, as_source
 
 CELLS = 9
 AUGMENTED_SIZE = (150, 150)  # pixels, as the guide resizes to before it augments
@@ -53,7 +53,7 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
 
     Parameters
     ----------
-    source : Source
+    source : Source, str or Path
     path : str or Path
         Gets the sheet; its suffix says the format, and an existing file is replaced.
     augment : bool
@@ -75,7 +75,7 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
     >>> [image["label"] for image in sheet.images]
     ['0', '1', '2', '3', '4', '5', '6', '7', '8']
     """
-    path = Path(path)
+    path, source = Path(path), as_source(source)
     _check_output(path)
     skipped: list[dict] = []
     size = AUGMENTED_SIZE if augment else None

@@ -106,6 +106,31 @@ def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
     return _opener(kind)() if kind == "digits" else _opener(kind)(Path(text))
 
 
+def as_source(source: Source | str | Path) -> Source:
+    """Return a source as it is, or open the one that a text or a path names.
+
+    Raises
+    ------
+    HeadstartError
+        If it is neither, or there is nothing of that name.
+
+    Examples
+    --------
+    >>> len(as_source("digits").rows)
+    600
+    """
+    if isinstance(source, str | os.PathLike):
+        return open_source(source)
+    if not all(hasattr(source, name) for name in ("class_names", "rows", "read")):
+        raise HeadstartError(
+            "this is no source of labelled images",
+            f"what data.open_source returns, or the text that it takes: {GRAMMAR}",
+            f"{type(source).__name__} {str(source)[:100]!r}",
+            "open the source first; arrays become one by data.memory.from_arrays(images, labels)",
+        )
+    return source
+
+
 def source_kind(text: str) -> str:
     """Return the entry of `SOURCES` that `text` names, or raise.
 

@@ -1,8 +1,9 @@
 """Frozen backbones: every model of keras.applications, with its own scaling and size."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 
 from data.errors import HeadstartError, unknown_name
 
@@ -132,8 +133,7 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
     ((150, 150), (299, 299))
     """
     entry = backbone_named(name)
-    size = size or entry.default_size or entry.native_size
-    height, width = (size, size) if isinstance(size, int) else size
+    height, width = height_and_width((entry.default_size or entry.native_size) if size is None else size)
     if min(height, width) < entry.min_size:
         raise HeadstartError(
             f"images of {height}x{width} pixels are too small for {name}",
@@ -141,7 +141,35 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
             f"{height}x{width}",
             f"choose --image-size {entry.min_size} or more",
         )
-    return int(height), int(width)
+    return height, width
+
+
+def height_and_width(size) -> tuple[int, int]:
+    """Return the sides of images in pixels; one number is both.
+
+    Raises
+    ------
+    HeadstartError
+        If they are not one or two whole numbers, 1 or more.
+
+    Examples
+    --------
+    >>> height_and_width(299), height_and_width([150, 200])
+    ((299, 299), (150, 200))
+    """
+    sides = list(size) if isinstance(size, Iterable) and not isinstance(size, str) else [size, size]
+    if len(sides) != 2 or not all(_is_whole(side) and side >= 1 for side in sides):
+        raise HeadstartError(
+            "the image size is not a size",
+            "a whole number of pixels, or height and width: 299, (150, 200)",
+            repr(size)[:100],
+            "correct image_size",
+        )
+    return int(sides[0]), int(sides[1])
+
+
+def _is_whole(value) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float32"):

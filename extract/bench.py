@@ -15,10 +15,10 @@ from PIL import Image
 from data.errors import HeadstartError
 from data.images import ImageError
 from data.memory import npy_bytes
-from data.source import Row, Source
+from data.source import Row, Source, as_source
 from extract.backbones import feature_model, flops
 from extract.engines import Engine, available_threads, open_engine
-from extract.recipe import Recipe
+from extract.recipe import Recipe, checked_recipe
 from extract.weights import load_backbone
 from extract.worker import compute_features, decode, decode_ahead, readable
 
@@ -76,7 +76,7 @@ def bench(
 
     Parameters
     ----------
-    source : Source
+    source : Source, str or Path
     recipe : Recipe
     engine, threads, batch_size
         As `extract.run.Options` has them.
@@ -89,6 +89,7 @@ def bench(
     HeadstartError
         If the source has no image that can be decoded.
     """
+    source, recipe = as_source(source), checked_recipe(recipe)
     threads = threads or available_threads()
     opened = open_engine(engine, recipe, threads)
     opened.batch_size = batch_size or opened.batch_size

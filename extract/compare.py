@@ -7,7 +7,7 @@ import numpy as np
 
 from data.errors import counted
 from data.images import ImageError
-from data.source import Source
+from data.source import Source, as_source
 from data.splits import SPLIT_NAMES, split_of
 from extract.contents import NO_DIGEST
 from extract.diff import rows_by_id
@@ -26,7 +26,7 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
     Parameters
     ----------
     path : str or Path
-    source : Source
+    source : Source, str or Path
     sample : int
         Rows, spread evenly, that are extracted again, and the probe image with them; the
         largest difference must stay below `extract.parity.TOLERANCE`.
@@ -36,7 +36,7 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
     HeadstartError
         If the probe image comes out otherwise.
     """
-    file = FeatureFile(path)
+    file, source = FeatureFile(path), as_source(source)
     scan = scan_source(source, rehash=True)
     problems = tuple(_stale(file, source, scan))
     damaged = tuple(_differing(file, source, scan, sample)) if sample else ()

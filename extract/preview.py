@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from data.source import Source
+from data.source import Source, as_source
 from extract.engines import open_engine
 from extract.hashes import scan_source
 from extract.plan import KINDS, Part, Plan
 from extract.ray_cluster import Cluster, connected
-from extract.recipe import Recipe
+from extract.recipe import Recipe, checked_recipe
 from extract.run import Options
 from extract.survey import survey
 from extract.worker import compute_features, readable
@@ -84,6 +84,7 @@ def preview(
         As `extract.run.extract` takes them.
     """
     path, options = Path(path), Options(**options)
+    source, recipe = as_source(source), checked_recipe(recipe)
     found = survey(recipe, path, options.reuse, options.layout)
     scan = scan_source(source, options.rehash)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)

@@ -13,11 +13,11 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.images import ImageError
-from data.source import Source
+from data.source import Source, as_source
 from extract.engines import check_engine
 from extract.engines.converted import float_model, is_kept, keep_model, model_path, without_telemetry
 from extract.hashes import scan_source
-from extract.recipe import Recipe
+from extract.recipe import Recipe, checked_recipe
 from extract.shards import located
 from extract.store import FeatureFile
 from extract.worker import decode, readable
@@ -34,7 +34,7 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
     Parameters
     ----------
     recipe : Recipe
-    source : Source
+    source : Source, str or Path
         Its `SAMPLE` images with the smallest digests calibrate; their digests are part of the
         recipe's identity.
     file : Path, optional
@@ -46,6 +46,7 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
     HeadstartError
         If NNCF is not installed or the source has no image that can be decoded.
     """
+    source, recipe = as_source(source), checked_recipe(recipe)
     check_engine("auto", replace(recipe, quantization="int8", calibration="-"))
     known = _calibrated(recipe, file)
     if known:

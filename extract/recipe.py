@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, fields
 
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
-from extract.backbones import backbone_named, checked_size
+from data.lists import as_list
+from extract.backbones import backbone_named, checked_size, height_and_width
 
 RECIPE_VERSION = 1
 _SUPPORTED = {  # what this version can compute; the other values belong to files of later ones
@@ -99,8 +100,13 @@ class Recipe:
     version: int = RECIPE_VERSION
 
     def __post_init__(self):
-        for name in ("layers", "image_size", "alpha_background"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
+        made = {
+            "layers": tuple(as_list(self.layers)),
+            "image_size": height_and_width(self.image_size),
+            "alpha_background": tuple(as_list(self.alpha_background)),
+        }
+        for name, value in made.items():
+            object.__setattr__(self, name, value)
         for name, values in _SUPPORTED.items():
             if getattr(self, name) not in values:
                 raise UsageError(
@@ -212,3 +218,20 @@ class Recipe:
             ours, theirs = getattr(self, field.name), getattr(other, field.name)
             if ours != theirs:
                 yield field.name, ours, theirs
+
+
+def checked_recipe(recipe) -> Recipe:
+    """Return a recipe as it is, or raise for what is none.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if not isinstance(recipe, Recipe):
+        raise HeadstartError(
+            "this is no recipe",
+            "a recipe, as extract.Recipe.for_backbone makes it",
+            repr(recipe)[:200],
+            'make one: Recipe.for_backbone("xception")',
+        )
+    return recipe

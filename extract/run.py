@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from data.errors import HeadstartError, counted
-from data.source import Source
+from data.lists import as_list
+from data.source import Source, as_source
 from extract.assemble import assemble
 from extract.before import check_before, keep_before
 from extract.contents import Contents
@@ -19,7 +20,7 @@ from extract.hashes import scan_source
 from extract.leaving import Leaving, before_path
 from extract.lock import clear_abandoned, locked
 from extract.plan import Part, Plan, Scan
-from extract.recipe import Recipe
+from extract.recipe import Recipe, checked_recipe
 from extract.rejections import allowed_rejections, check_rejections
 from extract.shards import part_paths
 from extract.store import FeatureFile, write_feature_file
@@ -45,7 +46,7 @@ class Options:
         Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
     allow_drop : bool
         Go on where more than half of the file's rows or a whole class would leave it.
-    reuse : tuple of str or Path
+    reuse : str or Path, or several of them
         Other feature files of the same recipe, from which rows are taken.
     wait : bool
         Wait while another run writes the same file, or raise.
@@ -67,6 +68,9 @@ class Options:
     rehash: bool = False
     layout: str | None = None
     replicas: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def local_map(
 
 
 def extract(
-    source: Source,
+    source: Source | str | Path,
     recipe: Recipe,
     path: str | Path,
     *,
@@ -165,7 +169,8 @@ def extract(
 
     Parameters
     ----------
-    source : Source
+    source : Source, str or Path
+        A text or a path is opened by `data.open_source`.
     recipe : Recipe
     path : str or Path
         The feature file.
@@ -193,10 +198,11 @@ def extract(
     Examples
     --------
     >>> recipe = Recipe.for_backbone("xception", image_size=150)  # doctest: +SKIP
-    >>> extract(open_source("photos/"), recipe, "photos.h5").rows  # doctest: +SKIP
+    >>> extract("photos/", recipe, "photos.h5").rows  # doctest: +SKIP
     2002
     """
     started, path, options = time.perf_counter(), Path(path), Options(**options)
+    source, recipe = as_source(source), checked_recipe(recipe)
     allowed = partial(allowed_rejections, options.max_bad)
     allowed(0)
     check_engine(options.engine, recipe)

@@ -11,7 +11,10 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts
 from sklearn.base import BaseEstimator
+from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
 from skops.io import dump
 from test_classify_evaluate import drawn_features, drawn_set
 
@@ -134,6 +137,36 @@ def test_a_class_that_training_never_saw_has_probability_0(name, tmp_path):
     report = bundle.evaluate(features)
     assert [row["name"] for row in report["classes"]] == ["ant", "bee", "cow"]
     assert report["classes"][1]["recall"]["value"] == 0
+
+
+UNFIT = {  # what no bundle can be made of, and the words for it
+    "unfitted": (lambda X, y: LogisticRegression(), "is not fitted"),
+    "unfitted pipeline": (lambda X, y: make_head("logistic"), "is not fitted"),
+    "unfitted net": (lambda X, y: make_head("keras-linear"), "is not fitted"),
+    "a class": (lambda X, y: LogisticRegression, "is not fitted"),
+    "text labels": (lambda X, y: LogisticRegression().fit(X, np.array(["ant", "bee"])[y]), "'ant', 'bee'"),
+    "other labels": (lambda X, y: LogisticRegression().fit(X, y + 1), "received: 1, 2"),
+    "labels of floats": (lambda X, y: LogisticRegression().fit(X, y / 1), "received: 0.0, 1.0"),
+    "several labels": (lambda X, y: DecisionTreeClassifier().fit(X, np.c_[y, y]), "other labels"),
+    "LinearSVC": (lambda X, y: LinearSVC().fit(X, y), "LinearSVC gives no probabilities"),
+    "RidgeClassifier": (lambda X, y: RidgeClassifier().fit(X, y), "gives no probabilities"),
+    "a regression": (lambda X, y: LinearRegression().fit(X, y), "gives no probabilities"),
+    "other features": (lambda X, y: LogisticRegression().fit(X[:, :3], y), "3 features"),
+}
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_a_head_that_fits_no_bundle_is_refused(name):
+    features = drawn_features()
+    make, words = UNFIT[name]
+    head = make(*features.training_rows())
+    refused(lambda: Bundle.of(head, features), words)
+
+
+def test_a_bundle_needs_features():
+    features = drawn_features()
+    head = make_head("centroid").fit(*features.training_rows())
+    refused(lambda: Bundle.of(head, features.X), "load_features")
 
 
 def test_test_rows_are_not_read():

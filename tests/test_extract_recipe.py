@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 from conftest import ROOT, assert_four_parts
 
@@ -105,3 +106,22 @@ def test_recipe_of_a_backbone_has_its_scaling_and_size(tiny_recipe):
 def test_too_small_images_are_refused(size):
     with pytest.raises(HeadstartError, match="32 pixels or more"):
         Recipe.for_backbone("mobilenet", weights="none", image_size=size)
+
+
+@pytest.mark.parametrize(
+    "size", ["299", "299x299", 299.0, (299,), (299, 299, 3), 0, -1, (150, 0), True, [], None]
+)
+def test_what_is_no_size(size):
+    calls = [lambda: Recipe("xception", weights="00", image_size=size)]
+    if size is not None:  # the backbone's own
+        calls.append(lambda: Recipe.for_backbone("mobilenet", weights="none", image_size=size))
+    for call in calls:
+        with pytest.raises(HeadstartError, match="not a size") as caught:
+            call()
+        assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize("size", [150, np.int64(150), [150, 150], np.array([150, 150])])
+def test_sizes_are_whole_numbers_of_python(size):
+    recipe = Recipe("xception", weights="ab" * 32, image_size=size)
+    assert recipe == RECIPE and recipe.key == RECIPE.key

@@ -1,0 +1,51 @@
+"""What a head must be before a bundle is made of it."""
+
+import numpy as np
+
+from data.errors import HeadstartError, some_of
+
+
+def check_head(head, features) -> None:
+    """Raise if a bundle cannot be made of a head and the features that it was fitted on.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+    features : classify.features.Features
+
+    Raises
+    ------
+    HeadstartError
+        If it gives no probabilities, is not fitted, or its classes are not those of the features.
+    """
+    if not hasattr(features, "class_names"):
+        raise HeadstartError(
+            "a bundle is made of a head and its features",
+            "features, as load_features returns them",
+            type(features).__name__,
+            'write Bundle.of(head, load_features("photos.h5"))',
+        )
+    kind = head.__name__ if isinstance(head, type) else type(head).__name__
+    if not hasattr(head, "predict_proba"):
+        raise HeadstartError(
+            f"the head {kind} gives no probabilities",
+            "a classifier with the method predict_proba",
+            "one without",
+            "choose another one; the heads ridge and linear-svm of classify.HEADS have it",
+        )
+    if not hasattr(head, "classes_") or not hasattr(head, "n_features_in_"):
+        raise HeadstartError(
+            f"the head {kind} is not fitted",
+            "a fitted head",
+            "one that has seen no rows",
+            'fit it first: head.fit(*features.split("train"))',
+        )
+    labels = np.asarray(head.classes_)
+    whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if not whole or labels.min() < 0 or labels.max() >= len(features.class_names):
+        raise HeadstartError(
+            f"the head {kind} was fitted on other labels than those of {features.path!r}",
+            f"whole numbers from 0 to {len(features.class_names) - 1}, indices into class_names",
+            some_of([repr(label) for label in labels.tolist()]),
+            'fit it on the features\' own labels: head.fit(*features.split("train"))',
+        )
