@@ -1,16 +1,24 @@
 """New images to labels, by the recipe in the bundle."""
 
-from collections.abc import Iterable
+import os
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
+from classify.features import FeatureSet
 from data.errors import HeadstartError
 from data.folder import IMAGE_SUFFIXES, printable
 from data.images import ImageError
-from extract.engines import open_engine
+from data.lists import as_list
+from extract.engines import Engine, open_engine
+from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
 from extract.parity import check_probes
+from extract.recipe import Recipe
 from extract.weights import ensure_weights
 from extract.worker import compute_features
 
@@ -24,6 +32,7 @@ class Prediction:
     Attributes
     ----------
     file : str
+        The path, or what the image was given as and its place: ``bytes 0``, ``array 1``, ``image 2``.
     label : str or None
         ``unknown`` where the image is unlike the training images; None where it cannot be read.
     probability : float or None
@@ -51,14 +60,80 @@ class Prediction:
         return asdict(self)
 
 
-def predict(bundle, paths: Iterable[str | Path], abstain: float | None = None) -> list[Prediction]:
-    """Classify image files, and the images in folders.
+class Predictor:
+    """A bundle with its engines open, so that the first call pays for them alone.
+
+    Several threads may call it; one call is computed after the other. Make it with
+    `Bundle.predictor`.
 
     Parameters
     ----------
     bundle : Bundle
-    paths : iterable of str or Path
-        Files are taken as they are; of a folder, all files named like images, however deep.
+
+    Examples
+    --------
+    >>> with Bundle.load("photos-logistic").predictor() as predict:  # doctest: +SKIP
+    ...     predict("new.jpg")[0].label
+    'cat'
+    """
+
+    def __init__(self, bundle):
+        self._bundle = bundle
+        self._opened: dict[int, tuple[threading.Lock, list[Engine]]] = {}  # by process: a fork opens its own
+
+    def __enter__(self) -> "Predictor":
+        with self._engines():
+            return self
+
+    def __exit__(self, *_) -> None:
+        self._opened.pop(os.getpid(), None)
+
+    def __call__(self, images, abstain: float | None = None) -> list[Prediction]:
+        """Classify images; parameters, result and errors are those of `predict`."""
+        threshold = _threshold(self._bundle, abstain)
+        given = list(_expanded(images))
+        errors: dict[int, str] = {}
+        with self._engines() as engines:
+            rows = self._rows(engines, given, errors, threshold is not None)
+        return [
+            Prediction(name_of(image, number), None, None, {}, error=errors[number])
+            if number in errors
+            else _prediction(name_of(image, number), self._bundle.class_names, *rows[number], threshold)
+            for number, image in enumerate(given)
+        ]
+
+    @contextmanager
+    def _engines(self) -> Iterator[list[Engine]]:
+        """Hold the engines of this process, opened; no other thread uses them meanwhile."""
+        lock, engines = self._opened.setdefault(os.getpid(), (threading.Lock(), []))
+        with lock:
+            engines += [_opened(each) for each in self._bundle.feature_sets[len(engines) :]]
+            yield engines
+
+    def _rows(
+        self, engines: list[Engine], given: list[Image], errors: dict[int, str], distances: bool
+    ) -> dict[int, tuple]:
+        """Return probabilities and distance of each image that can be read; of the others the reason."""
+        sets = zip(engines, self._bundle.feature_sets, strict=True)
+        found = [_features(engine, each, given, errors) for engine, each in sets]
+        read = [number for number in range(len(given)) if number not in errors]
+        if not read:
+            return {}
+        X = np.concatenate([[rows[number] for number in read] for rows in found], axis=1)
+        away = self._bundle.detector.score(X).tolist() if distances else [None] * len(read)
+        return dict(zip(read, zip(self._bundle.predict_proba(X), away, strict=True), strict=True))
+
+
+def predict(bundle, images, abstain: float | None = None) -> list[Prediction]:
+    """Classify images, and the images in folders.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    images : str, Path, bytes, array or image of Pillow, or an iterable of them
+        Files are taken as they are; of a folder, all files named like images, however deep. Bytes are
+        those of an image file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with
+        values in 0..255, and one of the shape (N, H, W, C) is N images.
     abstain : float, optional
         Call images unknown that are unlike the training images, and this share of images that
         are like them.
@@ -66,7 +141,8 @@ def predict(bundle, paths: Iterable[str | Path], abstain: float | None = None) -
     Returns
     -------
     list of Prediction
-        In the order of `paths`; an image that cannot be read has its reason in ``error``.
+        One for each image, in the order of `images`, also where one is named twice; a folder is
+        expanded in its place. An image that cannot be read has its reason in ``error``.
 
     Raises
     ------
@@ -75,22 +151,19 @@ def predict(bundle, paths: Iterable[str | Path], abstain: float | None = None) -
         machine computes other features than those the head was trained on, or the bundle cannot
         tell what is unknown.
     """
-    threshold = _threshold(bundle, abstain)
-    files = image_files(paths)
-    errors: dict[Path, str] = {}
-    found = [_features(each, files, errors) for each in bundle.feature_sets]
-    read = [path for path in files if path not in errors]
-    if not read:
-        return [_unread(path, errors[path]) for path in files]
-    X = np.concatenate([[rows[path] for path in read] for rows in found], axis=1)
-    distances = [None] * len(read) if threshold is None else bundle.detector.score(X).tolist()
-    rows = dict(zip(read, zip(bundle.predict_proba(X), distances, strict=True), strict=True))
-    return [
-        _unread(path, errors[path])
-        if path in errors
-        else _prediction(path, bundle.class_names, *rows[path], threshold)
-        for path in files
-    ]
+    return Predictor(bundle)(images, abstain)
+
+
+def _expanded(images) -> Iterator[Image]:
+    """Yield single images, those of a folder in its place."""
+    if is_one_image(images):
+        images = images[np.newaxis]
+    given = images if isinstance(images, np.ndarray) else as_list(images)
+    if not len(given):
+        image_files([])  # says that there are none
+    for paths, group in groupby(checked_images(given), is_path):
+        several = list(group)
+        yield from image_files(several) if paths else several
 
 
 def _threshold(bundle, abstain: float | None) -> float | None:
@@ -104,31 +177,38 @@ def _threshold(bundle, abstain: float | None) -> float | None:
     return None if abstain is None else bundle.detector.threshold(abstain)
 
 
-def _features(each, files: list[Path], errors: dict[Path, str]) -> dict[Path, np.ndarray]:
-    """Return the features of a feature set by image; of images that cannot be read, the reason."""
+def _opened(each: FeatureSet) -> Engine:
+    """Open the engine of a feature set, and prove that it computes what the head was trained on."""
     ensure_weights(each.recipe.backbone, each.recipe.weights, each.weights.get("name", "unknown"))
     engine = open_engine("auto", each.recipe)
     if each.probe:
         check_probes(engine, each.recipe, [("the bundle", each.engine, each.probe)])
+    return engine
+
+
+def _features(
+    engine: Engine, each: FeatureSet, given: list[Image], errors: dict[int, str]
+) -> dict[int, np.ndarray]:
+    """Return the features of a feature set by image; of images that cannot be read, the reason."""
     chosen = [each.recipe.layers.index(name) for name in each.layers]
     rows = {}
-    for path, result in compute_features(engine, each.recipe, _readable(files, errors)):
+    for number, result in compute_features(engine, each.recipe, _readable(given, each.recipe, errors)):
         if isinstance(result, ImageError):
-            errors[path] = str(result)
+            errors[number] = str(result)
         else:
-            rows[path] = np.concatenate([result[number] for number in chosen])
+            rows[number] = np.concatenate([result[layer] for layer in chosen])
     return rows
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
-    """List the images that paths name, each once.
+    """List the images that paths name, in their order.
 
     Raises
     ------
     HeadstartError
         If a path does not exist or there are no images.
     """
-    files: dict[Path, None] = {}
+    files: list[Path] = []
     given = [Path(path) for path in paths]
     for path in given:
         if not path.exists():
@@ -138,7 +218,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
                 "a path that does not exist",
                 "check the path",
             )
-        files |= dict.fromkeys(_images_below(path) if path.is_dir() else [path])
+        files += _images_below(path) if path.is_dir() else [path]
     if not files:
         raise HeadstartError(
             "no images were found",
@@ -146,7 +226,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
             ", ".join(printable(str(path)) for path in given) or "no paths",
             "name other files or folders",
         )
-    return list(files)
+    return files
 
 
 def _images_below(folder: Path) -> list[Path]:
@@ -159,20 +239,16 @@ def _images_below(folder: Path) -> list[Path]:
     )
 
 
-def _readable(files: list[Path], errors: dict[Path, str]) -> Iterable[tuple[Path, bytes]]:
-    for path in files:
+def _readable(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+    for number, image in enumerate(given):
         try:
-            yield path, path.read_bytes()
-        except OSError as error:
-            errors[path] = f"cannot be read: {error.strerror or error}"
-
-
-def _unread(path: Path, error: str) -> Prediction:
-    return Prediction(printable(str(path)), None, None, {}, error=error)
+            yield number, encoded(image, recipe.exif_orientation)
+        except (OSError, ValueError) as error:
+            errors[number] = why_unreadable(error)
 
 
 def _prediction(
-    path: Path,
+    file: str,
     class_names: tuple[str, ...],
     proba: np.ndarray,
     distance: float | None,
@@ -182,4 +258,4 @@ def _prediction(
     shares = {label: round(float(share), 6) for label, share in zip(class_names, proba, strict=True)}
     unknown = None if threshold is None else not distance <= threshold
     label, probability = (UNKNOWN, None) if unknown else (best, shares[best])
-    return Prediction(printable(str(path)), label, probability, shares, unknown, distance)
+    return Prediction(file, label, probability, shares, unknown, distance)

@@ -91,13 +91,13 @@ def _decode(
         return _decode_array(data)
     image = _open_header(data, pixel_limit)
     if not _tensorflow_decodes(image, data):
-        return _decode_with_pillow(image, exif_orientation)
+        return pillow_pixels(image, exif_orientation)
     try:
         ratio = _dct_ratio(image, least) if least else 1
         pixels = _decode_with_tensorflow(data, ratio)
     except ImageError as error:
         try:
-            return _decode_with_pillow(image, exif_orientation)
+            return pillow_pixels(image, exif_orientation)
         except ImageError:
             raise error from None
     return _turned(pixels, _orientation(image)) if exif_orientation else pixels
@@ -165,7 +165,7 @@ def _decode_with_tensorflow(data: bytes, ratio: int) -> np.ndarray:
         raise ImageError(_one_line(_TENSORFLOW_FRAME.sub("", error.message))) from error
 
 
-def _decode_with_pillow(image: Image.Image, exif_orientation: bool) -> np.ndarray:
+def pillow_pixels(image: Image.Image, exif_orientation: bool) -> np.ndarray:
     try:
         orientation = _orientation(image)
         image.load()

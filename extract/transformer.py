@@ -2,25 +2,22 @@
 
 import hashlib
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from data.errors import HeadstartError, counted
-from data.folder import printable
 from data.images import ImageError
-from data.memory import npy_bytes
 from extract.cached import FolderRows, MemoryRows
 from extract.engines import Engine, open_engine
+from extract.given import Image, checked_images, encoded, is_path, name_of, why_unreadable
 from extract.parity import check_probes
 from extract.plan import PART_ROWS
-from extract.recipe import Recipe
+from extract.recipe import Recipe, checked_recipe
 from extract.worker import compute_features
 
-Image = str | Path | bytes | np.ndarray
 _MOST_TOLD = 5  # images that an error names
 _computing = threading.Lock()  # an engine runs one batch after the other, and takes all threads
 _memories: dict[str, MemoryRows] = {}  # by recipe key
@@ -68,8 +65,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : sequence of N images, or array of shape (N, H, W) or (N, H, W, C)
-            An image is the path of a file (str or Path), the bytes of a file, or an array
-            (H, W) or (H, W, C) with values in 0..255.
+            An image is the path of a file (str or Path), the bytes of a file, an image of Pillow, or
+            an array (H, W) or (H, W, C) with values in 0..255. A path alone is one image.
 
         Returns
         -------
@@ -82,8 +79,8 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             If an image cannot be read or decoded, with its index and the reason; if this
             machine computes other features than those that are kept, or cannot keep them.
         """
-        images, rows = _checked_images(X), self._rows()
-        digests = _digests(images)
+        images, rows = checked_images(X), self._rows()
+        digests = _digests(images, self._encoded)
         found = rows.find(digests)
         if any(digest not in found for digest in digests):
             with _computing, rows.locked():
@@ -124,23 +121,21 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         return tags
 
     def _rows(self) -> FolderRows | MemoryRows:
-        if not isinstance(self.recipe, Recipe):
-            raise HeadstartError(
-                "the extractor has no recipe",
-                "a recipe, as extract.Recipe.for_backbone makes it",
-                repr(self.recipe)[:200],
-                'write FeatureExtractor(Recipe.for_backbone("xception"))',
-            )
+        checked_recipe(self.recipe)
         if self.cache is not None:
             return FolderRows(self.cache, self.recipe)
         return _memories.setdefault(self.recipe.key, MemoryRows(self.recipe))
+
+    def _encoded(self, image: Image) -> bytes:
+        return encoded(image, self.recipe.exif_orientation)
 
     def _compute(self, rows, images: Sequence[Image], missing: dict[bytes, int]) -> dict[bytes, list]:
         """Compute missing images by digest and keep them; at the end raise if some are broken."""
         engine = _opened_engine(self.engine, self.recipe)
         probe, described = _checked_probe(engine, self.recipe, rows), engine.describe()
         done, part, broken = {}, {}, {}
-        for digest, result in compute_features(engine, self.recipe, _contents(images, missing, broken)):
+        contents = _contents(images, self._encoded, missing, broken)
+        for digest, result in compute_features(engine, self.recipe, contents):
             if isinstance(result, ImageError):
                 broken[missing[digest]] = str(result)
                 continue
@@ -169,74 +164,28 @@ def _checked_probe(engine: Engine, recipe: Recipe, rows) -> list[np.ndarray]:
         raise HeadstartError(*error.args[:3], todo) from None
 
 
-def _checked_images(X) -> list[Image]:
-    """Return images as a list, or raise for what is not a sequence of images."""
-    if isinstance(X, str | bytes | Path | dict) or not hasattr(X, "__len__"):
-        raise _no_images("this", type(X).__name__)
-    if hasattr(X, "__array__"):  # arrays, and columns of pandas
-        X = np.asarray(X)
-        _check_array(X)
-    images = list(X)
-    wrong = [image for image in images if not isinstance(image, Image)]
-    if wrong or not images:
-        raise _no_images("something else", repr(wrong[0])[:100] if wrong else "no images")
-    arrays = [image for image in images if isinstance(image, np.ndarray)]
-    if arrays and all(array.dtype.kind == "f" for array in arrays):
-        highest = max((array.max() for array in arrays if array.size), default=0)
-        if 0 < highest <= 1:
-            raise _no_images("values that are not in 0..255", f"values up to {highest}", "multiply by 255")
-    return images
-
-
-def _check_array(X: np.ndarray) -> None:
-    pixels = X.dtype.kind in "buif"
-    if X.dtype.kind == "S":  # numpy cuts the zeros at their ends
-        raise _no_images("bytes in an array of numpy", "an array, which loses trailing zeros", "give a list")
-    if X.ndim != 1 and not (pixels and X.ndim in (3, 4)):
-        raise _no_images("an array of another shape", f"{X.dtype} of shape {X.shape}")
-    if X.ndim == 3 and X.shape[2] in (1, 3, 4):
-        raise _no_images("one image", f"the shape {X.shape}", "give X[numpy.newaxis]")
-
-
-def _no_images(
-    what: str, received: str, todo: str = "give a sequence of images, also for a single one"
-) -> HeadstartError:
-    return HeadstartError(
-        f"features are computed from a sequence of images, not from {what}",
-        "a list of paths, bytes or arrays (H, W) or (H, W, C) in 0..255, or one array (N, H, W, C)",
-        received,
-        todo,
-    )
-
-
-def _digests(images: Sequence[Image]) -> list[bytes]:
+def _digests(images: Sequence[Image], encode: Callable) -> list[bytes]:
     """Return the sha256 of each image's bytes, or raise with all that cannot be read."""
     digests, broken = [], {}
     for number, image in enumerate(images):
         try:
-            digests.append(hashlib.sha256(_bytes(image)).digest())
+            digests.append(hashlib.sha256(encode(image)).digest())
         except (OSError, ValueError) as error:
-            broken[number] = f"cannot be read: {getattr(error, 'strerror', None) or error}"
+            broken[number] = why_unreadable(error)
     if broken:
         raise _unreadable(images, broken)
     return digests
 
 
-def _bytes(image: Image) -> bytes:
-    if isinstance(image, bytes):
-        return image
-    return npy_bytes(image) if isinstance(image, np.ndarray) else Path(image).read_bytes()
-
-
 def _contents(
-    images: Sequence[Image], missing: dict[bytes, int], broken: dict[int, str]
+    images: Sequence[Image], encode: Callable, missing: dict[bytes, int], broken: dict[int, str]
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield digest and bytes of missing images; say in `broken` which are not what was hashed."""
     for digest, number in missing.items():
         try:
-            data = _bytes(images[number])
+            data = encode(images[number])
         except OSError as error:
-            broken[number] = f"cannot be read: {error.strerror or error}"
+            broken[number] = why_unreadable(error)
             continue
         if hashlib.sha256(data).digest() == digest:
             yield digest, data
@@ -257,4 +206,4 @@ def _unreadable(images: Sequence[Image], broken: dict[int, str]) -> HeadstartErr
 
 def _name(images: Sequence[Image], number: int) -> str:
     image = images[number]
-    return f"image {number}" + (f" ({printable(str(image))})" if isinstance(image, str | Path) else "")
+    return f"image {number}" + (f" ({name_of(image, number)})" if is_path(image) else "")

@@ -381,9 +381,10 @@ class TestPredict:
         rows = [line.split() for line in lines[1:]]
         assert [row[0] for row in rows] == [
             str(images / "red" / "000.png"),
-            *(str(images / "blue" / f"{number:03d}.png") for number in range(8)),  # each image once
+            *(str(images / "blue" / f"{number:03d}.png") for number in range(8)),
+            str(images / "blue" / "003.png"),  # named, and in the folder: one line for each
         ]
-        assert [row[1] for row in rows] == ["red"] + ["blue"] * 8
+        assert [row[1] for row in rows] == ["red"] + ["blue"] * 9
         assert all(0.5 <= float(row[2]) <= 1 for row in rows)
 
     @pytest.mark.parametrize("form", ["table", "csv", "json"])

@@ -81,10 +81,12 @@ def test_the_tour_prints_what_the_readme_shows(tour):
 
 def test_the_tour_in_python_runs(tour, monkeypatch, capsys):
     monkeypatch.chdir(tour)
-    (code,) = PYTHON
-    exec(compile(code, "README.md", "exec"), {})
-    printed = capsys.readouterr().out
-    assert re.search(r"'value': 0\.9\d+", printed)
+    names = {}
+    for code in PYTHON:
+        exec(compile(code, "README.md", "exec"), names)
+    first, *labels = capsys.readouterr().out.splitlines()
+    assert re.search(r"'value': 0\.9\d+", first)
+    assert labels == [names["source"].class_names[row.label] for row in names["source"].rows[:3]]
 
 
 def _modules():

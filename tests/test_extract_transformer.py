@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images
+from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -58,13 +59,14 @@ def same(one, other):
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
-@pytest.mark.parametrize("form", ["str", "Path", "bytes", "object array", "str array", "tuple"])
+@pytest.mark.parametrize("form", ["str", "Path", "bytes", "Pillow", "object array", "str array", "tuple"])
 def test_features_are_those_of_a_run_in_the_order_asked_for(make, images, paths, tiny_recipe, tmp_path, form):
     extract.extract(open_source(images), tiny_recipe, tmp_path / "run.h5")
     expected = FeatureFile(tmp_path / "run.h5").features("avg_pool")
     forms = {
         "str": lambda: [str(path) for path in paths],
         "bytes": lambda: [path.read_bytes() for path in paths],
+        "Pillow": lambda: [Image.open(path) for path in paths],
         "object array": lambda: np.array(paths, object),
         "str array": lambda: np.array([str(path) for path in paths]),
         "tuple": lambda: tuple(paths),
@@ -354,9 +356,6 @@ def test_a_full_disk_is_told(make, paths, monkeypatch):
 @pytest.mark.parametrize(
     "X",
     [
-        "image.png",
-        b"\xff\xd8",
-        Path("image.png"),
         [],
         np.empty((0, 8, 8)),
         5,
@@ -378,6 +377,45 @@ def test_what_is_no_sequence_of_images(make, X, tmp_path):
         make().transform(X)
     assert_four_parts(str(caught.value))
     assert not (tmp_path / "kept").exists()
+
+
+@pytest.mark.parametrize("form", [str, Path, Path.read_bytes, Image.open])
+def test_one_image_is_a_sequence_of_one(make, paths, form):
+    extractor = make(cache=None)
+    same(extractor.transform(form(paths[3])), extractor.transform(paths)[3:4])
+
+
+def test_one_path_is_never_its_letters(make, tmp_path):
+    with pytest.raises(HeadstartError, match=r"1 image of 1 cannot be read") as caught:
+        make().transform("/none/of/it.png")
+    assert_four_parts(str(caught.value))
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "RGBA", "LA", "CMYK"])
+def test_an_image_of_pillow_is_as_its_file(make, paths, tmp_path, mode):
+    image = Image.open(paths[0]).convert(mode)
+    image.save(tmp_path / ("image.png" if mode != "CMYK" else "image.tiff"))
+    (file,) = tmp_path.glob("image.*")
+    same(make(cache=None).transform([image]), make(cache=None).transform([file]))
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_an_image_of_pillow_is_turned_as_the_recipe_says(make, paths, tiny_recipe, tmp_path, turned):
+    tag = Image.Exif()
+    tag[0x0112] = 6
+    Image.open(paths[0]).save(tmp_path / "turned.png", exif=tag)
+    extractor = make(replace(tiny_recipe, exif_orientation=turned), cache=None)
+    same(
+        extractor.transform([Image.open(tmp_path / "turned.png")]),
+        extractor.transform([tmp_path / "turned.png"]),
+    )
+    plain = extractor.transform([paths[0]])
+    assert np.allclose(extractor.transform([tmp_path / "turned.png"]), plain) is not turned
+
+
+def test_an_image_of_pillow_without_a_known_range_is_told(make, paths):
+    with pytest.raises(HeadstartError, match=r"image 1: .*no known range"):
+        make(cache=None).transform([Image.open(paths[0]), Image.new("F", (8, 8))])
 
 
 def test_what_is_no_recipe(make, paths):

@@ -1,0 +1,129 @@
+"""Images as a caller has them: paths, encoded bytes, arrays, images of Pillow."""
+
+from os import PathLike, fspath
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Pillow
+
+from data.errors import HeadstartError
+from data.folder import printable
+from data.images import pillow_pixels
+from data.lists import as_list
+from data.memory import npy_bytes
+
+Image = str | PathLike | bytes | np.ndarray | Pillow.Image
+
+
+def checked_images(X) -> list[Image]:
+    """Return images as a list, or raise for what is neither a sequence of images nor one of them.
+
+    Parameters
+    ----------
+    X : sequence of images, or array of shape (N, H, W) or (N, H, W, C)
+        A text, a path, bytes or an image of Pillow is one image.
+
+    Raises
+    ------
+    HeadstartError
+
+    Examples
+    --------
+    >>> checked_images("cat.jpg"), len(checked_images(np.zeros((2, 8, 8, 3), np.uint8)))
+    (['cat.jpg'], 2)
+    """
+    if isinstance(X, dict) or not (isinstance(X, Image) or hasattr(X, "__len__")):
+        raise _no_images("this", type(X).__name__)
+    if hasattr(X, "__array__"):  # arrays, and columns of pandas
+        X = np.asarray(X)
+        _check_array(X)
+    images = as_list(X)
+    wrong = [image for image in images if not isinstance(image, Image)]
+    if wrong or not images:
+        raise _no_images("something else", repr(wrong[0])[:100] if wrong else "no images")
+    arrays = [image for image in images if isinstance(image, np.ndarray)]
+    if arrays and all(array.dtype.kind == "f" for array in arrays):
+        highest = max((array.max() for array in arrays if array.size), default=0)
+        if 0 < highest <= 1:
+            raise _no_images("values that are not in 0..255", f"values up to {highest}", "multiply by 255")
+    return images
+
+
+def is_one_image(X) -> bool:
+    """Tell whether an array is one image, (H, W) or (H, W, C), rather than several.
+
+    Examples
+    --------
+    >>> is_one_image(np.zeros((8, 8, 3))), is_one_image(np.zeros((5, 8, 8)))
+    (True, False)
+    """
+    return isinstance(X, np.ndarray) and (X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (1, 3, 4)))
+
+
+def is_path(image: Image) -> bool:
+    """Tell whether an image is given by its path."""
+    return isinstance(image, str | PathLike)
+
+
+def encoded(image: Image, exif_orientation: bool = True) -> bytes:
+    """Return the bytes of an image: its file's, or those of an ``.npy`` file of its pixels.
+
+    Parameters
+    ----------
+    image : Image
+    exif_orientation : bool
+        Turn an image of Pillow as its EXIF tag says; the others are turned when they are decoded.
+
+    Raises
+    ------
+    OSError
+        If a file cannot be read.
+    ValueError
+        If a path or an image of Pillow is none.
+    """
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, Pillow.Image):
+        image = pillow_pixels(image, exif_orientation)
+    return npy_bytes(image) if isinstance(image, np.ndarray) else Path(image).read_bytes()
+
+
+def name_of(image: Image, number: int) -> str:
+    """Return what to call an image: its path, or what it is and its number.
+
+    Examples
+    --------
+    >>> name_of("cat.jpg", 0), name_of(b"...", 1), name_of(np.zeros((8, 8)), 2)
+    ('cat.jpg', 'bytes 1', 'array 2')
+    """
+    if is_path(image):
+        return printable(fspath(image))
+    kinds = {bytes: "bytes", np.ndarray: "array", Pillow.Image: "image"}
+    return f"{next(kind for of, kind in kinds.items() if isinstance(image, of))} {number}"
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return in one line why an image cannot be read."""
+    return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _check_array(X: np.ndarray) -> None:
+    pixels = X.dtype.kind in "buif"
+    if X.dtype.kind == "S":  # numpy cuts the zeros at their ends
+        raise _no_images("bytes in an array of numpy", "an array, which loses trailing zeros", "give a list")
+    if X.ndim != 1 and not (pixels and X.ndim in (3, 4)):
+        raise _no_images("an array of another shape", f"{X.dtype} of shape {X.shape}")
+    if X.ndim == 3 and is_one_image(X):
+        raise _no_images("one image", f"the shape {X.shape}", "give X[numpy.newaxis]")
+
+
+def _no_images(
+    what: str, received: str, todo: str = "give a sequence of images, also for a single one"
+) -> HeadstartError:
+    return HeadstartError(
+        f"features are computed from a sequence of images, not from {what}",
+        "a list of paths, bytes, images of Pillow or arrays (H, W) or (H, W, C) in 0..255, or one array "
+        "(N, H, W, C)",
+        received,
+        todo,
+    )

@@ -1,0 +1,152 @@
+"""New images: one prediction for each, whatever they are given as, and an engine that stays open."""
+
+import io
+import multiprocessing
+import os
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import assert_four_parts
+from PIL import Image
+
+from classify import Bundle, predict
+from data import HeadstartError
+
+
+@pytest.fixture
+def bundle(tiny_bundle):
+    return Bundle.load(tiny_bundle)
+
+
+@pytest.fixture
+def paths(tiny_bundle):
+    return sorted((tiny_bundle.parent / "images").rglob("*.png"))[58:62]
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Count the engines that are opened."""
+    names, really = [], predict.open_engine
+
+    def counting(name, recipe):
+        names.append(name)
+        return really(name, recipe)
+
+    monkeypatch.setattr(predict, "open_engine", counting)
+    return names
+
+
+def close(one, other):
+    assert [each.label for each in one] == [each.label for each in other]
+    for mine, theirs in zip(one, other, strict=True):
+        assert mine.probability == pytest.approx(theirs.probability, abs=1e-4)
+
+
+def test_one_prediction_for_each_path_in_order(bundle, paths, tmp_path):
+    a, b = paths[0], paths[3]
+    for number, path in enumerate(paths[1:3]):
+        (tmp_path / "folder").mkdir(exist_ok=True)
+        shutil.copy(path, tmp_path / "folder" / f"{number}.png")
+    found = bundle.predict([a, tmp_path / "folder", b, a])
+    inside = [tmp_path / "folder" / name for name in ("0.png", "1.png")]
+    assert [each.file for each in found] == list(map(str, [a, *inside, b, a]))
+    assert [each.label for each in found] == ["blue", "blue", "red", "red", "blue"]
+    assert found[0] == found[-1]
+    assert len(bundle.predict([a, a.parent])) == 61
+
+
+@pytest.mark.parametrize("form", [str, Path])
+def test_one_path_is_one_path(bundle, paths, form):
+    (found,) = bundle.predict(form(paths[3]))
+    assert (found.file, found.label) == (str(paths[3]), "red")
+    with pytest.raises(HeadstartError, match=r"no image '/none\.png'"):
+        bundle.predict(form("/none.png"))
+
+
+FORMS = {
+    "bytes": Path.read_bytes,
+    "array": lambda path: np.asarray(Image.open(path)),
+    "floats": lambda path: np.asarray(Image.open(path), np.float32),
+    "RGBA": lambda path: np.asarray(Image.open(path).convert("RGBA")),
+    "image": Image.open,
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_images_without_a_path(bundle, paths, form):
+    kind = form if form in ("bytes", "image") else "array"
+    given, expected = [FORMS[form](path) for path in paths], bundle.predict(paths)
+    found = bundle.predict(given)
+    close(found, expected)
+    assert [each.file for each in found] == [f"{kind} {number}" for number in range(4)]
+    close(bundle.predict(given[3]), expected[3:])
+    mixed = bundle.predict([given[0], paths[1], given[2]])
+    close(mixed, expected[:3])
+    assert [each.file for each in mixed] == [f"{kind} 0", str(paths[1]), f"{kind} 2"]
+
+
+def test_arrays_of_images(bundle, paths):
+    pixels = np.stack([np.asarray(Image.open(path).resize((24, 24))) for path in paths])
+    close(bundle.predict(pixels), bundle.predict(list(pixels)))
+    grey = pixels.mean(axis=-1).astype(np.uint8)
+    assert len(bundle.predict(grey)) == 4
+    close(bundle.predict(grey[0]), bundle.predict([np.repeat(grey[0][..., np.newaxis], 3, axis=2)]))
+
+
+def test_what_is_no_image_has_its_reason(bundle, paths):
+    found = bundle.predict([b"no image", paths[0], np.full((8, 8, 3), 300), Image.new("F", (8, 8))])
+    assert [bool(each.error) for each in found] == [True, False, True, True]
+    assert "not an image" in found[0].error and "0..255" in found[2].error and "range" in found[3].error
+    assert [each.file for each in found[::2]] == ["bytes 0", "array 2"]
+
+
+@pytest.mark.parametrize("given", [[], [5], None, [None], np.random.default_rng(0).random((2, 8, 8, 3))])
+def test_what_is_not_taken(bundle, given, opened):
+    with pytest.raises(HeadstartError) as caught:
+        bundle.predict(given)
+    assert_four_parts(str(caught.value))
+    assert opened == []
+
+
+def test_the_engine_is_opened_once(bundle, paths, opened):
+    with bundle.predictor() as predict:
+        assert len(opened) == 1
+        found = [predict(path)[0] for path in paths]
+        assert predict(paths, abstain=0.5)[0].unknown is not None
+    assert len(opened) == 1
+    close(found, bundle.predict(paths))
+    assert len(opened) == 2
+
+
+def test_threads_share_a_predictor(bundle, paths, opened):
+    data = [path.read_bytes() for path in paths] * 6
+    expected = bundle.predict(paths) * 6
+    predict = bundle.predictor()
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda image: predict(image)[0], data))
+    close(found, expected)
+    assert len(opened) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_fork_opens_an_engine_of_its_own(bundle, paths):
+    """Also where a thread of the parent was computing just then: the fork has its lock for ever."""
+    fork = multiprocessing.get_context("fork")
+    with bundle.predictor() as predict, predict._engines():
+        answers = fork.SimpleQueue()
+        child = fork.Process(target=lambda: answers.put(predict(paths[3])[0].label))
+        child.start()
+        child.join(60)
+        if child.is_alive():
+            child.kill()
+    assert child.exitcode == 0
+    assert answers.get() == "red"
+
+
+def test_what_pillow_read_from_memory(bundle, paths):
+    with Image.open(io.BytesIO(paths[3].read_bytes())) as image:
+        (found,) = bundle.predict(image)
+    assert (found.file, found.label) == ("image 0", "red")
