@@ -15,3 +15,7 @@ def __getattr__(name: str):
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, *(name for name in globals() if name.startswith("__"))]

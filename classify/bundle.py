@@ -10,7 +10,7 @@ from classify.abstain import Detector
 from classify.blocks import proba_of
 from classify.checked_head import check_head
 from classify.evaluate import evaluate, spread
-from classify.features import Features, FeatureSet
+from classify.features import Features, FeatureSet, names_text, sets_text
 from classify.saved import read_bundle, write_bundle
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
@@ -53,6 +53,16 @@ class Bundle:
     temperature: float = 1.0
     detector: Detector | None = field(default=None, repr=False, compare=False)
     seen: np.ndarray = field(default_factory=lambda: np.empty(0, "<u8"), repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        judged = {name: scores["accuracy"]["value"] for name, scores in self.scores.items()}
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in judged.items())
+        knows = "tells what is unknown" if self.detector else "cannot tell what is unknown"
+        return (
+            f"Bundle of {self.name}, trained on {sets_text(self.feature_sets)}\n"
+            f"  {names_text(self.class_names)}\n"
+            f"  accuracy: {scores or 'not measured'}\n  temperature {self.temperature:.3g}, {knows}"
+        )
 
     @classmethod
     def of(cls, head, features: Features, name: str | None = None, *, calibrate: bool = False) -> "Bundle":

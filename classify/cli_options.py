@@ -12,3 +12,22 @@ LAYER = typer.Option(help="Layer of the file; repeatable; default: all.")
 def default_folder(files: list[Path], name: str) -> Path:
     """Return the default folder of a bundle: beside the first feature file, named after all."""
     return files[0].with_name("+".join(file.stem for file in files) + f"-{name}")
+
+
+def names_between_commas(text: str | None) -> list[str] | None:
+    """Read ``logistic, knn``; None stays None.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there is no name.
+
+    Examples
+    --------
+    >>> names_between_commas("logistic, knn")
+    ['logistic', 'knn']
+    """
+    names = None if text is None else [name.strip() for name in text.split(",") if name.strip()]
+    if names == []:
+        raise typer.BadParameter(f"names between commas are wanted; received {text!r}")
+    return names

@@ -80,6 +80,15 @@ class Features:
     feature_sets: tuple[FeatureSet, ...]
     path: str
 
+    def __repr__(self) -> str:
+        counts = {split: len(self.rows(split)) for split in SPLIT_NAMES}
+        counts["unlabelled"] = int((self.y < 0).sum())
+        return (
+            f"Features of {shortened(self.path)}: {self.X.shape[0]} rows x {self.X.shape[1]}\n"
+            f"  {sets_text(self.feature_sets)}\n  {names_text(self.class_names)}\n"
+            f"  {', '.join(f'{name} {count}' for name, count in counts.items())}"
+        )
+
     @property
     def content_digest(self) -> str:
         """Of the files, in hexadecimal."""
@@ -381,6 +390,35 @@ def short_digests(digests: np.ndarray) -> np.ndarray:
     [1]
     """
     return np.ascontiguousarray(digests[:, :8]).view("<u8")[:, 0]
+
+
+def sets_text(sets: Sequence[FeatureSet]) -> str:
+    """Return in one line how features are computed."""
+    return shortened(some_of([f"{_recipe_text(each)} ({sum(each.widths)})" for each in sets], 2))
+
+
+def names_text(class_names: Sequence[str]) -> str:
+    """Return number and names of classes in one line.
+
+    Examples
+    --------
+    >>> names_text(("ant", "bee"))
+    '2 classes: ant, bee'
+    """
+    words = "1 class" if len(class_names) == 1 else f"{len(class_names)} classes"
+    return f"{words}: {shortened(some_of(class_names, 5))}"
+
+
+def shortened(text: str, most: int = 90) -> str:
+    """Return a text without its middle where it is long.
+
+    Examples
+    --------
+    >>> shortened("0123456789", 7)
+    '01...89'
+    """
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def _recipe_text(each: FeatureSet) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import FILES, JOIN, LAYER, default_folder
+from classify.cli_options import FILES, JOIN, LAYER, default_folder, names_between_commas
 from classify.show import sweep_lines
 from data.console import show
 
@@ -65,7 +65,7 @@ def _grids_of(heads: str | None, jobs: int) -> dict:
     """Return what makes a sweep go through the grids."""
     from classify.grids import entries
 
-    return {"chosen": entries(None if heads is None else heads.split(",")), "jobs": jobs}
+    return {"chosen": entries(names_between_commas(heads)), "jobs": jobs}
 
 
 def _search_of(search: str, heads: str | None, trials: int) -> dict:
@@ -75,7 +75,7 @@ def _search_of(search: str, heads: str | None, trials: int) -> dict:
     if search != "optuna":
         raise typer.BadParameter(f"--search is optuna or left out; received {search}")
     return {
-        "chosen": searching.checked_heads(None if heads is None else heads.split(",")),
+        "chosen": searching.checked_heads(names_between_commas(heads)),
         "find": searching.search,
         "trials": trials,
     }

@@ -3,4 +3,9 @@
 from data.errors import HeadstartError
 from data.source import Row, Source, open_source
 
+__version__ = "0.1.0"
 __all__ = ["HeadstartError", "Row", "Source", "open_source"]
+
+
+def __dir__() -> list[str]:
+    return [*__all__, *(name for name in globals() if name.startswith("__"))]

@@ -12,11 +12,6 @@ from data.source import GRAMMAR, open_source
 app = command_app("Look at labelled images.")
 
 
-@app.callback()
-def _commands() -> None:
-    """Keep the name of the command, which Typer would drop where there is only one."""
-
-
 @app.command()
 def preview(
     source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",

@@ -8,11 +8,13 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from data import __version__
 from data.errors import HeadstartError, UsageError
 
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
@@ -47,14 +49,31 @@ def command_app(words: str) -> typer.Typer:
     words : str
         What its commands do.
     """
-    return typer.Typer(
+    app = typer.Typer(
         cls=Commands,
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
+        context_settings={"help_option_names": ["-h", "--help"]},
         help=words,
     )
+
+    @app.callback()
+    def options(
+        version: Annotated[
+            bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+        ] = False,
+    ) -> None:
+        """Take what stands before the command."""
+
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"headstart {__version__}")
+        raise typer.Exit
 
 
 def prepare_logging() -> None:

@@ -35,7 +35,7 @@ class FileSource:
 
     root: Path
     class_names: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Sequence[Row] = field(repr=False)
     paths: dict[str, str] = field(repr=False)
     layout: str
     location: str

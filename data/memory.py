@@ -33,7 +33,7 @@ class ArraySource:
 
     images: np.ndarray = field(repr=False)
     class_names: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Sequence[Row] = field(repr=False)
     kind: str = "arrays"
     warnings: tuple[str, ...] = ()
 

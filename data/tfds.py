@@ -42,7 +42,7 @@ class TfdsSource:
     data_dir: str
     instructions: tuple[str, ...]
     class_names: tuple[str, ...]
-    rows: Sequence[Row]
+    rows: Sequence[Row] = field(repr=False)
     positions: dict[str, tuple[str, int]] = field(repr=False)
     keys: tuple[str, str] = ("image", "label")
     warnings: tuple[str, ...] = ()

@@ -1,11 +1,10 @@
 """Images to features on disk; knows nothing of heads or scores."""
 
-__version__ = "0.1.0"
-
 _HOMES = {
     "FeatureExtractor": "extract.transformer",
     "FeatureFile": "extract.store",
     "Recipe": "extract.recipe",
+    "__version__": "data",
     "extract": "extract.run",
 }
 __all__ = ["FeatureExtractor", "FeatureFile", "Recipe", "extract"]
@@ -18,3 +17,7 @@ def __getattr__(name: str):
     from importlib import import_module
 
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, *(name for name in globals() if name.startswith("__"))]

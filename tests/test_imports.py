@@ -1,6 +1,7 @@
 """Imports point one way, and light modules stay light."""
 
 import ast
+import importlib
 import subprocess
 import sys
 
@@ -97,3 +98,12 @@ def test_no_pickle():
             assert not {"pickle", "dill", "cloudpickle"} & set(_imported(path)), path
             assert "joblib.load" not in path.read_text() and "joblib.dump" not in path.read_text(), path
             assert "allow_pickle=True" not in path.read_text(), path
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_dir_shows_the_public_names(package):
+    module = importlib.import_module(package)
+    public = {name for name in dir(module) if not name.startswith("_")}
+    assert public == set(module.__all__)
+    assert all(getattr(module, name) is not None for name in public)
+    assert "__version__" in dir(module) or package == "classify"
