@@ -4,6 +4,8 @@ from pathlib import Path
 
 import typer
 
+from data.console import say
+
 FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
 JOIN = typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
 LAYER = typer.Option(help="Layer of the file; repeatable; default: all.")
@@ -31,3 +33,12 @@ def names_between_commas(text: str | None) -> list[str] | None:
     if names == []:
         raise typer.BadParameter(f"names between commas are wanted; received {text!r}")
     return names
+
+
+def say_warnings(features) -> list[str]:
+    """Say what is odd about the labels that a head is to learn, and return it; raise where it cannot."""
+    features.check_training()
+    warnings = features.warnings()
+    for warning in warnings:
+        say(f"warning: {warning}")
+    return warnings

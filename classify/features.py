@@ -11,6 +11,7 @@ import numpy as np
 from classify.blocks import Columns, refuse_not_finite
 from classify.join import joined
 from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.label_checks import check_labels
 from data.lists import as_list
 from data.splits import SPLIT_NAMES
 from extract.recipe import Recipe
@@ -208,6 +209,10 @@ class Features:
                 + (f": {', '.join(found)}" if found else ""),
                 "extract more images, labelled with their classes",
             )
+
+    def warnings(self) -> list[str]:
+        """Return what is odd about the labels, and what follows from it, as `check_labels` says it."""
+        return check_labels(self.y, self.splits, self.digests, self.ids, self.class_names)
 
     def validation_rows(self) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y of the validation rows, or raise if there are none."""

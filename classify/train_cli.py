@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import FILES, JOIN, LAYER, default_folder
+from classify.cli_options import FILES, JOIN, LAYER, default_folder, say_warnings
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import say, show
@@ -64,8 +64,10 @@ def train(
     if live is not None:
         folder = output or default_folder(files, "live")
         options = params | ({"augment": True} if augment else {})
-        bundle = _train_live(load_features(files, layer), live, folder, options)
-        show(_training_values(bundle, folder), partial(training_lines, files), as_json)
+        features = load_features(files, layer)
+        warnings = say_warnings(features)
+        bundle = _train_live(features, live, folder, options)
+        show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
         return
     head = head or "logistic"
     estimator = make_head(head, **params)
@@ -73,9 +75,10 @@ def train(
     folder = output or default_folder(files, head)
     features = load_features(files, layer, join, in_memory=False)
     check_output(folder)
+    warnings = say_warnings(features)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
-    show(_training_values(bundle, folder), partial(training_lines, files), as_json)
+    show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
 
 
 def parse_params(words: list[str]) -> dict:
@@ -132,10 +135,11 @@ def _train_live(features, source: str, folder: Path, options: dict):
         return train_live(features, opened, folder, progress=progress, **options)
 
 
-def _training_values(bundle, folder: Path) -> dict:
+def _training_values(bundle, folder: Path, warnings: list[str]) -> dict:
     return {
         "bundle": str(folder),
         "head": bundle.name,
         "temperature": bundle.temperature,
         **bundle.scores,
+        "warnings": warnings,
     }

@@ -4,14 +4,15 @@ import io
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, some_of
 from data.lists import as_list
-from data.source import Row, index_labels, label_text
+from data.source import Row, index_labels, label_text, label_warnings
 from data.splits import split_name
 
 
@@ -67,7 +68,7 @@ def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "a
     images : array_like of shape (N, H, W) or (N, H, W, C)
         C is 1, 3 or 4; values in 0..255.
     labels : sequence of N str or int
-        None, empty text and -1 mean unknown.
+        None, NaN, empty text and, among whole numbers, -1 mean unknown.
     splits : sequence of N str, optional
         ``train``, ``val``, ``validation``, ``test`` or empty.
     class_names : sequence of str, optional
@@ -87,12 +88,16 @@ def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "a
     images = _checked_images(images)
     labels = _column("labels", labels, len(images))
     splits = [None] * len(images) if splits is None else _column("splits", splits, len(images))
-    names, indices = index_labels(labels) if class_names is None else _named(class_names, labels)
+    if class_names is None:
+        names, indices = index_labels(labels)
+        warnings = tuple(label_warnings(labels))
+    else:
+        names, indices, warnings = *_named(class_names, labels), ()
     rows = [
         Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
         for number, (label, split) in enumerate(zip(indices, splits, strict=True))
     ]
-    return ArraySource(images, names, rows, kind)
+    return ArraySource(images, names, rows, kind, warnings)
 
 
 def open_npz(path: Path) -> ArraySource:
@@ -121,15 +126,28 @@ def open_npz(path: Path) -> ArraySource:
             ", ".join(sorted(arrays)) or "no arrays",
             "write it again: numpy.savez(path, images=..., labels=...)",
         )
+    other = sorted(set(arrays) - {"images", "labels", "splits", "class_names"})
     names = arrays.get("class_names")
-    return from_arrays(
+    source = from_arrays(
         arrays["images"], arrays["labels"], arrays.get("splits"), class_names=names, kind="npz"
     )
+    unread = [f"{str(path)!r}: arrays that are not read: {some_of(other, 5)}"] if other else []
+    return replace(source, warnings=(*unread, *source.warnings))
 
 
 def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
-    names = tuple(str(name) for name in as_list(class_names))
-    wrong = [label for label in labels if not isinstance(label, int) or not -1 <= label < len(names)]
+    names = tuple(label_text(name) for name in as_list(class_names))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise HeadstartError(
+            "two classes have one name", "a name for each class", f"{twice!r} twice", "rename one of them"
+        )
+    indices = [-1 if label_text(label) == "" else _whole(label) for label in labels]
+    wrong = [
+        label
+        for label, index in zip(labels, indices, strict=True)
+        if index is None or not -1 <= index < len(names)
+    ]
     if wrong:
         raise HeadstartError(
             "labels do not fit the class names",
@@ -137,7 +155,12 @@ def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
             repr(wrong[0]),
             "give a name for each label, or leave class_names out",
         )
-    return names, labels
+    return names, indices
+
+
+def _whole(label) -> int | None:
+    """Return a label as a whole number, which a column with NaN holds as a float; None if it is none."""
+    return int(label) if isinstance(label, Real) and label == label // 1 else None
 
 
 def _column(name: str, values, length: int) -> list:

@@ -5,10 +5,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Protocol
+from unicodedata import category, normalize
 
-from data.errors import HeadstartError, UsageError
+from data.errors import HeadstartError, UsageError, counted
 
 SOURCES = {
     "digits": "data.samples:open_digits",
@@ -18,6 +20,7 @@ SOURCES = {
     "tfds": "data.tfds:open_tfds",
 }
 GRAMMAR = "digits | FOLDER | FILE.csv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]"
+_WHOLE = re.compile(r"-?\d+(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,38 +169,95 @@ def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
 
     Parameters
     ----------
-    labels : iterable of str, int or None
-        None, empty text and -1 mean unknown and become -1. Names that are all whole numbers
-        are sorted as numbers, others as text.
+    labels : iterable of str, int, float or None
+        None, NaN and empty text mean unknown and become -1. Where all labels are whole numbers,
+        the label -1 and the text ``nan`` do so too, and the names are sorted as numbers; beside
+        other names they are classes. `label_warnings` says which it was.
 
     Examples
     --------
     >>> index_labels(["dog", "cat", "", "dog"])
     (('cat', 'dog'), [1, 0, -1, 1])
-    >>> index_labels([10, 9])
-    (('9', '10'), [1, 0])
+    >>> index_labels([10, 9, -1])
+    (('9', '10'), [1, 0, -1])
+    >>> index_labels(["-1", "cat"])
+    (('-1', 'cat'), [0, 1])
     """
     texts = [label_text(label) for label in labels]
-    names = sorted(set(texts) - {""})
-    if all(re.fullmatch(r"\d+", name) for name in names):
-        names.sort(key=int)
-    index = {name: number for number, name in enumerate(names)} | {"": -1}
+    odd, whole = _odd_labels(texts)
+    unknown = odd | {""} if whole else {""}
+    names = sorted(set(texts) - unknown, key=float if whole else None)
+    index = {name: number for number, name in enumerate(names)} | dict.fromkeys(unknown, -1)
     return tuple(names), [index[text] for text in texts]
 
 
-def label_text(label) -> str:
-    """Return a label, or a split, as text; unknown ones are empty.
+def label_warnings(labels: Iterable) -> list[str]:
+    """Say of labels that may mean unknown what `index_labels` took them for.
 
     Examples
     --------
-    >>> label_text(b"cat"), label_text(7), label_text(-1), label_text(None)
+    >>> label_warnings([0, 1, -1])
+    ['1 image with the label -1: unknown, as all labels are whole numbers']
+    >>> label_warnings(["cat", "-1"])
+    ["1 image with the label -1: a class, as it stands beside names; an empty label means unknown"]
+    """
+    texts = [label_text(label) for label in labels]
+    odd, whole = _odd_labels(texts)
+    taken = (
+        "unknown, as all labels are whole numbers"
+        if whole
+        else "a class, as it stands beside names; an empty label means unknown"
+    )
+    return [f"{counted(texts.count(text), 'image')} with the label {text}: {taken}" for text in sorted(odd)]
+
+
+def _odd_labels(texts: list[str]) -> tuple[set[str], bool]:
+    """Return the labels that may mean unknown, and whether all others are whole numbers."""
+    found = set(texts) - {""}
+    odd = {text for text in found if text.lower() == "nan" or (_WHOLE.fullmatch(text) and float(text) == -1)}
+    return odd, all(map(_WHOLE.fullmatch, found - odd))
+
+
+def label_text(label) -> str:
+    """Return a label, or a split, as text: that of unknown ones is empty, whole numbers have no point.
+
+    Examples
+    --------
+    >>> label_text(b"cat"), label_text(7.0), label_text(float("nan")), label_text(None)
     ('cat', '7', '', '')
     """
     if isinstance(label, bytes):
         return label.decode("utf-8", "backslashreplace")
-    if label is None or label in (-1, "-1"):
+    if label is None or label != label:  # NaN alone is not equal to itself
         return ""
+    if isinstance(label, Real) and not isinstance(label, Integral) and float(label).is_integer():
+        label = int(label)
     return str(label).encode("utf-8", "backslashreplace").decode()
+
+
+def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
+    """Warn of names that look the same and are not: in another form of Unicode, or with other blanks.
+
+    Parameters
+    ----------
+    kind : str
+        What the names are of, in the plural.
+    names : iterable of str
+
+    Examples
+    --------
+    >>> look_alikes("classes", ["\u00e9t\u00e9", "e\u0301te\u0301", "hiver"])
+    ["classes that look alike are told apart: 'e\\u0301te\\u0301', '\\xe9t\\xe9'; write both in one way"]
+    """
+    looks: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        seen = "".join(sign for sign in normalize("NFKC", name) if category(sign) != "Cf")
+        looks.setdefault(" ".join(seen.split()), []).append(ascii(name))
+    return [
+        f"{kind} that look alike are told apart: {', '.join(same)}; write both in one way"
+        for same in looks.values()
+        if len(same) > 1
+    ]
 
 
 def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from data.errors import HeadstartError, counted
+from data.label_checks import check_labels
 from data.lists import as_list
 from data.source import Source, as_source
 from extract.assemble import assemble
@@ -102,6 +103,8 @@ class Report:
         Id and reason of each.
     classes : int
         Different known labels in the file.
+    unlabelled : int
+        Rows of the file without a known label: no head learns from them or is judged on them.
     warnings : tuple of str
     seconds : float
     """
@@ -118,6 +121,7 @@ class Report:
     rejected: int
     rejections: tuple[tuple[str, str], ...]
     classes: int
+    unlabelled: int
     warnings: tuple[str, ...]
     seconds: float
 
@@ -346,10 +350,14 @@ def _report(
     source: Source,
     seconds: float,
 ) -> Report:
-    warnings = list(source.warnings)
+    labels, splits = contents.labels, contents.splits
+    warnings = [
+        *source.warnings,
+        *check_labels(labels, splits, contents.digests, contents.ids, contents.class_names),
+    ]
     if len(contents.ids) == 1:
         warnings.append("the file holds one image; a head needs more")
-    classes = len(set(contents.labels.tolist()) - {-1})
+    classes = len(set(labels.tolist()) - {-1})
     if classes < 2:
         warnings.append("the images have fewer than two classes; a head needs two")
     places = found.places(contents.digests)
@@ -367,6 +375,7 @@ def _report(
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         classes=classes,
+        unlabelled=int((labels < 0).sum()),
         warnings=tuple(warnings),
         seconds=round(seconds, 3),
     )

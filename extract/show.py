@@ -27,6 +27,8 @@ def report_lines(report: dict) -> list[str]:
         lines.append(f"{', '.join(gone)}: kept in {report['before']}, which --reuse takes")
     if saved:
         lines.append(f"not computed again: {', '.join(saved)}")
+    if report["unlabelled"]:
+        lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
     if report["classes"] > 1:
         lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
     return lines

@@ -128,7 +128,8 @@ class TestTrain:
 
     def test_json_alone(self, layers, tmp_path):
         printed = json.loads(succeed("train", layers, "-o", tmp_path / "here", "--json"))
-        assert printed.keys() == {"bundle", "head", "temperature", "train", "validation"}  # none of test
+        scores = {"train", "validation"}  # none of test
+        assert printed.keys() == {"bundle", "head", "temperature", "warnings", *scores}
         assert (printed["bundle"], printed["head"]) == (str(tmp_path / "here"), "logistic")
         assert printed["train"]["accuracy"].keys() == SCORE
         assert printed["train"] == Bundle.load(tmp_path / "here").scores["train"]
@@ -526,3 +527,13 @@ class TestProcess:
         done = run_command("classify", "train", "missing.h5", cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, "")
         assert_four_parts(done.stderr)
+
+
+@pytest.mark.parametrize("command", [("train",), ("sweep", "--heads", "centroid")])
+def test_labels_that_teach_nothing_are_told_before_training(command, two_layers, tmp_path):
+    contents = FeatureFile(two_layers).contents
+    splits = np.where(contents.labels == 2, 2, contents.splits).astype(np.int8)
+    file = changed(two_layers, tmp_path / "odd.h5", splits=splits)
+    result = invoke(command[0], file, *command[1:], "-o", tmp_path / "bundle", "--json")
+    (warning,) = json.loads(result.stdout)["warnings"]
+    assert "1 class has no training row: cow" in warning and f"warning: {warning}\n" in result.stderr

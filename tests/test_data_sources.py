@@ -385,8 +385,21 @@ def test_csv_reads_paths_labels_splits_and_groups(tmp_path):
         b"path,label\n\n1.png,a\n\n",
         b'"path","label"\n"1.png","a"\n',
         b"path,label,split,group\n1.png,a\n",
+        "path,label\n1.png,a\n".encode("utf-16"),
+        "path,label\n1.png,a\n".encode("utf-32"),
+        b"\rpath,label\r1.png,a\r"[1:],
+        b"Path, LABEL \n1.png, a\n",
+        b"sep=,\npath,label\n1.png,a\n",
+        b"SEP=;\r\npath;label\r\n1.png;a\r\n",
+        b"path;label\n1.png;a\n",
+        b"path\tlabel\n1.png\ta\n",
+        b"path,label\n1.png,a,,\n,,,\n",
+        b"path,label\n.\\1.png,a\n",
     ],
-    ids=["BOM", "CRLF", "no last newline", "blank lines", "quotes", "short line"],
+    ids=[
+        *("BOM", "CRLF", "no last newline", "blank lines", "quotes", "short line", "UTF-16", "UTF-32", "CR"),
+        *("capitals and blanks", "sep", "sep and ;", ";", "tabulators", "empty fields", "backslash"),
+    ],
 )
 def test_csv_as_programs_write_it(table, tmp_path):
     source = open_source(save_csv(tmp_path, table, "1.png"))
@@ -397,6 +410,47 @@ def test_csv_numbers_as_labels_are_sorted_as_numbers(tmp_path):
     table = "path,label\n1.png,10\n2.png,9\n3.png,\n"
     source = open_source(save_csv(tmp_path, table, "1.png", "2.png", "3.png"))
     assert source.class_names == ("9", "10") and [row.label for row in source.rows] == [1, 0, -1]
+
+
+def test_csv_of_another_encoding_names_it(tmp_path):
+    text = "path,label,group\ncafé.png,thé,crème\n"
+    source = open_source(save_csv(tmp_path, text.encode("cp1252"), "café.png"))
+    assert source.class_names == ("thé",)
+    assert (source.rows[0].id, source.rows[0].group) == ("café.png", "crème")
+    assert ["cp1252" in text for text in source.warnings] == [True]
+    assert "utf-16" in open_source(save_csv(tmp_path, text.encode("utf-16"))).warnings[0]
+    assert open_source(save_csv(tmp_path, text)).warnings == ()
+
+
+def test_csv_takes_absolute_paths_inside_its_folder_also_behind_a_link(tmp_path):
+    folder = save(tmp_path / "real", "1.png")
+    (tmp_path / "link").symlink_to(folder)
+    for place in (folder, tmp_path / "link"):
+        (folder / "list.csv").write_text(f"path,label\n{place / '1.png'},a\n")
+        for opened in {folder, place}:
+            source = open_source(opened / "list.csv")
+            assert [row.id for row in source.rows] == ["1.png"] and list(source.read(source.rows)) == [png(0)]
+
+
+def test_csv_finds_a_name_in_the_other_form_of_its_accents(tmp_path):
+    source = open_source(save_csv(tmp_path, "path,label\n\u00e9.png,a\n", "e\u0301.png"))
+    assert source.rows[0].id == "e\u0301.png" and list(source.read(source.rows)) == [png(0)]
+
+
+def test_csv_rows_without_a_file_are_rows_that_cannot_be_read(tmp_path):
+    table = f"path,label\n1.png,a\ngone.png,b\nsub,b\n{'n' * 5000},b\n"
+    source = open_source(save_csv(tmp_path, table, "1.png", "sub/2.png"))
+    assert [type(data) is bytes for data in source.read(source.rows)] == [True, False, False, False]
+
+
+def test_csv_columns_that_are_not_read_are_named(tmp_path):
+    source = open_source(save_csv(tmp_path, ",path,label,subset\n0,1.png,a,train\n", "1.png"))
+    assert "not read: subset" in source.warnings[0] and source.rows[0].split is None
+
+
+def test_csv_groups_that_look_alike_are_warned_of(tmp_path):
+    table = "path,label,group\n1.png,a,\u00e9\n2.png,a,e\u0301\n"
+    assert "groups that look alike" in open_source(save_csv(tmp_path, table, "1.png", "2.png")).warnings[0]
 
 
 def test_csv_with_names_that_are_not_utf8(tmp_path):
@@ -415,15 +469,22 @@ def test_csv_with_names_that_are_not_utf8(tmp_path):
         ("", ["'path'"]),
         ("path,class\n1.png,a\n", ["'label'", "path,class"]),
         ("label\na\n", ["'path'"]),
-        ("path;label\n1.png;a\n", ["'path'"]),
+        ("path|label\n1.png|a\n", ["'path'", "path|label"]),
+        ("sep=;\npath,label\n1.png,a\n", ["'path'", "path,label"]),
+        ("path,label\n1.png,Tomato, early\n", ["line 2", "'early'", "quotes"]),
+        ("sep=,\npath,label\n1.png,a\n1.png,a,b\n", ["line 4", "more fields"]),
+        ("path,label\n1.png\n", ["line 2", "ends before"]),
+        ("path,label,label\n1.png,a,b\n", ["'label' twice"]),
+        ('path,label\n1.png,"a\n2.png,b\n', ["CSV", "unexpected end"]),
+        ("path,label\n1.png,a\n".encode("utf-16-le"), ["encoding", "UTF-16"]),
+        (b"\xff\xfep", ["encoding", "truncated"]),
+        (b"path,label\n1.png,\x81\n", ["encoding", "x81"]),
         ("path,label\n", ["no images"]),
         ("path,label\n1.png,a\n../out.png,a\n", ["line 3", "leaves", "../out.png"]),
         ("path,label\nsub/../../out.png,a\n", ["line 2", "leaves"]),
         ("path,label\n/etc/hostname,a\n", ["line 2", "leaves"]),
-        ("path,label\n1.png,a\n\ngone.png,a\n", ["line 4", "gone.png"]),
-        ("path,label\n1.png,a\nsub,a\n", ["line 3", "sub"]),
+        ("path,label\n\ngone.png,a\nlost.png,a\n", ["none of the files", "line 3", "gone.png"]),
         ("path,label\n,a\n", ["line 2", "empty path"]),
-        (f"path,label\n{'n' * 5000},a\n", ["line 2"]),
         ("path,label\n1\0.png,a\n", ["line 2"]),
         ("path,label\n1.png,a\n./1.png,b\n", ["'1.png' twice"]),
         ("path,label,split\n1.png,a,training\n", ["line 2", "'training'", "validation"]),
@@ -461,7 +522,12 @@ def test_npz_reads_images_labels_splits_and_class_names(tmp_path):
         ([3, 10, -1, 3], ("3", "10"), [0, 1, -1, 0]),
         (np.array([0, 1, 1, 0], np.uint8), ("0", "1"), [0, 1, 1, 0]),
         (["dog", "cat", "", None], ("cat", "dog"), [1, 0, -1, -1]),
-        (["dog", "cat", "cat", -1], ("cat", "dog"), [1, 0, 0, -1]),
+        (["dog", "cat", "cat", -1], ("-1", "cat", "dog"), [2, 1, 1, 0]),
+        (["dog", "cat", "nan", float("nan")], ("cat", "dog", "nan"), [1, 0, 2, -1]),
+        ([0.0, 10.0, 9.0, np.nan], ("0", "9", "10"), [0, 2, 1, -1]),
+        (np.array([0, 2, -1, np.nan], np.float32), ("0", "2"), [0, 1, -1, -1]),
+        (["0.0", "10.0", "9.0", "-1.0"], ("0.0", "9.0", "10.0"), [0, 2, 1, -1]),
+        (["0", "1", "NaN", "-1"], ("0", "1"), [0, 1, -1, -1]),
         (np.array([b"dog", b"cat", b"cat", b""]), ("cat", "dog"), [1, 0, 0, -1]),
     ],
 )
@@ -470,9 +536,29 @@ def test_labels_of_arrays(labels, names, indices):
     assert source.class_names == names and [row.label for row in source.rows] == indices
 
 
-def test_npz_makes_text_of_mixed_labels_and_minus_one_stays_unknown(tmp_path):
-    source = open_source(save_npz(tmp_path, images=pixels(), labels=["dog", "cat", "cat", -1]))
-    assert source.class_names == ("cat", "dog") and [row.label for row in source.rows] == [1, 0, 0, -1]
+@pytest.mark.parametrize(
+    "labels, names, said",
+    [
+        ([7, 8, -1, -1], ("7", "8"), "2 images with the label -1: unknown"),
+        (["dog", "cat", "cat", -1], ("-1", "cat", "dog"), "1 image with the label -1: a class"),
+    ],
+)
+def test_minus_one_is_unknown_among_whole_numbers_and_a_class_beside_names(labels, names, said, tmp_path):
+    source = open_source(save_npz(tmp_path, images=pixels(), labels=labels))
+    assert source.class_names == names and len(source.warnings) == 1 and source.warnings[0].startswith(said)
+    listed = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+    files = [f"{number}.png" for number in range(4)]
+    table = open_source(save_csv(tmp_path, "path,label\n" + listed, *files))
+    assert (table.class_names, table.warnings) == (source.class_names, source.warnings)
+
+
+def test_npz_labels_with_nan_fit_class_names_and_arrays_that_are_not_read_are_named(tmp_path):
+    path = save_npz(
+        tmp_path, images=pixels(), labels=[1, 0, np.nan, -1], class_names=[b"a", b"b"], split=["train"] * 4
+    )
+    source = open_source(path)
+    assert source.class_names == ("a", "b") and [row.label for row in source.rows] == [1, 0, -1, -1]
+    assert "not read: split" in source.warnings[0]
 
 
 @pytest.mark.parametrize("labels", [5, [[0, 1]] * 4, np.eye(4)])
@@ -523,6 +609,8 @@ def test_bytes_of_arrays_do_not_depend_on_memory_layout():
         ({"images": pixels(), "labels": [0, 1, 0, 1], "splits": ["dev"] * 4}, ["'dev'", "validation"]),
         ({"images": pixels(), "labels": [0, 1, 0, 2], "class_names": ["a", "b"]}, ["0 to 1", "2"]),
         ({"images": pixels(), "labels": [0, 1, 0, -2], "class_names": ["a", "b"]}, ["0 to 1", "-2"]),
+        ({"images": pixels(), "labels": [0, 1, 0, 0.5], "class_names": ["a", "b"]}, ["0 to 1", "0.5"]),
+        ({"images": pixels(), "labels": [0, 1, 0, 1], "class_names": ["a", "a"]}, ["one name", "'a' twice"]),
         ({"images": pixels() / 255, "labels": [0, 1, 0, 1]}, ["0..255", "multiply by 255"]),
         ({"images": pixels() / 1.0 - 1, "labels": [0, 1, 0, 1]}, ["0..255", "-1"]),
         ({"images": pixels() * 256.0, "labels": [0, 1, 0, 1]}, ["0..255"]),
@@ -576,7 +664,7 @@ def test_images_of_unequal_size_are_refused():
 
 
 def test_index_labels_and_split_name_are_one_rule_for_all_sources():
-    assert index_labels(["b", "a", "", None, -1]) == (("a", "b"), [1, 0, -1, -1, -1])
+    assert index_labels(["b", "a", "", None, -1]) == (("-1", "a", "b"), [2, 1, -1, -1, 0])
     assert [split_name(name, "") for name in ("train", "val", "validation", "test", "")] == [
         "train",
         "validation",

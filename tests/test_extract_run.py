@@ -17,6 +17,7 @@ from data import HeadstartError, open_source
 from data.memory import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, extract
+from extract.show import report_lines
 from extract.verify import verify
 
 
@@ -254,6 +255,35 @@ def test_a_source_of_broken_images_alone_writes_nothing(run, tmp_path):
     with pytest.raises(HeadstartError, match="at least one image"):
         run(tmp_path / "bad", max_bad="100%")
     assert not (tmp_path / "out.h5").exists()
+
+
+def test_files_that_a_csv_lists_and_that_are_not_there_are_rejected_rows(run, file, images):
+    names = sorted(f"{path.parent.name}/{path.name}" for path in images.rglob("*.png"))
+    lines = [f"{name},{name.split('/')[0]}" for name in [*names, "red/gone.png"]]
+    (images / "list.csv").write_text("\n".join(["path,label", *lines, ""]))
+    with pytest.raises(HeadstartError, match=r"1 of 17 images were rejected.*(\n.*)*red/gone.png"):
+        run(images / "list.csv", max_bad=0)
+    report = run(images / "list.csv")
+    assert (report.rows, report.rejected, [row.id for row in file().contents.rejected]) == (
+        *(16, 1),
+        ["red/gone.png"],
+    )
+    shutil.copy(images / "red/000.png", images / "red/gone.png")
+    again = run(images / "list.csv")
+    assert (again.rows, again.computed, again.rejected) == (17, 0, 0)
+
+
+def test_rows_without_a_label_and_labels_that_contradict_are_told(run, images):
+    (images / "blue/copy.png").write_bytes((images / "red/000.png").read_bytes())
+    report = run()
+    assert report.unlabelled == 0
+    assert [text for text in report.warnings if "several labels: blue/copy.png (blue) = red/000.png" in text]
+    labels = ["blue/000.png,0", "blue/001.png,-1", "red/000.png,1", "blue/copy.png,-1"]
+    (images / "list.csv").write_text("\n".join(["path,label", *labels, ""]))
+    report = run(images / "list.csv", allow_drop=True)
+    assert (report.rows, report.unlabelled) == (4, 2)
+    assert "2 images with the label -1: unknown" in report.warnings[0]
+    assert "without a label: 2 rows" in report_lines(report.to_dict())
 
 
 @pytest.mark.parametrize("max_bad", ["many", "-1", "-5%"])

@@ -1,0 +1,50 @@
+"""Labels that teach nothing or contradict each other are named, with what follows."""
+
+import hashlib
+
+import numpy as np
+
+from data.label_checks import check_labels
+from data.splits import SPLIT_NAMES
+
+
+def checked(*rows, names=("ant", "bee", "cat")) -> list[str]:
+    """Check rows of (image, label, split)."""
+    digests = np.array([list(hashlib.sha256(image.encode()).digest()) for image, _, _ in rows], np.uint8)
+    y = np.array([label for _, label, _ in rows], np.int32)
+    splits = np.array([SPLIT_NAMES.index(split) for _, _, split in rows], np.int8)
+    return check_labels(y, splits, digests.reshape(-1, 32), [f"{n}.png" for n in range(len(rows))], names)
+
+
+def test_sound_labels_give_no_warning():
+    assert checked() == []
+    assert checked(("a", 0, "train"), ("b", 1, "train"), ("b", 1, "test"), ("a", -1, "test")) == []
+
+
+def test_a_class_without_training_rows_is_named_with_the_rows_that_count_as_wrong():
+    rows = [("a", 0, "train"), ("b", 1, "validation"), ("c", 1, "test"), ("d", 0, "test")]
+    (text,) = checked(*rows)
+    assert text.startswith("1 class has no training row: bee;") and "2 rows count as wrong" in text
+    (text,) = checked(*rows, ("e", 2, "test"))
+    assert text.startswith("2 classes have no training row: bee, cat;") and "3 rows" in text
+
+
+def test_a_file_that_is_for_judging_alone_misses_no_training_rows():
+    assert checked(("a", 0, "test"), ("b", 1, "test")) == []
+    assert checked(("a", -1, "train"), ("b", 1, "test")) == []
+
+
+def test_equal_images_with_several_labels_are_named_with_them():
+    rows = [("a", 0, "train"), ("b", 1, "train"), ("a", 1, "train"), ("c", 0, "train"), ("a", -1, "test")]
+    assert checked(*rows) == [
+        "1 image has several labels: 0.png (ant) = 2.png (bee); no head is right about all of them"
+    ]
+    more = [(letter, label, "train") for letter in "pqrst" for label in (0, 1)]
+    (text,) = checked(*more)
+    assert text.startswith("5 images have several labels: 0.png (ant) = 1.png (bee), 2.png")
+    assert ", ...;" in text
+
+
+def test_classes_that_look_alike_are_named():
+    (text,) = checked(("a", 0, "train"), ("b", 1, "train"), names=("e\u0301", "\u00e9"))
+    assert r"'e\u0301', '\xe9'" in text
