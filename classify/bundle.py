@@ -171,10 +171,10 @@ class Bundle:
         Raises
         ------
         HeadstartError
-            If the files have other recipes or classes, the split has no labelled rows, or images
-            that training saw are in another split; `Features.without` leaves them out.
+            If the files have other recipes, the split has no labelled rows or some of unknown classes,
+            or images that training saw are in another split; `Features.without` leaves them out.
         """
-        features = self.select(features)
+        features = self.select(features, split)
         if split != "train":
             features.refuse_seen(split, self.seen)
         X, y = features.split(split)
@@ -188,23 +188,21 @@ class Bundle:
             )
         return y, self.predict_proba(X)
 
-    def select(self, features: Features) -> Features:
-        """Return the columns that the head takes, or raise if it cannot judge these features.
+    def select(self, features: Features, *splits: str) -> Features:
+        """Return the columns that the head takes, with labels that are matched to its classes by name.
+
+        Parameters
+        ----------
+        features : Features
+        *splits : str
+            In which no other classes may be; by default in none.
 
         Raises
         ------
         HeadstartError
-            If recipes, layers or classes differ.
+            If recipes or layers differ, or there are rows of classes that the head has not.
         """
-        features = features.select(self.feature_sets)
-        if features.class_names != self.class_names:
-            raise HeadstartError(
-                f"{features.path!r} has other classes than the bundle of {self.name}",
-                ", ".join(self.class_names),
-                ", ".join(features.class_names),
-                "evaluate on a file with the classes that the head was trained on",
-            )
-        return features
+        return features.select(self.feature_sets).with_classes(self.class_names, *(splits or SPLIT_NAMES))
 
     def save(self, folder: str | Path) -> "Bundle":
         """Write the bundle; an existing one is replaced, any other folder is refused.

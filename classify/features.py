@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.blocks import Columns, refuse_not_finite
-from classify.join import joined
+from classify.join import joined, renumbered
 from data.errors import HeadstartError, counted, some_of, unknown_name
 from data.label_checks import check_labels
 from data.lists import as_list
@@ -121,6 +121,28 @@ class Features:
         )
         everything = np.array_equal(columns, np.arange(self.X.shape[1]))
         return replace(self, X=self.X if everything else np.asarray(self.X)[:, columns], feature_sets=sets)
+
+    def with_classes(self, names: Sequence[str], *splits: str) -> "Features":
+        """Return the same with labels that index `names`, which may be more than our classes.
+
+        Raises
+        ------
+        HeadstartError
+            If labelled rows of some splits are of none of them; in other splits they become unknown.
+        """
+        y = renumbered(self.y, self.class_names, names)
+        odd = self.y[np.intersect1d(self.rows(*splits), np.flatnonzero(y < -1))]
+        if len(odd):
+            counts = [
+                f"{self.class_names[k]} ({counted(int((odd == k).sum()), 'row')})" for k in np.unique(odd)
+            ]
+            raise HeadstartError(
+                f"{self.path!r} has rows of classes that the head was not trained on",
+                f"rows of {some_of(names, 10)}; of fewer is fine",
+                some_of(counts, 10),
+                "name them as the head does, take their rows out, or train a head that knows them",
+            )
+        return replace(self, y=np.maximum(y, -1), class_names=tuple(names))
 
     def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))

@@ -14,7 +14,7 @@ from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError, counted, some_of
 from data.source import Source, as_source
 
 if TYPE_CHECKING:
@@ -149,11 +149,17 @@ def _warnings(recipe, rows: dict[str, ImageRows]) -> list[str]:
 
 def check_classes(bundle: Bundle, source: Source) -> None:
     """Raise if a source has other classes than a bundle."""
-    if tuple(source.class_names) != tuple(bundle.class_names):
+    ours, theirs = tuple(bundle.class_names), tuple(source.class_names)
+    if ours != theirs:
+        odd = [
+            f"{word} {some_of(sorted(names), 10)}"
+            for word, names in (("also", set(theirs) - set(ours)), ("not", set(ours) - set(theirs)))
+            if names
+        ]
         raise HeadstartError(
             "the source has other classes than the bundle",
-            ", ".join(bundle.class_names),
-            ", ".join(source.class_names),
+            some_of(ours, 10),
+            "; ".join(odd) or f"another order: {some_of(theirs, 10)}",
             "name the source that the bundle was trained on, or train a head on a file of this one",
         )
 

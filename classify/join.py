@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from unicodedata import normalize
 
 import numpy as np
 
@@ -68,6 +69,23 @@ def joined(parts: Sequence, how: str = "strict"):
     )
 
 
+def renumbered(y: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """Return labels as indices into other class names: -2 where those lack the name, -1 stays unknown.
+
+    One name in two forms of Unicode is the same name, unless either list tells them apart.
+
+    Examples
+    --------
+    >>> renumbered(np.array([0, 1, -1]), ["cat", "fox"], ["ant", "cat"]).tolist()
+    [1, -2, -1]
+    """
+    forms = [[normalize("NFC", name) for name in each] for each in (names, wanted)]
+    if any(len(set(each)) < len(each) for each in forms):
+        forms = [names, wanted]
+    places = {name: index for index, name in enumerate(forms[1])}
+    return np.array([*(places.get(name, -2) for name in forms[0]), -1], y.dtype)[y]
+
+
 def _places(first, other) -> np.ndarray:
     """Return the row of `other` that holds the image of each row of `first`; -1 where none does.
 
@@ -110,15 +128,9 @@ def _refuse_missing(one, other, missing: np.ndarray) -> None:
 
 def _refuse_disagreement(first, rows: np.ndarray, other, others: np.ndarray) -> None:
     """Raise if one image has two labels or two splits."""
-    if first.class_names != other.class_names:
-        raise HeadstartError(
-            f"{first.path!r} and {other.path!r} have other classes",
-            ", ".join(first.class_names),
-            ", ".join(other.class_names),
-            "extract the same source into each file",
-        )
-    for name, said in (("y", "label"), ("splits", "split")):
-        differs = getattr(first, name)[rows] != getattr(other, name)[others]
+    labels = renumbered(other.y, other.class_names, first.class_names)
+    for own, theirs, said in ((first.y, labels, "label"), (first.splits, other.splits, "split")):
+        differs = own[rows] != theirs[others]
         if differs.any():
             row = rows[np.flatnonzero(differs)[0]]
             raise HeadstartError(

@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 from shlex import quote
 
-from data.errors import counted
+from data.errors import counted, some_of
 
 
 def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
@@ -75,6 +75,9 @@ def report_lines(report: dict) -> list[str]:
         numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
         lines.append(f"{row['name']:<{width}}{row['rows']:>7}" + "".join(numbers))
     lines += _confusion_lines(report, width)
+    absent = [row["name"] for row in report["classes"] if not row["rows"]]
+    if absent:
+        lines.append(f"no rows of {some_of(absent, 10)}: judged on the others")
     if "learning_curve" in report:
         lines += curve_lines(report["learning_curve"])
     return lines + [f"wrote {path}" for path in report.get("figures", ())]

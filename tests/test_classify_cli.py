@@ -327,10 +327,34 @@ class TestEvaluate:
         message = fail("evaluate", layers_bundle, changed(two_layers, tmp_path / "large.h5", recipe=recipe))
         assert "expected: image_size=(150, 150)" in message and "received: image_size=(299, 299)" in message
 
-    def test_a_file_of_other_classes_is_refused(self, layers_bundle, two_layers, tmp_path):
+    def test_a_file_with_unknown_classes_is_refused_by_their_names(self, layers_bundle, two_layers, tmp_path):
         file = changed(two_layers, tmp_path / "other.h5", class_names=("ant", "bee", "cat"))
-        for more in ((), ("--cv", 5)):
-            assert "ant, bee, cat" in fail("evaluate", layers_bundle, file, *more)
+        for more in ((), ("--cv", 5), ("--learning-curve",)):
+            message = fail("evaluate", layers_bundle, file, *more)
+            assert "rows of ant, bee, cow" in message and "received: cat (" in message
+
+    def test_unknown_classes_in_other_splits_do_not_matter(self, layers_bundle, two_layers, tmp_path):
+        contents = FeatureFile(two_layers).contents
+        labels = np.where(contents.splits == 0, 0, contents.labels + 1).astype(np.int32)
+        names = ("zebra", *contents.class_names)
+        file = changed(two_layers, tmp_path / "other.h5", class_names=names, labels=labels)
+        report = json.loads(succeed("evaluate", layers_bundle, file, "--json"))
+        assert (report["rows"], report["accuracy"]["value"]) == (15, 1)
+
+    @pytest.mark.parametrize("names", [("bee", "cow"), ("aphid", "bee", "cow"), ("bee", "zebra", "cow")])
+    def test_fewer_classes_are_judged_by_name(self, names, layers_bundle, two_layers, tmp_path):
+        contents = FeatureFile(two_layers).contents
+        kept = {1: names.index("bee"), 2: names.index("cow"), 0: -1}
+        labels = np.array([kept[label] for label in contents.labels], np.int32)
+        file = changed(two_layers, tmp_path / "fewer.h5", class_names=names, labels=labels)
+        report = json.loads(succeed("evaluate", layers_bundle, file, "--json"))
+        assert (report["rows"], report["accuracy"]["value"]) == (10, 1)
+        assert [(row["name"], row["rows"]) for row in report["classes"]] == [
+            ("ant", 0),
+            ("bee", 5),
+            ("cow", 5),
+        ]
+        assert "no rows of ant: judged on the others" in succeed("evaluate", layers_bundle, file)
 
     def test_a_split_without_rows_is_refused(self, layers_bundle, two_layers, tmp_path):
         file = changed(two_layers, tmp_path / "train.h5", splits=np.zeros(60, np.int8))

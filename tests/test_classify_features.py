@@ -12,7 +12,7 @@ from test_classify_cli import fail, invoke, succeed
 from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle, load_features
-from classify.join import joined
+from classify.join import joined, renumbered
 from data import HeadstartError, open_source
 from extract import Recipe, extract
 
@@ -37,7 +37,8 @@ def rows_of(features, rows):
 DISAGREEMENTS = {
     "labels": ({"y": np.zeros(100, np.int32)}, ("one label", "50 images", "0001.png")),
     "splits": ({"splits": np.zeros(100, np.int8)}, ("one split", "40 images")),
-    "classes": ({"class_names": ("bee", "ant")}, ("ant, bee", "bee, ant")),
+    "classes": ({"class_names": ("bee", "ant")}, ("one label", "100 images")),
+    "another class": ({"class_names": ("ant", "cow")}, ("one label", "50 images")),
     "images": ({"digests": np.zeros((100, 32), np.uint8)}, ("lacks 100 images",)),
     "recipe": ({"feature_sets": (drawn_set(3),)}, ("of one recipe", "avg_pool")),
 }
@@ -53,6 +54,12 @@ class TestJoining:
         assert (both.ids, both.path) == (one.ids, "drawn.h5 + other.h5")
         assert [each.recipe.image_size for each in both.feature_sets] == [(150, 150), (299, 299)]
         assert both.content_digest not in {one.content_digest, "e" * 64}
+
+    def test_classes_are_matched_by_name(self):
+        one = drawn_features()
+        other = another(one)
+        turned = replace(other, y=(1 - other.y).astype(np.int32), class_names=("bee", "ant", "cow"))
+        assert np.array_equal(joined([one, turned]).X, joined([one, other]).X)
 
     def test_images_that_one_file_lacks_are_refused_or_left_out(self):
         one = drawn_features()
@@ -82,6 +89,12 @@ class TestJoining:
         strange = another(one, digests=np.zeros((100, 32), np.uint8))
         refused(lambda: joined([one, strange], "inner"), "no image in common")
         refused(lambda: joined([one, strange], "outer"), "unknown join 'outer'")
+
+
+def test_names_in_two_forms_of_unicode_are_one_unless_a_list_tells_them_apart():
+    y, plain, split = np.array([0, 1], np.int32), "\u00e9", "e\u0301"
+    assert renumbered(y, ("a", split), ("b", plain)).tolist() == [-2, 1]
+    assert renumbered(y, (plain, split), ("b", plain)).tolist() == [1, -2]
 
 
 class TestSelecting:
