@@ -20,7 +20,7 @@ from extract.given import Image, checked_images, encoded, is_one_image, is_path,
 from extract.parity import check_probes
 from extract.recipe import Recipe
 from extract.weights import ensure_weights
-from extract.worker import compute_features
+from extract.worker import compute_features, warn_of_dim
 
 UNKNOWN = "unknown"
 
@@ -191,12 +191,15 @@ def _features(
 ) -> dict[int, np.ndarray]:
     """Return the features of a feature set by image; of images that cannot be read, the reason."""
     chosen = [each.recipe.layers.index(name) for name in each.layers]
-    rows = {}
-    for number, result in compute_features(engine, each.recipe, _readable(given, each.recipe, errors)):
+    rows, dim = {}, []
+    items = _readable(given, each.recipe, errors)
+    for number, result in compute_features(engine, each.recipe, items, dim=dim.append):
         if isinstance(result, ImageError):
             errors[number] = str(result)
         else:
             rows[number] = np.concatenate([result[layer] for layer in chosen])
+    if dim:
+        warn_of_dim([name_of(given[number], number) for number in sorted(dim)])
     return rows
 
 

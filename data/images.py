@@ -10,7 +10,7 @@ from PIL import Image
 
 PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
 WHITE = (255, 255, 255)
-_ORIENTATION = 0x0112  # the EXIF tag
+_ORIENTATION, _BITS = 0x0112, 0x0102  # tags of EXIF and TIFF
 _TURNS = {
     2: lambda pixels: pixels[:, ::-1],
     3: lambda pixels: pixels[::-1, ::-1],
@@ -82,6 +82,31 @@ def load_image(
     return tf.image.resize(pixels, size or pixels.shape[:2]).numpy()
 
 
+def is_dim(data: bytes, image: np.ndarray) -> bool:
+    """Tell whether an image has 16 bits a value and uses a sixteenth of their range, as 12-bit grey may.
+
+    Parameters
+    ----------
+    data : bytes
+        An image file that can be decoded.
+    image : ndarray
+        What `load_image` makes of it.
+    """
+    return 0 < image.max() < 16 and _bits(data) == 16
+
+
+def _bits(data: bytes) -> int:
+    """Return how many bits a value of an image file has, of those that can have more than 8."""
+    if data.startswith(b"\x89PNG"):
+        return data[24]
+    if data.startswith(b"\x93NUMPY"):
+        return 8
+    image = Image.open(io.BytesIO(data), formats=_formats())
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(_BITS, (1,)))
+    return 16 if image.mode.startswith("I;16") else 8
+
+
 def _decode(
     data: bytes, exif_orientation: bool, pixel_limit: int, least: tuple[int, int] | None
 ) -> np.ndarray:
@@ -133,17 +158,31 @@ def _formats() -> list[str]:
 
 
 def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
+    _raise_pillows_limit(pixel_limit)
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
-        raise ImageError(f"decompression bomb: {error}") from error
+        raise _too_large(int(re.search(r"\d+", str(error))[0]), pixel_limit) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError("not an image in any format that we know") from error
     except Exception as error:  # Pillow's plugins raise anything on broken headers
         raise ImageError(f"broken header: {_one_line(error)}") from error
     if image.width * image.height > pixel_limit:
-        raise ImageError(f"decompression bomb: {image.width} x {image.height} pixels, limit {pixel_limit}")
+        raise _too_large(image.width * image.height, pixel_limit)
     return image
+
+
+def _raise_pillows_limit(pixel_limit: int) -> None:
+    """Let Pillow take what we take; its limit is one for the whole process, and stays where ours is less."""
+    if Image.MAX_IMAGE_PIXELS is not None and pixel_limit > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = pixel_limit
+
+
+def _too_large(pixels: int, pixel_limit: int) -> ImageError:
+    return ImageError(
+        f"{pixels} pixels are more than {pixel_limit}: a decompression bomb, or a large photograph, which "
+        f"extract run --pixel-limit {pixels} takes"
+    )
 
 
 def _dct_ratio(image: Image.Image, least: tuple[int, int]) -> int:

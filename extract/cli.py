@@ -39,6 +39,9 @@ def run(
     quantization: Annotated[str, typer.Option(help="none, or int8 with openvino.")] = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
     decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
+    pixel_limit: Annotated[
+        int | None, typer.Option(min=1, help="Reject images of more pixels; default: 178956970.")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
     max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
@@ -88,6 +91,7 @@ def run(
             fallback=weights_fallback,
             layers=tuple(dict.fromkeys(layer)),
             exif_orientation=exif,
+            **({} if pixel_limit is None else {"pixel_limit": pixel_limit}),
             precision=precision,
             decode_scale=decode_scale,
         )

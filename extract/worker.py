@@ -1,17 +1,20 @@
 """From encoded bytes to features, and one part of a run: the same here and on a cluster."""
 
 import hashlib
+import logging
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from data.images import ImageError, load_image
+from data.errors import some_of
+from data.images import ImageError, is_dim, load_image
 from data.source import Row, Source
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
@@ -19,11 +22,16 @@ from extract.part import write_part
 from extract.plan import Part
 from extract.recipe import Recipe
 
+_log = logging.getLogger("headstart.run")
 _AHEAD = 3  # batches decoded, and waiting for the engine
 
 
 def compute_features(
-    engine: Engine, recipe: Recipe, items: Iterable[tuple[object, bytes]], threads: int | None = None
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[object, bytes]],
+    threads: int | None = None,
+    dim: Callable[[object], None] | None = None,
 ) -> Iterator[tuple[object, list[np.ndarray] | ImageError]]:
     """Decode images in threads while the engine runs over batches of those before them.
 
@@ -35,6 +43,8 @@ def compute_features(
         Encoded images under keys of any kind.
     threads : int, optional
         That decode; by default as many as this process may use.
+    dim : callable, optional
+        Called, in any thread, with the key of an image of which `data.images.is_dim` holds.
 
     Yields
     ------
@@ -44,7 +54,7 @@ def compute_features(
     """
     started: deque[tuple[list, Callable]] = deque()
     keys, batch = [], []
-    for key, image in decode_ahead(engine, recipe, items, threads or available_threads()):
+    for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):
         if isinstance(image, ImageError):
             yield key, image
             continue
@@ -99,6 +109,7 @@ class PartWorker:
         self._engine = open_engine(engine, recipe, threads)
         self._engine.batch_size = batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, recipe, probes)
+        self._warned = False
 
     def __call__(self, part: Part) -> int:
         """Write the part's file and return the number of images that got a feature.
@@ -106,8 +117,9 @@ class PartWorker:
         An image that cannot be decoded is rejected, with its reason; one that changed or
         vanished since it was hashed is left out.
         """
-        done, rejected = {}, {}
-        for digest, result in compute_features(self._engine, self._recipe, self._items(part), self._threads):
+        done, rejected, dim = {}, {}, []
+        found = compute_features(self._engine, self._recipe, self._items(part), self._threads, dim.append)
+        for digest, result in found:
             if isinstance(result, ImageError):
                 rejected[digest] = str(result)
             else:
@@ -115,6 +127,11 @@ class PartWorker:
             self._progress(1)
         path = self._folder / part.name
         write_part(path, self._recipe, self._engine.describe(), self._probe, done, rejected)
+        if dim and not self._warned:
+            self._warned = True
+            warn_of_dim(
+                [row.id for row, digest in zip(part.rows, part.digests, strict=True) if digest in dim]
+            )
         return len(done)
 
     def _items(self, part: Part) -> Iterator[tuple[bytes, bytes]]:
@@ -138,13 +155,13 @@ def _finished(keys: list, finish: Callable) -> Iterator[tuple[object, list[np.nd
 
 
 def decode_ahead(
-    engine: Engine, recipe: Recipe, items, threads: int
+    engine: Engine, recipe: Recipe, items, threads: int, dim: Callable[[object], None] | None = None
 ) -> Iterator[tuple[object, np.ndarray | ImageError]]:
     """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
     waiting: deque[tuple[object, Future]] = deque()
     with ThreadPoolExecutor(threads, "decode", _stand_back) as pool:
         for key, data in items:
-            waiting.append((key, pool.submit(decode, recipe, data)))
+            waiting.append((key, pool.submit(decode, recipe, data, dim and partial(dim, key))))
             if len(waiting) > _AHEAD * engine.batch_size:
                 key, future = waiting.popleft()
                 yield key, future.result()
@@ -158,9 +175,21 @@ def _stand_back() -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
-def decode(recipe: Recipe, data: bytes) -> np.ndarray | ImageError:
+def decode(recipe: Recipe, data: bytes, dim: Callable[[], None] | None = None) -> np.ndarray | ImageError:
     """Return the pixels that a recipe's backbone sees, or the error of what cannot be decoded."""
     try:
-        return load_image(data, recipe.image_size, **recipe.decoding)
+        image = load_image(data, recipe.image_size, **recipe.decoding)
     except ImageError as error:
         return error
+    if dim and is_dim(data, image):
+        dim()
+    return image
+
+
+def warn_of_dim(names: Sequence[str]) -> None:
+    """Say that images of 16 bits are nearly black to a backbone."""
+    _log.warning(
+        "warning: values of 16-bit images use a sixteenth of their range, as those of 12 bits do, and look "
+        "nearly black: %s; scale them to 0..65535",
+        some_of(names),
+    )

@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import assert_four_parts, imported_by, run_command
+from PIL import Image
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
@@ -457,6 +458,12 @@ class TestPredict:
         for form in ([], ["--json"]):
             printed = succeed("predict", tiny_bundle, images / "blue", images, *form)
             assert printed.encode() and printed.count("caf") == 1
+
+    def test_16_bits_that_are_nearly_black_are_told(self, tiny_bundle, images):
+        Image.fromarray(np.full((24, 24), 4000, np.uint16)).save(images / "red" / "twelve.png")
+        assert "nearly black: twelve.png;" in invoke("predict", tiny_bundle, images).stderr.replace(
+            f"{images}/red/", ""
+        )
 
     def test_what_is_wrong_is_told(self, tiny_bundle, images, tmp_path):
         (tmp_path / "empty").mkdir()

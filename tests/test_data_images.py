@@ -14,7 +14,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image, ImageOps
 
-from data.images import ImageError, load_image
+from data.images import ImageError, is_dim, load_image
 from data.memory import npy_bytes
 
 HEIGHT, WIDTH = SIZE = (24, 40)
@@ -333,8 +333,32 @@ def test_what_is_no_image_is_refused_quickly_with_a_reason(kind):
 def test_the_limit_counts_declared_pixels():
     data = encode(photo(), "PNG")
     assert load_image(data, (1, 1), pixel_limit=HEIGHT * WIDTH).shape == (1, 1, 3)
-    with pytest.raises(ImageError, match="bomb"):
+    with pytest.raises(ImageError, match=f"bomb.*--pixel-limit {HEIGHT * WIDTH} takes"):
         load_image(data, (1, 1), pixel_limit=HEIGHT * WIDTH - 1)
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_a_higher_limit_takes_what_pillow_would_refuse(kind, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 9)
+    with pytest.raises(ImageError, match=f"bomb.*--pixel-limit {HEIGHT * WIDTH} takes"):
+        load_image(encode(photo(), kind), (1, 1), pixel_limit=9)
+    assert load_image(encode(photo(), kind), (1, 1), pixel_limit=HEIGHT * WIDTH).shape == (1, 1, 3)
+
+
+def deep(kind: str, top: int) -> bytes:
+    grey = np.linspace(0, top, WIDTH * HEIGHT).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    buffer = io.BytesIO()
+    Image.fromarray(grey).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG2000"])
+def test_values_in_a_sixteenth_of_16_bits_are_noticed(kind):
+    for top, dim in ((4095, True), (8191, False), (65535, False), (0, False)):
+        data = deep(kind, top)
+        assert is_dim(data, load_image(data, None)) == dim, top
+    night = encode(Image.fromarray(np.full((8, 8), 9, np.uint8)), "TIFF" if kind == "TIFF" else "PNG")
+    assert not is_dim(night, load_image(night, None))
 
 
 @pytest.mark.parametrize("kind", FORMATS)

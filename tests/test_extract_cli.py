@@ -4,10 +4,13 @@ import json
 import os
 import shutil
 
+import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, imported_by, run_command
+from PIL import Image
 from typer.testing import CliRunner
 
+from data.images import PIXEL_LIMIT
 from extract import FeatureFile
 from extract.cli import app
 
@@ -45,6 +48,24 @@ def test_run_tells_of_rejected_rows(command, images):
     assert result.exit_code == 0
     assert "rejected: red/bad.png: not an image" in result.stderr
     assert "16 rows, 16 computed, 0 reused, 1 rejected" in result.stdout
+
+
+def test_the_pixel_limit_rejects_larger_images_and_by_default_is_no_other_recipe(command, images):
+    Image.new("L", (50, 50), 90).save(images / "red" / "large.png")
+    result = command("run", "images", *TINY, "--pixel-limit", 2499)
+    assert "rejected: red/large.png: 2500 pixels are more than 2499" in result.stderr
+    assert "--pixel-limit 2500 takes" in result.stderr
+    assert "17 rows, 17 computed" in command("run", "images", "-o", "all.h5", *TINY).stdout
+    again = command("run", "images", "-o", "all.h5", *TINY, "--pixel-limit", PIXEL_LIMIT)
+    assert "17 rows, 0 computed, 17 reused" in again.stdout
+
+
+def test_run_tells_of_16_bits_that_are_nearly_black(images, tmp_path):
+    for name in ("a", "b"):
+        grey = np.random.default_rng(ord(name)).integers(0, 4096, (24, 24)).astype(np.uint16)
+        Image.fromarray(grey).save(images / "red" / f"twelve_{name}.png")
+    done = run_command("extract", "run", "images", *TINY, cwd=tmp_path)
+    assert done.stderr.count("nearly black: red/twelve_a.png, red/twelve_b.png; scale") == 1
 
 
 def test_info(command, tiny_file):
