@@ -25,7 +25,7 @@ def predict(
         float | None,
         typer.Option(
             metavar="RATE",
-            help="Say 'unknown' of images unlike the training images, and of this share of others.",
+            help="Say (unknown) of images unlike the training images, and of this share of others.",
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,

@@ -8,9 +8,11 @@ import numpy as np
 
 from classify.intervals import wilson
 from data.errors import HeadstartError
+from data.names import short_names
 from extract.aside import written_aside
 
 MOST_CLASSES_NAMED = 30  # on a confusion matrix: beyond them names and counts cannot be read
+NAME = 24  # signs of a name
 _BLUE, _GREY = "#1f77b4", "#888888"
 
 
@@ -117,13 +119,15 @@ def save_figure(figure, path: Path) -> Path:
 
 def _confusion(report: dict):
     """Draw the share of each true class that goes to each predicted one, with the rows in numbers."""
-    names, counts = [row["name"] for row in report["classes"]], np.array(report["confusion"])
+    names = list(short_names((row["name"] for row in report["classes"]), NAME).values())
+    counts = np.array(report["confusion"])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = min(5 + 0.35 * max(0, len(names) - 5), 16)
     figure, axes = new_figure(side + 0.5, side)
     image = axes.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     figure.colorbar(image, ax=axes, label="share of the true class", shrink=0.8)
-    axes.set(xlabel="predicted", ylabel="true", title=_title(report, "accuracy"))
+    axes.set(xlabel="predicted", ylabel="true")
+    axes.set_title(_title(report, "accuracy"), fontsize=10)  # long names leave little room
     if len(names) > MOST_CLASSES_NAMED:
         return figure
     ticks = range(len(names))
@@ -161,7 +165,7 @@ def _roc(report: dict, y: np.ndarray, proba: np.ndarray):
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="chance")
     axes.plot(false, true, color=_BLUE)
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), title=_title(report, "roc_auc"))
-    others, name = (row["name"] for row in report["classes"])
+    others, name = short_names((row["name"] for row in report["classes"]), NAME).values()
     axes.set_xlabel(f"share of {others} taken for {name}", parse_math=False)
     axes.set_ylabel(f"share of {name} found", parse_math=False)
     axes.legend(loc="lower right")

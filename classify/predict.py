@@ -34,7 +34,8 @@ class Prediction:
     file : str
         The path, or what the image was given as and its place: ``bytes 0``, ``array 1``, ``image 2``.
     label : str or None
-        ``unknown`` where the image is unlike the training images; None where it cannot be read.
+        ``unknown`` where the image is unlike the training images, which `unknown` tells from a class of
+        that name; None where it cannot be read.
     probability : float or None
         Of the label.
     probabilities : dict of str to float

@@ -6,6 +6,9 @@ from pathlib import Path
 from shlex import quote
 
 from data.errors import counted, some_of
+from data.names import UNKNOWN, padded, short_names, visible, width_of
+
+_FILE, _HEAD = 60, 16  # cells of a terminal, at most: of the column of files, of a name above its column
 
 
 def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
@@ -68,14 +71,15 @@ def report_lines(report: dict) -> list[str]:
     if "fold_accuracies" in report:
         folds = report["fold_accuracies"]
         lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
-    width = max(5, *(len(row["name"]) for row in report["classes"]))
+    names = short_names(row["name"] for row in report["classes"])
+    width = width_of(names.values(), "class")
     lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
     for row in report["classes"]:
         precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
         numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
-        lines.append(f"{row['name']:<{width}}{row['rows']:>7}" + "".join(numbers))
-    lines += _confusion_lines(report, width)
-    absent = [row["name"] for row in report["classes"] if not row["rows"]]
+        lines.append(f"{padded(names[row['name']], width)}{row['rows']:>7}" + "".join(numbers))
+    lines += _confusion_lines(report, names, width)
+    absent = [names[row["name"]] for row in report["classes"] if not row["rows"]]
     if absent:
         lines.append(f"no rows of {some_of(absent, 10)}: judged on the others")
     if "learning_curve" in report:
@@ -145,22 +149,25 @@ def curve_lines(curve: dict) -> list[str]:
 
 
 def prediction_lines(predictions: list[dict]) -> list[str]:
-    """Lay out predictions for people."""
-    width = max(len("file"), *(len(row["file"]) for row in predictions))
-    label = max(len("label"), *(len(row["label"] or "") for row in predictions))
-    lines = [f"{'file':<{width}}  {'label':<{label}}  probability"]
-    for row in predictions:
-        said = row["error"] or f"{row['label']:<{label}}  {_number(row['probability'], 6)}"
-        lines.append(f"{row['file']:<{width}}  {said}")
+    """Lay out predictions for people; an abstention is told apart from a class of that name."""
+    names = short_names(row["label"] for row in predictions if row["label"] and not row["unknown"])
+    labels = [UNKNOWN if row["unknown"] else names.get(row["label"], "") for row in predictions]
+    files = [visible(row["file"]) for row in predictions]
+    width, cells = min(_FILE, width_of(files, "file")), width_of(labels, "label")
+    lines = [f"{'file':<{width}}  {'label':<{cells}}  probability"]
+    for row, file, label in zip(predictions, files, labels, strict=True):
+        said = row["error"] or f"{padded(label, cells)}  {_number(row['probability'], 6)}"
+        lines.append(f"{padded(file, width)}  {said}")
     return lines
 
 
 def csv_lines(predictions: list[dict]) -> list[str]:
-    """Lay out predictions as CSV: file, label, probability, error."""
+    """Lay out predictions as CSV: file, label, probability, error and, where it was asked for, unknown."""
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ["file", "label", "probability", "error"], extrasaction="ignore", lineterminator="\n"
-    )
+    columns = ["file", "label", "probability", "error"]
+    if any(row["unknown"] is not None for row in predictions):
+        columns.append("unknown")
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     writer.writerows(predictions)
     return text.getvalue().removesuffix("\n").split("\n")
@@ -170,15 +177,15 @@ def _number(value: float | None, width: int) -> str:
     return f"{'-' if value is None else format(value, '.4f'):>{width}}"
 
 
-def _confusion_lines(report: dict, width: int) -> list[str]:
-    names = [row["name"] for row in report["classes"]]
-    cell = max(6, *(len(name) + 2 for name in names))
-    head = f"{'true':<{width}}" + "".join(f"{name:>{cell}}" for name in names) + "  <- predicted"
+def _confusion_lines(report: dict, names: dict[str, str], width: int) -> list[str]:
+    heads = short_names(names, _HEAD).values()
+    cells = [max(6, width_of([head]) + 2) for head in heads]
+    above = (padded(head, cell, right=True) for head, cell in zip(heads, cells, strict=True))
     rows = [
-        f"{name:<{width}}" + "".join(f"{count:>{cell}}" for count in counts)
-        for name, counts in zip(names, report["confusion"], strict=True)
+        padded(name, width) + "".join(f"{count:>{cell}}" for count, cell in zip(counts, cells, strict=True))
+        for name, counts in zip(names.values(), report["confusion"], strict=True)
     ]
-    return [head, *rows]
+    return [f"{'true':<{width}}" + "".join(above) + "  <- predicted", *rows]
 
 
 def export_lines(values: dict) -> list[str]:
@@ -201,7 +208,7 @@ def export_lines(values: dict) -> list[str]:
     return [
         f"wrote {values['file']}, class names in {values['card']}",
         f"input   {taken}, RGB in 0..255",
-        f"output  {given}, probabilities of {', '.join(values['class_names'])}",
+        f"output  {given}, probabilities of {some_of(list(short_names(values['class_names']).values()), 10)}",
         f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images",
     ]
 

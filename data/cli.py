@@ -7,6 +7,7 @@ import typer
 
 from data.console import command_app, say, show
 from data.errors import counted
+from data.names import UNKNOWN, shortened, visible
 from data.source import GRAMMAR, open_source
 
 app = command_app("Look at labelled images.")
@@ -52,5 +53,5 @@ def sheet_lines(sheet: dict) -> list[str]:
     shown = sheet["images"]
     words = "1 image, augmented" if sheet["augmented"] else counted(len(shown), "image")
     skipped = f", {len(sheet['skipped'])} skipped" if sheet["skipped"] else ""
-    lines = [f"{image['id']}  {image['label'] or 'unknown'}" for image in shown]
+    lines = [f"{visible(image['id'])}  {shortened(image['label'] or UNKNOWN)}" for image in shown]
     return [f"{sheet['file']}: {words}{skipped}", *lines]

@@ -14,9 +14,11 @@ import numpy as np
 from data.augment import augmentation
 from data.errors import HeadstartError
 from data.images import ImageError, load_image
+from data.names import UNKNOWN, shortened
 from data.source import Row, Source, as_source
 
 CELLS = 9
+_NAME = 24  # signs of a label above its image
 AUGMENTED_SIZE = (150, 150)  # pixels, as the guide resizes to before it augments
 _FORMATS = {".jpeg": "jpeg", ".jpg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp"}
 
@@ -91,7 +93,7 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
     pixels = [image for _, image in found]
     if augment:
         pixels = _augmented(pixels[0], seed)
-    _write(path, _draw(pixels, [str(image["label"] or "unknown") for image in shown]))
+    _write(path, _draw(pixels, [shortened(image["label"] or UNKNOWN, _NAME) for image in shown]))
     return Sheet(str(path), shown, augment, skipped)
 
 

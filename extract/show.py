@@ -3,6 +3,7 @@
 from shlex import quote
 
 from data.errors import counted, some_of
+from data.names import padded, short_names, width_of
 
 
 def report_lines(report: dict) -> list[str]:
@@ -131,7 +132,8 @@ def repair_lines(values: dict) -> list[str]:
 def info_lines(summary: dict) -> list[str]:
     """Lay out `FeatureFile.summary` for people."""
     recipe, splits = summary["recipe"], summary["rows_by_split"]
-    width = max(len("all"), *(len(name) for name in summary["class_names"]))
+    names = short_names(summary["class_names"])
+    width = width_of(names.values(), "class")
     lines = [
         f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
         f"{summary['bytes'] / 1e6:.1f} MB" + (", sharded" if summary["layout"] == "sharded" else ""),
@@ -146,8 +148,8 @@ def info_lines(summary: dict) -> list[str]:
         *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
         f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
         *(
-            f"{'':<10}{name:<{width}}" + "".join(f"{splits[split][name]:>12}" for split in splits)
-            for name in summary["class_names"]
+            f"{'':<10}{padded(short, width)}" + "".join(f"{splits[split][name]:>12}" for split in splits)
+            for name, short in names.items()
         ),
         f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
     ]

@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from data.errors import HeadstartError
+from data.names import UNKNOWN
 from data.splits import SPLIT_NAMES
 from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.layout import (
@@ -115,7 +116,7 @@ class FeatureFile(Features):
     def summary(self) -> dict:
         """Return what `python -m extract info` shows, as JSON-ready values."""
         contents = self.contents
-        names = (*contents.class_names, *(("unknown",) if (contents.labels < 0).any() else ()))
+        names = (*contents.class_names, *((UNKNOWN,) if (contents.labels < 0).any() else ()))
         return {
             "file": str(self.path),
             "rows": len(contents.ids),

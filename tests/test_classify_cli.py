@@ -14,12 +14,16 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts, imported_by, run_command
 from PIL import Image
+from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
 from classify.cli import app
 from classify.learning_curve import learning_curve
+from classify.predict import Prediction
+from classify.show import csv_lines, prediction_lines
 from data import open_source
+from data.names import shortened
 from extract import Recipe, extract
 from extract.contents import Contents
 from extract.part import PartFile, write_part
@@ -568,3 +572,40 @@ def test_labels_that_teach_nothing_are_told_before_training(command, two_layers,
     result = invoke(command[0], file, *command[1:], "-o", tmp_path / "bundle", "--json")
     (warning,) = json.loads(result.stdout)["warnings"]
     assert "1 class has no training row: cow" in warning and f"warning: {warning}\n" in result.stderr
+
+
+ODD = ("$5 bill $10 note", "-o", "[bold]red", "unknown", "very " * 40 + "long", "\u732b")
+
+
+def test_long_names_are_short_in_tables_and_whole_in_json(two_layers, tmp_path):
+    labels = (np.arange(60) % 6).astype(np.int32)
+    file = changed(two_layers, tmp_path / "odd.h5", class_names=ODD, labels=labels)
+    succeed("train", file, "-o", tmp_path / "bundle")
+    report = json.loads(succeed("evaluate", tmp_path / "bundle", file, "--json"))
+    assert [row["name"] for row in report["classes"]] == list(ODD)
+    lines = succeed("evaluate", tmp_path / "bundle", file).splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("class"))
+    table = lines[start + 1 : start + 1 + len(ODD)]
+    assert len({cell_len(line) for line in lines[start : start + 1 + len(ODD)]}) == 1
+    assert [line.split("  ")[0] for line in table] == [shortened(name) for name in ODD]
+    assert cell_len(table[0]) < 80 and max(map(cell_len, lines)) < 130
+
+
+def test_an_abstention_is_told_apart_from_a_class_named_unknown():
+    made = [Prediction("a.png", "unknown", 0.9, {}, False), Prediction("b.png", "unknown", None, {}, True)]
+    rows = [prediction.to_dict() for prediction in made]
+    assert [line.split()[1:] for line in prediction_lines(rows)[1:]] == [
+        ["unknown", "0.9000"],
+        ["(unknown)", "-"],
+    ]
+    assert csv_lines(rows)[1:] == ["a.png,unknown,0.9,,False", "b.png,unknown,,,True"]
+    assert csv_lines([{**row, "unknown": None} for row in rows])[0] == "file,label,probability,error"
+
+
+def test_tables_of_predictions_hold_odd_and_long_names():
+    rows = [Prediction(f"{number}\n.png", name, 0.5, {}).to_dict() for number, name in enumerate(ODD)]
+    rows.append(Prediction("folder/" * 30, ODD[0], 0.5, {}).to_dict())
+    lines = prediction_lines(rows)
+    assert len(lines) == 8 and not any("\n" in line for line in lines)
+    assert len({cell_len(line) for line in lines[1:-1]}) == 1 and cell_len(lines[1]) < 110
+    assert lines[-1].startswith("folder/" * 30 + "  ")

@@ -69,6 +69,19 @@ def test_figures_show_the_report(curve):
     assert curve["more_labels"].split(":")[0] in axes.get_title()
 
 
+def test_long_names_are_shortened_in_the_middle_of_every_figure():
+    y, proba = draw(40, 2)
+    report = evaluate(y, proba, [f"{'very ' * 40}{end}" for end in ("first", "last")])
+    confusion = module._confusion(report).axes[0]
+    shown = [label.get_text() for label in confusion.get_yticklabels()]
+    assert shown == ["very very v...very first", "very very v...very last"]
+    roc = module._roc(report, y, proba).axes[0]
+    assert (roc.get_xlabel(), roc.get_ylabel()) == (
+        f"share of {shown[0]} taken for {shown[1]}",
+        f"share of {shown[1]} found",
+    )
+
+
 def test_names_are_drawn_as_they_are(tmp_path):
     y, proba = draw(40, 2)
     given = ["$\\frac$", "犬_{"]

@@ -86,7 +86,7 @@ def test_images_that_cannot_be_read_are_said_and_skipped(command, images):
 
 def test_a_source_without_labels_is_shown(command, images):
     (images / "list.csv").write_text("path,label\nred/000.png,\nblue/000.png,blue\n")
-    assert command("images/list.csv").stdout.splitlines()[1] == "red/000.png  unknown"
+    assert command("images/list.csv").stdout.splitlines()[1] == "red/000.png  (unknown)"
 
 
 def test_what_preview_refuses(command, tmp_path):

@@ -91,8 +91,8 @@ def test_info_counts_unknown_labels(command, images):
     (images / "list.csv").write_text("path,label\nred/000.png,red\nblue/000.png,\nblue/001.png,blue\n")
     assert command("run", "images/list.csv", *TINY).exit_code == 0
     summary = json.loads(command("info", "list.csv.h5", "--json").stdout)
-    assert summary["class_names"] == ["blue", "red", "unknown"]
-    assert sum(counts["unknown"] for counts in summary["rows_by_split"].values()) == 1
+    assert summary["class_names"] == ["blue", "red", "(unknown)"]
+    assert sum(counts["(unknown)"] for counts in summary["rows_by_split"].values()) == 1
 
 
 def test_several_layers(command, images):
