@@ -106,7 +106,7 @@ def test_what_preview_refuses(command, tmp_path):
     ]
     for words, said in refused:
         result = command(*words)
-        assert result.exit_code == 1, words
+        assert result.exit_code == (2 if said == "--data-dir" else 1), words
         assert_four_parts(result.stderr)
         assert said in result.stderr and not result.stdout
 
