@@ -100,7 +100,7 @@ class Job:
     ----------
     arm : str
         An entry of `ARMS`.
-    source, data_dir, rows, seed
+    source, data_dir, rows, seed, folders_are_classes
         As `benchmark` and `Settings` have them.
     recipe : str
         JSON.
@@ -117,6 +117,7 @@ class Job:
     recipe: str
     folder: str
     seconds: float | None = None
+    folders_are_classes: bool = False
 
 
 def benchmark(
@@ -125,6 +126,7 @@ def benchmark(
     settings: Settings | None = None,
     *,
     data_dir: str | Path | None = None,
+    folders_are_classes: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Compare cached heads with training that has the backbone in the graph, arm after arm.
@@ -139,6 +141,8 @@ def benchmark(
     settings : Settings, optional
     data_dir : str or Path, optional
         Of prepared TFDS data sets.
+    folders_are_classes : bool
+        As `data.source.open_source` takes it.
     say : callable
         Called with what is being done.
 
@@ -163,13 +167,14 @@ def benchmark(
     started, folder, settings = time.perf_counter(), Path(folder), settings or Settings()
     check_figures(folder)
     check_folder(folder)
-    opened = open_source(source, data_dir)
+    opened = open_source(source, data_dir, folders_are_classes)
     found, notes = _counted_rows(opened, settings.rows)
     recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
     with _written(folder):
         _begin(folder)
     where = None if data_dir is None else str(data_dir)
     job = Job("", source, where, settings.rows, settings.seed, recipe.to_json(), str(folder))
+    job = replace(job, folders_are_classes=folders_are_classes)
     results = _run_all(job, started, settings.budget, say)
     minutes = (time.perf_counter() - started) / 60
     if settings.budget is not None and minutes > settings.budget:
@@ -190,7 +195,7 @@ def benchmark(
 
 def some_rows(job: Job) -> Source:
     """Return the source of a job, with the chosen rows alone."""
-    source = open_source(job.source, job.data_dir)
+    source = open_source(job.source, job.data_dir, job.folders_are_classes)
     kept = {row.id for pairs in choose_rows(source, job.rows).values() for row, _ in pairs}
     return SomeRows(source, tuple(row for row in source.rows if row.id in kept))
 

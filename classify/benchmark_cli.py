@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import say, show
+from data.console import FOLDERS_ARE_CLASSES, say, show
 from data.source import GRAMMAR
 
 
@@ -27,6 +27,7 @@ def benchmark(
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
     seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Compare cached heads with a live frozen backbone and with fine-tuning, on the same rows.
@@ -44,4 +45,5 @@ def benchmark(
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
     size = parse_size(image_size)
     settings = Settings(rows, budget, target, seed, backbone, weights, size)
-    show(compare(source, folder, settings, data_dir=data_dir, say=say), benchmark_lines, as_json)
+    where = {"data_dir": data_dir, "folders_are_classes": folders_are_classes}
+    show(compare(source, folder, settings, say=say, **where), benchmark_lines, as_json)

@@ -9,6 +9,7 @@ import numpy as np
 from classify.intervals import wilson
 from data.errors import HeadstartError
 from data.names import short_names
+from data.ours import SIGNATURE
 from extract.aside import written_aside
 
 MOST_CLASSES_NAMED = 30  # on a confusion matrix: beyond them names and counts cannot be read
@@ -113,7 +114,7 @@ def save_figure(figure, path: Path) -> Path:
     """Write a figure aside and rename it, so that the name never holds half of one."""
     with warnings.catch_warnings(), written_aside(path) as aside, open(aside, "wb") as file:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
-        figure.savefig(file, format="png", dpi=150)
+        figure.savefig(file, format="png", dpi=150, metadata={"Software": SIGNATURE})
     return path
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from classify.show import finetune_lines
-from data.console import say, show
+from data.console import FOLDERS_ARE_CLASSES, say, show
 from data.source import GRAMMAR, open_source
 
 
@@ -35,6 +35,7 @@ def finetune(
     seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> None:
     """Train the backbone too, from where the head is, and judge it before and after on the test rows.
@@ -51,7 +52,7 @@ def finetune(
     options |= {"batch_size": batch_size, "rows": rows, "augment": augment, "class_weight": class_weight}
     options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
-    opened, before = open_source(source, data_dir), Bundle.load(bundle)
+    opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
     for warning in opened.warnings:
         say(f"warning: {warning}")
     with progress_bar("fine-tuning", "batch") as progress:

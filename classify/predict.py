@@ -1,5 +1,6 @@
 """New images to labels, by the recipe in the bundle."""
 
+import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,10 @@ import numpy as np
 
 from classify.features import FeatureSet
 from data.errors import HeadstartError
-from data.folder import IMAGE_SUFFIXES, printable
+from data.folder import printable
 from data.images import ImageError
 from data.lists import as_list
+from data.tree import read_tree
 from extract.engines import Engine, open_engine
 from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
 from extract.parity import check_probes
@@ -23,6 +25,7 @@ from extract.weights import ensure_weights
 from extract.worker import compute_features, warn_of_dim
 
 UNKNOWN = "unknown"
+_log = logging.getLogger("headstart.predict")
 
 
 @dataclass(frozen=True)
@@ -205,12 +208,12 @@ def _features(
 
 
 def image_files(paths: Iterable[str | Path]) -> list[Path]:
-    """List the images that paths name, in their order.
+    """List the images that paths name, in their order; what folders hold besides is counted in the log.
 
     Raises
     ------
     HeadstartError
-        If a path does not exist or there are no images.
+        If a path does not exist, a folder cannot be listed or there are no images.
     """
     files: list[Path] = []
     given = [Path(path) for path in paths]
@@ -234,13 +237,10 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
 
 
 def _images_below(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in IMAGE_SUFFIXES
-        and path.is_file()
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-    )
+    tree = read_tree(folder)
+    for line in tree.warnings():
+        _log.warning("warning: %s", line)
+    return sorted(folder / path for path in tree.images)
 
 
 def _readable(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:

@@ -10,7 +10,7 @@ import typer
 from classify.cli_options import FILES, JOIN, LAYER, default_folder, say_warnings
 from classify.heads import HEADS
 from classify.show import training_lines
-from data.console import say, show
+from data.console import FOLDERS_ARE_CLASSES, say, show
 from data.errors import UsageError, unknown_name
 from data.source import open_source
 
@@ -39,6 +39,7 @@ def train(
         typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
     ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -60,13 +61,15 @@ def train(
         if class_weight != "balanced":
             raise unknown_name("class weight", class_weight, ["balanced"])
         params["class_weight"] = class_weight
+    if folders_are_classes and live is None:
+        raise typer.BadParameter("--folders-are-classes goes with --live")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
         folder = output or default_folder(files, "live")
         options = params | ({"augment": True} if augment else {})
         features = load_features(files, layer)
         warnings = say_warnings(features)
-        bundle = _train_live(features, live, folder, options)
+        bundle = _train_live(features, live, folder, options, folders_are_classes)
         show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
         return
     head = head or "logistic"
@@ -122,13 +125,13 @@ def _check_live(live: str | None, augment: bool, *, several: bool, head, memory,
             )
 
 
-def _train_live(features, source: str, folder: Path, options: dict):
+def _train_live(features, source: str, folder: Path, options: dict, folders_are_classes: bool):
     """Train with the backbone in the graph, and return the bundle."""
     from classify.live import live_options, train_live
     from extract.progress import progress_bar
 
     live_options(options)
-    opened = open_source(source)
+    opened = open_source(source, folders_are_classes=folders_are_classes)
     for warning in opened.warnings:
         say(f"warning: {warning}")
     with progress_bar("training with the backbone", "batch") as progress:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import command_app, say, show
+from data.console import FOLDERS_ARE_CLASSES, command_app, say, show
 from data.errors import counted
 from data.names import UNKNOWN, shortened, visible
 from data.source import GRAMMAR, open_source
@@ -24,6 +24,7 @@ def preview(
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the augmentation.")] = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print what the sheet shows as JSON.")] = False,
 ) -> None:
     """Draw the first nine images with their labels, or one image as fine-tuning augments it.
@@ -32,7 +33,7 @@ def preview(
     """
     from data.preview import preview
 
-    opened = open_source(source, data_dir)
+    opened = open_source(source, data_dir, folders_are_classes)
     sheet = preview(opened, output, augment=augment, seed=seed)
     for warning in opened.warnings:
         say(f"warning: {warning}")

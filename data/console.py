@@ -17,6 +17,9 @@ from typer.core import TyperGroup
 from data import __version__
 from data.errors import HeadstartError, UsageError
 
+FOLDERS_ARE_CLASSES = typer.Option(
+    "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
+)
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 

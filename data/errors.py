@@ -1,9 +1,11 @@
 """The one kind of error that a user can mend, told in four parts."""
 
-from collections.abc import Iterable, Sequence
+import errno
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
 _FEW = 5  # names that are all listed
+_NOT_THERE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
 
 class HeadstartError(ValueError):
@@ -62,6 +64,45 @@ def some_of(names: Sequence[str], most: int = 3) -> str:
     'a.png, b.png, c.png, ...'
     """
     return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
+
+
+def is_there(error: OSError) -> bool:
+    """Tell whether an error is of a file that exists but cannot be read; others are as if not there.
+
+    Examples
+    --------
+    >>> is_there(PermissionError(13, "Permission denied")), is_there(FileNotFoundError(2, "No such file"))
+    (True, False)
+    """
+    return error.errno not in _NOT_THERE
+
+
+def unreadable(where: str, reasons: Mapping[str, str]) -> HeadstartError:
+    """Make the error for files and folders that exist but cannot be read.
+
+    Parameters
+    ----------
+    where : str
+        What they belong to.
+    reasons : mapping of str to str
+        By name.
+
+    Examples
+    --------
+    >>> print(unreadable("photos", {"cat/new": "Permission denied"}))
+    photos: 1 file or folder cannot be read
+      expected: everything readable; what is not seen would be lost without a word
+      received: cat/new: Permission denied
+      what to do: allow this user to read them (chmod -R u+rX), or take them out of the source
+    """
+    shown = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items())[:_FEW])
+    more, things = len(reasons) - _FEW, "file or folder" if len(reasons) == 1 else "files or folders"
+    return HeadstartError(
+        f"{where}: {len(reasons)} {things} cannot be read",
+        "everything readable; what is not seen would be lost without a word",
+        shown + (f"; and {more} more" if more > 0 else ""),
+        "allow this user to read them (chmod -R u+rX), or take them out of the source",
+    )
 
 
 def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:

@@ -1,17 +1,16 @@
 """Image files: one folder for each class, also split/class/image."""
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError, counted, some_of
 from data.source import Row, unique_ids
-from data.splits import is_split, split_name
+from data.splits import split_name
+from data.tree import Tree, printable, read_tree, role
 
-_SUFFIXES = "avif bmp gif jfif jp2 jpe jpeg jpg pbm pgm png pnm ppm tga tif tiff webp"
-IMAGE_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
+_MOST_ODD = 2  # folders beside those named as splits that are taken for strays
 
 
 @dataclass(frozen=True)
@@ -56,51 +55,46 @@ class FileSource:
                 yield error
 
 
-def open_folder(root: Path) -> FileSource:
+def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
     """Open a folder of class/image or split/class/image.
 
-    Classes are the sorted names of the subfolders; images may lie deeper. Hidden files are
-    passed over, as are files that no image has the name of; the latter are counted in
-    `warnings`. The first level is read as splits only if all its names are splits.
+    Classes are the sorted names of the subfolders in which images lie, however deep. What is
+    passed over is counted in `warnings`; see `data.tree.read_tree`. The first level is read as
+    splits if all its names are common names of splits.
+
+    Parameters
+    ----------
+    root : Path
+    folders_are_classes : bool
+        The first level holds classes, whatever their names.
 
     Raises
     ------
     HeadstartError
-        If no image is found.
+        If no image is found, a folder cannot be listed, or splits and classes seem mixed.
     """
-    tops = _subfolders(root)
-    splits = bool(tops) and all(is_split(name) for name in tops)
-    tree = {top: _subfolders(root / top) for top in tops} if splits else {"": tops}
-    names = tuple(sorted({name for classes in tree.values() for name in classes}))
-    number = {name: index for index, name in enumerate(names)}
-    rows, paths, passed = [], {}, _loose_files(root, tree)
-    for top, classes in tree.items():
-        for name in classes:
-            for path in _files(root, os.path.join(top, name)):
-                if os.path.splitext(path)[1].lower() not in IMAGE_SUFFIXES:
-                    passed.append(path)
-                    continue
-                row = Row(printable(path), number[name], split_name(top, str(root)))
-                rows.append(row)
-                paths[row.id] = path
-    if not rows:
-        raise _no_images(root, passed)
-    layout = "split/class/image" if splits else "class/image"
-    warnings = (*passed_over(passed), *escaped(paths), *_empty_classes(names, rows))
+    tree = read_tree(root)
+    tops = sorted({path.partition(os.sep)[0] for path in tree.images if os.sep in path})
+    splits = not folders_are_classes and _are_splits(tops, root)
+    placed, loose = _by_place(tree.images, 1 if splits else 0)
+    if not placed:
+        raise _no_images(root, tree, loose)
+    names = sorted({name for _, name in placed})
+    labels = {name: label for label, name in enumerate(names)}
+    rows, paths = [], {}
+    for (top, name), found in sorted(placed.items()):
+        split = split_name(top, str(root))
+        for path in sorted(found):
+            row = Row(printable(path), labels[name], split)
+            rows.append(row)
+            paths[row.id] = path
+    warnings = [*tree.warnings(), *escaped(paths), *_loose(loose), *_without_images(tree, names, splits)]
+    if not splits:
+        warnings += [*_splits_as_classes(tops, folders_are_classes), *_splits_inside(tree.folders)]
     shown = tuple(printable(name) for name in names)
-    location = os.path.abspath(root)
-    return FileSource(root, shown, unique_ids(rows, str(root)), paths, layout, location, warnings)
-
-
-def printable(path: str) -> str:
-    """Return a relative path as text with ``/``; bytes that are not UTF-8 are escaped.
-
-    Examples
-    --------
-    >>> printable("cat/caf\\udce9.jpg")
-    'cat/caf\\\\udce9.jpg'
-    """
-    return path.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
+    layout = "split/class/image" if splits else "class/image"
+    rows = unique_ids(rows, str(root))
+    return FileSource(root, shown, rows, paths, layout, os.path.abspath(root), tuple(warnings))
 
 
 def escaped(paths: dict[str, str]) -> list[str]:
@@ -117,21 +111,6 @@ def escaped(paths: dict[str, str]) -> list[str]:
     return [f"{len(odd)} file names are not UTF-8; their ids are escaped, the first: {odd[0]}"]
 
 
-def passed_over(paths: list[str]) -> list[str]:
-    """Return a warning that counts files that were not taken for images.
-
-    Examples
-    --------
-    >>> passed_over(["cat/notes.txt"])
-    ['1 file passed over, not named like an image: .txt 1']
-    """
-    if not paths:
-        return []
-    counts = Counter(Path(path).suffix.lower() or "no suffix" for path in paths)
-    kinds = ", ".join(f"{suffix} {count}" for suffix, count in counts.most_common(5))
-    return [f"{counted(len(paths), 'file')} passed over, not named like an image: {printable(kinds)}"]
-
-
 def _stamp(path: str) -> tuple[int, int] | None:
     try:
         found = os.stat(path)
@@ -140,42 +119,85 @@ def _stamp(path: str) -> tuple[int, int] | None:
     return found.st_size, found.st_mtime_ns
 
 
-def _subfolders(folder: Path) -> list[str]:
-    """Return subfolders by name; a link to the folder itself or one above it would repeat every image."""
-    with os.scandir(folder) as entries:
-        found = [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
-    above = [os.path.realpath(folder), *map(str, Path(os.path.realpath(folder)).parents)]
-    return sorted(entry.name for entry in found if os.path.realpath(entry.path) not in above)
+def _by_place(images: list[str], level: int) -> tuple[dict[tuple[str, str], list[str]], list[str]]:
+    """Return images by split (empty: none) and class, whose folders lie at a level, and the loose ones."""
+    placed: dict[tuple[str, str], list[str]] = {}
+    loose = []
+    for path in images:
+        folders = path.split(os.sep, level + 1)[:-1]
+        if len(folders) > level:
+            placed.setdefault((folders[0] if level else "", folders[level]), []).append(path)
+        else:
+            loose.append(path)
+    return placed, loose
 
 
-def _files(root: Path, folder: str) -> list[str]:
-    found = []
-    for base, folders, files in os.walk(root / folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = os.path.relpath(base, root)
-        found += [os.path.join(relative, name) for name in files if not name.startswith(".")]
-    return sorted(found)
+def _are_splits(tops: list[str], root: Path) -> bool:
+    """Tell whether folders are splits, or raise where some are and a few are not."""
+    splits, odd = _split_names(tops), [top for top in tops if role(top) != "split"]
+    if not odd or not _mixed(splits):
+        return not odd and bool(splits)
+    if len(odd) > _MOST_ODD:
+        return False
+    raise HeadstartError(
+        f"{str(root)!r} has folders of splits and others",
+        "folders of splits alone, named as train, validation and test, or of classes alone",
+        f"{printable(', '.join(splits))}; beside them {printable(', '.join(odd))}",
+        "take these elsewhere; or, if all of them are classes, say --folders-are-classes",
+    )
 
 
-def _loose_files(root: Path, tree: dict[str, list[str]]) -> list[str]:
+def _split_names(names: Iterable[str]) -> list[str]:
+    return [name for name in names if role(name) == "split"]
+
+
+def _mixed(splits: list[str]) -> bool:
+    """Tell whether names are so many splits that chance is unlikely: bus, car and train are vehicles."""
+    return len(splits) > 1 and "train" in {split_name(name, "") for name in splits}
+
+
+def _splits_as_classes(tops: list[str], asked: bool) -> list[str]:
+    splits = _split_names(tops)
+    if asked or not _mixed(splits):
+        return []
+    return [f"read as classes, though named as splits: {printable(', '.join(splits))}"]
+
+
+def _splits_inside(folders: list[str]) -> list[str]:
+    """Return a warning where folders are class/split, as their images would be split by their hash."""
+    inside = sorted({folder.split(os.sep)[1] for folder in folders if folder.count(os.sep) == 1})
+    splits = _split_names(inside)
+    if not _mixed(splits):
+        return []
     return [
-        os.path.join(top, name)
-        for top in {"", *tree}
-        for name in sorted(os.listdir(root / top))
-        if not name.startswith(".") and (root / top / name).is_file()
+        f"folders inside classes are not read as splits: {printable(', '.join(splits))}; "
+        "arrange the images as split/class/image to keep them"
     ]
 
 
-def _empty_classes(names: tuple[str, ...], rows: list[Row]) -> list[str]:
-    seen = {row.label for row in rows}
-    empty = [printable(name) for number, name in enumerate(names) if number not in seen]
-    return [f"classes without any image: {', '.join(empty)}"] if empty else []
+def _loose(paths: list[str]) -> list[str]:
+    if not paths:
+        return []
+    one = len(paths) == 1
+    names = some_of([printable(path) for path in sorted(paths)])
+    return [
+        f"{counted(len(paths), 'image')} {'lies' if one else 'lie'} in no class folder: {names}; "
+        "put each into the folder of its class, or list the images in a CSV file: path,label"
+    ]
 
 
-def _no_images(root: Path, passed: list[str]) -> HeadstartError:
-    received = "; ".join(passed_over(passed)) or "an empty folder"
-    if any(Path(path).suffix.lower() in IMAGE_SUFFIXES for path in passed):
-        received = "images that lie in no class folder"
+def _without_images(tree: Tree, names: list[str], splits: bool) -> list[str]:
+    """Return a warning that names the folders in the place of classes in which no image lies."""
+    level = 1 if splits else 0
+    found = {folder.split(os.sep)[level] for folder in tree.folders if folder.count(os.sep) == level}
+    empty = sorted(printable(name) for name in found.difference(names))
+    return [f"folders without any image, which are no classes: {', '.join(empty)}"] if empty else []
+
+
+def _no_images(root: Path, tree: Tree, loose: list[str]) -> HeadstartError:
+    received = "; ".join(tree.warnings()) or "an empty folder"
+    if loose:
+        received = f"{counted(len(loose), 'image')}: images that lie in no class folder"
     return HeadstartError(
         f"no images were found in {str(root)!r}",
         "one subfolder for each class, with images in it",

@@ -16,6 +16,15 @@ _JSON = {  # a file that says what its folder is, and the name for that
 }
 _RUN = {"settings", "start", "epochs"}  # keys of the state of a run of fine-tuning
 _PICTURES = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+_HEAD = 512  # bytes in which every format but WebP says who made the picture
+
+
+def cache_folder() -> Path:
+    """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
+    if "HEADSTART_CACHE" in os.environ:
+        return Path(os.environ["HEADSTART_CACHE"])
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "headstart"
 
 
 def kind_of_output(path: str | Path) -> str | None:
@@ -59,7 +68,31 @@ def _kind_of_file(path: Path) -> str | None:
         head = file.read(8)
     if head == b"\x89HDF\r\n\x1a\n":
         return _kind_of_hdf5(path)
-    return "figure" if path.suffix.lower() in _PICTURES and _software(path).startswith(SIGNATURE) else None
+    return "figure" if drawn_by_us(path) else None
+
+
+def drawn_by_us(path: str | Path) -> bool:
+    """Tell whether a file is a picture that we drew; of others little more than the head is read.
+
+    Examples
+    --------
+    >>> drawn_by_us("no such file")
+    False
+    """
+    if os.path.splitext(path)[1].lower() not in _PICTURES:
+        return False
+    try:
+        handle = os.open(path, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        head = os.read(handle, _HEAD)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    exif_at_the_end = head[8:16] == b"WEBPVP8X" and head[20:] and head[20] & 8
+    return bool(SIGNATURE.encode() in head or exif_at_the_end) and _software(path).startswith(SIGNATURE)
 
 
 def _kind_of_hdf5(path: str | Path) -> str | None:
@@ -80,7 +113,7 @@ def _json_of(path: Path) -> dict:
     return values if isinstance(values, dict) else {}
 
 
-def _software(path: Path) -> str:
+def _software(path: str | Path) -> str:
     """Return the program that a picture says made it: its PNG text, or the tag of EXIF and TIFF."""
     from PIL import Image, UnidentifiedImageError
 

@@ -15,11 +15,13 @@ from data.augment import augmentation
 from data.errors import HeadstartError
 from data.images import ImageError, load_image
 from data.names import UNKNOWN, shortened
+from data.ours import SIGNATURE
 from data.source import Row, Source, as_source
 
 CELLS = 9
 _NAME = 24  # signs of a label above its image
 AUGMENTED_SIZE = (150, 150)  # pixels, as the guide resizes to before it augments
+_SOFTWARE = 0x0131  # a tag of EXIF and TIFF
 _FORMATS = {".jpeg": "jpeg", ".jpg": "jpeg", ".png": "png", ".tif": "tiff", ".tiff": "tiff", ".webp": "webp"}
 
 
@@ -160,8 +162,19 @@ def _write(path: Path, figure) -> None:
     drawn = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
-        figure.savefig(drawn, format=_FORMATS[path.suffix.lower()])
+        figure.savefig(drawn, **_signed(_FORMATS[path.suffix.lower()]))
     try:
         path.write_bytes(drawn.getvalue())
     except OSError as error:
         raise _unwritable(path, str(error)) from error
+
+
+def _signed(format: str) -> dict:
+    """Return how Matplotlib saves a picture that says who drew it, so that it is never taken for data."""
+    from PIL import Image
+
+    if format == "png":
+        return {"format": format, "metadata": {"Software": SIGNATURE}}
+    exif = Image.Exif()
+    exif[_SOFTWARE] = SIGNATURE
+    return {"format": format, "pil_kwargs": {"exif": exif.tobytes()}}

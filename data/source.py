@@ -76,7 +76,9 @@ class Source(Protocol):
         """
 
 
-def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
+def open_source(
+    text: str | Path, data_dir: str | Path | None = None, folders_are_classes: bool = False
+) -> Source:
     """Open the source that `text` names.
 
     Parameters
@@ -87,6 +89,8 @@ def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
         ``tfds:NAME[:VERSION][:SPLITS]`` with the split syntax of TensorFlow Datasets.
     data_dir : str or Path, optional
         Where TensorFlow Datasets keeps prepared data sets.
+    folders_are_classes : bool
+        The folders of a folder are classes, also those with names of splits, as train.
 
     Raises
     ------
@@ -100,13 +104,16 @@ def open_source(text: str | Path, data_dir: str | Path | None = None) -> Source:
     (600, ('0', '1', '2'))
     """
     kind = source_kind(str(text))
-    if kind == "tfds":
-        return _opener(kind)(str(text), data_dir)
-    if data_dir is not None:
+    if kind != "tfds" and data_dir is not None:
         raise UsageError(
             "--data-dir has no meaning here", "a source tfds:NAME", str(text), "leave --data-dir out"
         )
-    return _opener(kind)() if kind == "digits" else _opener(kind)(Path(text))
+    if kind != "folder" and folders_are_classes:
+        raise UsageError(
+            "--folders-are-classes has no meaning here", "a folder of images", str(text), "leave it out"
+        )
+    given = {"digits": (), "folder": (Path(text), folders_are_classes), "tfds": (str(text), data_dir)}
+    return _opener(kind)(*given.get(kind, (Path(text),)))
 
 
 def as_source(source: Source | str | Path) -> Source:

@@ -1,22 +1,34 @@
 """Names of splits, and the split of a row that has none."""
 
 import hashlib
+import re
 
 from data.errors import HeadstartError
 
 SPLIT_NAMES = ("train", "validation", "test")
-_ALIASES = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+_COMMON = {  # in lower case; Hugging Face's datasets read `eval` as test, too
+    "train": "train trn training trainval",
+    "validation": "validation val valid validate dev devel development",
+    "test": "test tst testing eval evaluation holdout",
+}
+_FULL = {name: split for split, names in _COMMON.items() for name in names.split()}
+_WORDS_AFTER = re.compile(r"[ _-]?(set|split|data|images?|imgs?)$")  # as in train_set, test-images
+
+
+def _split_named(name: str) -> str | None:
+    word = name.strip().lower()
+    return _FULL.get(word) or _FULL.get(_WORDS_AFTER.sub("", word))
 
 
 def is_split(name: str) -> bool:
-    """Tell whether a folder or a TFDS split of this name is a split that we know.
+    """Tell whether a folder or a TFDS split of this name is a split: by a common name, in any case.
 
     Examples
     --------
-    >>> is_split("val"), is_split("cat")
-    (True, False)
+    >>> [is_split(name) for name in ("val", "Training", "test_set", "cat")]
+    [True, True, True, False]
     """
-    return name in _ALIASES
+    return _split_named(name) is not None
 
 
 def split_name(name: str, where: str) -> str | None:
@@ -25,20 +37,24 @@ def split_name(name: str, where: str) -> str | None:
     Raises
     ------
     HeadstartError
-        If it is none of train, val, validation, test.
+        If it is no common name of train, validation or test.
 
     Examples
     --------
-    >>> split_name("val", "list.csv")
-    'validation'
+    >>> split_name("val", "list.csv"), split_name("Testing", "list.csv")
+    ('validation', 'test')
     """
     if not name:
         return None
-    if name not in _ALIASES:
+    split = _split_named(name)
+    if split is None:
         raise HeadstartError(
-            f"{where}: unknown split {name!r}", ", ".join(_ALIASES), name, "use one of these names, or none"
+            f"{where}: unknown split {name!r}",
+            "train, validation or test, or another common name of one, as val, dev, Testing",
+            name,
+            "use one of these names, or none",
         )
-    return _ALIASES[name]
+    return split
 
 
 def hashed_split(digest: bytes) -> str:

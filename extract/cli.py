@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import command_app, say, show
+from data.console import FOLDERS_ARE_CLASSES, command_app, say, show
 from data.errors import UsageError, unknown_name
 from data.source import GRAMMAR, open_source, source_kind
 from extract.show import (
@@ -49,6 +49,7 @@ def run(
         bool, typer.Option("--allow-drop", help="Let most rows, or a whole class, leave the file.")
     ] = False,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
@@ -81,7 +82,7 @@ def run(
     from extract.run import extract
 
     cluster = _cluster(runner, address, replicas, num_cpus, num_gpus, threads)
-    opened = open_source(source, data_dir)
+    opened = open_source(source, data_dir, folders_are_classes)
     path = output or Path(default_name(source))
     with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
@@ -151,6 +152,7 @@ def verify(
     file: Annotated[Path, typer.Argument(help="A feature file.")],
     source: Annotated[str | None, typer.Option(help="Compare the rows with this source: " + GRAMMAR)] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
 ) -> None:
@@ -161,11 +163,13 @@ def verify(
     from extract.compare import compare
     from extract.verify import verify
 
-    if source is None and (sample or data_dir):
-        raise typer.BadParameter("--sample and --data-dir have no meaning without --source")
+    if source is None and (sample or data_dir or folders_are_classes):
+        raise typer.BadParameter(
+            "--sample, --data-dir and --folders-are-classes have no meaning without --source"
+        )
     verdict = verify(file)
     if verdict.sound and source is not None:
-        verdict = compare(file, open_source(source, data_dir), sample)
+        verdict = compare(file, open_source(source, data_dir, folders_are_classes), sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
     if not verdict.sound:
         raise typer.Exit(1)
@@ -215,6 +219,7 @@ def bench(
     images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
 ) -> None:
     """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
@@ -224,7 +229,7 @@ def bench(
     from extract.bench import bench
     from extract.recipe import Recipe
 
-    opened, size = open_source(source, data_dir), parse_size(image_size)
+    opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
     recipe = Recipe.for_backbone(
         backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
     )
@@ -256,7 +261,10 @@ def _quantized(recipe, quantization: str, source, path: Path | None, calibration
         raise typer.BadParameter("--calibration has no meaning without --quantization int8")
     if quantization != "int8":
         raise unknown_name("quantization", quantization, ["none", "int8"])
-    return quantized(recipe, open_source(calibration)) if calibration else quantized(recipe, source, path)
+    if not calibration:
+        return quantized(recipe, source, path)
+    any_names = source_kind(calibration) == "folder"  # no label counts here
+    return quantized(recipe, open_source(calibration, folders_are_classes=any_names))
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

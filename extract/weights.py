@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.ours import cache_folder
 from extract.aside import written_aside
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
@@ -41,14 +42,6 @@ class Weights:
     backbone: str
     name: str
     origin: str
-
-
-def cache_folder() -> Path:
-    """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
-    if "HEADSTART_CACHE" in os.environ:
-        return Path(os.environ["HEADSTART_CACHE"])
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "headstart"
 
 
 def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:

@@ -16,6 +16,7 @@ LIGHT = [
     "classify",
     "data.source",
     "data.folder",
+    "data.tree",
     "data.images",
     "data.augment",
     "data.preview",

@@ -1,0 +1,218 @@
+"""The walk through a folder: `run`, `predict` and `preview` agree on what is a class, and what is none."""
+
+import importlib
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, assert_four_parts, draw_images, run_command
+from typer.main import get_command
+
+from classify.figures import new_figure, save_figure
+from classify.predict import image_files
+from data import HeadstartError, open_source
+from data.preview import preview
+from data.tree import read_tree, role
+
+FILES = ROOT / "tests/files/0.1"  # Headstart's own outputs
+ROLES = {
+    "hidden": ".git .Trashes .@__thumb",
+    "system": "__MACOSX @eaDir #recycle $RECYCLE.BIN lost+found @Recycle",
+    "split": "train Train training trn val valid VALID validation dev test testing train_set test-images",
+    "class": "cat trains testament valley developer recycled eaDir images MACOSX 猫",
+}
+
+
+def names(root: Path) -> list[str]:
+    """Return the images that `run` reads, after it is checked that `predict` reads the same."""
+    rows = sorted(row.id for row in open_source(root).rows)
+    assert sorted(path.relative_to(root).as_posix() for path in image_files([root])) == rows
+    return rows
+
+
+def refusal(root: Path, **options) -> str:
+    with pytest.raises(HeadstartError) as caught:
+        open_source(root, **options)
+    assert_four_parts(str(caught.value))
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("expected", ROLES)
+def test_what_a_name_makes_of_a_folder(expected):
+    found = {name: role(name) for name in ROLES[expected].split()}
+    assert found == dict.fromkeys(found, expected)
+
+
+# Splits and classes
+
+
+def draw_splits(root: Path, *tops: str) -> Path:
+    for number, top in enumerate(tops):
+        draw_images(root / top, each=1, first=number)
+    return root
+
+
+def test_an_archive_of_macos_has_splits(tmp_path):
+    draw_splits(tmp_path, "train", "test")
+    (tmp_path / "__MACOSX/train/blue").mkdir(parents=True)
+    (tmp_path / "__MACOSX/train/blue/._000.png").write_bytes(b"\0\5\x16\7")
+    source = open_source(tmp_path)
+    assert source.class_names == ("blue", "red") and {row.split for row in source.rows} == {"train", "test"}
+    assert source.warnings == ("1 system folder passed over: __MACOSX 1",)
+
+
+@pytest.mark.parametrize("odd", [("extra",), ("extra", "new")])
+def test_a_few_folders_beside_splits_are_asked_about(odd, tmp_path):
+    draw_splits(tmp_path, "Train", "valid", *odd)
+    told = refusal(tmp_path)
+    assert f"Train, valid; beside them {', '.join(odd)}" in told and "--folders-are-classes" in told
+    source = open_source(tmp_path, folders_are_classes=True)
+    assert source.class_names == ("Train", *odd, "valid") and {row.split for row in source.rows} == {None}
+    assert source.warnings == ()
+
+
+def test_many_folders_beside_splits_make_all_of_them_classes_with_a_warning(tmp_path):
+    source = open_source(draw_splits(tmp_path, "train", "test", "a", "b", "c"))
+    assert source.class_names == ("a", "b", "c", "test", "train")
+    assert source.warnings == ("read as classes, though named as splits: test, train",)
+
+
+def test_folders_of_splits_are_classes_where_the_user_says_so(tmp_path):
+    source = open_source(draw_splits(tmp_path, "train", "test"), folders_are_classes=True)
+    assert source.class_names == ("test", "train") and len(source.rows) == 4
+
+
+def test_splits_inside_of_classes_are_warned_of(tmp_path):
+    for top in ("cat", "dog"):
+        draw_splits(tmp_path / top, "train", "test")
+    (warning,) = open_source(tmp_path).warnings
+    assert "not read as splits: test, train" in warning and "split/class/image" in warning
+
+
+def test_only_a_folder_takes_the_option(tmp_path):
+    assert "--folders-are-classes" in refusal("digits", folders_are_classes=True)
+
+
+def test_every_command_that_opens_a_source_takes_the_option():
+    for package in ("data", "extract", "classify"):
+        commands = get_command(importlib.import_module(f"{package}.cli").app).commands
+        for name, command in commands.items():
+            options = {option for parameter in command.params for option in parameter.opts}
+            opens = bool(options & {"--data-dir", "--live"})
+            assert ("--folders-are-classes" in options) == opens, name
+
+
+def test_the_option_on_the_command_line(tmp_path):
+    draw_splits(tmp_path / "images", "train", "test", "extra")
+    told = run_command("data", "preview", "images", cwd=tmp_path)
+    assert told.returncode == 1 and "beside them extra" in told.stderr
+    asked = run_command("data", "preview", "images", "--folders-are-classes", cwd=tmp_path)
+    assert asked.stdout.splitlines()[1] == "extra/blue/002.png  extra"
+
+
+# What is no image
+
+
+def test_system_folders_are_passed_over_at_any_depth_and_counted(images):
+    known = names(images)
+    for folder in ("blue/@eaDir/000.png", "red/@eaDir", "#recycle/red", "$RECYCLE.BIN/S-1", "lost+found"):
+        (images / folder).mkdir(parents=True)
+        shutil.copy(images / "red/000.png", images / folder / "thumb.png")
+    assert names(images) == known
+    source = open_source(images)
+    assert source.class_names == ("blue", "red")
+    (line,) = source.warnings
+    assert line == "5 system folders passed over: @eaDir 2, " + line.split("@eaDir 2, ")[1]
+    assert set(line.split("@eaDir 2, ")[1].split(", ")) == {"#recycle 1", "$RECYCLE.BIN 1", "lost+found 1"}
+
+
+OUTPUTS = {
+    "bundle": FILES / "heads/logistic",
+    "tuned bundle": FILES / "tuned",
+    "feature file": FILES / "photos.h5",
+    "sharded feature file": FILES / "photos.shards",
+    "parts of a run": FILES / "begun.h5.parts",
+    "run of fine-tuning": FILES / "begun.run",
+}
+
+
+@pytest.mark.parametrize("kind", OUTPUTS)
+def test_own_outputs_are_no_classes_whatever_their_name(kind, images):
+    known, path = names(images), OUTPUTS[kind]
+    copy = shutil.copytree if path.is_dir() else shutil.copy
+    copy(path, images / "cats.h5")
+    if path.is_dir():
+        shutil.copy(images / "red/000.png", images / "cats.h5/figure.png")
+    copy(path, images / "red/deeper.h5")
+    assert names(images) == known
+    source = open_source(images)
+    assert source.class_names == ("blue", "red")
+    assert source.warnings == (f"2 outputs of Headstart passed over: {kind.replace('tuned ', '')} 2",)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "tif"])
+def test_sheets_are_no_images(suffix, images):
+    known = names(images)
+    for name in ("sheet", "red/sheet"):
+        preview(open_source(images), images / f"{name}.{suffix}")
+    assert names(images) == known
+    assert open_source(images).warnings == ("2 outputs of Headstart passed over: figure 2",)
+
+
+def test_figures_are_no_images(images):
+    known = names(images)
+    (images / "figures").mkdir()
+    save_figure(new_figure()[0], images / "figures/roc.png")
+    assert names(images) == known
+    source = open_source(images)
+    assert source.class_names == ("blue", "red")
+    assert source.warnings[0] == "1 output of Headstart passed over: figure 1"
+
+
+def test_a_large_folder_is_looked_into_again_only_when_it_changed(tmp_path, monkeypatch):
+    """The modification time of a folder says that names were added; one of late is not relied on."""
+    from data import drawn
+
+    folder, looked = draw_images(tmp_path, ("red", "blue"), each=drawn._FEW) / "red", []
+    look = drawn.drawn_by_us
+    monkeypatch.setattr(drawn, "drawn_by_us", lambda path: looked.append(path) or look(path))
+
+    def read() -> tuple[int, int]:
+        looked.clear()
+        return len(read_tree(tmp_path).images), len(looked)
+
+    for place in (folder, tmp_path / "blue"):
+        os.utime(place, (1, 1))
+    assert read() == (200, 200) and read() == (200, 0)
+    save_figure(new_figure()[0], folder / "a.png")
+    assert read() == (200, 101) and read() == (200, 101)  # changed a moment ago
+    os.utime(folder, (2, 2))
+    assert read() == (200, 101) and read() == (200, 0)
+    (folder / "a.png").rename(tmp_path / "blue" / "a.png")
+    for place in (folder, tmp_path / "blue"):
+        os.utime(place, (2, 2))
+    assert read() == (200, 201) and read() == (200, 0)
+
+
+@pytest.mark.parametrize("cached", [b"", b"[1]", b'{"red": 7}', b"\xff", None])
+def test_what_is_remembered_may_be_damaged_or_out_of_reach(cached, tmp_path, monkeypatch):
+    from data import drawn
+
+    images = draw_images(tmp_path / "images", each=drawn._FEW)
+    os.utime(images / "red", (1, 1))
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "cache"))
+    if cached is None:
+        (tmp_path / "cache").touch()
+    else:
+        read_tree(images)
+        (file,) = (tmp_path / "cache/drawn").iterdir()
+        file.write_bytes(cached)
+    assert len(read_tree(images).images) == 2 * drawn._FEW
+
+
+def test_pipes_are_no_images(images):
+    known = names(images)
+    os.mkfifo(images / "red/pipe.png")
+    assert names(images) == known
+    assert open_source(images).warnings == ("1 pipe or device passed over: red/pipe.png",)
