@@ -20,7 +20,7 @@ app = command_app("Train heads on a feature file, judge them, and classify new i
 
 def predict(
     bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
-    images: Annotated[list[Path], typer.Argument(help="Image files or folders.")],
+    images: Annotated[list[Path], typer.Argument(readable=False, help="Image files or folders.")],
     abstain: Annotated[
         float | None,
         typer.Option(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.features import FeatureSet
-from data.errors import HeadstartError
+from data.errors import HeadstartError, is_missing
 from data.folder import printable
 from data.images import ImageError
 from data.lists import as_list
@@ -218,7 +218,7 @@ def image_files(paths: Iterable[str | Path]) -> list[Path]:
     files: list[Path] = []
     given = [Path(path) for path in paths]
     for path in given:
-        if not path.exists():
+        if is_missing(path):
             raise HeadstartError(
                 f"there is no image {printable(str(path))!r}",
                 "image files or folders",

@@ -1,6 +1,7 @@
 """The one kind of error that a user can mend, told in four parts."""
 
 import errno
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 
@@ -75,6 +76,30 @@ def is_there(error: OSError) -> bool:
     (True, False)
     """
     return error.errno not in _NOT_THERE
+
+
+def is_missing(path: str | os.PathLike) -> bool:
+    """Tell whether there is nothing at a path.
+
+    Raises
+    ------
+    HeadstartError
+        If a folder on the way may not be entered, so that nobody can tell.
+
+    Examples
+    --------
+    >>> is_missing("no such file")
+    True
+    """
+    try:
+        os.stat(path)
+    except ValueError:  # a null byte
+        return True
+    except OSError as error:
+        if is_there(error):
+            raise unreadable(repr(os.fspath(path)), {"the path": error.strerror or str(error)}) from error
+        return True
+    return False
 
 
 def unreadable(where: str, reasons: Mapping[str, str]) -> HeadstartError:

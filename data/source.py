@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 from unicodedata import category, normalize
 
-from data.errors import HeadstartError, UsageError, counted
+from data.errors import HeadstartError, UsageError, counted, is_missing
 
 SOURCES = {
     "digits": "data.samples:open_digits",
@@ -156,7 +156,7 @@ def source_kind(text: str) -> str:
         return "folder"
     if os.path.isfile(path) and path.suffix.lower() in (".csv", ".npz"):
         return path.suffix.lower()[1:]
-    if not text or not os.path.exists(path):
+    if not text or is_missing(path):
         raise HeadstartError(
             f"there is no source {text!r}",
             GRAMMAR,

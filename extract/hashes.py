@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.errors import is_there, unreadable
 from data.source import Source
 from extract.aside import written_aside
 from extract.plan import Scan
@@ -26,6 +27,11 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     source : Source
     rehash : bool
         Read and hash every file all the same.
+
+    Raises
+    ------
+    HeadstartError
+        If files exist but cannot be read: their rows would leave the feature file.
     """
     stamps = source.stamps() if hasattr(source, "stamps") else [None] * len(source.rows)
     known = {} if rehash else _read_sidecar(source)
@@ -33,17 +39,20 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
         known.get((row.id, stamp)) if stamp else None for row, stamp in zip(source.rows, stamps, strict=True)
     ]
     unknown = [number for number, digest in enumerate(digests) if digest is None]
-    unreadable = {}
+    gone, failed = {}, {}
     started = time.time_ns()
     rows = [source.rows[number] for number in unknown]
     for number, row, data in zip(unknown, rows, source.read(rows), strict=True):
         if isinstance(data, OSError):
-            unreadable[row.id] = f"cannot be read: {data.strerror or data}"
+            reasons = failed if is_there(data) else gone
+            reasons[row.id] = f"cannot be read: {data.strerror or data}"
         else:
             digests[number] = hashlib.sha256(data).digest()
     if unknown and any(stamps):
         _write_sidecar(source, stamps, digests, started - _RACY)
-    return Scan(source.rows, digests, unreadable)
+    if failed:
+        raise unreadable("the source", failed)
+    return Scan(source.rows, digests, gone)
 
 
 def _sidecar(source: Source) -> Path:

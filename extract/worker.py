@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import some_of
+from data.errors import is_there, some_of, unreadable
 from data.images import ImageError, is_dim, load_image
 from data.source import Row, Source
 from extract.engines import Engine, available_threads, open_engine
@@ -142,10 +142,18 @@ class PartWorker:
 
 
 def readable(source: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
-    """Yield rows with their bytes; those that cannot be read are left out."""
+    """Yield rows with their bytes; those that are not there any more are left out.
+
+    Raises
+    ------
+    HeadstartError
+        If an image exists but cannot be read.
+    """
     for row, data in zip(rows, source.read(rows), strict=True):
         if isinstance(data, bytes):
             yield row, data
+        elif is_there(data):
+            raise unreadable("the source", {row.id: data.strerror or str(data)})
 
 
 def _finished(keys: list, finish: Callable) -> Iterator[tuple[object, list[np.ndarray]]]:

@@ -421,7 +421,9 @@ class TestPredict:
     def test_images_that_cannot_be_read_do_not_stop_the_others(self, form, tiny_bundle, mixed):
         result = invoke("predict", tiny_bundle, mixed, *([] if form == "table" else [f"--{form}"]))
         assert result.exit_code == 1
-        assert result.stderr == "2 of 18 images could not be read\n"
+        passed, unread = result.stderr.splitlines()
+        assert passed == "warning: 1 file passed over, not named like an image: .txt 1"
+        assert unread == "2 of 18 images could not be read"
         if form == "table":
             lines = result.stdout.splitlines()[1:]
             assert len(lines) == 18

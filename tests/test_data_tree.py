@@ -3,6 +3,8 @@
 import importlib
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,18 @@ def names(root: Path) -> list[str]:
     rows = sorted(row.id for row in open_source(root).rows)
     assert sorted(path.relative_to(root).as_posix() for path in image_files([root])) == rows
     return rows
+
+
+def as_user(*words, cwd: Path) -> subprocess.CompletedProcess:
+    """Run Python as somebody who may not read everything, which root may."""
+    command = [sys.executable, *words]
+    if os.geteuid() == 0:
+        if not shutil.which("setpriv"):
+            pytest.skip("root may read anything, and there is no setpriv here")
+        without = "-dac_override,-dac_read_search"
+        command = ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}", *command]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def refusal(root: Path, **options) -> str:
@@ -216,3 +230,143 @@ def test_pipes_are_no_images(images):
     os.mkfifo(images / "red/pipe.png")
     assert names(images) == known
     assert open_source(images).warnings == ("1 pipe or device passed over: red/pipe.png",)
+
+
+# Links
+
+
+def link(place: Path, target: Path) -> None:
+    place.symlink_to(target, target_is_directory=True)
+
+
+def test_links_are_followed(tmp_path):
+    images, store = draw_images(tmp_path / "images", each=1), draw_images(tmp_path / "store", each=2)
+    link(images / "red/monday", store / "red")
+    link(images / "green", store / "blue")
+    assert names(images) == [
+        *("blue/000.png", "green/000.png", "green/001.png"),
+        *("red/000.png", "red/monday/000.png", "red/monday/001.png"),
+    ]
+    assert open_source(images).warnings == ()
+
+
+def test_a_folder_is_read_once_and_at_its_own_place(tmp_path):
+    images, store = draw_images(tmp_path / "images", each=1), draw_images(tmp_path / "store", each=1)
+    link(images / "a_link", images / "red")  # comes first by name
+    link(images / "one", store / "red")
+    link(images / "two", store / "red")
+    link(images / "three", store)  # holds `red`, and `blue`, which nothing else names
+    source = open_source(images)
+    assert names(images) == ["blue/000.png", "one/000.png", "red/000.png", "three/blue/000.png"]
+    (warning,) = source.warnings
+    assert warning == "3 links to a folder that is read already passed over: a_link, three/red, two"
+
+
+@pytest.mark.parametrize("target", ["images", "images/red", ".", ".."])
+def test_links_upwards_are_not_followed(target, tmp_path):
+    images = draw_images(tmp_path / "all" / "images", each=1)
+    draw_images(tmp_path / "all" / "private", each=1)
+    link(images / "red/loop", tmp_path / "all" / target)
+    assert names(images) == ["blue/000.png", "red/000.png"]
+    assert open_source(images).warnings == ("1 link to a folder above it passed over: red/loop",)
+
+
+def test_links_outside_that_lead_in_circles_end(tmp_path):
+    images, store = draw_images(tmp_path / "images", each=1), draw_images(tmp_path / "store", each=1)
+    link(images / "green", store / "red")
+    link(store / "red/back", store)
+    link(store / "red/aside", store / "blue")
+    link(store / "blue/aside", store / "red")
+    assert names(images) == [
+        *("blue/000.png", "green/000.png", "green/aside/000.png", "red/000.png"),
+    ]
+    lines = open_source(images).warnings
+    assert "1 link to a folder above it passed over: green/back" in lines and len(lines) == 2
+
+
+def test_links_to_nothing_are_named_and_broken_images_are_rows(images):
+    link(images / "green", images / "unmounted")
+    link(images / "itself", images / "itself")
+    (images / "red/999.png").symlink_to(images / "gone.png")
+    source = open_source(images)
+    assert "red/999.png" in names(images) and source.class_names == ("blue", "red")
+    assert source.warnings == ("2 links to nothing passed over: green, itself",)
+
+
+# What cannot be read
+
+LISTING = "from data import open_source; open_source({!r})"
+PREDICTING = "from classify.predict import image_files; image_files([{!r}])"
+SCANNING = (
+    "from data import open_source; from extract.hashes import scan_source; scan_source(open_source({!r}))"
+)
+READING = (
+    "from data import open_source; from extract.worker import readable; "
+    "source = open_source({!r}); list(readable(source, source.rows))"
+)
+
+
+@pytest.fixture
+def closed(images):
+    """Close a path, and open it afterwards."""
+    paths = []
+
+    def closed(*names: str) -> None:
+        paths.extend(images / name for name in names)
+        for path in paths:
+            path.chmod(0)
+
+    yield closed
+    for path in paths:
+        path.chmod(0o755)
+
+
+@pytest.mark.parametrize("code", [LISTING, PREDICTING])
+def test_a_folder_that_cannot_be_listed_stops_what_would_miss_its_images(code, closed, images, tmp_path):
+    (images / "red/more").mkdir()
+    link(images / "linked", images / "store/inside")
+    (images / "store/inside").mkdir(parents=True)
+    closed("blue", "red/more", "store")
+    done = as_user("-c", code.format("images"), cwd=tmp_path)
+    assert done.returncode and "'images': 4 files or folders cannot be read" in done.stderr
+    for name in ("blue", "linked", "red/more", "store"):
+        assert f"{name}: Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("code", [LISTING, PREDICTING])
+def test_what_lies_behind_a_closed_folder_is_not_called_missing(code, closed, tmp_path):
+    closed("red")
+    done = as_user("-c", code.format("images/red/deep"), cwd=tmp_path)
+    assert "'images/red/deep': 1 file or folder cannot be read" in done.stderr
+    assert "the path: Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("code", [SCANNING, READING])
+def test_an_image_that_may_not_be_read_stops_a_run_and_is_not_rejected(code, closed, tmp_path):
+    closed("red/003.png")
+    done = as_user("-c", code.format("images"), cwd=tmp_path)
+    assert done.returncode and "red/003.png: " in done.stderr and "Permission denied" in done.stderr
+    assert "1 file or folder cannot be read" in done.stderr
+
+
+COMMANDS = (
+    "extract run images -o known.h5",
+    "extract verify known.h5 --source images",
+    "data preview images",
+    "extract bench images",
+    f"classify predict {FILES / 'heads/logistic'} images",
+)
+
+
+@pytest.mark.parametrize("name", [".", "red"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_say_in_one_message_what_cannot_be_read(command, name, closed, images, tmp_path):
+    shutil.copy(FILES / "photos.h5", tmp_path / "known.h5")
+    known = (tmp_path / "known.h5").read_bytes()
+    closed(name)
+    done = as_user("-m", *command.split(), cwd=tmp_path)
+    assert done.returncode == 1 and not done.stdout
+    assert_four_parts(done.stderr)
+    assert f"{'the folder itself' if name == '.' else name}: Permission denied" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "known.h5"]
+    assert (tmp_path / "known.h5").read_bytes() == known
