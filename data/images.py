@@ -22,6 +22,10 @@ _TURNS = {
 }
 _TENSORFLOW_FRAME = re.compile(r"\{\{.*?\}\}|\[Op:\w+\]")  # names of kernels around a message
 _FORMATS = {"AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "MPO", "PNG", "PPM", "TGA", "TIFF", "WEBP"}
+_NO_DECODER = {
+    "HEIC": re.compile(rb"....ftyp(hei[cmsx]|hev[cmx]|mif1|msf1)", re.DOTALL),
+    "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
+}
 _TURNED_BACK = {6: 8, 8: 6}  # the others undo themselves
 _TENSORFLOW_READS = {"JPEG", "MPO", "PNG", "GIF", "WEBP"}  # BMP's palettes and unused bytes go wrong
 
@@ -157,6 +161,13 @@ def _formats() -> list[str]:
     return sorted(_FORMATS & set(Image.OPEN))
 
 
+def _unknown(data: bytes) -> str:
+    for name, start in _NO_DECODER.items():
+        if start.match(data):
+            return f"{name}, of which Pillow has no decoder: convert it to JPEG"
+    return "not an image in any format that we know"
+
+
 def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     _raise_pillows_limit(pixel_limit)
     try:
@@ -164,7 +175,7 @@ def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     except Image.DecompressionBombError as error:
         raise _too_large(int(re.search(r"\d+", str(error))[0]), pixel_limit) from error
     except Image.UnidentifiedImageError as error:
-        raise ImageError("not an image in any format that we know") from error
+        raise ImageError(_unknown(data)) from error
     except Exception as error:  # Pillow's plugins raise anything on broken headers
         raise ImageError(f"broken header: {_one_line(error)}") from error
     if image.width * image.height > pixel_limit:

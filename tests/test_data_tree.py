@@ -18,6 +18,7 @@ from data.preview import preview
 from data.tree import read_tree, role
 
 FILES = ROOT / "tests/files/0.1"  # Headstart's own outputs
+JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0 and no more"
 ROLES = {
     "hidden": ".git .Trashes .@__thumb",
     "system": "__MACOSX @eaDir #recycle $RECYCLE.BIN lost+found @Recycle",
@@ -223,6 +224,34 @@ def test_what_is_remembered_may_be_damaged_or_out_of_reach(cached, tmp_path, mon
         (file,) = (tmp_path / "cache/drawn").iterdir()
         file.write_bytes(cached)
     assert len(read_tree(images).images) == 2 * drawn._FEW
+
+
+def test_files_that_are_images_by_content_alone_are_counted_in_the_same_words(images, caplog):
+    known = names(images)
+    for name in ("IMG_1.HEIC", "no_suffix", "download.jpg_large", "x.jxl", "frame.npy"):
+        (images / "red" / name).write_bytes(JPEG)
+    (images / "red/notes.txt").write_text("text")
+    caplog.clear()
+    assert names(images) == known
+    first, second = open_source(images).warnings
+    assert first.startswith("6 files passed over, not named like an image: ")
+    counted, by_content = first.split("; ")
+    assert all(
+        f"{kind} 1" in counted for kind in (".heic", "no suffix", ".jpg_large", ".jxl", ".npy", ".txt")
+    )
+    assert ".jpg_large" in by_content and "no suffix" in by_content and ".txt" not in by_content
+    assert "HEIC" in second and "JPEG" in second
+    assert [record.message for record in caplog.records] == [f"warning: {first}", f"warning: {second}"]
+    named = [images / "red/no_suffix", images / "red/IMG_1.HEIC"]
+    assert image_files(named) == named
+
+
+def test_pictures_without_a_decoder_say_which(tmp_path):
+    from data.images import ImageError, load_image
+
+    for data, name in ((b"\0\0\0\x18ftypheic\0\0\0\0mif1", "HEIC"), (b"\xff\x0a" + bytes(40), "JPEG XL")):
+        with pytest.raises(ImageError, match=f"{name}.*convert it to JPEG"):
+            load_image(data, None)
 
 
 def test_pipes_are_no_images(images):
