@@ -126,6 +126,18 @@ def test_the_option_on_the_command_line(tmp_path):
     assert asked.stdout.splitlines()[1] == "extra/blue/002.png  extra"
 
 
+def test_images_in_no_class_folder_are_counted_and_named(tmp_path):
+    draw_images(tmp_path / "train", each=2)
+    (tmp_path / "test").mkdir()
+    for number in range(6):
+        shutil.copy(tmp_path / "train/red/000.png", tmp_path / f"test/{number}.png")
+    source = open_source(tmp_path)
+    assert len(source.rows) == 4 and {row.split for row in source.rows} == {"train"}
+    (warning,) = source.warnings
+    assert warning.startswith("6 images lie in no class folder: test/0.png, test/1.png, test/2.png, ...; ")
+    assert "path,label" in warning
+
+
 # What is no image
 
 
