@@ -168,6 +168,8 @@ def benchmark(
     check_figures(folder)
     check_folder(folder)
     opened = open_source(source, data_dir, folders_are_classes)
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
     found, notes = _counted_rows(opened, settings.rows)
     recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
     with _written(folder):

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from classify.show import finetune_lines
-from data.console import FOLDERS_ARE_CLASSES, say, show
+from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
 from data.source import GRAMMAR, open_source
 
 
@@ -53,8 +53,7 @@ def finetune(
     options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
-    for warning in opened.warnings:
-        say(f"warning: {warning}")
+    say_warnings(opened.warnings)
     with progress_bar("fine-tuning", "batch") as progress:
         report = finetune(before, opened, folder, progress=progress, **options)
     show(report, finetune_lines, as_json)

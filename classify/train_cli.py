@@ -10,7 +10,7 @@ import typer
 from classify.cli_options import FILES, JOIN, LAYER, default_folder, say_warnings
 from classify.heads import HEADS
 from classify.show import training_lines
-from data.console import FOLDERS_ARE_CLASSES, say, show
+from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.source import open_source
 
@@ -132,8 +132,7 @@ def _train_live(features, source: str, folder: Path, options: dict, folders_are_
 
     live_options(options)
     opened = open_source(source, folders_are_classes=folders_are_classes)
-    for warning in opened.warnings:
-        say(f"warning: {warning}")
+    say_warnings(opened.warnings)
     with progress_bar("training with the backbone", "batch") as progress:
         return train_live(features, opened, folder, progress=progress, **options)
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, command_app, say, show
+from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
 from data.errors import counted
 from data.names import UNKNOWN, shortened, visible
 from data.source import GRAMMAR, open_source
@@ -34,9 +34,8 @@ def preview(
     from data.preview import preview
 
     opened = open_source(source, data_dir, folders_are_classes)
+    say_warnings(opened.warnings)
     sheet = preview(opened, output, augment=augment, seed=seed)
-    for warning in opened.warnings:
-        say(f"warning: {warning}")
     for image in sheet.skipped[:10]:
         say(f"skipped: {image['id']}: {image['reason']}")
     show(sheet.to_dict(), sheet_lines, as_json)

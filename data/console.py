@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterable
 from typing import Annotated
 
 import typer
@@ -95,6 +95,13 @@ def prepare_logging() -> None:
 def say(text: str) -> None:
     """Print a line for the user that is no result, to stderr."""
     err.print(text)
+
+
+def say_warnings(warnings: Iterable[str], said: Container[str] = ()) -> None:
+    """Print what the user should know, before the work that it is about; not what is said already."""
+    for warning in warnings:
+        if warning not in said:
+            say(f"warning: {warning}")
 
 
 def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, command_app, say, show
+from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.source import GRAMMAR, open_source, source_kind
 from extract.show import (
@@ -83,6 +83,7 @@ def run(
 
     cluster = _cluster(runner, address, replicas, num_cpus, num_gpus, threads)
     opened = open_source(source, data_dir, folders_are_classes)
+    say_warnings(opened.warnings)
     path = output or Path(default_name(source))
     with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
@@ -111,8 +112,7 @@ def run(
     if plan:
         show(report.to_dict(), preview_lines, as_json)
         return
-    for warning in report.warnings:
-        say(f"warning: {warning}")
+    say_warnings(report.warnings, said=opened.warnings)
     for name, reason in report.rejections[:10]:
         say(f"rejected: {name}: {reason}")
     show(report.to_dict(), report_lines, as_json)
@@ -169,7 +169,9 @@ def verify(
         )
     verdict = verify(file)
     if verdict.sound and source is not None:
-        verdict = compare(file, open_source(source, data_dir, folders_are_classes), sample)
+        opened = open_source(source, data_dir, folders_are_classes)
+        say_warnings(opened.warnings)
+        verdict = compare(file, opened, sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
     if not verdict.sound:
         raise typer.Exit(1)
@@ -230,6 +232,7 @@ def bench(
     from extract.recipe import Recipe
 
     opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
+    say_warnings(opened.warnings)
     recipe = Recipe.for_backbone(
         backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
     )

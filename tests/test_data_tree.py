@@ -273,6 +273,14 @@ def test_pipes_are_no_images(images):
     assert open_source(images).warnings == ("1 pipe or device passed over: red/pipe.png",)
 
 
+@pytest.mark.parametrize("words", ["data preview images", "extract verify known.h5 --source images"])
+def test_every_command_says_what_it_passes_over(words, images, tmp_path):
+    (images / "@eaDir").mkdir()
+    shutil.copy(FILES / "photos.h5", tmp_path / "known.h5")
+    done = run_command(*words.split(), cwd=tmp_path)
+    assert "warning: 1 system folder passed over: @eaDir 1" in done.stderr.splitlines()
+
+
 # Links
 
 

@@ -68,6 +68,23 @@ def test_run_tells_of_16_bits_that_are_nearly_black(images, tmp_path):
     assert done.stderr.count("nearly black: red/twelve_a.png, red/twelve_b.png; scale") == 1
 
 
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_run_says_once_what_it_passes_over(plan, command, images):
+    (images / "notes.txt").write_text("text")
+    result = command("run", "images", *TINY, *plan)
+    assert result.exit_code == 0
+    assert result.stderr.count("warning: 1 file passed over, not named like an image: .txt 1") == 1
+
+
+def test_a_run_that_refuses_has_said_what_it_passes_over(command, images):
+    for path in images.rglob("*.png"):
+        path.write_text("text")
+    (images / "green").symlink_to(images / "unmounted")
+    result = command("run", "images", *TINY)
+    assert result.exit_code == 1 and "16 of 16 images were rejected" in result.stderr
+    assert "warning: 1 link to nothing passed over: green" in result.stderr
+
+
 def test_info(command, tiny_file):
     text = command("info", tiny_file).stdout
     summary = json.loads(command("info", tiny_file, "--json").stdout)
