@@ -4,7 +4,7 @@ from pathlib import Path
 
 import typer
 
-from data.console import say
+from data.console import say_warnings
 
 FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
 JOIN = typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
@@ -35,10 +35,9 @@ def names_between_commas(text: str | None) -> list[str] | None:
     return names
 
 
-def say_warnings(features) -> list[str]:
+def checked_labels(features) -> list[str]:
     """Say what is odd about the labels that a head is to learn, and return it; raise where it cannot."""
     features.check_training()
     warnings = features.warnings()
-    for warning in warnings:
-        say(f"warning: {warning}")
+    say_warnings(warnings)
     return warnings

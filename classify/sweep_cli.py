@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import FILES, JOIN, LAYER, default_folder, names_between_commas, say_warnings
+from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder, names_between_commas
 from classify.show import sweep_lines
 from data.console import show
 
@@ -52,7 +52,7 @@ def sweep(
         check_leaderboard(leaderboard)
     how = _search_of(search, heads, trials or 50) if search else _grids_of(heads, jobs)
     features = load_features(files, layer, join)
-    warnings = say_warnings(features)
+    warnings = checked_labels(features)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(
             features, folder=folder, seeds=seeds, simplest=one_standard_error, progress=progress, **how

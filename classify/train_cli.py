@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import FILES, JOIN, LAYER, default_folder, say_warnings
+from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
@@ -68,7 +68,7 @@ def train(
         folder = output or default_folder(files, "live")
         options = params | ({"augment": True} if augment else {})
         features = load_features(files, layer)
-        warnings = say_warnings(features)
+        warnings = checked_labels(features)
         bundle = _train_live(features, live, folder, options, folders_are_classes)
         show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
         return
@@ -78,7 +78,7 @@ def train(
     folder = output or default_folder(files, head)
     features = load_features(files, layer, join, in_memory=False)
     check_output(folder)
-    warnings = say_warnings(features)
+    warnings = checked_labels(features)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
     show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
