@@ -16,7 +16,7 @@ from data.errors import HeadstartError, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
 from extract.engines import open_engine, probe_image
-from extract.engines.converted import without_telemetry
+from extract.engines.converted import quiet_openvino, without_telemetry
 from extract.recipe import Recipe
 
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
@@ -40,9 +40,7 @@ def _with_tensorflow(path: Path) -> Callable:
 
 
 def _with_openvino(path: Path) -> Callable:
-    import openvino
-
-    model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = quiet_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     return lambda images: model(images)[0]
 
 

@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from data import __version__
 from data.errors import HeadstartError, UsageError
+from data.ours import cache_folder
 
 FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
@@ -82,6 +83,8 @@ def _show_version(wanted: bool) -> None:
 def prepare_logging() -> None:
     """Show our own log on stderr, and nothing of what libraries print there."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not os.environ.get("MPLCONFIGDIR"):  # where Matplotlib keeps its list of fonts
+        os.environ["MPLCONFIGDIR"] = str(cache_folder() / "matplotlib")
     _take_stderr()
     _prepare_warnings()
     for name in ("absl", "tensorflow"):

@@ -21,8 +21,8 @@ _HEAD = 512  # bytes in which every format but WebP says who made the picture
 
 def cache_folder() -> Path:
     """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
-    if "HEADSTART_CACHE" in os.environ:
-        return Path(os.environ["HEADSTART_CACHE"])
+    if own := os.environ.get("HEADSTART_CACHE"):
+        return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "headstart"
 

@@ -53,12 +53,9 @@ def float_model(recipe):
     openvino.Model
     """
     model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
-    with without_telemetry():
-        import openvino
-
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The structure of `inputs`")  # of Keras, called with a list
-            return openvino.convert_model(model)
+    with without_telemetry(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The structure of `inputs`")  # of Keras, called with a list
+        return quiet_openvino().convert_model(model)
 
 
 def model_path(recipe) -> Path:
@@ -79,30 +76,34 @@ def is_kept(path: Path) -> bool:
 
 def keep_model(model, path: Path) -> None:
     """Write a model into the cache; its hashes are written last, so a half one counts as none."""
-    import openvino
-
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         aside = Path(folder) / path.name
-        openvino.save_model(model, aside, compress_to_fp16=False)
+        quiet_openvino().save_model(model, aside, compress_to_fp16=False)
         for suffix in (".bin", ".xml"):
             os.replace(aside.with_suffix(suffix), path.with_suffix(suffix))
     with written_aside(path.with_suffix(".json")) as record:
         record.write_text(json.dumps(_hashes(path)))
 
 
+def quiet_openvino():
+    """Return the package `openvino`; its import alone would write to the user's home and send a message."""
+    with without_telemetry():
+        import openvino
+    return openvino
+
+
 @contextmanager
 def without_telemetry() -> Iterator[None]:
     """Let OpenVINO's tools be imported as if its telemetry package were not installed."""
     name = "openvino_telemetry"
-    present = sys.modules.get(name)
+    before = {name: sys.modules[name]} if name in sys.modules else {}
     sys.modules[name] = None
     try:
         yield
     finally:
-        del sys.modules[name]
-        if present is not None:
-            sys.modules[name] = present
+        sys.modules.pop(name)
+        sys.modules.update(before)
 
 
 def _hashes(path: Path) -> dict[str, str]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from extract.engines import Engine
-from extract.engines.converted import converted_model
+from extract.engines.converted import converted_model, quiet_openvino
 
 
 class OpenVinoEngine(Engine):
@@ -20,10 +20,8 @@ class OpenVinoEngine(Engine):
     batch_size = 8
 
     def __init__(self, recipe, threads: int):
-        import openvino
-
         self.ahead = threads
-        core = openvino.Core()
+        core = quiet_openvino().Core()
         options = {
             "INFERENCE_PRECISION_HINT": "f32",  # newer CPUs would take bfloat16
             "INFERENCE_NUM_THREADS": threads,
@@ -47,6 +45,5 @@ class OpenVinoEngine(Engine):
         return finish
 
     def describe(self) -> dict:
-        import openvino
-
-        return {"engine": "openvino", "version": openvino.__version__.split("-")[0], "device": "CPU"}
+        version = quiet_openvino().__version__.split("-")[0]
+        return {"engine": "openvino", "version": version, "device": "CPU"}
