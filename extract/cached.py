@@ -59,8 +59,8 @@ class FolderRows:
 
     def keep(
         self, engine: dict, probe: Sequence[np.ndarray], rows: dict[bytes, Sequence[np.ndarray]]
-    ) -> None:
-        """Write rows as one part, named by their digests.
+    ) -> Path:
+        """Write rows as one part, named by their digests, and return its path.
 
         Parameters
         ----------
@@ -75,10 +75,12 @@ class FolderRows:
         HeadstartError
             If the folder cannot be written.
         """
+        path = self._folder / part_name(rows)
         try:
-            write_part(self._folder / part_name(rows), self._recipe, engine, probe, rows, {})
+            write_part(path, self._recipe, engine, probe, rows, {})
         except OSError as error:
             raise self._unwritable(error) from error
+        return path
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -167,11 +169,11 @@ class MemoryRows:
     >>> rows = MemoryRows(Recipe("xception", weights="00"))
     >>> rows.keep({"engine": "keras"}, [np.zeros(2)], {b"a digest": [np.ones(2)]})
     >>> rows.find([b"a digest", b"another"])
-    {b'a digest': [array([1., 1.])]}
+    {b'a digest': [array([1., 1.], dtype=float32)]}
     """
 
     def __init__(self, recipe: Recipe):
-        self._layers = recipe.layers
+        self._layers, self._dtype = recipe.layers, recipe.dtype
         self._rows: dict[bytes, Sequence[np.ndarray]] = {}
         self._probes: dict[str, tuple[str, dict, dict[str, np.ndarray]]] = {}
 
@@ -184,10 +186,12 @@ class MemoryRows:
         return list(self._probes.values())
 
     def keep(self, engine, probe, rows):
-        """Keep rows until the process ends."""
+        """Keep rows until the process ends, in the type in which a file would."""
         stored = dict(zip(self._layers, probe, strict=True))
         self._probes[as_json(engine)] = ("this process", engine, stored)
-        self._rows |= rows
+        self._rows |= {
+            digest: [np.array(layer, self._dtype) for layer in layers] for digest, layers in rows.items()
+        }
 
     def locked(self):
         """Return a context that does nothing: no other process sees these rows."""

@@ -1,16 +1,31 @@
 """Parts: what a run keeps until its feature file is complete."""
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from extract.layout import REASON_BYTES, Features, as_json, created, digest_array, row_checksums, text_array
+from data.images import ImageError
+from extract.layout import (
+    DAMAGED,
+    REASON_BYTES,
+    Features,
+    as_json,
+    created,
+    digest_array,
+    row_checksums,
+    split_digests,
+    text_array,
+)
+from extract.plan import part_name
 from extract.recipe import Recipe
 
 PART_FORMAT = "headstart part"
+KEEP_SECONDS = 5  # of work that a kill may cost, while a part grows
 
 
 class PartFile(Features):
@@ -69,3 +84,81 @@ def write_part(
             file[f"probe/{name}"] = probe[number]
         file["rejected/digest"] = digest_array(list(rejected))
         file["rejected/reason"] = text_array(list(rejected.values()), REASON_BYTES)
+
+
+class GrowingPart:
+    """Rows of a part as they are finished; the new ones are kept every few seconds in a small part.
+
+    So little is lost however the process ends, and nothing is written more than twice: once the
+    part is whole, the small ones go. What leaves its context by an error, Ctrl-C among them,
+    keeps what is finished.
+
+    Parameters
+    ----------
+    write : callable
+        ``write(name, rows, rejected)`` writes a part, as `write_part` takes it, and returns its path.
+    whole : bool
+        Keep nothing before the part is whole.
+
+    Attributes
+    ----------
+    rows : dict of bytes to list of ndarray
+        Features by digest.
+    rejected : dict of bytes to str
+        Reasons by digest.
+
+    Examples
+    --------
+    >>> with GrowingPart(lambda name, rows, rejected: print(name, list(rows))) as part:
+    ...     part.add([(b"a digest", [np.ones(2)])])
+    ...     part.close("whole.h5")
+    whole.h5 [b'a digest']
+    """
+
+    def __init__(self, write: Callable[[str, dict, dict], Path | None], whole: bool = False):
+        self.rows: dict[bytes, Sequence[np.ndarray]] = {}
+        self.rejected: dict[bytes, str] = {}
+        self._write, self._whole = write, whole
+        self._new: dict[bytes, Sequence[np.ndarray]] = {}
+        self._small: set[Path | None] = set()
+        self._kept_at = time.monotonic()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind:
+            with suppress(Exception):  # the error that led here is the one to tell
+                self._keep()
+
+    def add(self, finished: Iterable[tuple[bytes, Sequence[np.ndarray] | ImageError]]) -> None:
+        """Take what is finished; keep all that is new if it is time."""
+        for digest, result in finished:
+            if isinstance(result, ImageError):
+                self.rejected[digest] = str(result)
+            else:
+                self.rows[digest] = self._new[digest] = result
+        if time.monotonic() - self._kept_at >= KEEP_SECONDS:
+            self._keep()
+
+    def close(self, name: str) -> None:
+        """Write the whole part, then remove the small ones."""
+        whole = self._write(name, self.rows, self.rejected)
+        self._new = {}
+        for path in self._small - {whole}:
+            path.unlink()
+
+    def _keep(self) -> None:
+        if self._new and not self._whole:
+            self._small.add(self._write(part_name(self._new), self._new, {}))
+            self._new = {}
+        self._kept_at = time.monotonic()
+
+
+def count_rows(paths: Iterable[Path]) -> int:
+    """Return how many different images have a feature in parts; damaged ones count nothing."""
+    digests: set[bytes] = set()
+    for path in paths:
+        with suppress(*DAMAGED), h5py.File(path) as file:
+            digests.update(split_digests(file["digests"][:]))
+    return len(digests)

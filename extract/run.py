@@ -20,6 +20,7 @@ from extract.engines import check_engine
 from extract.hashes import scan_source
 from extract.leaving import Leaving, before_path
 from extract.lock import clear_abandoned, locked
+from extract.part import count_rows
 from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe, checked_recipe
 from extract.rejections import allowed_rejections, check_rejections
@@ -28,6 +29,7 @@ from extract.store import FeatureFile, write_feature_file
 from extract.survey import Survey, parts_folder, survey
 from extract.worker import PartWorker
 
+_MOST_OPENED = 1000  # parts, to count their images while the user waits for an answer
 _log = logging.getLogger("headstart.run")
 
 
@@ -223,7 +225,8 @@ def extract(
             leaves = found.leaving(scan, source.class_names)
             check_before(found, leaves, source, options.allow_drop)
             how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
-            make = partial(PartWorker, recipe, folder.absolute(), probes=found.probes(), **how)
+            how |= {"probes": found.probes(), "whole": found.layout == "sharded"}
+            make = partial(PartWorker, recipe, folder.absolute(), **how)
             run = partial(map, make, replicas=options.replicas, source=source)
             computed = _compute(found, found.plan(scan), leaves.kept, run, progress)
             contents, leaves = _write(source, scan, look(), allowed, options.allow_drop)
@@ -289,10 +292,12 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
 
 
 def _kept(folder: Path) -> str:
-    parts = len(part_paths(folder))
+    parts = part_paths(folder)
     if not parts:
-        return "no part was finished yet: the same command starts again"
-    return f"{counted(parts, 'finished part')} kept in {folder}: the same command goes on from there"
+        return "nothing was finished yet: the same command starts again"
+    few = len(parts) <= _MOST_OPENED
+    kept = counted(count_rows(parts), "finished image") if few else counted(len(parts), "finished part")
+    return f"{kept} kept in {folder}: the same command goes on from there"
 
 
 def _compute(found: Survey, decided: Plan, leaving: int, run: Callable, progress: Callable | None) -> int:

@@ -9,14 +9,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from data.errors import HeadstartError, counted
-from data.images import ImageError
 from extract.cached import FolderRows, MemoryRows
 from extract.engines import Engine, open_engine
 from extract.given import Image, checked_images, encoded, is_path, name_of, why_unreadable
 from extract.parity import check_probes
-from extract.plan import PART_ROWS
+from extract.part import GrowingPart
+from extract.plan import PART_ROWS, part_name
 from extract.recipe import Recipe, checked_recipe
-from extract.worker import compute_features
+from extract.worker import compute_batches
 
 _MOST_TOLD = 5  # images that an error names
 _computing = threading.Lock()  # an engine runs one batch after the other, and takes all threads
@@ -133,21 +133,28 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """Compute missing images by digest and keep them; at the end raise if some are broken."""
         engine = _opened_engine(self.engine, self.recipe)
         probe, described = _checked_probe(engine, self.recipe, rows), engine.describe()
-        done, part, broken = {}, {}, {}
+        done, broken, more = {}, {}, True
         contents = _contents(images, self._encoded, missing, broken)
-        for digest, result in compute_features(engine, self.recipe, contents):
-            if isinstance(result, ImageError):
-                broken[missing[digest]] = str(result)
-                continue
-            part[digest] = [np.array(layer, self.recipe.dtype) for layer in result]
-            if len(part) >= PART_ROWS:
-                rows.keep(described, probe, part)
-                done, part = done | part, {}
-        if part:
-            rows.keep(described, probe, part)
+        batches = compute_batches(engine, self.recipe, contents)
+        while more:
+            with GrowingPart(lambda name, some, rejected: rows.keep(described, probe, some)) as part:
+                _grow(part, batches)
+            done |= part.rows
+            broken |= {missing[digest]: reason for digest, reason in part.rejected.items()}
+            more = len(part.rows) >= PART_ROWS
         if broken:
             raise _unreadable(images, broken)
-        return done | part
+        return {digest: [np.array(layer, self.recipe.dtype) for layer in row] for digest, row in done.items()}
+
+
+def _grow(part: GrowingPart, batches: Iterator[list]) -> None:
+    """Fill a part, and close it if it has rows."""
+    for batch in batches:
+        part.add(batch)
+        if len(part.rows) >= PART_ROWS:
+            break
+    if part.rows:
+        part.close(part_name(part.rows))
 
 
 @lru_cache(maxsize=1)

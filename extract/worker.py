@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from data.images import ImageError, is_dim, load_image
 from data.source import Row, Source
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
-from extract.part import write_part
+from extract.part import GrowingPart, write_part
 from extract.plan import Part
 from extract.recipe import Recipe
 
@@ -52,11 +53,22 @@ def compute_features(
         One array (D,) for each layer of the recipe, or the error of an image that cannot be
         decoded. Features keep their order, batch by batch; errors come as they are met.
     """
+    return chain.from_iterable(compute_batches(engine, recipe, items, threads, dim))
+
+
+def compute_batches(
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[object, bytes]],
+    threads: int | None = None,
+    dim: Callable[[object], None] | None = None,
+) -> Iterator[list[tuple[object, list[np.ndarray] | ImageError]]]:
+    """Do what `compute_features` does, and yield in one list what is finished at once."""
     started: deque[tuple[list, Callable]] = deque()
     keys, batch = [], []
     for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):
         if isinstance(image, ImageError):
-            yield key, image
+            yield [(key, image)]
             continue
         keys.append(key)
         batch.append(image)
@@ -64,11 +76,11 @@ def compute_features(
             started.append((keys, engine.start(np.stack(batch))))
             keys, batch = [], []
             if len(started) > engine.ahead:
-                yield from _finished(*started.popleft())
+                yield list(_finished(*started.popleft()))
     if batch:
         started.append((keys, engine.start(np.stack(batch))))
     for keys, finish in started:
-        yield from _finished(keys, finish)
+        yield list(_finished(keys, finish))
 
 
 class PartWorker:
@@ -87,6 +99,8 @@ class PartWorker:
     probes : list of (str, dict, dict)
         Name, engine and probe of the stores beside which the new rows will stand; if they do
         not fit, nothing is computed.
+    whole : bool
+        Keep no row of a part before it is whole: shards stay, so each has the rows of its plan.
     source : Source
     progress : callable
         Called with 1 for each image that is done.
@@ -100,12 +114,13 @@ class PartWorker:
         batch_size: int | None = None,
         threads: int | None = None,
         probes: Sequence[tuple[str, dict, dict]] = (),
+        whole: bool = False,
         *,
         source: Source,
         progress: Callable[[int], None],
     ):
         self._source, self._recipe, self._folder = source, recipe, folder
-        self._threads, self._progress = threads, progress
+        self._threads, self._whole, self._progress = threads, whole, progress
         self._engine = open_engine(engine, recipe, threads)
         self._engine.batch_size = batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, recipe, probes)
@@ -117,22 +132,24 @@ class PartWorker:
         An image that cannot be decoded is rejected, with its reason; one that changed or
         vanished since it was hashed is left out.
         """
-        done, rejected, dim = {}, {}, []
-        found = compute_features(self._engine, self._recipe, self._items(part), self._threads, dim.append)
-        for digest, result in found:
-            if isinstance(result, ImageError):
-                rejected[digest] = str(result)
-            else:
-                done[digest] = result
-            self._progress(1)
-        path = self._folder / part.name
-        write_part(path, self._recipe, self._engine.describe(), self._probe, done, rejected)
+        dim: list[bytes] = []
+        batches = compute_batches(self._engine, self._recipe, self._items(part), self._threads, dim.append)
+        with GrowingPart(self._write, self._whole) as growing:
+            for batch in batches:
+                growing.add(batch)
+                self._progress(len(batch))
+            growing.close(part.name)
         if dim and not self._warned:
             self._warned = True
             warn_of_dim(
                 [row.id for row, digest in zip(part.rows, part.digests, strict=True) if digest in dim]
             )
-        return len(done)
+        return len(growing.rows)
+
+    def _write(self, name: str, rows: dict, rejected: dict) -> Path:
+        path = self._folder / name
+        write_part(path, self._recipe, self._engine.describe(), self._probe, rows, rejected)
+        return path
 
     def _items(self, part: Part) -> Iterator[tuple[bytes, bytes]]:
         digests = dict(zip(part.rows, part.digests, strict=True))
@@ -167,7 +184,8 @@ def decode_ahead(
 ) -> Iterator[tuple[object, np.ndarray | ImageError]]:
     """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
     waiting: deque[tuple[object, Future]] = deque()
-    with ThreadPoolExecutor(threads, "decode", _stand_back) as pool:
+    pool = ThreadPoolExecutor(threads, "decode", _stand_back)
+    try:
         for key, data in items:
             waiting.append((key, pool.submit(decode, recipe, data, dim and partial(dim, key))))
             if len(waiting) > _AHEAD * engine.batch_size:
@@ -175,6 +193,8 @@ def decode_ahead(
                 yield key, future.result()
         for key, future in waiting:
             yield key, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # who is interrupted does not wait for those in the queue
 
 
 def _stand_back() -> None:

@@ -13,7 +13,9 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -57,6 +59,24 @@ class NumpyEngine(Engine):
         return {"engine": "numpy", "version": np.__version__, "device": "CPU"}
 
 
+class TimedEngine(NumpyEngine):
+    """Each image takes half a second of the clock by which parts are kept; at one a signal comes."""
+
+    def __init__(self, last: int, sign: int):
+        import extract.part
+
+        super().__init__()
+        self._images, self._last, self._sign = 0, last, sign
+        extract.part.time = SimpleNamespace(monotonic=lambda: self._images / 2)
+
+    def _features(self, batch):
+        if len(batch) > 1:
+            self._images += len(batch)
+        if self._images >= self._last:
+            signal.raise_signal(self._sign)
+        return super()._features(batch)
+
+
 def load_array(data, size, **_):
     return np.resize(np.load(io.BytesIO(data)).astype(np.float32), (*size, 3))
 
@@ -68,12 +88,12 @@ def arrays(count: int = IMAGES, first: int = 0):
     )
 
 
-def use_numpy(counter: str | None = None, pause: float = 0) -> None:
+def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | None = None) -> None:
     """Put the numpy backbone in the place of the real one, in this process."""
     import extract.compare
     import extract.plan
 
-    engine = NumpyEngine(counter, pause)
+    engine = engine or NumpyEngine(counter, pause)
     worker.open_engine = extract.compare.open_engine = lambda *args: engine
     worker.load_image = load_array
     extract.plan.PART_ROWS = PART
@@ -161,6 +181,69 @@ def test_killed_runs_end_with_the_same_bytes(path, tmp_path, kills):
     assert len(set(finished)) > 4  # the moments really differed
 
 
+_ENDS = """
+import sys
+sys.path[:0] = [{tests!r}, {root!r}]
+import test_extract_durability as shared
+import extract
+path, layout, last, sign = sys.argv[1:]
+shared.use_numpy(engine=shared.TimedEngine(int(last), int(sign)))
+extract.plan.PART_ROWS = 64
+try:
+    extract.extract(shared.arrays(), shared.RECIPE, path, batch_size=4, layout=layout)
+except KeyboardInterrupt as error:
+    print(error)
+"""
+
+
+def ends_at(image: int, sign: int, path: Path, layout: str = "single") -> str:
+    """Let a signal end a run at an image, and return what it told."""
+    code = _ENDS.format(tests=str(ROOT / "tests"), root=str(ROOT))
+    words = [sys.executable, "-c", code, path, layout, image, int(sign)]
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
+    how = {"capture_output": True, "text": True, "check": False, "preexec_fn": heard}
+    done = subprocess.run(list(map(str, words)), **how)
+    assert done.returncode == (0 if sign == signal.SIGINT else -sign), done.stderr
+    return done.stdout
+
+
+def resumed(path: Path, monkeypatch, layout: str = "single"):
+    use_numpy()
+    monkeypatch.setattr("extract.plan.PART_ROWS", 64)
+    report = extract(arrays(), RECIPE, path, batch_size=4, layout=layout)
+    assert not path.with_name(f"{path.name}.parts").exists()
+    return report
+
+
+@pytest.mark.parametrize("image", [4, 12, 40, 61, 64, 68, 127])
+def test_a_kill_costs_five_seconds_of_work(path, tmp_path, monkeypatch, image):
+    """Ten images of the engine's clock, and the batch that was under way."""
+    new = tmp_path / "new.h5"
+    ends_at(image, signal.SIGKILL, new)
+    report = resumed(new, monkeypatch)
+    assert IMAGES - image <= report.computed <= IMAGES - image + 10 + 4
+    assert report.reused_from["parts"] == IMAGES - report.computed
+    assert new.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("image", [4, 12, 61, 127])
+def test_an_interrupt_costs_the_batch_that_was_under_way(path, tmp_path, monkeypatch, image):
+    new, finished = tmp_path / "new.h5", (image - 1) // 4 * 4
+    told = ends_at(image, signal.SIGINT, new)
+    assert f"{finished} finished images kept" in told if finished else "nothing was finished yet" in told
+    assert resumed(new, monkeypatch).computed == IMAGES - finished
+    assert new.read_bytes() == path.read_bytes()
+
+
+def test_shards_are_those_of_the_plan_also_after_an_interrupt(numpy_backbone, tmp_path, monkeypatch):
+    told = ends_at(100, signal.SIGINT, tmp_path / "cut", "sharded")
+    assert "64 finished images kept" in told
+    assert resumed(tmp_path / "cut", monkeypatch, "sharded").computed == 64
+    resumed(tmp_path / "whole", monkeypatch, "sharded")
+    cut, whole = ({f.name: f.read_bytes() for f in (tmp_path / name).iterdir()} for name in ("cut", "whole"))
+    assert cut == whole
+
+
 def test_a_kill_inside_assembly_keeps_the_old_file(path, tmp_path):
     before = path.read_bytes()
     (tmp_path / "out.h5.123.tmp").write_bytes(before[:1000])  # as a killed assembly leaves it
@@ -178,7 +261,7 @@ def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
         told = process.stderr.read()
     assert process.returncode == 1
     assert_four_parts(told)
-    assert "8 finished parts kept" in told
+    assert f"{IMAGES} finished images kept" in told
     assert not new.exists()
     report = extract(arrays(), RECIPE, new, batch_size=PART)
     assert (report.computed, report.reused_from["parts"]) == (0, IMAGES)
@@ -191,7 +274,7 @@ def test_too_small_a_disk_is_told_after_the_first_part(numpy_backbone, tmp_path,
         extract(arrays(), RECIPE, tmp_path / "new.h5", batch_size=PART)
     assert_four_parts(str(caught.value))
     assert "MB are free" in str(caught.value)
-    assert "1 finished part kept" in str(caught.value)
+    assert f"{PART} finished images kept" in str(caught.value)
     assert len(list(tmp_path.rglob("*.h5"))) == 1
 
 

@@ -386,7 +386,7 @@ def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monke
         run(map=failing_once)
     assert_four_parts(str(caught.value))
     assert "blue/000.png to blue/005.png: lost node" in str(caught.value)
-    assert "2 finished parts kept" in str(caught.value)
+    assert "10 finished images kept" in str(caught.value)
     assert not (tmp_path / "out.h5").exists()
     assert run().computed == 6
 

@@ -99,7 +99,7 @@ def test_an_interrupted_run_goes_on(run, tmp_path, monkeypatch):
         yield parts[0], work(parts[0])
         raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt, match="1 finished part kept"):
+    with pytest.raises(KeyboardInterrupt, match="6 finished images kept"):
         run(map=cut)
     with pytest.raises(HeadstartError, match="no feature file"):
         FeatureFile(tmp_path / "out")
