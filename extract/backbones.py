@@ -1,11 +1,15 @@
 """Frozen backbones: every model of keras.applications, with its own scaling and size."""
 
 import math
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 
 from data.errors import HeadstartError, unknown_name
+from extract.engines import forked_error
+
+_process: int | None = None  # that uses Keras
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB channels in 0..1, as keras.applications has them
 _STD = (0.229, 0.224, 0.225)
@@ -187,7 +191,13 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
     -------
     keras.Model
         From scaled pixels (B, H, W, 3) to the last feature map.
+
+    Raises
+    ------
+    HeadstartError
+        In a fork of a process that has built one.
     """
+    _refuse_fork()
     import keras
 
     builder = getattr(keras.applications, backbone_named(name).model)
@@ -199,6 +209,14 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
         keras.config.set_dtype_policy(users)
     model.trainable = False
     return model
+
+
+def _refuse_fork() -> None:
+    """Raise where TensorFlow would wait for ever, for threads that the parent alone has."""
+    global _process
+    _process = _process or os.getpid()
+    if _process != os.getpid():
+        raise forked_error("TensorFlow", _process)
 
 
 def feature_model(recipe, backbone):

@@ -40,6 +40,7 @@ def locked(
         yield
     finally:
         name.unlink(missing_ok=True)
+        fcntl.flock(handle, fcntl.LOCK_UN)  # closing is not enough where a fork has the handle too
         os.close(handle)
 
 

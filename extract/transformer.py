@@ -1,9 +1,9 @@
 """Images to features as a step of a scikit-learn pipeline; each image is computed once."""
 
 import hashlib
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
@@ -21,6 +21,7 @@ from extract.worker import compute_batches
 _MOST_TOLD = 5  # images that an error names
 _computing = threading.Lock()  # an engine runs one batch after the other, and takes all threads
 _memories: dict[str, MemoryRows] = {}  # by recipe key
+_engines: dict[int, tuple[tuple[str, Recipe], Engine]] = {}  # by process, with name and recipe
 
 
 class FeatureExtractor(TransformerMixin, BaseEstimator):
@@ -157,10 +158,24 @@ def _grow(part: GrowingPart, batches: Iterator[list]) -> None:
         part.close(part_name(part.rows))
 
 
-@lru_cache(maxsize=1)
 def _opened_engine(name: str, recipe: Recipe) -> Engine:
-    """Open an engine, which takes seconds, and keep it for the next fold."""
-    return open_engine(name, recipe)
+    """Open an engine, which takes seconds, and keep it for the next fold; a fork opens its own.
+
+    A fork must not even drop the engine of its parent: that would wait for the parent's threads.
+    """
+    process, wanted = os.getpid(), (name, recipe)
+    if process not in _engines or _engines[process][0] != wanted:
+        _engines[process] = wanted, open_engine(name, recipe)
+    return _engines[process][1]
+
+
+def _renew_lock() -> None:
+    """Let a fork compute, also where a thread of its parent was computing just then."""
+    global _computing
+    _computing = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 def _checked_probe(engine: Engine, recipe: Recipe, rows) -> list[np.ndarray]:

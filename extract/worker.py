@@ -64,6 +64,7 @@ def compute_batches(
     dim: Callable[[object], None] | None = None,
 ) -> Iterator[list[tuple[object, list[np.ndarray] | ImageError]]]:
     """Do what `compute_features` does, and yield in one list what is finished at once."""
+    engine.check_process()
     started: deque[tuple[list, Callable]] = deque()
     keys, batch = [], []
     for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):

@@ -3,13 +3,15 @@
 import logging
 import os
 import pickle
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
+from conftest import ROOT, assert_four_parts, draw_images
 from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -137,7 +139,7 @@ def test_processes_share_a_folder(make, paths, labels, tiny_recipe, tmp_path, se
 def test_a_folder_outlives_the_extractor_and_reads_images_only_to_hash_them(make, paths, monkeypatch):
     found = make().transform(paths)
     monkeypatch.setattr(transformer, "open_engine", None)
-    transformer._opened_engine.cache_clear()
+    monkeypatch.setattr(transformer, "_engines", {})
     np.testing.assert_array_equal(make().transform(paths), found)
 
 
@@ -447,3 +449,62 @@ def test_names_of_features_are_known_before_any_image_is(make, paths):
     assert names.shape == (1024,)
     assert names[7] == "avg_pool_7"
     assert make().get_feature_names_out(paths).tolist() == names.tolist()
+
+
+_FORKS = """
+import multiprocessing, sys, threading
+import numpy as np
+from joblib import Parallel, delayed
+from extract import FeatureExtractor, Recipe
+from extract import transformer
+
+def features(extractor, seed):
+    pixels = np.random.default_rng(seed).integers(0, 256, (9, 32, 32, 3), dtype=np.uint8)
+    try:
+        return extractor.transform(pixels)
+    except ValueError as error:
+        return str(error)
+
+recipe = Recipe.from_json(sys.argv[1])
+extractor = FeatureExtractor(recipe, engine=sys.argv[2])
+parents = features(extractor, 0)
+held = threading.Thread(target=transformer._computing.acquire)  # as one that computes while another forks
+held.start()
+held.join()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    found = pool.starmap_async(features, [(extractor, seed) for seed in (0, 1, 2)]).get(60)
+found += Parallel(n_jobs=2, backend="multiprocessing")(delayed(features)(extractor, seed) for seed in (1, 2))
+transformer._computing.release()
+expected = [parents, *(features(extractor, seed) for seed in (1, 2, 1, 2))]
+pairs = zip(found, expected)
+print(*(one if isinstance(one, str) else np.abs(one - two).max() for one, two in pairs), sep="\\n---\\n")
+"""
+
+
+@pytest.mark.parametrize("engine", ["openvino", "keras"])
+def test_forks_answer(tiny_recipe, engine):
+    """What the parent knows is known; OpenVINO opens anew, and TensorFlow, which cannot, is refused."""
+    done = subprocess.run(
+        [sys.executable, "-c", _FORKS, tiny_recipe.to_json(), engine],
+        **{"cwd": ROOT, "capture_output": True, "text": True, "check": False, "timeout": 300},
+    )
+    assert done.returncode == 0, done.stderr
+    known, *computed = done.stdout.split("\n---\n")
+    assert float(known) == 0
+    for found in computed:
+        if engine == "openvino":
+            assert float(found) < 1e-5
+        else:
+            assert_four_parts(found)
+            assert "TensorFlow cannot be used after a fork" in found
+
+
+def test_a_fork_refuses_an_engine_that_its_parent_opened(tiny_recipe, monkeypatch):
+    from extract.engines import open_engine
+
+    engine = open_engine("openvino", tiny_recipe)
+    engine.process = os.getppid()
+    for use in (lambda: list(worker_module.compute_features(engine, tiny_recipe, [])), lambda: engine(None)):
+        with pytest.raises(HeadstartError, match="after a fork") as caught:
+            use()
+        assert_four_parts(str(caught.value))

@@ -28,10 +28,13 @@ class Engine(ABC):
         Images that it takes best at once; an engine that runs out of memory lowers it.
     ahead : int
         Batches that may be started before the first of them is finished.
+    process : int or None
+        That opened it, and alone has its threads: in a fork of that one it would never answer.
     """
 
     batch_size: int
     ahead: int
+    process: int | None = None
 
     @abstractmethod
     def start(self, batch: np.ndarray) -> Callable[[], list[np.ndarray]]:
@@ -55,7 +58,18 @@ class Engine(ABC):
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
         """Return the features of a batch."""
+        self.check_process()
         return self.start(batch)()
+
+    def check_process(self) -> None:
+        """Raise in a process that was forked from the one that opened the engine.
+
+        Raises
+        ------
+        HeadstartError
+        """
+        if self.process not in (None, os.getpid()):
+            raise forked_error("an engine", self.process)
 
 
 def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
@@ -79,7 +93,19 @@ def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
     check_engine(name, recipe)
     name = chosen_engine(recipe) if name == "auto" else name
     module, engine = ENGINES[name].split(":")
-    return getattr(import_module(module), engine)(recipe, threads or available_threads())
+    opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
+    opened.process = os.getpid()
+    return opened
+
+
+def forked_error(what: str, process: int) -> HeadstartError:
+    """Make the error for a process whose parent holds the threads that it needs."""
+    return HeadstartError(
+        f"{what} cannot be used after a fork",
+        "a process that started by itself, or features that the parent computed before it forked",
+        f"process {os.getpid()}, a fork of process {process}, which has {what} in use",
+        'let joblib use its backend "loky", or multiprocessing the start method "spawn"',
+    )
 
 
 def check_engine(name: str, recipe) -> None:
