@@ -4,6 +4,9 @@ from extract.siblings import require_siblings
 
 require_siblings("classify", ["data", "extract"])
 
-from classify.cli import app  # noqa: E402  (the packages must be ours before they are imported)
+from data.interrupt import interruptible  # noqa: E402  (data must be ours before it is imported)
 
-app(prog_name="python -m classify")
+with interruptible():
+    from classify.cli import app
+
+    app(prog_name="python -m classify")

@@ -297,6 +297,7 @@ def _run(job: Job, files: Path) -> dict:
             stdin=subprocess.PIPE,  # closed when we end, by whatever signal: the arm ends then
             stdout=subprocess.DEVNULL,
             stderr=stderr_handle(),
+            process_group=0,  # Ctrl-C in a terminal is for us alone
         ) as child:
             code = child.wait()
     except KeyboardInterrupt:

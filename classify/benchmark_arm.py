@@ -190,8 +190,6 @@ def main(job: Path, result: Path) -> None:
         found = WORK.get(asked.arm, in_the_graph)(asked, clock) | {"peak_memory": peak_memory()}
     except HeadstartError as error:
         found = {"error": error.args}
-    except KeyboardInterrupt:
-        sys.exit(130)
     result.write_text(json.dumps(found))
 
 

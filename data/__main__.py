@@ -1,5 +1,8 @@
 """Run the commands: python -m data."""
 
-from data.cli import app
+from data.interrupt import interruptible
 
-app(prog_name="python -m data")
+with interruptible():
+    from data.cli import app
+
+    app(prog_name="python -m data")

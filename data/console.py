@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 
 from data import __version__
 from data.errors import HeadstartError, UsageError
+from data.interrupt import interrupt_of, settle
 from data.ours import cache_folder
 
 FOLDERS_ARE_CLASSES = typer.Option(
@@ -36,13 +37,16 @@ class Commands(TyperGroup):
         return super().main(*args, **options)
 
     def invoke(self, ctx):
-        prepare_logging()
         try:
+            prepare_logging()
             return super().invoke(ctx)
-        except HeadstartError as error:
-            _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
-        except KeyboardInterrupt as error:
-            _end(str(error) or "interrupted", 130)
+        except BaseException as error:
+            if interrupt := interrupt_of(error):
+                settle()
+                _end(str(interrupt) or "interrupted", 130)
+            if isinstance(error, HeadstartError):
+                _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+            raise
 
 
 def command_app(words: str) -> typer.Typer:

@@ -4,6 +4,9 @@ from extract.siblings import require_siblings
 
 require_siblings("extract", ["data"])
 
-from extract.cli import app  # noqa: E402  (data must be ours before it is imported)
+from data.interrupt import interruptible  # noqa: E402  (data must be ours before it is imported)
 
-app(prog_name="python -m extract")
+with interruptible():
+    from extract.cli import app
+
+    app(prog_name="python -m extract")

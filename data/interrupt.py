@@ -1,0 +1,122 @@
+"""Ctrl-C ends a command: heard also where a library swallows it, and with a limit to the waiting."""
+
+import atexit
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+SECONDS = 5  # for a command to end in order, which takes one as a rule
+_SETTLED = 0.5  # seconds after which another Ctrl-C is a second one of the user's
+_SWALLOWED = 255  # the number of no signal
+_pipe: int | None = None  # to the thread that watches; None where nobody listens
+_settled = False
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """End this process with 130 after SIGINT: in order, or after `SECONDS`, or at the second one.
+
+    Python hears a signal between two steps of its own, so not while a library computes for long; and
+    what it raises then vanishes in callbacks that cannot raise, as those of the import system. A thread
+    hears it at once; an interrupt that vanished is sent again. For the main program alone, from its
+    first line; where SIGINT is ignored (nohup), it stays so.
+
+    Examples
+    --------
+    >>> with interruptible():  # doctest: +SKIP
+    ...     app()
+    """
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            _listen()
+        yield
+    except BaseException as error:
+        if interrupt_of(error) is None:
+            raise
+        if not _settled:
+            settle()
+            sys.stderr.write("interrupted\n")
+        _leave()
+
+
+def _leave() -> None:
+    """End with 130 once the exit handlers have run, without waiting for the threads of libraries.
+
+    `sys.exit` would sometimes end by the signal itself: Python notes an interrupt of any `eval` as unhandled.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
+
+
+def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
+    """Return the interrupt that an error is, or was made of: some callers turn it into their own.
+
+    Examples
+    --------
+    >>> interrupt_of(ValueError("no interrupt")) is None
+    True
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+def settle() -> None:
+    """Let no other SIGINT disturb the end that has begun; the limit stays."""
+    global _settled
+    if _pipe is not None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        _settled = True
+
+
+def _listen() -> None:
+    global _pipe
+    reading, _pipe = os.pipe()
+    os.set_blocking(_pipe, False)
+    signal.set_wakeup_fd(_pipe, warn_on_full_buffer=False)
+    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # the pipe is the parent's
+    threading.Thread(target=_watch, args=(reading, threading.get_ident()), daemon=True).start()
+    tell, sys.unraisablehook = sys.unraisablehook, lambda lost: _on_lost(lost) or tell(lost)
+
+
+def _on_lost(lost) -> bool:
+    """Have an interrupt sent again that was raised where nothing can be; tell whether it was one."""
+    is_one = issubclass(lost.exc_type, KeyboardInterrupt)
+    if is_one:
+        os.write(_pipe, bytes([_SWALLOWED]))
+    return is_one
+
+
+def _watch(reading: int, main: int) -> None:
+    """Wait for what the system or `_on_lost` writes, and end the process when it is time."""
+    first, sent = None, 0
+    while True:
+        left = None if first is None else max(0, first + SECONDS - time.monotonic())
+        if not select.select([reading], [], [], left)[0]:
+            _end(f"interrupted; ended without more ado, since {SECONDS} s did not do")
+        for number in os.read(reading, 1):
+            if number == _SWALLOWED:
+                time.sleep(0.05)
+                sent += 1
+                signal.pthread_kill(main, signal.SIGINT)
+            elif number == signal.SIGINT and sent:
+                sent -= 1
+            elif number == signal.SIGINT and first is None:
+                first = time.monotonic()
+            elif number == signal.SIGINT and time.monotonic() > first + _SETTLED:
+                _end("interrupted twice; ended without more ado")
+
+
+def _end(text: str) -> None:
+    with suppress(OSError, ValueError):
+        shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hides the cursor
+        os.write(sys.stderr.fileno(), f"{shown}{text}\n".encode())
+    os._exit(130)
