@@ -1,6 +1,8 @@
 """Rows of a feature file in blocks: matrices larger than memory, read and never mapped."""
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -9,7 +11,9 @@ from itertools import islice
 import numpy as np
 
 from data.errors import HeadstartError, counted, some_of
+from extract.progress import EVERY
 
+_log = logging.getLogger("headstart")
 _EXTENTS = 256  # that a shuffled block is mixed from, where memory allows
 _LEAST_EXTENT, _MOST_EXTENT = 2**16, 2**20  # bytes that are read at once
 _IN_ORDER = 8 * 2**20  # bytes of a block in file order: it stays in a processor's cache
@@ -157,6 +161,7 @@ class Blocks:
         self._columns, self._rows, self._ids, self._memory = columns, rows, ids, memory
         self.shape = (len(rows), columns.shape[1])
         self.passes = 0
+        self._said = time.monotonic()
         self._checked = False
         self._prepare: Callable[[np.ndarray], None] | None = None
 
@@ -204,7 +209,7 @@ class Blocks:
     def take(self, places) -> "Blocks":
         """Return some of the rows, by ascending places."""
         other = Blocks(self._columns, self._rows[places], self._ids, self._memory)
-        other._checked = self._checked
+        other._checked, other._said = self._checked, self._said
         return other
 
     def _pass(self, size: int, generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -222,8 +227,17 @@ class Blocks:
         def fill(buffer, group):
             return self._fill(buffer, group, stage, ahead)
 
-        yield from _read_ahead(fill, buffers, groups)
+        done = 0
+        for places, block in _read_ahead(fill, buffers, groups):
+            yield places, block
+            done += len(places)
+            self._say_progress(done)
         self._checked = True
+
+    def _say_progress(self, done: int) -> None:
+        if time.monotonic() - self._said >= EVERY:
+            self._said = time.monotonic()
+            _log.info("pass %d over the rows: %s of %s read", self.passes, f"{done:,}", f"{len(self):,}")
 
     def _bounds(self, extent: int) -> np.ndarray:
         """Return the first place of each extent that has rows, and the place behind its last: (E, 2)."""
