@@ -1,7 +1,6 @@
 """Training with the backbone in the graph: every image goes through it in every epoch."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
@@ -15,10 +14,11 @@ from classify.guide_model import GuideModel
 from classify.image_rows import ImageRows
 from classify.loops import LOOPS, Batches, accuracy_of, optimizer_of
 from classify.net import loss_of
-from classify.run_state import RunState, best_epoch, is_over
+from classify.old_run import adopt
+from classify.run_state import RunState, is_over
 from classify.transplant import only_feature_set
 from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze
-from classify.watch import Watch, checkpoints, tensorboard
+from classify.watch import Watch, tensorboard
 from data.errors import HeadstartError, unknown_name
 from extract.engines.keras_engine import POLICIES
 
@@ -170,15 +170,14 @@ class Run:
             self._batch_size = (self._batch_size + 1) // 2
             _log.warning("out of memory: batches of %d images from now on", self._batch_size)
             self._build()
-        self._guide.model.load_weights(state.best)
-        check_frozen(self._guide.base, self._frozen)
+        self._take_best(state)
         report = {
             "parameters": counts(self._guide.model).to_dict(),
             "frozen_digest": self._frozen,
             "batch_size": self._batch_size,
             "start_loss": state.start,
             "history": state.epochs,
-            "best_epoch": best_epoch(state.start, state.watched()),
+            "best_epoch": state.best(),
             "stopped": stopped,
         }
         return Trained(self._guide.head(), self._guide.backbone.get_weights(), report)
@@ -212,17 +211,19 @@ class Run:
 
     def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress, enough) -> str:
         """Train until it is over, and return why it ended."""
-        model, options = self._guide.model, self._options
         training, validation = self._batches(rows)
-        if not state.best.is_file():
+        if state.of_0_1:
+            adopt(state, self._guide.model, training.steps)
+            self._build()  # a torn file may have been loaded in part
+        model, options = self._guide.model, self._options
+        first = state.resume(model)
+        if not first:
             held = validation and model.evaluate(validation.dataset(), verbose=0, return_dict=True)["loss"]
             state.begin(held)
-            _save_aside(model, state.best)
-        best, backup = checkpoints(state, "val_loss" if validation else "loss")
         watch = Watch(training, state, options, progress, enough)
         if not is_over(state.start, state.watched(), options.epochs, options.patience):
-            callbacks = [best, watch, backup, *tensorboard(logs)]
-            LOOPS[options.loop](model, training, validation, options.epochs, callbacks)
+            epochs, callbacks = range(first, options.epochs), [watch, *tensorboard(logs)]
+            LOOPS[options.loop](model, training, validation, epochs, callbacks)
         if watch.diverged:
             _log.warning(
                 "epoch %d: the loss is no finite number; the last good weights are kept",
@@ -230,6 +231,15 @@ class Run:
             )
             return "diverged"
         return "all epochs" if len(state.epochs) == options.epochs else "early"
+
+    def _take_best(self, state: RunState) -> None:
+        """Set the model to the best epoch; that before the first is how it is built."""
+        best = state.best()
+        if best:
+            state.load(best, self._guide.model)
+        check_frozen(self._guide.base, self._frozen)
+        if not best:
+            self._build()
 
     def _batches(self, rows: dict[str, ImageRows]) -> tuple[Batches, Batches | None]:
         classes, train, held = self._bundle.head.classes_, rows["train"], rows["validation"]
@@ -243,12 +253,6 @@ class Run:
             return training, None
         pixels = held.pixels if known.all() else held.pixels[known]
         return training, Batches(pixels, np.searchsorted(classes, held.y[known]), self._batch_size)
-
-
-def _save_aside(model, path: Path) -> None:
-    aside = path.with_name(f"aside.{path.name}")  # Keras insists on the suffix
-    model.save_weights(aside)
-    os.replace(aside, path)
 
 
 def _no_memory(recipe) -> HeadstartError:

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +19,7 @@ from data.errors import HeadstartError, counted, some_of
 from data.source import Source, as_source
 
 if TYPE_CHECKING:
-    from classify.end_to_end import Options, Run, Trained
+    from classify.end_to_end import Options
 
 _log = logging.getLogger("headstart.finetune")
 
@@ -88,9 +89,10 @@ def finetune(
     for warning in warnings:
         _log.warning("warning: %s", warning)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
-    trained = keep_going(run, rows, state, tensorboard, progress)
-    tuned, scores = judged(bundle, trained, rows)
-    tuned.save(folder)
+    with going_on(state):
+        trained = run.train(rows, state, tensorboard, progress)
+        tuned, scores = judged(bundle, trained, rows)
+        tuned.save(folder)
     state.remove()
     report = {
         "bundle": str(folder),
@@ -105,22 +107,17 @@ def finetune(
     return {**report, "seconds": round(time.perf_counter() - started, 1)}
 
 
-def keep_going(run: "Run", rows: dict[str, ImageRows], state: RunState, tensorboard, progress) -> "Trained":
-    """Train, and say how to go on where that is cut short."""
+@contextmanager
+def going_on(state: RunState) -> Iterator[None]:
+    """Say how to go on where a run is interrupted."""
     try:
-        return run.train(rows, state, tensorboard, progress)
+        yield
     except KeyboardInterrupt:
+        done = state.finished()
         raise KeyboardInterrupt(
-            f"interrupted; {counted(len(state.epochs), 'finished epoch')} kept in {state.folder}: "
-            "the same command goes on from there"
+            f"interrupted; {counted(done, 'finished epoch')} kept in {state.folder}: "
+            + ("the same command goes on from there" if done else "the same command begins anew")
         ) from None
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(state.folder)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            " ".join(str(error).split())[:300],
-            "mend that, or choose another -o; the same command goes on from what is finished",
-        ) from error
 
 
 def settings_of(bundle: Bundle, options: "Options", rows: dict[str, ImageRows]) -> dict:

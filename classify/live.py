@@ -9,7 +9,7 @@ import numpy as np
 from classify.bundle import Bundle
 from classify.end_to_end import Options, Run
 from classify.features import Features
-from classify.finetune import check_classes, keep_going, settings_of
+from classify.finetune import check_classes, going_on, settings_of
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot
@@ -71,8 +71,9 @@ def train_live(
     run = Run(start, options)
     rows = load_rows(source, only_feature_set(start).recipe, options.rows)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
-    trained = keep_going(run, rows, state, None, progress)
-    bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
+    with going_on(state):
+        trained = run.train(rows, state, None, progress)
+        bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
     state.remove()
     return bundle
 

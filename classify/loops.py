@@ -72,7 +72,9 @@ def optimizer_of(learning_rate: float, precision: str):
     return keras.optimizers.LossScaleOptimizer(adam) if precision == "float16" else adam
 
 
-def fit_loop(model, training: Batches, validation: Batches | None, epochs: int, callbacks: Sequence) -> None:
+def fit_loop(
+    model, training: Batches, validation: Batches | None, epochs: range, callbacks: Sequence
+) -> None:
     """Train with `keras.Model.fit`.
 
     Parameters
@@ -80,16 +82,18 @@ def fit_loop(model, training: Batches, validation: Batches | None, epochs: int, 
     model : keras.Model
         From pixels to logits, compiled after the last change of ``trainable``.
     training, validation : Batches
-    epochs : int
+    epochs : range
+        Numbers of the epochs, from 0: a run that goes on begins later.
     callbacks : sequence of keras.callbacks.Callback
     """
     held = validation.dataset() if validation else None
-    how = {"epochs": epochs, "callbacks": callbacks, "verbose": 0, "shuffle": False}
+    how = {"initial_epoch": epochs.start, "epochs": epochs.stop, "callbacks": callbacks}
+    how |= {"verbose": 0, "shuffle": False}
     model.fit(training.dataset(), validation_data=held, **how)
 
 
 def custom_loop(
-    model, training: Batches, validation: Batches | None, epochs: int, callbacks: Sequence
+    model, training: Batches, validation: Batches | None, epochs: range, callbacks: Sequence
 ) -> None:
     """Train as `fit_loop` does, in a loop of our own over the trainable weights.
 
@@ -97,10 +101,10 @@ def custom_loop(
     """
     step = _step(model, training.dataset().element_spec)
     held = validation.dataset() if validation else None
-    watchers = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs, steps=training.steps)
+    watchers = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs.stop, steps=training.steps)
     model.stop_training = False
     watchers.on_train_begin()
-    for epoch in range(getattr(model, "_initial_epoch", None) or 0, epochs):  # set by BackupAndRestore
+    for epoch in epochs:
         watchers.on_epoch_begin(epoch)
         logs = {"loss": _one_epoch(model, step, training, watchers)}
         if held is not None:

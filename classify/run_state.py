@@ -1,17 +1,32 @@
 """What a training of hours keeps on disk while it runs, so that a killed one goes on."""
 
 import json
+import logging
 import math
-import shutil
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+import numpy as np
 
 from data.errors import HeadstartError
 from extract.aside import written_aside
 
+FORMAT, FORMAT_VERSION = "headstart run of fine-tuning", 2
+_OURS = re.compile(
+    r"(run\.json|epoch-[0-9]+\.npz)(\..+\.tmp)?"
+    r"|(aside\.)?best\.weights\.h5|backup/(latest\.weights\.h5|training_metadata\.json)(\.bkp)?"  # of 0.1
+)
+_log = logging.getLogger("headstart.finetune")
+
 
 class RunState:
     """A folder beside the output, and what it says of the epochs that are done.
+
+    An epoch is done once ``run.json`` names it; its weights, the optimizer's with them, are then
+    whole in ``epoch-N.npz``, whose checksums tell a damaged one. Kept are those of the last two
+    epochs, and of the best one of either time, so that a run can take up the epoch before.
 
     Parameters
     ----------
@@ -26,11 +41,14 @@ class RunState:
         Watched loss before the first epoch; None where it was not measured.
     epochs : list of dict
         ``loss``, ``val_loss`` and ``val_accuracy`` where there are validation rows, and ``seconds`` of each.
+    of_0_1 : bool
+        Whether version 0.1 left the folder: `classify.old_run.adopt` makes it one of this version.
 
     Raises
     ------
     HeadstartError
-        If the folder belongs to a run of other settings, with each that differs.
+        If the folder belongs to a run of other settings, with each that differs, is damaged, or cannot
+        be made.
     """
 
     def __init__(self, folder: Path, settings: dict):
@@ -38,45 +56,142 @@ class RunState:
         self.start: float | None = None
         self.epochs: list[dict] = []
         found = _read(folder / "run.json")
-        if found is None and folder.exists() and any(folder.iterdir()):
+        if found is None and any(not path.is_dir() and not self._is_ours(path) for path in folder.rglob("*")):
             raise _refused(folder, "a folder of such a run", "one with other files in it")
         if found is not None:
             _check_settings(folder, settings, found["settings"])
             self.start, self.epochs = found["start"], found["epochs"]
-        folder.mkdir(exist_ok=True)
+        self.of_0_1 = found is not None and "format" not in found
+        with self._writing():
+            folder.mkdir(exist_ok=True)
 
-    @property
-    def best(self) -> Path:
-        """File of the best weights so far."""
-        return self.folder / "best.weights.h5"
+    def begin(self, start: float | None, epochs: Sequence[dict] = ()) -> None:
+        """Note the loss before the first epoch, and epochs whose weights are kept already."""
+        self._commit(start, list(epochs))
 
-    @property
-    def backup(self) -> Path:
-        """Folder for `keras.callbacks.BackupAndRestore`."""
-        return self.folder / "backup"
+    def record(self, epoch: int, values: dict, model) -> None:
+        """Note an epoch with the model after it; what was noted of it and of later ones is replaced.
 
-    def begin(self, start: float | None) -> None:
-        """Note the loss before the first epoch."""
-        self.start = start
-        self._write()
+        Parameters
+        ----------
+        epoch : int
+            From 0.
+        values : dict
+            As `epochs` has them.
+        model : keras.Model
+            Compiled; its weights, those of its optimizer and its random numbers are kept.
+        """
+        self.keep(epoch + 1, model)
+        self._commit(self.start, [*self.epochs[:epoch], values])
 
-    def record(self, epoch: int, values: dict) -> None:
-        """Note an epoch; what was noted of it and of later ones is replaced."""
-        self.epochs = [*self.epochs[:epoch], values]
-        self._write()
+    def keep(self, epochs: int, model) -> None:
+        """Write the model after so many epochs."""
+        tensors = [np.asarray(variable) for variable in _variables(model)]
+        size = sum(tensor.nbytes for tensor in tensors)
+        with self._writing(), written_aside(self._file(epochs), size) as aside, open(aside, "wb") as file:
+            np.savez(file, *tensors)
+
+    def resume(self, model) -> int:
+        """Set a model to what it was after the last epoch that can be gone on from; return its number.
+
+        One can where its weights and those of the best until then can be read; later ones are
+        forgotten, with a warning. Where none can, 0 is returned and the model stays as it is.
+        """
+        damaged = ""
+        while self.epochs:
+            try:
+                for epoch in dict.fromkeys((self.best() or len(self.epochs), len(self.epochs))):
+                    tensors = self._tensors(epoch, model)
+                _assign(model, tensors)
+                break
+            except Exception as error:  # zip and numpy raise anything on damaged files
+                damaged = damaged or f"epoch {epoch} cannot be read in {str(self.folder)!r} ({_told(error)})"
+                self.epochs = self.epochs[:-1]
+        if damaged:
+            where = f"after epoch {len(self.epochs)}" if self.epochs else "from the start"
+            _log.warning("warning: %s; the run goes on %s", damaged, where)
+            self._commit(self.start, self.epochs)
+        return len(self.epochs)
+
+    def load(self, epochs: int, model) -> None:
+        """Set a model to what it was after so many epochs.
+
+        Raises
+        ------
+        HeadstartError
+            If they cannot be read any more.
+        """
+        try:
+            _assign(model, self._tensors(epochs, model))
+        except Exception as error:
+            raise HeadstartError(
+                f"the weights of epoch {epochs} cannot be read any more",
+                f"{str(self._file(epochs))!r} as this run wrote it",
+                _told(error),
+                "check the disk; the same command goes on from the last epoch that can be read",
+            ) from error
 
     def watched(self) -> list[float]:
         """Return the loss to choose by, of each epoch: on validation rows, where there are any."""
-        return [values.get("val_loss", values["loss"]) for values in self.epochs]
+        return _watched(self.epochs)
+
+    def best(self) -> int:
+        """Return how many epochs gave the lowest watched loss; 0 stands for the start."""
+        return best_epoch(self.start, self.watched())
+
+    def finished(self) -> int:
+        """Return how many epochs the folder holds, also where a write was cut short a moment ago."""
+        return len((_read(self.folder / "run.json") or {"epochs": []})["epochs"])
 
     def remove(self) -> None:
-        """Remove the folder: the run is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, or what in it is ours: the run is done."""
+        with suppress(OSError):
+            (self.folder / "run.json").unlink()
+            self._remove(keep=())
+            self.folder.rmdir()
 
-    def _write(self) -> None:
-        values = {"settings": self._settings, "start": self.start, "epochs": self.epochs}
-        with written_aside(self.folder / "run.json") as aside:
+    def _file(self, epochs: int) -> Path:
+        return self.folder / f"epoch-{epochs}.npz"
+
+    def _tensors(self, epochs: int, model) -> list[np.ndarray]:
+        with np.load(self._file(epochs), allow_pickle=False) as file:
+            tensors = [file[name] for name in file.files]
+        if _kinds(tensors) != _kinds(_variables(model)):
+            raise ValueError("weights of another model")
+        return tensors
+
+    def _commit(self, start: float | None, epochs: list[dict]) -> None:
+        values = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        values |= {"settings": self._settings, "start": start, "epochs": epochs}
+        with self._writing(), written_aside(self.folder / "run.json") as aside:
             aside.write_text(json.dumps(values, indent=1))
+        self.start, self.epochs, self.of_0_1 = start, epochs, False
+        needed = (len(epochs), len(epochs) - 1, self.best(), best_epoch(start, _watched(epochs[:-1])))
+        with self._writing():
+            self._remove(keep={"run.json", *(self._file(each).name for each in needed)})
+
+    def _remove(self, keep: Collection[str]) -> None:
+        """Remove what is ours and not needed, what killed runs left half written with it."""
+        for path in filter(self._is_ours, [*self.folder.rglob("*")]):
+            if path.name not in keep:
+                path.unlink(missing_ok=True)
+        with suppress(OSError):
+            (self.folder / "backup").rmdir()
+
+    def _is_ours(self, path: Path) -> bool:
+        return _OURS.fullmatch(path.relative_to(self.folder).as_posix()) is not None
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise HeadstartError(
+                f"{str(self.folder)!r} could not be written",
+                "a disk with room, and a folder that may be written",
+                _told(error),
+                "mend that, or choose another -o; the same command goes on from what is finished",
+            ) from error
 
 
 def best_epoch(start: float | None, watched: Sequence[float]) -> int:
@@ -102,11 +217,40 @@ def is_over(start: float | None, watched: Sequence[float], epochs: int, patience
     return len(watched) >= epochs or len(watched) - best_epoch(start, watched) >= patience
 
 
+def _watched(epochs: Sequence[dict]) -> list[float]:
+    return [values.get("val_loss", values["loss"]) for values in epochs]
+
+
+def _variables(model) -> list:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _kinds(tensors: Sequence) -> list[tuple]:
+    return [(tuple(tensor.shape), str(tensor.dtype)) for tensor in tensors]
+
+
+def _assign(model, tensors: Sequence[np.ndarray]) -> None:
+    for variable, tensor in zip(_variables(model), tensors, strict=True):
+        variable.assign(tensor)
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+
+
 def _read(path: Path) -> dict | None:
+    """Return what a run noted; None where there is no run."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
+        values = json.loads(path.read_text("utf-8"))
+        _watched(values["epochs"])
+        version = values["settings"] and values.get("format_version", FORMAT_VERSION)
+    except FileNotFoundError:
         return None
+    except Exception as error:  # JSON of anything
+        raise _refused(path.parent, "what such a run notes, in run.json", _told(error)) from error
+    if version != FORMAT_VERSION:
+        raise _refused(path.parent, f"{FORMAT} {FORMAT_VERSION}", f"{values.get('format')} {version}")
+    return values
 
 
 def _check_settings(folder: Path, wanted: dict, found: dict) -> None:

@@ -1,4 +1,4 @@
-"""What happens around the epochs of a run: random numbers, journal, early stop, checkpoints."""
+"""What happens around the epochs of a run: random numbers, journal, early stop."""
 
 import logging
 import math
@@ -60,7 +60,7 @@ class Watch(keras.callbacks.Callback):
             self._stop_diverged()
             return
         values["seconds"] = round(time.perf_counter() - self._started, 2)
-        self._state.record(epoch, values)
+        self._state.record(epoch, values, self.model)
         held = f", validation loss {values['val_loss']:.4f}" if "val_loss" in values else ""
         _log.info(
             "epoch %d of %d: loss %.4f%s, %.1f s",
@@ -80,27 +80,6 @@ def reseed(model, seed: int, epoch: int) -> None:
     states = [value for value in model.non_trainable_variables if value.name == "seed_generator_state"]
     for number, state in enumerate(states):
         state.assign(np.random.SeedSequence([seed, epoch, number]).generate_state(2))
-
-
-def checkpoints(state: RunState, monitor: str) -> list[keras.callbacks.Callback]:
-    """Return what keeps the best weights, and the state of the run after each epoch.
-
-    Parameters
-    ----------
-    state : RunState
-    monitor : str
-        ``val_loss``, or ``loss`` where there are no validation rows.
-    """
-    known = [loss for loss in (state.start, *state.watched()) if loss is not None]
-    best = keras.callbacks.ModelCheckpoint(
-        state.best,
-        monitor=monitor,
-        mode="min",
-        save_best_only=True,
-        save_weights_only=True,
-        initial_value_threshold=min(known, default=None),
-    )
-    return [best, keras.callbacks.BackupAndRestore(state.backup, double_checkpoint=True)]
 
 
 def tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:

@@ -13,8 +13,9 @@ _HDF5 = {
 _JSON = {  # a file that says what its folder is, and the name for that
     "bundle.json": ("headstart bundle", "bundle"),
     "benchmark.json": ("headstart benchmark", "benchmark"),
+    "run.json": ("headstart run of fine-tuning", "run of fine-tuning"),
 }
-_RUN = {"settings", "start", "epochs"}  # keys of the state of a run of fine-tuning
+_RUN = {"settings", "start", "epochs"}  # keys of the state of such a run of version 0.1
 _PICTURES = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _HEAD = 512  # bytes in which every format but WebP says who made the picture
 

@@ -80,6 +80,22 @@ def test_an_interrupted_fine_tuning_goes_on(old):
     assert not (old / "begun.run").exists()
 
 
+@pytest.mark.parametrize("torn", [1, 2, 3])
+def test_a_state_of_fine_tuning_that_was_cut_short_goes_on(old, torn, caplog):
+    bundle, source = Bundle.load(old / "heads" / "logistic"), open_source(old / "images")
+    kept = begun(old / "begun.run", bundle)
+    for name in ("backup/latest.weights.h5", "best.weights.h5", "backup/latest.weights.h5.bkp")[:torn]:
+        path = old / "begun.run" / name
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    report = finetune(bundle, source, old / "begun", **FEW)
+    taken = {1: 2, 2: 1, 3: 0}[torn]
+    assert report["history"][:taken] == kept[:taken] and len(report["history"]) == 3
+    found, expected = ([epoch["val_loss"] for epoch in epochs[:2]] for epochs in (report["history"], kept))
+    np.testing.assert_allclose(found, expected, rtol=0.02)
+    assert caplog.text.count("is damaged, and passed over") == torn
+    assert not (old / "begun.run").exists()
+
+
 def test_an_interrupted_live_training_goes_on(old, caplog):
     features, source = load_features(old / "photos.h5"), open_source(old / "images")
     begun(old / "begun-live.run", Bundle.of(untrained(features, 0), features, "keras-linear"))
