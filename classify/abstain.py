@@ -84,9 +84,9 @@ class Detector:
         """
         X_train, X_val = np.asarray(X_train), np.asarray(X_val)
         _check(X_train, X_val, neighbours)
-        rows = _drawn(len(X_train), y_train, max(most, neighbours), seed)
+        rows = drawn(len(X_train), y_train, max(most, neighbours), seed)
         reference = _unit(X_train[rows]).astype(np.float16)
-        judged = X_val[_drawn(len(X_val), None, most, seed)]
+        judged = X_val[drawn(len(X_val), None, most, seed)]
         return cls(reference, np.sort(_scores(judged, reference, neighbours)), neighbours)
 
     @classmethod
@@ -100,8 +100,8 @@ class Detector:
         train, validation = features.rows("train"), features.rows("validation")
         if len(train) < NEIGHBOURS or not len(validation):
             return None
-        train = train[_drawn(len(train), features.y[train], MOST, 0)]
-        validation = validation[_drawn(len(validation), None, MOST, 0)]
+        train = train[drawn(len(train), features.y[train])]
+        validation = validation[drawn(len(validation), None)]
         return cls.fit(features.X[train], features.X[validation])
 
     def score(self, X: np.ndarray) -> np.ndarray:
@@ -223,8 +223,14 @@ def _unit(X: np.ndarray) -> np.ndarray:
     return X / np.where(lengths > 0, lengths, 1)
 
 
-def _drawn(rows: int, labels: np.ndarray | None, most: int, seed: int) -> np.ndarray:
-    """Draw `most` rows, by turns from each class.
+def drawn(rows: int, labels: np.ndarray | None, most: int = MOST, seed: int = 0) -> np.ndarray:
+    """Draw `most` rows, by turns from each class where there are labels.
+
+    Examples
+    --------
+    >>> labels = np.array([0, 0, 0, 0, 1])
+    >>> labels[drawn(5, labels, most=2)].tolist()
+    [0, 1]
 
     Returns
     -------

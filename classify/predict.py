@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.abstain import NEIGHBOURS
 from classify.features import FeatureSet
 from data.errors import HeadstartError, is_missing
 from data.folder import printable
@@ -172,11 +173,13 @@ def _expanded(images) -> Iterator[Image]:
 
 def _threshold(bundle, abstain: float | None) -> float | None:
     if abstain is not None and bundle.detector is None:
+        tuned = not all(each.content_digest for each in bundle.feature_sets)
+        command = "finetune BUNDLE SOURCE" if tuned else "train FILE.h5"
         raise HeadstartError(
             "the bundle cannot tell which images are unknown",
-            "a head that was trained with validation rows",
-            "a bundle without their distances",
-            "train it again: python -m classify train FILE.h5; or leave --abstain out",
+            f"the distances of validation images to {NEIGHBOURS} training images or more",
+            "a bundle without a detector.npz, which holds them",
+            f"make it again, with validation images: python -m classify {command}; or leave --abstain out",
         )
     return None if abstain is None else bundle.detector.threshold(abstain)
 

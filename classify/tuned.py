@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from classify.abstain import NEIGHBOURS, Detector, drawn
 from classify.bundle import Bundle
 from classify.end_to_end import Trained
 from classify.evaluate import evaluate, mcnemar
-from classify.features import short_digests
+from classify.features import FeatureSet, short_digests
 from classify.image_rows import ImageRows
 from classify.saved import TUNED_WEIGHTS
 from classify.transplant import only_feature_set
@@ -29,7 +30,8 @@ def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tupl
     Returns
     -------
     Bundle
-        With the digest of the new backbone in its recipe; the weights are in our cache.
+        With the digest of the new backbone in its recipe, whose weights are in our cache, and a detector of
+        unknown images by its features.
     dict
         ``before``, ``after`` and ``mcnemar``; empty where there are no labelled test rows.
     """
@@ -43,6 +45,8 @@ def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tupl
         weights = {"name": kept.name, "origin": kept.origin}
     engine = open_engine("auto", tuned_recipe)
     probe = dict(zip(recipe.layers, check_probes(engine, tuned_recipe, []), strict=True))
+    held, test = rows["validation"], rows["test"]
+    held_features = _features(own, engine, held.pixels)
     tuned = replace(
         bundle,
         head=trained.head,
@@ -59,18 +63,17 @@ def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tupl
         ),
         scores={},
         temperature=bundle.temperature if hasattr(trained.head, "model_") else 1.0,
-        detector=None,
+        detector=_detector(own, engine, rows["train"], held_features),
         seen=np.union1d(bundle.seen, short_digests(rows["train"].digests)),
     )
-    held, test = rows["validation"], rows["test"]
     if len(held.y):
-        proba = _probabilities(tuned, engine, held.pixels)
+        proba = tuned.predict_proba(held_features)
         tuned = replace(tuned, scores={"validation": evaluate(held.y, proba, bundle.class_names)})
     if not len(test.y):
         return tuned, {}
     probas = [
-        _probabilities(bundle, open_engine("auto", recipe), test.pixels),
-        _probabilities(tuned, engine, test.pixels),
+        each.predict_proba(_features(own, by, test.pixels))
+        for each, by in ((bundle, open_engine("auto", recipe)), (tuned, engine))
     ]
     before, after = (proba.argmax(axis=1) for proba in probas)
     scores = {
@@ -80,15 +83,22 @@ def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tupl
     return tuned, {**scores, "mcnemar": mcnemar(test.y, after, before)}
 
 
-def _probabilities(bundle: Bundle, engine, pixels: np.ndarray) -> np.ndarray:
-    """Return what a bundle says of decoded images, shape (N, K), computed as `predict` does."""
-    own = only_feature_set(bundle)
+def _features(own: FeatureSet, engine, pixels: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
+    """Return the features (N, D) of decoded images, or of some of them, computed as `predict` does."""
+    rows = np.arange(len(pixels)) if rows is None else rows
     chosen = [own.recipe.layers.index(name) for name in own.layers]
-    features = []
-    for first in range(0, len(pixels), engine.batch_size):
-        found = engine(np.array(pixels[first : first + engine.batch_size]))
+    features = [np.empty((0, sum(own.widths)), np.float32)]
+    for first in range(0, len(rows), engine.batch_size):
+        found = engine(pixels[rows[first : first + engine.batch_size]])
         features.append(np.concatenate([found[number] for number in chosen], axis=1))
-    return bundle.predict_proba(np.concatenate(features))
+    return np.concatenate(features)
+
+
+def _detector(own: FeatureSet, engine, train: ImageRows, held: np.ndarray) -> Detector | None:
+    """Fit a detector to what the tuned backbone gives; None where rows are too few for any."""
+    if len(train.y) < NEIGHBOURS or not len(held):
+        return None
+    return Detector.fit(_features(own, engine, train.pixels, drawn(len(train.y), train.y)), held)
 
 
 def verdict(best: int, stopped: str, compared: dict | None) -> str:

@@ -2,15 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import assert_four_parts, draw_images
+from PIL import Image
 from test_classify_transplant import changed
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
+from classify.abstain import Detector
 from classify.cli import app
 from classify.finetune import finetune
 from classify.guide_model import GuideModel
@@ -59,6 +62,32 @@ def test_the_bundle_serves_evaluate_and_predict(tuned, small_bundle, drawn, tmp_
     assert scores["log_loss"]["value"] == pytest.approx(report["after"]["log_loss"]["value"], abs=1e-4)
     assert bundle.predict([drawn.root / "red" / "000.png"])[0].label in ("blue", "red")
     assert not folder.with_name("tuned.run").exists()
+
+
+def test_a_tuned_bundle_tells_what_is_unknown(tuned, drawn, tmp_path):
+    """As a head does that is trained on a file of the tuned backbone's features."""
+    bundle = Bundle.load(tuned[1])
+    recipe = Recipe.for_backbone("smallnet", weights=tuned[1] / "backbone.weights.h5")
+    extract(drawn, recipe, tmp_path / "tuned.h5")
+    features, chosen = load_features(tmp_path / "tuned.h5"), set(load_rows(drawn, recipe, 40)["train"].ids)
+    rows = [row for row in features.rows("train") if features.ids[row] in chosen]
+    expected = Detector.fit(features.X[rows], features.X[features.rows("validation")])
+    assert bundle.detector.reference.shape == (40, 64)
+    np.testing.assert_allclose(bundle.detector.scores, expected.scores, atol=1e-4)
+    Image.fromarray(np.random.default_rng(0).integers(0, 2, (32, 32, 3), np.uint8) * 255).save(
+        tmp_path / "strange.png"
+    )
+    found = bundle.predict([drawn.root / "red" / "000.png", tmp_path / "strange.png"], abstain=0.1)
+    assert [prediction.unknown for prediction in found] == [False, True]
+
+
+@pytest.mark.parametrize(("digest", "command"), [("", "finetune BUNDLE SOURCE"), ("ab", "train FILE.h5")])
+def test_a_bundle_without_a_detector_says_what_makes_one(tuned, drawn, digest, command):
+    bundle = Bundle.load(tuned[1])
+    sets = tuple(replace(each, content_digest=digest) for each in bundle.feature_sets)
+    with pytest.raises(HeadstartError, match=f"python -m classify {command}") as error:
+        replace(bundle, detector=None, feature_sets=sets).predict([drawn.root], abstain=0.1)
+    assert_four_parts(str(error.value))
 
 
 def test_the_bundle_moves_as_one(tuned, tmp_path, monkeypatch, drawn):
@@ -263,10 +292,10 @@ def test_the_command_trains_live(small_file, drawn, tmp_path):
         (["--head", "logistic"], 2, "--head logistic"),
         (["--memory", "1GB"], 2, "--memory"),
         (["--calibrate"], 2, "--calibrate"),
-        (["--param", "C=1"], 1, "learning_rate"),
-        (["--param", "source=mine"], 1, "learning_rate"),
+        (["--param", "C=1"], 2, "learning_rate"),
+        (["--param", "source=mine"], 2, "learning_rate"),
         (["--param", "epochs=many"], 1, "a whole number of 1 or more"),
-        (["--class-weight", "none"], 1, "balanced"),
+        (["--class-weight", "none"], 2, "balanced"),
     ],
 )
 def test_what_live_training_refuses(small_file, drawn, tmp_path, words, code, said):
