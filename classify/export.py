@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from classify import openvino_file
 from data.errors import HeadstartError, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
 from extract.engines import open_engine, probe_image
-from extract.engines.converted import quiet_openvino, without_telemetry
+from extract.engines.converted import without_telemetry
 from extract.recipe import Recipe
 
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
@@ -37,11 +38,6 @@ def _with_tensorflow(path: Path) -> Callable:
 
     model = tf.saved_model.load(str(path))
     return lambda images: model.serve(images).numpy()
-
-
-def _with_openvino(path: Path) -> Callable:
-    model = quiet_openvino().Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    return lambda images: model(images)[0]
 
 
 def _with_litert(path: Path) -> Callable:
@@ -65,11 +61,15 @@ class Format:
     name : str
         In `keras.Model.export`; empty for Keras' own `save`.
     run : callable
-        Reads a file and returns a callable from images to probabilities.
+        Reads a file and returns a callable from images to probabilities, as its user does who knows `note`.
     modules : tuple of str
         Packages that Headstart does not bring by itself.
     extra : str
         Of Headstart, which brings them.
+    note : str
+        What its user has to know.
+    by_default : callable or None
+        As `run`, by a user who does not know `note`.
     """
 
     suffix: str
@@ -77,13 +77,21 @@ class Format:
     run: Callable
     modules: tuple[str, ...] = ()
     extra: str = ""
+    note: str = ""
+    by_default: Callable | None = None
 
 
+_ONNX = (
+    "OpenVINO computes an ONNX model in bfloat16 on CPUs that have it, and its probabilities then differ; "
+    "INFERENCE_PRECISION_HINT=f32 keeps them"
+)
 FORMATS = {
     "keras": Format(".keras", "", _with_keras),
     "saved_model": Format("", "tf_saved_model", _with_tensorflow),
-    "onnx": Format(".onnx", "onnx", _with_openvino, ("tf2onnx", "onnx"), "onnx"),
-    "openvino": Format(".xml", "openvino", _with_openvino),
+    "onnx": Format(
+        ".onnx", "onnx", openvino_file.run_in_float32, ("tf2onnx", "onnx"), "onnx", _ONNX, openvino_file.run
+    ),
+    "openvino": Format(".xml", "openvino", openvino_file.run_in_float32, by_default=openvino_file.run),
     "litert": Format(".tflite", "litert", _with_litert),
 }
 
@@ -109,8 +117,9 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
     -------
     dict
         ``file``, ``format``, ``card``, ``class_names``, ``input_shape``, ``output_shape`` (None where
-        any number will do), ``checked_images``, ``largest_difference`` and ``notes``, where the model's
-        features are not those that the head was trained on.
+        any number will do), ``checked_images``, ``largest_difference``, for OpenVINO and
+        ONNX also ``largest_difference_by_default`` (of OpenVINO on this CPU), and ``notes``: where the
+        model's features are not those that the head was trained on, and what its user has to know.
 
     Raises
     ------
@@ -124,7 +133,7 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
     check_target(path, format)
     check_transplant(bundle)
     recipe = only_feature_set(bundle).recipe
-    notes = notes_on(recipe)
+    notes = [*notes_on(recipe), *filter(None, [FORMATS[format].note])]
     for note in notes:
         _log.warning("%s", note)
     model = image_model(bundle, any_size=any_size)
@@ -142,7 +151,7 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
             aside = Path(folder) / path.name
             _write(model, aside, format)
-            values |= _checked(FORMATS[format].run(aside), bundle, any_size)
+            values |= _checked(aside, FORMATS[format], bundle, any_size)
             _card(aside).write_text(card, "utf-8")
             _put_in_place(Path(folder), path.parent)
     except OSError as error:
@@ -293,6 +302,8 @@ def _write(model, path: Path, format: str) -> None:
         with without_telemetry(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*np.object", FutureWarning)  # of Keras' patch of tf2onnx
             model.export(str(path), format=name, verbose=False)
+            if name == "openvino":
+                openvino_file.keep_float32(path)
     except OSError:
         raise
     except Exception as error:  # converters raise anything on what they do not know
@@ -304,28 +315,32 @@ def _write(model, path: Path, format: str) -> None:
         ) from error
 
 
-def _checked(run: Callable, bundle, any_size: bool) -> dict:
+def _checked(path: Path, entry: Format, bundle, any_size: bool) -> dict:
     """Compare a written model with the head on images of the recipe's size and, if it can, of another."""
     own = bundle.feature_sets[0]
     recipe = replace(own.recipe, precision="float32", quantization="none", calibration="")
     engine = open_engine("auto", recipe)
     height, width = recipe.image_size
     sizes = [recipe.image_size, (height * 3 // 2, width * 4 // 3)] if any_size else [recipe.image_size]
-    largest = 0.0
+    readers = [read(path) for read in (entry.run, entry.by_default) if read]
+    largest = [0.0] * len(readers)
     for size in sizes:
         images = sample_images(size)
         pixels = np.stack([load_image(npy_bytes(image), recipe.image_size) for image in images])
         rows = engine(pixels)
         X = np.concatenate([rows[recipe.layers.index(name)] for name in own.layers], axis=1)
-        largest = max(largest, float(np.abs(run(images) - bundle.predict_proba(X)).max()))
-    if not largest <= TOLERANCE:
+        proba = bundle.predict_proba(X)
+        off = [float(np.abs(run(images) - proba).max()) for run in readers]
+        largest = np.maximum(largest, off).tolist()  # a NaN stays
+    if not largest[0] <= TOLERANCE:
         raise HeadstartError(
             "the written model says something else than the head",
             f"probabilities within {TOLERANCE:g} of those of `predict`",
-            f"a difference of {largest:.3g}; nothing was kept",
+            f"a difference of {largest[0]:.3g}; nothing was kept",
             "choose another --format, or another head",
         )
-    return {"checked_images": _IMAGES * len(sizes), "largest_difference": largest}
+    names = ("largest_difference", "largest_difference_by_default")
+    return {"checked_images": _IMAGES * len(sizes), **dict(zip(names, largest, strict=False))}
 
 
 def _put_in_place(made: Path, folder: Path) -> None:

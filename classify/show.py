@@ -205,11 +205,13 @@ def export_lines(values: dict) -> list[str]:
     taken, given = (
         " x ".join(str(side or "any") for side in values[f"{end}put_shape"]) for end in ("in", "out")
     )
+    default = values.get("largest_difference_by_default")
     return [
         f"wrote {values['file']}, class names in {values['card']}",
         f"input   {taken}, RGB in 0..255",
         f"output  {given}, probabilities of {some_of(list(short_names(values['class_names']).values()), 10)}",
-        f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images",
+        f"within {values['largest_difference']:.2g} of the head on {values['checked_images']} images"
+        + (f" (by OpenVINO's default options {default:.2g})" if default else ""),
     ]
 
 

@@ -3,14 +3,16 @@
 import json
 import subprocess
 import sys
+import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
 import numpy as np
+import openvino
 import pytest
 from test_classify_bundle import refused
 from typer.testing import CliRunner
 
-from classify import Bundle
+from classify import HEADS, Bundle, load_features
 from classify import export as exporting
 from classify.cli import app
 from classify.export import FORMATS, check_target, export, notes_on, sample_images
@@ -54,6 +56,47 @@ def test_every_format_is_checked_by_its_own_reader_and_replaces_itself(format, s
         assert values["largest_difference"] <= 1e-4 and path.exists()
     assert values["input_shape"] == [None, 32, 32, 3]
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
+
+
+@pytest.mark.parametrize(("name", "any_size"), [("logistic", False), ("mlp", True), ("three classes", True)])
+def test_an_openvino_model_is_in_float32_by_default(name, any_size, small_bundle, small_file, tmp_path):
+    """By default OpenVINO computes in bfloat16 on CPUs that have it."""
+    bundle, features = Bundle.load(small_bundle), load_features(small_file)
+    if name == "mlp":
+        head = HEADS["mlp"](hidden=(8,), epochs=2).fit(*features.training_rows())
+        bundle = Bundle.of(head, features, "mlp")
+    if name == "three classes":
+        bundle = replace(bundle, class_names=("blue", "green", "red"))  # no image of the last one was seen
+    values = export(bundle, tmp_path / "model.xml", "openvino", any_size=any_size)
+    assert values["largest_difference"] < 1e-5 and values["largest_difference_by_default"] < 1e-5
+    compiled = openvino.Core().compile_model(tmp_path / "model.xml", "CPU")
+    operations = compiled.get_runtime_model().get_ops()
+    computed = {operation.get_rt_info()["runtimePrecision"].astype(str) for operation in operations}
+    assert "f32" in computed and not {"bf16", "f16"} & computed
+    assert compiled(sample_images((40, 33) if any_size else (32, 32)))[0].shape == (
+        8,
+        len(bundle.class_names),
+    )
+    layers = ElementTree.parse(tmp_path / "model.xml").getroot().find("layers")
+    assert {layer.find("rt_info/attribute[@name='precise']").get("version") for layer in layers} == {"0"}
+    kinds = {layer.get("type") for layer in layers}
+    assert "Convolution" in kinds and "MatMul" not in kinds
+
+
+def test_an_onnx_model_tells_how_openvino_reads_it(small_bundle, tmp_path):
+    for module in FORMATS["onnx"].modules:
+        pytest.importorskip(module)
+    words = ["export", str(small_bundle), "-o", str(tmp_path / "model.onnx"), "--format", "onnx"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.stderr
+    assert "by OpenVINO's default options" in done.stdout
+    card = json.loads((tmp_path / "model.onnx.json").read_text())
+    assert "INFERENCE_PRECISION_HINT=f32" in card["notes"][0]
+    values = export(Bundle.load(small_bundle), tmp_path / "again.onnx", "onnx")
+    default = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT").to_string()
+    off = values["largest_difference_by_default"]
+    assert off > 1e-5 if default == "bf16" else off <= 1e-4
+    assert values["largest_difference"] < 1e-5
 
 
 def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
