@@ -11,7 +11,7 @@ from data.errors import HeadstartError, unknown_name
 
 
 def logistic(C=1.0, max_iter=1000, class_weight=None):
-    """Make a logistic regression (L-BFGS) over standardized features.
+    """Make a logistic regression over standardized features; see `classify.logistic.Logistic`.
 
     Parameters
     ----------
@@ -25,9 +25,9 @@ def logistic(C=1.0, max_iter=1000, class_weight=None):
     >>> logistic(C=0.1)[-1].C
     0.1
     """
-    from sklearn.linear_model import LogisticRegression
+    from classify.logistic import Logistic
 
-    return _standardized(LogisticRegression(C=C, max_iter=max_iter, class_weight=class_weight))
+    return _standardized(Logistic(C=C, max_iter=max_iter, class_weight=class_weight), "logisticregression")
 
 
 def linear_svm(**params):
@@ -69,7 +69,7 @@ def centroid(shrink_threshold=None):
     """Make a classifier by the nearest class mean of standardized features."""
     from sklearn.neighbors import NearestCentroid
 
-    return _standardized(NearestCentroid(shrink_threshold=shrink_threshold))
+    return _standardized(NearestCentroid(shrink_threshold=shrink_threshold), "nearestcentroid")
 
 
 def boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=15, class_weight=None, seed=0):
@@ -122,6 +122,7 @@ HEADS: dict[str, Callable] = {
 TRUSTED_TYPES = (  # besides those of scikit-learn and numpy that skops trusts by itself
     "classify.keras_head.KerasHead",
     "classify.linear_svm.LinearSvm",
+    "classify.logistic.Logistic",
     "classify.ridge.RidgeHead",
     *TREES,  # see `classify.trees.check_trees`
 )
@@ -213,8 +214,8 @@ def explained(head) -> Iterator[None]:
         ) from error
 
 
-def _standardized(estimator):
-    from sklearn.pipeline import make_pipeline
+def _standardized(estimator, name: str):
+    from sklearn.pipeline import Pipeline
     from sklearn.preprocessing import StandardScaler
 
-    return make_pipeline(StandardScaler(), estimator)
+    return Pipeline([("standardscaler", StandardScaler()), (name, estimator)])

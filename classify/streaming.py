@@ -24,6 +24,8 @@ from data.errors import HeadstartError
 
 Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
 _log = logging.getLogger("headstart")
+_NEAR = 1e-5  # of the gradient of a logistic head's objective, as `_logistic` scales it
+_ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
 
 
 def train_head(name: str, head, features: Features, memory: int | None) -> tuple[object, Features]:
@@ -130,7 +132,11 @@ def _fixed_bytes(name: str, head, width: int, classes: int, rows: int, held_out:
 
 
 def _logistic(pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
-    """Minimize scikit-learn's objective by L-BFGS with its tolerances, one pass for each value."""
+    """Minimize scikit-learn's objective by L-BFGS, one pass for each value.
+
+    Times C and the weight of all rows the objective curves by 1 or more in every coefficient, so that its
+    gradient bounds how far they are from the minimum, whatever C and the number of rows.
+    """
     blocks, numbers = training
     scaler, head = pipeline[0], pipeline[-1]
     _fit_scaler(scaler, blocks)
@@ -141,7 +147,7 @@ def _logistic(pipeline, classes: np.ndarray, training: Rows, validation: Rows | 
         np.zeros(objective.units * (blocks.shape[1] + 1)),
         method="L-BFGS-B",
         jac=True,
-        options={"maxiter": head.max_iter, "maxls": 50, "gtol": head.tol, "ftol": 64 * np.finfo(float).eps},
+        options={"maxiter": head.max_iter, "maxls": 50, "gtol": _NEAR * objective.penalty, "ftol": _ROUNDING},
     )
     if not found.success:
         warnings.warn(f"the logistic head has not converged: {found.message}", ConvergenceWarning, 2)
@@ -155,7 +161,7 @@ class _LogLoss:
     """Mean log loss of all rows plus the penalty, and its gradient by coefficients of standardized features.
 
     The blocks stay as they are: the standardization is in the coefficients and in the gradient.
-    Products are in float32, as in memory; sums over blocks in float64.
+    A block at a time is float64, as in memory: near the minimum float32 products hide the way down.
     """
 
     def __init__(self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler, C: float):
@@ -164,23 +170,23 @@ class _LogLoss:
         self.units = len(shares) if len(shares) > 2 else 1
         self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
         self._total = shares[numbers].sum()
-        self._penalty = 1 / (C * self._total)
+        self.penalty = 1 / (C * self._total)
 
     def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(self.units, -1)
         coef, intercept = of_raw_features(weights[:, :-1], weights[:, -1], self._mean, self._scale)
-        single = coef.T.astype(np.float32)
         value, gradient = 0.0, np.zeros_like(weights)
         with threadpool_limits(self._threads, "blas"):
             for places, block in self._blocks.in_order():
-                loss, missed = self._of_rows(block @ single + intercept, self._numbers[places])
+                block = block.astype(np.float64)
+                loss, missed = self._of_rows(block @ coef.T + intercept, self._numbers[places])
                 value += loss
-                gradient[:, :-1] += missed.T.astype(np.float32) @ block
+                gradient[:, :-1] += missed.T @ block
                 gradient[:, -1] += missed.sum(axis=0)
         gradient[:, :-1] = (gradient[:, :-1] - gradient[:, -1:] * self._mean) / self._scale
         gradient /= self._total
-        gradient[:, :-1] += self._penalty * weights[:, :-1]
-        value = value / self._total + self._penalty / 2 * (weights[:, :-1] ** 2).sum()
+        gradient[:, :-1] += self.penalty * weights[:, :-1]
+        value = value / self._total + self.penalty / 2 * (weights[:, :-1] ** 2).sum()
         return value, gradient.ravel()
 
     def _of_rows(self, logits: np.ndarray, numbers: np.ndarray) -> tuple[float, np.ndarray]:

@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from classify.features import FeatureSet
 from classify.keras_head import KerasHead
 from classify.linear_svm import LinearSvm
+from classify.logistic import Logistic
 from classify.ridge import RidgeHead
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
@@ -195,6 +196,7 @@ def _of_centroids(head) -> tuple[np.ndarray, np.ndarray]:
 
 _FOLDS: dict[type, Callable] = {
     LogisticRegression: _of_coef,
+    Logistic: _of_coef,
     LinearDiscriminantAnalysis: _of_coef,
     NearestCentroid: _of_centroids,
     LinearSvm: _of_temperature,

@@ -91,12 +91,11 @@ def test_parameters_mean_what_they_mean_in_memory(name, params, tmp_path):
     assert abs(plain.predict_proba(X) - found.predict_proba(X)).max() > 1e-3
 
 
-def test_coefficients_and_iterations_of_logistic_regression(tmp_path):
+def test_coefficients_of_logistic_regression(tmp_path):
     expected, found = both("logistic", overlapping(3), tmp_path)
     np.testing.assert_allclose(found[-1].coef_, expected[-1].coef_, atol=1e-5)
     np.testing.assert_allclose(found[-1].intercept_, expected[-1].intercept_, atol=1e-5)
     np.testing.assert_allclose(found[0].scale_, expected[0].scale_, rtol=1e-6)
-    assert found[-1].n_iter_ == expected[-1].n_iter_
 
 
 @pytest.mark.parametrize("name", QUICK)

@@ -163,12 +163,12 @@ def test_the_simplest_is_so_by_the_order_of_what_was_tried():
 
 
 def test_what_heads_warn_of_is_said_once(features, capfd):
-    """Two iterations are too few for L-BFGS, three times, in two processes."""
+    """Two Newton steps are too few, three times, in two processes."""
     chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
     sweep(features, chosen, jobs=2)
     said = capfd.readouterr().err
     assert said.count("converge") == 1 and len(said.splitlines()) == 1
-    assert said.startswith("logistic: lbfgs failed to converge")
+    assert said.startswith("logistic: the logistic head has not converged in 2 steps")
 
 
 def test_a_file_without_validation_rows_is_refused(features):
