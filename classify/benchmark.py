@@ -15,6 +15,8 @@ from tempfile import TemporaryDirectory
 
 from classify.benchmark_report import report_of
 from classify.image_rows import SomeRows, choose_rows
+from classify.parameters import BENCHMARK
+from data.allowed import check_values
 from data.console import stderr_handle
 from data.errors import HeadstartError, counted
 from data.source import Source, open_source
@@ -81,6 +83,11 @@ class Settings:
     seed : int
     backbone, weights : str
     image_size : tuple of int or None
+
+    Raises
+    ------
+    UsageError
+        If a number is not allowed.
     """
 
     rows: int | None = None
@@ -90,6 +97,9 @@ class Settings:
     backbone: str = "xception"
     weights: str = "imagenet"
     image_size: tuple[int, int] | None = None
+
+    def __post_init__(self):
+        check_values(vars(self), BENCHMARK)
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ def benchmark(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: SOURCE-benchmark.")
     ] = None,
-    rows: Annotated[int | None, typer.Option(min=1, help="So many training images; default: all.")] = None,
+    rows: Annotated[int | None, typer.Option(help="So many training images; default: all.")] = None,
     budget: Annotated[
-        float | None, typer.Option(min=0, help="Minutes for everything; default: all planned epochs.")
+        float | None, typer.Option(help="Minutes for everything; default: all planned epochs.")
     ] = None,
     target: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="Accuracy to reach; default: the cached head's, less 0.01."),
+        typer.Option(help="Accuracy to reach; default: the cached head's, less 0.01."),
     ] = None,
     image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
     backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
-    seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of order, augmentation and dropout.")] = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
     folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
@@ -42,8 +42,7 @@ def benchmark(
     from classify.show import benchmark_lines
     from extract.cli import default_name, parse_size
 
+    settings = Settings(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
-    size = parse_size(image_size)
-    settings = Settings(rows, budget, target, seed, backbone, weights, size)
     where = {"data_dir": data_dir, "folders_are_classes": folders_are_classes}
     show(compare(source, folder, settings, say=say, **where), benchmark_lines, as_json)

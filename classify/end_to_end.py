@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
@@ -15,21 +14,16 @@ from classify.image_rows import ImageRows
 from classify.loops import LOOPS, Batches, accuracy_of, optimizer_of
 from classify.net import loss_of
 from classify.old_run import adopt
+from classify.parameters import TRAINING
 from classify.run_state import RunState, is_over
 from classify.transplant import only_feature_set
 from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze
 from classify.watch import Watch, tensorboard
+from data.allowed import check_values
 from data.errors import HeadstartError, unknown_name
 from extract.engines.keras_engine import POLICIES
 
 _log = logging.getLogger("headstart.finetune")
-_NUMBERS = {
-    "learning_rate": (Real, 0),
-    "epochs": (Integral, 1),
-    "batch_size": (Integral, 1),
-    "patience": (Integral, 1),
-    "seed": (Integral, 0),
-}
 
 
 @dataclass(frozen=True)
@@ -74,25 +68,12 @@ class Options:
     rows: int | None = None
 
     def __post_init__(self):
+        check_values(vars(self), TRAINING)
         tables = {"loop": LOOPS, "precision": POLICIES}
         tables |= {"class_weight": ("balanced",)} if self.class_weight else {}
         for name, valid in tables.items():
             if str(getattr(self, name)) not in valid:
                 raise unknown_name(name, str(getattr(self, name)), valid)
-        for name, (kind, least) in _NUMBERS.items():
-            _check_number(name, getattr(self, name), kind, least)
-        if self.rows is not None:
-            _check_number("rows", self.rows, Integral, 1)
-
-
-def _check_number(name: str, value, kind: type, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, kind) or not value >= least:
-        raise HeadstartError(
-            f"{name} is not a number that training can use",
-            f"{'a whole number' if kind is Integral else 'a number'} of {least} or more",
-            repr(value),
-            "correct it",
-        )
 
 
 @dataclass(frozen=True)

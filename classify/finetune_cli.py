@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
+from classify.parameters import TRAINING
 from classify.show import finetune_lines
+from data.allowed import check_values
 from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
 from data.source import GRAMMAR, open_source
 
@@ -19,11 +21,11 @@ def finetune(
     unfreeze: Annotated[
         str, typer.Option(help="all, none, last, or a block from which on to train.")
     ] = "all",
-    learning_rate: Annotated[float, typer.Option(min=0, help="Of Adam.")] = 1e-5,
-    epochs: Annotated[int, typer.Option(min=1, help="At most.")] = 10,
-    patience: Annotated[int, typer.Option(min=1, help="Epochs in a row without a lower loss.")] = 3,
-    batch_size: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 32,
-    rows: Annotated[int | None, typer.Option(min=1, help="So many training images; default: all.")] = None,
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-5,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 10,
+    patience: Annotated[int, typer.Option(help="Epochs in a row without a lower loss.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 32,
+    rows: Annotated[int | None, typer.Option(help="So many training images; default: all.")] = None,
     augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
     class_weight: Annotated[
         str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
@@ -32,7 +34,7 @@ def finetune(
     precision: Annotated[
         str, typer.Option(help="float32, float16 or bfloat16, while it trains.")
     ] = "float32",
-    seed: Annotated[int, typer.Option(min=0, help="Of order, augmentation and dropout.")] = 0,
+    seed: Annotated[int, typer.Option(help="Of order, augmentation and dropout.")] = 0,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
     folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
@@ -51,6 +53,7 @@ def finetune(
     options = {"unfreeze": unfreeze, "learning_rate": learning_rate, "epochs": epochs, "patience": patience}
     options |= {"batch_size": batch_size, "rows": rows, "augment": augment, "class_weight": class_weight}
     options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
+    check_values(options, TRAINING)
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
     say_warnings(opened.warnings)

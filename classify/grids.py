@@ -5,6 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from classify.parameters import check_parameters
 from data.errors import unknown_name
 from data.lists import as_list
 
@@ -34,10 +35,18 @@ class Entry:
     ----------
     head : str
     params : dict
+
+    Raises
+    ------
+    UsageError
+        If there is no such head, or it does not allow these parameters.
     """
 
     head: str
     params: dict
+
+    def __post_init__(self):
+        check_parameters(self.head, self.params)
 
     @property
     def key(self) -> str:
@@ -69,5 +78,5 @@ def entries(heads: str | Sequence[str] | None = None, grids: dict | None = None)
         Entry(name, dict(zip(grid, values, strict=True)))
         for name, grid in grids.items()
         if heads is None or name in heads
-        for values in itertools.product(*grid.values())
+        for values in itertools.product(*map(as_list, grid.values()))
     ]

@@ -6,10 +6,12 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from classify.parameters import PARAMETERS, checked
 from classify.trees import TREES
 from data.errors import HeadstartError, unknown_name
 
 
+@checked
 def logistic(C=1.0, max_iter=1000, class_weight=None):
     """Make a logistic regression over standardized features; see `classify.logistic.Logistic`.
 
@@ -30,6 +32,7 @@ def logistic(C=1.0, max_iter=1000, class_weight=None):
     return _standardized(Logistic(C=C, max_iter=max_iter, class_weight=class_weight), "logisticregression")
 
 
+@checked
 def linear_svm(**params):
     """Make a linear support vector machine; see `classify.linear_svm.LinearSvm`."""
     from classify.linear_svm import LinearSvm
@@ -37,6 +40,7 @@ def linear_svm(**params):
     return LinearSvm(**params)
 
 
+@checked
 def ridge(**params):
     """Make a ridge classifier that chooses its own penalty; see `classify.ridge.RidgeHead`."""
     from classify.ridge import RidgeHead
@@ -44,6 +48,7 @@ def ridge(**params):
     return RidgeHead(**params)
 
 
+@checked
 def lda(shrinkage="auto"):
     """Make a linear discriminant analysis, its covariance shrunk as Ledoit and Wolf (2004) do."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -51,6 +56,7 @@ def lda(shrinkage="auto"):
     return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
 
 
+@checked
 def knn(k=5, metric="cosine"):
     """Make a vote of the k nearest training rows, the nearer the more.
 
@@ -65,6 +71,7 @@ def knn(k=5, metric="cosine"):
     return KNeighborsClassifier(k, metric=metric, weights="distance", algorithm="brute")
 
 
+@checked
 def centroid(shrink_threshold=None):
     """Make a classifier by the nearest class mean of standardized features."""
     from sklearn.neighbors import NearestCentroid
@@ -72,6 +79,7 @@ def centroid(shrink_threshold=None):
     return _standardized(NearestCentroid(shrink_threshold=shrink_threshold), "nearestcentroid")
 
 
+@checked
 def boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=15, class_weight=None, seed=0):
     """Make boosted trees over binned features."""
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -86,6 +94,7 @@ def boosting(max_iter=100, learning_rate=0.1, max_leaf_nodes=15, class_weight=No
     )
 
 
+@checked
 def keras_linear(**params):
     """Make the head of the Keras guide: dropout and one dense layer; see `classify.keras_head.KerasHead`.
 
@@ -99,8 +108,9 @@ def keras_linear(**params):
     return KerasHead(**params)
 
 
+@checked
 def mlp(hidden=(256,), standardize=True, **params):
-    """Make a Keras net with one hidden layer over standardized features."""
+    """Make a Keras net with hidden layers, by default one, over standardized features."""
     from classify.keras_head import KerasHead
 
     return KerasHead(hidden=hidden, standardize=standardize, **params)
@@ -136,12 +146,12 @@ def make_head(name: str, **params):
     name : str
         An entry of `HEADS`.
     **params
-        Of its factory.
+        Of its factory, as `classify.parameters.PARAMETERS` allows them.
 
     Raises
     ------
-    HeadstartError
-        If the name or a parameter is unknown.
+    UsageError
+        If the name or a parameter is unknown, or a value is not allowed.
 
     Examples
     --------
@@ -150,10 +160,6 @@ def make_head(name: str, **params):
     """
     if name not in HEADS:
         raise unknown_name("head", name, HEADS)
-    valid = head_parameters(name)
-    for given in params:
-        if given not in valid:
-            raise unknown_name(f"parameter of {name}", given, valid)
     return HEADS[name](**params)
 
 
@@ -165,11 +171,7 @@ def head_parameters(name: str) -> tuple[str, ...]:
     >>> head_parameters("knn")
     ('k', 'metric')
     """
-    names = inspect.signature(HEADS[name]).parameters
-    named = tuple(each for each, one in names.items() if one.kind is not one.VAR_KEYWORD)
-    if len(named) == len(names):
-        return named
-    return tuple(dict.fromkeys((*named, *HEADS[name]().get_params())))
+    return tuple(PARAMETERS[name])
 
 
 def fit_head(head, X, y, X_val=None, y_val=None):

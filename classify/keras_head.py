@@ -14,7 +14,9 @@ from classify.evaluate import losses
 from classify.labels import encoded, encoded_validation
 from classify.linear import Setting, train_linear
 from classify.net import Watchers, build_net, loss_of, standardized, train_net
+from classify.parameters import check_estimator
 from classify.temperature import flat, of_raw_features, probabilities
+from data.lists import as_list
 
 _HELD_OUT = 0.1  # share of the rows for early stopping where none are given
 
@@ -27,8 +29,8 @@ class KerasHead(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    hidden : tuple of int
-        Units of the hidden layers (ReLU).
+    hidden : int or sequence of int
+        Units of each hidden layer (ReLU).
     dropout : float
         Share of the features that a training step does not see.
     learning_rate : float
@@ -110,7 +112,13 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         Returns
         -------
         self
+
+        Raises
+        ------
+        UsageError
+            If a parameter has a value that it may not have.
         """
+        check_estimator(self, "mlp")
         X, targets = encoded(self, X, y, np.float32)
         return self.fit_encoded(X, targets, encoded_validation(self, X_val, y_val, np.float32))
 
@@ -164,7 +172,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         return self.model_
 
     def _is_linear(self) -> bool:
-        return not self.hidden and self.build is None
+        return not as_list(self.hidden) and self.build is None
 
     def _units(self) -> int:
         return len(self.classes_) if len(self.classes_) > 2 else 1
@@ -233,7 +241,9 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         net = (
             self.build(width, units)
             if self.build
-            else build_net(width, units, self.hidden, self.dropout, self.l2, self.seed)
+            else build_net(
+                width, units, list(map(int, as_list(self.hidden))), self.dropout, self.l2, self.seed
+            )
         )
         self.model_ = net if mean is None else standardized(net, mean, scale)
         self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss_of(units))

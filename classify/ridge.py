@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from classify.blocks import Blocks, ordered_parts
 from classify.labels import encoded, encoded_validation
+from classify.parameters import check_estimator
 from classify.temperature import (
     FLOATS,
     LinearDecision,
@@ -17,6 +18,7 @@ from classify.temperature import (
     of_raw_features,
     smoothing_of,
 )
+from data.lists import as_list
 
 ALPHAS = tuple(np.logspace(-2, 4, 13).tolist())
 _BLOCK_ROWS = 2048  # rows that are float64 at one time
@@ -34,7 +36,7 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    alphas : sequence of float
+    alphas : float or sequence of float
         Penalties to try, each above 0.
     standardize : bool
         Whether features are divided by their standard deviation in the training rows.
@@ -86,9 +88,12 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
 
         Raises
         ------
+        UsageError
+            If a parameter has a value that it may not have.
         ValueError
-            If there is one class only, a penalty is not above 0, or `y_val` has classes that `y` has not.
+            If there is one class only, or `y_val` has classes that `y` has not.
         """
+        check_estimator(self, "ridge")
         X, numbers = encoded(self, X, y, FLOATS)
         return self.fit_encoded(X, numbers, encoded_validation(self, X_val, y_val, FLOATS))
 
@@ -107,7 +112,7 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
         -------
         self
         """
-        alphas = _checked(self.alphas)
+        alphas = list(map(float, as_list(self.alphas)))
         scaler = StandardScaler(with_std=self.standardize)
         for _, part in ordered_parts(X):
             scaler.partial_fit(part)
@@ -127,13 +132,6 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
         self.alpha_, self.temperature_ = _best(alphas, judged, truth, by_errors=validation is not None)
         keep(self.alpha_)
         return self
-
-
-def _checked(alphas) -> list[float]:
-    alphas = [float(alpha) for alpha in alphas]
-    if not alphas or not all(0 < alpha < np.inf for alpha in alphas):
-        raise ValueError(f"alphas must be numbers above 0, at least one; got {alphas}: try {list(ALPHAS)}")
-    return alphas
 
 
 def _targets(numbers: np.ndarray, classes: int) -> np.ndarray:

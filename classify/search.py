@@ -8,8 +8,10 @@ from classify.features import Features
 from classify.grids import Entry
 from classify.heads import head_parameters
 from classify.journal import kept_in, read_journal
+from classify.parameters import SWEEP
 from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
 from classify.together import attempt
+from data.allowed import check_values
 from data.errors import HeadstartError, unknown_name
 from data.lists import as_list
 
@@ -81,6 +83,7 @@ def search(
         If Optuna is not installed, a head is unknown, there are no validation rows, or no head can
         learn from the training rows.
     """
+    check_values({"seeds": seeds, "trials": trials}, SWEEP)
     study, heads = _study(), checked_heads(heads)
     rows = (*features.training_rows(), *features.validation_rows())
     kept = read_journal(journal, features.content_digest)

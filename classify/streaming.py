@@ -21,6 +21,7 @@ from classify.heads import explained, fit_head
 from classify.memory import DEFAULT, how_to_train, readable, refusal, too_little
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
+from data.lists import as_list
 
 Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
 _log = logging.getLogger("headstart")
@@ -123,11 +124,11 @@ def _fixed_bytes(name: str, head, width: int, classes: int, rows: int, held_out:
     units = classes if classes > 2 else 1
     weights, decisions = 8 * (width + 1) * units, 8 * units
     if name == "mlp":
-        sizes = (width, *head.hidden, units)
+        sizes = (width, *as_list(head.hidden), units)
         return 32 * sum(one * two for one, two in pairwise(sizes))
     if name == "ridge":
         gram = 8 * width**2  # the Gram matrix, its vectors, and LAPACK's room
-        return 5 * gram + len(head.alphas) * (weights + held_out * decisions) + rows * decisions
+        return 5 * gram + len(as_list(head.alphas)) * (weights + held_out * decisions) + rows * decisions
     return 32 * weights  # ten pairs of L-BFGS, twice; Adam's moments and class sums take less
 
 

@@ -17,7 +17,9 @@ from classify.grids import Entry
 from classify.heads import fit_head, head_parameters, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
+from classify.parameters import SWEEP
 from classify.together import attempt, company
+from data.allowed import check_values
 from data.console import say
 from data.errors import HeadstartError
 from extract.aside import written_aside
@@ -75,7 +77,7 @@ def sweep(
     journal : Path, optional
         Takes each finished training as a line; what it holds already is not trained again.
     jobs : int
-        Processes; they share the matrix through a memory map.
+        Processes, -1: one for each core; they share the matrix through a memory map.
     progress : callable, optional
         Called with the trainings done and in all.
 
@@ -90,6 +92,7 @@ def sweep(
         If there are no validation rows, or no head can learn from the training rows; one that
         cannot is left out, and that is said.
     """
+    check_values({"seeds": seeds, "jobs": jobs}, SWEEP)
     X, y = features.training_rows()
     X_val, y_val = features.validation_rows()
     wanted = {entry.key for entry in chosen}

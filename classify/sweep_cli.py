@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder, names_between_commas
+from classify.parameters import SWEEP
 from classify.show import sweep_lines
+from data.allowed import check_values
 from data.console import show
 
 
@@ -18,9 +20,9 @@ def sweep(
         str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="Configurations that --search tries; default: 50.")
+        int | None, typer.Option(help="Configurations that --search tries; default: 50.")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Trainings of each head that depends on a seed.")] = 1,
+    seeds: Annotated[int, typer.Option(help="Trainings of each head that depends on a seed.")] = 1,
     one_standard_error: Annotated[
         bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
     ] = False,
@@ -42,7 +44,8 @@ def sweep(
     from classify.sweep import check_leaderboard, sweep_and_save, write_leaderboard
     from extract.progress import progress_bar
 
-    if trials and not search:
+    check_values({"seeds": seeds, "jobs": jobs}, SWEEP)
+    if trials is not None and not search:
         raise typer.BadParameter("--trials goes with --search optuna")
     if search and one_standard_error:
         raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
@@ -50,7 +53,7 @@ def sweep(
     check_output(folder)
     if leaderboard:
         check_leaderboard(leaderboard)
-    how = _search_of(search, heads, trials or 50) if search else _grids_of(heads, jobs)
+    how = _search_of(search, heads, 50 if trials is None else trials) if search else _grids_of(heads, jobs)
     features = load_features(files, layer, join)
     warnings = checked_labels(features)
     with progress_bar("training heads", "head") as progress:
@@ -75,6 +78,7 @@ def _search_of(search: str, heads: str | None, trials: int) -> dict:
 
     if search != "optuna":
         raise typer.BadParameter(f"--search is optuna or left out; received {search}")
+    check_values({"trials": trials}, SWEEP)
     return {
         "chosen": searching.checked_heads(names_between_commas(heads)),
         "find": searching.search,

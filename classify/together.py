@@ -77,7 +77,7 @@ def _judged(entry: Entry, seed: int, proba, classes, y_val, seconds: float) -> T
 def _train_alone(members: list[Entry], seed: int, X, y, X_val) -> Iterator:
     for entry in members:
         seeded = {"seed": seed} if "seed" in head_parameters(entry.head) else {}
-        head = fit_head(make_head(entry.head, **entry.params, **seeded), X, y)
+        head = fit_head(make_head(entry.head, **{**seeded, **entry.params}), X, y)
         yield head.predict_proba(X_val), head.classes_
 
 

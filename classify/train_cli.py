@@ -65,8 +65,11 @@ def train(
         raise typer.BadParameter("--folders-are-classes goes with --live")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
+        from classify.live import live_options  # seconds of TensorFlow
+
         folder = output or default_folder(files, "live")
         options = params | ({"augment": True} if augment else {})
+        live_options(options)
         features = load_features(files, layer)
         warnings = checked_labels(features)
         bundle = _train_live(features, live, folder, options, folders_are_classes)
@@ -101,7 +104,7 @@ def parse_params(words: list[str]) -> dict:
             )
         try:
             params[name.strip()] = ast.literal_eval(text.strip())
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # as ast documents
             params[name.strip()] = text.strip()
     return params
 
@@ -127,10 +130,9 @@ def _check_live(live: str | None, augment: bool, *, several: bool, head, memory,
 
 def _train_live(features, source: str, folder: Path, options: dict, folders_are_classes: bool):
     """Train with the backbone in the graph, and return the bundle."""
-    from classify.live import live_options, train_live
+    from classify.live import train_live
     from extract.progress import progress_bar
 
-    live_options(options)
     opened = open_source(source, folders_are_classes=folders_are_classes)
     say_warnings(opened.warnings)
     with progress_bar("training with the backbone", "batch") as progress:

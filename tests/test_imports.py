@@ -44,6 +44,7 @@ LIGHT += [
     "classify.bundle",
     "classify.abstain",
     "classify.grids",
+    "classify.parameters",
     "classify.sweep",
     "classify.search",
     "classify.image_rows",
