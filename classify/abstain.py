@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError, counted
-from extract.aside import written_aside
+from data.output import written_aside
 
 FORMAT, FORMAT_VERSION = "headstart detector", 1
 _BLOCK = 1024  # rows compared at once

@@ -2,13 +2,11 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,11 +14,13 @@ from tempfile import TemporaryDirectory
 from classify.benchmark_report import report_of
 from classify.image_rows import SomeRows, choose_rows
 from classify.parameters import BENCHMARK
+from classify.saved import check_output as check_bundle
 from data.allowed import check_values
 from data.console import stderr_handle
 from data.errors import HeadstartError, counted
+from data.ours import kind_of_output
+from data.output import check_folder, target_of, writing, written_aside
 from data.source import Source, open_source
-from extract.aside import written_aside
 from extract.recipe import Recipe
 
 FEATURES, HEAD, RESULT, TABLE, FIGURE = (
@@ -31,7 +31,8 @@ FEATURES, HEAD, RESULT, TABLE, FIGURE = (
     "benchmark.png",
 )
 FORMAT = "headstart benchmark"
-_OURS = re.compile(r"\.?(features\.h5|head|benchmark\.(json|txt|png))(\..*)?")
+_KINDS = {FEATURES: "feature file", f"{FEATURES}.parts": "parts of a run", FIGURE: "figure"}
+_TODO = "or choose another folder with -o"
 _HOME = Path(__file__).resolve().parent.parent
 
 
@@ -147,7 +148,7 @@ def benchmark(
         As `data.source.open_source` reads it.
     folder : str or Path
         Gets the features, the cached head, ``benchmark.json``, ``benchmark.txt`` and
-        ``benchmark.png``; an older benchmark in it is replaced.
+        ``benchmark.png``; an older benchmark in it is replaced, other files stay.
     settings : Settings, optional
     data_dir : str or Path, optional
         Of prepared TFDS data sets.
@@ -176,13 +177,13 @@ def benchmark(
 
     started, folder, settings = time.perf_counter(), Path(folder), settings or Settings()
     check_figures(folder)
-    check_folder(folder)
+    check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)
     for warning in opened.warnings:
         say(f"warning: {warning}")
     found, notes = _counted_rows(opened, settings.rows)
     recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
-    with _written(folder):
+    with writing(folder, _TODO):
         _begin(folder)
     where = None if data_dir is None else str(data_dir)
     job = Job("", source, where, settings.rows, settings.seed, recipe.to_json(), str(folder))
@@ -198,7 +199,7 @@ def benchmark(
     cores = len(os.sched_getaffinity(0))
     run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "cores": cores}
     report = report_of(run, ARMS, results, notes)
-    with _written(folder):
+    with writing(folder, _TODO):
         report["figure"] = str(write_figure(folder / FIGURE, report))
         _write(folder / TABLE, "\n".join(benchmark_lines(report)))
         _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": True, **report}, indent=1))
@@ -212,51 +213,39 @@ def some_rows(job: Job) -> Source:
     return SomeRows(source, tuple(row for row in source.rows if row.id in kept))
 
 
-def check_folder(folder: Path) -> None:
-    """Raise if a folder holds anything that no benchmark wrote.
+def check_output(folder: Path) -> None:
+    """Raise if a folder cannot take a benchmark, or files in it that no benchmark wrote have its names.
 
     Raises
     ------
     HeadstartError
     """
-    found = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    others = [name for name in found if not _OURS.fullmatch(name)]
-    if others or (found and not _is_benchmark(folder)):
+    check_folder(folder, "benchmark")
+    check_bundle(folder / HEAD)
+    others = [
+        name
+        for name, kind in _KINDS.items()
+        if os.path.lexists(folder / name) and kind_of_output(folder / name) != kind
+    ]
+    if others:
         raise HeadstartError(
-            f"{str(folder)!r} holds other files",
+            f"{str(folder)!r} holds files that a benchmark would replace, and that none wrote",
             "a new folder, or one of an earlier benchmark, which is replaced",
-            ", ".join((others or found)[:3]),
-            "choose another folder with -o",
+            ", ".join(others),
+            "move them away, or choose another folder with -o",
         )
 
 
-def _is_benchmark(folder: Path) -> bool:
-    try:
-        return json.loads((folder / RESULT).read_text("utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-@contextmanager
-def _written(folder: Path) -> Iterator[None]:
-    """Say what to do where a folder or a file in it cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(folder)!r} cannot take a benchmark",
-            "a disk with room, and a folder that may be written",
-            str(error),
-            "mend that, or choose another folder with -o",
-        ) from error
-
-
 def _begin(folder: Path) -> None:
-    """Empty the folder, and mark it as one of a benchmark."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in folder.iterdir():
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    """Mark the folder as one of a benchmark; what an earlier one computed must not save this one work."""
     _write(folder / RESULT, json.dumps({"format": FORMAT, "finished": False}))
+    target_of(folder / FEATURES).unlink(missing_ok=True)
+    for part in folder.glob(f"{FEATURES}.parts/*.h5"):
+        if kind_of_output(part) == "part of a run":
+            part.unlink()
+    for aside in folder.glob(f".{HEAD}.*"):  # of an arm that was killed
+        if os.listdir(aside) == ["run"] and kind_of_output(aside / "run") == "run of fine-tuning":
+            shutil.rmtree(aside)
 
 
 def _write(path: Path, text: str) -> None:

@@ -51,8 +51,8 @@ def evaluate(
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
     if cv is not None and len(folders) == 2:
         raise typer.BadParameter("two bundles are compared on one split; leave --cv out")
-    if figures:
-        check_figures(figures)
+    for drawn in _figure_folders(figures, len(folders)):
+        check_figures(drawn)
     bundles = [Bundle.load(folder) for folder in folders]
     features = load_features(files, join=join)
     for bundle in bundles if unseen_only else ():
@@ -106,11 +106,17 @@ def _judge(bundle, features, how: Judging) -> tuple:
     return report, y, proba
 
 
+def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
+    """Return the folder for the figures of one report, or its folders first and second for those of two."""
+    if folder is None:
+        return []
+    return [folder] if reports == 1 else [folder / "first", folder / "second"]
+
+
 def _draw(folder: Path, judged: list[tuple]) -> None:
-    """Write the figures of one report to the folder, those of two to its folders first and second."""
     from classify.figures import write_figures
 
-    folders = [folder] if len(judged) == 1 else [folder / "first", folder / "second"]
+    folders = _figure_folders(folder, len(judged))
     for path, (report, y, proba) in zip(folders, judged, strict=True):
         report["figures"] = [str(figure) for figure in write_figures(path, report, y, proba)]
 

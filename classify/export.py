@@ -3,7 +3,7 @@
 import importlib.util
 import json
 import logging
-import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -16,12 +16,15 @@ from classify import openvino_file
 from data.errors import HeadstartError, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
+from data.ours import CARD, card_of, exported_files, kind_of_output
+from data.output import check_folder, check_parent, take_mode, target_of, writing, written_aside
+from data.swap import check_carried, swapped
 from extract.engines import open_engine, probe_image
 from extract.engines.converted import without_telemetry
+from extract.origins import file_hash
 from extract.recipe import Recipe
 
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
-CARD_FORMAT = "headstart export"
 _IMAGES = 8  # that the written file is checked with
 _log = logging.getLogger("headstart.export")
 
@@ -107,7 +110,7 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
     ----------
     bundle : Bundle
     path : str or Path
-        With the suffix of the format; what an earlier export wrote there is replaced.
+        With the suffix of the format; what an earlier export wrote there, as its card says, is replaced.
     format : str
         A name in `FORMATS`.
     any_size : bool
@@ -140,27 +143,21 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
     values = {
         "file": str(path),
         "format": format,
-        "card": str(_card(path)),
+        "card": str(card_of(path)),
         "class_names": list(bundle.class_names),
         "input_shape": list(model.input_shape),
         "output_shape": list(model.output_shape),
         "notes": notes,
     }
-    card = _card_text(values, bundle.name, recipe)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as folder:
-            aside = Path(folder) / path.name
-            _write(model, aside, format)
-            values |= _checked(aside, FORMATS[format], bundle, any_size)
-            _card(aside).write_text(card, "utf-8")
-            _put_in_place(Path(folder), path.parent)
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(path)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            str(error),
-            "mend that, or choose another -o",
-        ) from error
+    with writing(path, "or choose another -o"):
+        above = target_of(path).parent
+        above.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=above) as folder:
+            made = Path(folder) / path.name
+            _write(model, made, format)
+            values |= _checked(made, FORMATS[format], bundle, any_size)
+            card_of(made).write_text(_card_text(values, bundle.name, recipe, _hashes(made)), "utf-8")
+            _put_in_place(made, path)
     return values
 
 
@@ -171,7 +168,7 @@ def check_target(path: Path, format: str) -> None:
     ------
     HeadstartError
         If the format is unknown or needs a package that is missing, the suffix is another format's,
-        or the path exists and no export wrote it.
+        or the path exists and is not what the card beside it says an export wrote.
     """
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
@@ -192,7 +189,7 @@ def check_target(path: Path, format: str) -> None:
             f"no {' and no '.join(missing)}",
             f"pip install 'headstart[{entry.extra}]'",
         )
-    _check_place(path)
+    _check_place(path, a_folder=not entry.suffix)
 
 
 def notes_on(recipe: Recipe) -> list[str]:
@@ -243,27 +240,25 @@ def sample_images(size: tuple[int, int]) -> np.ndarray:
     return np.stack(images).astype(np.float32)
 
 
-def _check_place(path: Path) -> None:
-    above = path.parent
-    if not above.is_dir() or not os.access(above, os.W_OK):
+def _check_place(path: Path, a_folder: bool) -> None:
+    check_parent(path)
+    card, model = card_of(path), (path, _weights_file(path))
+    as_written = exported_files(path)
+    if a_folder and path.is_dir():
+        check_folder(path, "exported model")
+        with writing(path, "or choose another -o"):
+            check_carried(target_of(path))
+        model = ()
+    strange = [each for each in model if each.exists() and not as_written.get(each.name)]
+    if card.exists() and kind_of_output(card) != "export card":
+        strange.append(card)
+    if strange:
         raise HeadstartError(
-            f"{str(path)!r} cannot be written",
-            "a path in a folder that may be written",
-            f"no folder {str(above)!r} that may be written",
-            "choose another -o",
-        )
-    taken = [each for each in (path, _card(path), _weights_file(path)) if each.exists()]
-    if taken and not _is_ours(_card(path)):
-        raise HeadstartError(
-            f"{str(taken[0])!r} exists and no export wrote it",
-            "a new path, or one that an export wrote, with its card beside it",
-            "a file or folder of another origin",
+            f"{str(strange[0])!r} exists and no export wrote it",
+            "a new path, or one that an export wrote, as the card beside it says",
+            "a file or folder of another origin, or one that was changed since",
             "choose another -o, or move it away",
         )
-
-
-def _card(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
 
 
 def _weights_file(path: Path) -> Path:
@@ -271,18 +266,18 @@ def _weights_file(path: Path) -> Path:
     return path.with_suffix(".bin") if path.suffix == ".xml" else path
 
 
-def _is_ours(card: Path) -> bool:
-    try:
-        return json.loads(card.read_text("utf-8"))["written_as"] == CARD_FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+def _hashes(made: Path) -> dict[str, str]:
+    """Return the sha256 of every file of a model, by its path relative to the model's folder."""
+    files = sorted(path for path in made.parent.rglob("*") if path.is_file())
+    return {path.relative_to(made.parent).as_posix(): file_hash(path, "sha256") for path in files}
 
 
-def _card_text(values: dict, head: str, recipe: Recipe) -> str:
+def _card_text(values: dict, head: str, recipe: Recipe, files: dict[str, str]) -> str:
     said = {name: values[name] for name in ("format", "class_names", "input_shape", "output_shape", "notes")}
     card = {
-        "written_as": CARD_FORMAT,
+        "written_as": CARD,
         **said,
+        "files": files,
         "input": "decoded RGB in 0..255, as float32",
         "output": "the probability of each class name, in their order",
         "head": head,
@@ -343,11 +338,15 @@ def _checked(path: Path, entry: Format, bundle, any_size: bool) -> dict:
     return {"checked_images": _IMAGES * len(sizes), **dict(zip(names, largest, strict=False))}
 
 
-def _put_in_place(made: Path, folder: Path) -> None:
-    """Move what was made into its folder; what was there goes with the folder of what was made."""
-    new = sorted(made.iterdir())
-    for path in new:
-        target = folder / path.name
-        if target.is_dir():
-            target.rename(made / f"{path.name}.old")
-        os.replace(path, target)
+def _put_in_place(made: Path, path: Path) -> None:
+    """Move a model and its card to where they belong: what is there was written by an export."""
+    if made.is_dir():
+        with swapped(path, [name.removeprefix(f"{path.name}/") for name in exported_files(path)]) as new:
+            for part in made.iterdir():
+                shutil.move(part, new / part.name)
+    for each in sorted(made.parent.iterdir(), key=lambda each: each == card_of(made)):
+        if each.is_file():
+            target = path.with_name(each.name)
+            with written_aside(target) as aside:
+                shutil.move(each, aside)
+                take_mode(aside, target_of(target))

@@ -1,6 +1,5 @@
 """Figures of a report: confusion, reliability, ROC and learning curve, as PNG."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -10,10 +9,11 @@ from classify.intervals import wilson
 from data.errors import HeadstartError
 from data.names import short_names
 from data.ours import SIGNATURE
-from extract.aside import written_aside
+from data.output import check_file, writing, written_aside
 
 MOST_CLASSES_NAMED = 30  # on a confusion matrix: beyond them names and counts cannot be read
 NAME = 24  # signs of a name
+_NAMES = ("confusion.png", "reliability.png", "roc.png", "learning_curve.png")
 _BLUE, _GREY = "#1f77b4", "#888888"
 
 
@@ -23,19 +23,18 @@ def check_figures(folder: str | Path) -> None:
     Raises
     ------
     HeadstartError
-        If matplotlib is missing, or the folder is a file or lies where none can be made.
+        If matplotlib is missing, the folder is a file or lies where none can be made, or pictures
+        in it that we did not draw have the names of figures.
     """
     _figure_class()
-    folder = Path(folder)
-    above = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise _no_folder(folder, f"{str(above)!r}, which is no folder that may be written")
+    for name in _NAMES:
+        check_file(Path(folder) / name, "figure", "folder for the figures")
 
 
 def write_figures(
     folder: str | Path, report: dict, y: np.ndarray | None = None, proba: np.ndarray | None = None
 ) -> list[Path]:
-    """Draw what a report holds into a folder; figures of the same names are replaced.
+    """Draw what a report holds into a folder; figures of ours with the same names are replaced.
 
     Parameters
     ----------
@@ -68,27 +67,15 @@ def write_figures(
     ...     [path.name for path in write_figures(folder, report)]
     ['confusion.png', 'reliability.png']
     """
+    folder = Path(folder)
     check_figures(folder)
     drawn = {"confusion.png": _confusion(report), "reliability.png": _reliability(report)}
     if y is not None and proba is not None and "roc_auc" in report:
         drawn["roc.png"] = _roc(report, y, proba)
     if "learning_curve" in report:
         drawn["learning_curve.png"] = _learning_curve(report["learning_curve"])
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "or choose another folder for the figures"):
         return [save_figure(figure, folder / name) for name, figure in drawn.items()]
-    except OSError as error:
-        raise _no_folder(folder, str(error)) from error
-
-
-def _no_folder(folder: Path, received: str) -> HeadstartError:
-    return HeadstartError(
-        f"{str(folder)!r} cannot take figures",
-        "a folder that may be written, or one that can be made",
-        received,
-        "choose another folder for the figures",
-    )
 
 
 def _figure_class():

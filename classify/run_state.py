@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.aside import written_aside
+from data.output import written_aside
 
 FORMAT, FORMAT_VERSION = "headstart run of fine-tuning", 2
 _OURS = re.compile(
@@ -63,7 +63,7 @@ class RunState:
             self.start, self.epochs = found["start"], found["epochs"]
         self.of_0_1 = found is not None and "format" not in found
         with self._writing():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
 
     def begin(self, start: float | None, epochs: Sequence[dict] = ()) -> None:
         """Note the loss before the first epoch, and epochs whose weights are kept already."""

@@ -3,8 +3,6 @@
 import base64
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable
 from copy import copy
 from pathlib import Path
@@ -15,7 +13,10 @@ from classify.abstain import Detector
 from classify.features import FeatureSet
 from classify.heads import TRUSTED_TYPES
 from classify.trees import check_trees, refuse_other_trees
-from data.errors import HeadstartError
+from data.errors import HeadstartError, some_of
+from data.ours import kind_of_output
+from data.output import check_folder, target_of, writing
+from data.swap import check_carried, recover, swapped
 from extract.recipe import Recipe
 from extract.weights import copy_weights, find_weights, known_weights
 
@@ -23,10 +24,13 @@ FORMAT, FORMAT_VERSION = "headstart bundle", 2
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
 _DETECTOR, _SEEN = "detector.npz", "seen.npy"
 TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
+_FILES = ("bundle.json", "head.skops", "head.keras", _DETECTOR, _SEEN, TUNED_WEIGHTS)
 
 
 def write_bundle(folder: Path, bundle) -> None:
-    """Write a bundle; an existing one is replaced, any other folder is refused.
+    """Write a bundle into a new folder or an empty one, or in the place of a bundle, as a whole.
+
+    What else lies in that folder stays in it.
 
     Raises
     ------
@@ -34,20 +38,8 @@ def write_bundle(folder: Path, bundle) -> None:
         If the folder cannot take it; what was there is then as it was.
     """
     check_output(folder)
-    try:
-        aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        try:
-            _write(aside, bundle)
-            _replace(folder, aside)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(folder)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            str(error),
-            "mend that, or choose another -o",
-        ) from error
+    with writing(folder, "or choose another -o"), swapped(folder, _files_of(folder)) as new:
+        _write(new, bundle)
 
 
 def read_bundle(folder: Path) -> dict:
@@ -58,6 +50,7 @@ def read_bundle(folder: Path) -> dict:
     HeadstartError
         If the folder is no bundle, or of another version.
     """
+    recover(folder)
     try:
         values = _read_json(folder)
         read = {name: values[name] for name in _PLAIN}
@@ -131,16 +124,37 @@ def check_output(folder: Path) -> None:
     Raises
     ------
     HeadstartError
-        If it exists and is no bundle, or the folder above it does not exist.
+        If it exists, is not empty and no bundle, holds strangers' files with names of a bundle's,
+        or cannot be written.
     """
-    known, above = folder.exists(), folder.parent
-    if (known and not is_bundle(folder)) or not above.is_dir() or not os.access(above, os.W_OK):
+    recover(folder)
+    check_folder(folder, "bundle")
+    ours = _files_of(folder)
+    taken = [name for name in _FILES if name not in ours and os.path.lexists(folder / name)]
+    if taken:
         raise HeadstartError(
-            f"{str(folder)!r} cannot take a bundle",
-            "a new folder, or one that holds a bundle, in a folder that may be written",
-            "a folder or file that is none" if known else f"no folder {str(above)!r} that may be written",
-            "choose another folder with -o",
+            f"{str(folder)!r} holds files that a new bundle would replace, and that its bundle does not name",
+            "files of the bundle there, or with other names",
+            some_of(taken),
+            "rename or move them, or choose another folder with -o",
         )
+    with writing(folder, "or choose another folder with -o"):
+        check_carried(target_of(folder))
+
+
+def _files_of(folder: Path) -> set[str]:
+    """Return the files that the bundle in a folder names; none where it is no bundle."""
+    if not is_bundle(folder):
+        return set()
+    try:
+        values = _read_json(folder)
+        names = {"bundle.json", values["head"]["file"]}
+        names |= {_DETECTOR} if values["detector"] else set()
+        names |= {_SEEN} if values["seen"] else set()
+        names |= {each["weights"]["name"] for each in values["feature_sets"]}
+    except (KeyError, TypeError, AttributeError):
+        return {"bundle.json"}
+    return names.intersection(_FILES)
 
 
 def _to_text(feature: np.ndarray) -> str:
@@ -158,31 +172,8 @@ def _plain_number(value):
 
 def is_bundle(folder: Path) -> bool:
     """Tell whether a folder holds a bundle."""
-    try:
-        return json.loads((folder / "bundle.json").read_text("utf-8"))["format"] == FORMAT
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
-
-
-def _replace(folder: Path, new: Path) -> None:
-    """Put a new folder in the place of an old one, which comes back if that fails."""
-    new.chmod(0o777 & ~_umask())
-    old = new.with_name(new.name + ".old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        new.rename(folder)
-    except BaseException:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _umask() -> int:
-    value = os.umask(0)
-    os.umask(value)
-    return value
+    recover(folder)
+    return kind_of_output(folder) == "bundle"
 
 
 def _save_head(head, folder: Path) -> dict:

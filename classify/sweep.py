@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,8 @@ from classify.together import attempt, company
 from data.allowed import check_values
 from data.console import say
 from data.errors import HeadstartError
-from extract.aside import written_aside
+from data.ours import LEADERBOARD
+from data.output import check_file, target_of, writing, written_aside
 
 
 @dataclass(frozen=True)
@@ -175,19 +175,15 @@ def sweep_and_save(
 
     started = time.perf_counter()
     features.refuse_seen("test", features.training_images())
-    journal = folder.with_name(folder.name + ".sweep.jsonl")
+    journal = journal_of(folder)
+    goes_on = "or choose another -o; the same command goes on from what is finished"
     try:
-        results = find(features, chosen, journal=journal, **how)
+        with writing(journal, goes_on):
+            journal.parent.mkdir(parents=True, exist_ok=True)
+            results = find(features, chosen, journal=journal, **how)
     except KeyboardInterrupt:
         kept = f"what is finished is kept in {journal}"
         raise KeyboardInterrupt(f"interrupted; {kept}: the same command goes on from there") from None
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(journal)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            str(error),
-            "mend that, or choose another -o; the same command goes on from what is finished",
-        ) from error
     winner = choose(results, chosen if simplest else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
@@ -224,9 +220,8 @@ def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = N
 def leaderboard_csv(results: Sequence[Result]) -> str:
     """Lay out results as CSV."""
     text = io.StringIO()
-    names = ["rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds"]
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
+    writer.writerow(LEADERBOARD)
     for rank, result in enumerate(results, 1):
         low, high = (result.accuracy[name] for name in ("low", "high"))
         params = json.dumps(result.params, sort_keys=True)
@@ -235,15 +230,17 @@ def leaderboard_csv(results: Sequence[Result]) -> str:
     return text.getvalue()
 
 
-def check_leaderboard(path: Path) -> None:
-    """Raise if no file can be written there.
+def journal_of(folder: Path) -> Path:
+    """Return where a sweep for the bundle `folder` keeps what is finished.
 
     Raises
     ------
     HeadstartError
+        If a file of another origin has that name.
     """
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise _unwritten(path, "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}")
+    journal = target_of(folder).with_name(f"{target_of(folder).name}.sweep.jsonl")
+    check_file(journal, "journal of a sweep")
+    return journal
 
 
 def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
@@ -252,22 +249,11 @@ def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
     Raises
     ------
     HeadstartError
-        If the file cannot be written.
+        If the file cannot be written, or is there and no leaderboard.
     """
-    try:
-        with written_aside(path) as aside:
-            aside.write_text(leaderboard_csv(results))
-    except OSError as error:
-        raise _unwritten(path, error.strerror or str(error)) from error
-
-
-def _unwritten(path: Path, received: str) -> HeadstartError:
-    return HeadstartError(
-        f"the leaderboard {str(path)!r} cannot be written",
-        "a file name in a folder that exists and may be written",
-        received,
-        "choose another --leaderboard",
-    )
+    check_file(path, "leaderboard", "--leaderboard")
+    with writing(path, "or choose another --leaderboard"), written_aside(path) as aside:
+        aside.write_text(leaderboard_csv(results))
 
 
 def warnings_teller() -> Callable[[Trained], None]:

@@ -41,7 +41,8 @@ def sweep(
     """
     from classify.features import load_features
     from classify.saved import check_output
-    from classify.sweep import check_leaderboard, sweep_and_save, write_leaderboard
+    from classify.sweep import journal_of, sweep_and_save, write_leaderboard
+    from data.output import check_file
     from extract.progress import progress_bar
 
     check_values({"seeds": seeds, "jobs": jobs}, SWEEP)
@@ -51,8 +52,10 @@ def sweep(
         raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
     folder = output or default_folder(files, "best")
     check_output(folder)
+    journal_of(folder)
     if leaderboard:
-        check_leaderboard(leaderboard)
+        _check_apart(leaderboard, folder)
+        check_file(leaderboard, "leaderboard", "--leaderboard")
     how = _search_of(search, heads, 50 if trials is None else trials) if search else _grids_of(heads, jobs)
     features = load_features(files, layer, join)
     warnings = checked_labels(features)
@@ -63,6 +66,14 @@ def sweep(
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
     show({**outcome.to_dict(), "warnings": warnings}, partial(sweep_lines, files), as_json)
+
+
+def _check_apart(leaderboard: Path, folder: Path) -> None:
+    """Raise if the leaderboard would take the place of what is written with it."""
+    from classify.sweep import journal_of
+
+    if leaderboard.absolute() in (folder.absolute(), journal_of(folder).absolute()):
+        raise typer.BadParameter("--leaderboard and -o name one path; choose another for one of them")
 
 
 def _grids_of(heads: str | None, jobs: int) -> dict:

@@ -1,5 +1,6 @@
 """Headstart's own files and folders, known by what is in them: they are no images, and ours to replace."""
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +16,11 @@ _JSON = {  # a file that says what its folder is, and the name for that
     "benchmark.json": ("headstart benchmark", "benchmark"),
     "run.json": ("headstart run of fine-tuning", "run of fine-tuning"),
 }
+LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
+JOURNAL = '{"features": "'  # how each line of a sweep's journal begins
+CARD = "headstart export"  # stands in the card beside an exported model
+_TEXTS = {(",".join(LEADERBOARD) + "\n").encode(): "leaderboard", JOURNAL.encode(): "journal of a sweep"}
+_LARGEST_CARD = 10_000_000  # bytes: a file of more is no card
 _RUN = {"settings", "start", "epochs"}  # keys of the state of such a run of version 0.1
 _PICTURES = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _HEAD = 512  # bytes in which every format but WebP says who made the picture
@@ -37,7 +43,8 @@ def kind_of_output(path: str | Path) -> str | None:
     -------
     str or None
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a
-        run``, ``benchmark``, ``run of fine-tuning`` or ``figure``.
+        run``, ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``journal of a
+        sweep``, ``exported model`` (a file or folder as the card beside it says) or ``export card``.
 
     Examples
     --------
@@ -59,16 +66,27 @@ def _kind_of_folder(folder: Path) -> str | None:
         return "run of fine-tuning"
     if (folder / "index.h5").is_file():
         return _kind_of_hdf5(folder / "index.h5")
+    if (folder / "saved_model.pb").is_file() and is_exported(folder):
+        return "exported model"
     with os.scandir(folder) as entries:
         first = next((entry.path for entry in entries if entry.name.endswith(".h5")), None)
     return "parts of a run" if first and _kind_of_hdf5(first) == "part of a run" else None
 
 
 def _kind_of_file(path: Path) -> str | None:
+    if not path.is_file():
+        return None  # a pipe would wait for whoever writes to it
     with open(path, "rb") as file:
-        head = file.read(8)
-    if head == b"\x89HDF\r\n\x1a\n":
+        head = file.read(80)
+    if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _kind_of_hdf5(path)
+    for begin, kind in _TEXTS.items():
+        if head.startswith(begin):
+            return kind
+    if path.suffix == ".json" and head.startswith(b"{") and path.stat().st_size < _LARGEST_CARD:
+        return "export card" if _json_of(path).get("written_as") == CARD else None
+    if is_exported(path):
+        return "exported model"
     return "figure" if drawn_by_us(path) else None
 
 
@@ -94,6 +112,36 @@ def drawn_by_us(path: str | Path) -> bool:
         os.close(handle)
     exif_at_the_end = head[8:16] == b"WEBPVP8X" and head[20:] and head[20] & 8
     return bool(SIGNATURE.encode() in head or exif_at_the_end) and _software(path).startswith(SIGNATURE)
+
+
+def card_of(path: Path) -> Path:
+    """Return where the card of an exported model is: beside it."""
+    return path.with_name(f"{path.name}.json")
+
+
+def is_exported(path: Path) -> bool:
+    """Tell whether every file of an exported model is the one that the card beside it names."""
+    files = exported_files(path)
+    return bool(files) and all(files.values())
+
+
+def exported_files(path: Path) -> dict[str, bool]:
+    """Return the files that the card of a model names, and whether each is as it was written.
+
+    One that is missing counts as such: nothing is lost where it is written again.
+    """
+    card = _json_of(card_of(path))
+    named = card.get("files") if card.get("written_as") == CARD else None
+    if not isinstance(named, dict):
+        return {}
+    return {name: _is_as_written(path.parent / name, digest) for name, digest in named.items()}
+
+
+def _is_as_written(path: Path, digest: str) -> bool:
+    if not path.exists():
+        return True
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
 def _kind_of_hdf5(path: str | Path) -> str | None:

@@ -2,7 +2,6 @@
 
 import io
 import math
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ from data.errors import HeadstartError
 from data.images import ImageError, load_image
 from data.names import UNKNOWN, shortened
 from data.ours import SIGNATURE
+from data.output import check_file, writing, written_aside
 from data.source import Row, Source, as_source
 
 CELLS = 9
@@ -59,7 +59,7 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
     ----------
     source : Source, str or Path
     path : str or Path
-        Gets the sheet; its suffix says the format, and an existing file is replaced.
+        Gets the sheet; its suffix says the format, and a sheet that is there is replaced.
     augment : bool
         Draw nine augmentations of the first image instead.
     seed : int
@@ -107,17 +107,7 @@ def _check_output(path: Path) -> None:
             f"the suffix {path.suffix!r}" if path.suffix else "no suffix",
             "choose another name with -o",
         )
-    if path.is_dir() or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise _unwritable(path, "a folder" if path.is_dir() else f"the folder {str(path.parent)!r}")
-
-
-def _unwritable(path: Path, received: str) -> HeadstartError:
-    return HeadstartError(
-        f"{str(path)!r} cannot be written",
-        "a file name in a folder that exists and may be written",
-        received,
-        "choose another output with -o, or make the folder writable",
-    )
+    check_file(path, "figure")
 
 
 def _readable(
@@ -163,10 +153,8 @@ def _write(path: Path, figure) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
         figure.savefig(drawn, **_signed(_FORMATS[path.suffix.lower()]))
-    try:
-        path.write_bytes(drawn.getvalue())
-    except OSError as error:
-        raise _unwritable(path, str(error)) from error
+    with writing(path, "or choose another output with -o"), written_aside(path) as aside:
+        aside.write_bytes(drawn.getvalue())
 
 
 def _signed(format: str) -> dict:

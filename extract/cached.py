@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.lock import locked
 from extract.layout import DAMAGED, as_json, row_checksums, split_digests
-from extract.lock import locked
 from extract.part import PartFile, write_part
 from extract.plan import part_name
 from extract.recipe import Recipe

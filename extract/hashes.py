@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import is_there, unreadable
+from data.output import written_aside
 from data.source import Source
-from extract.aside import written_aside
 from extract.plan import Scan
 from extract.weights import cache_folder
 

@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.aside import written_aside
+from data.output import written_aside
 from extract.contents import Contents
 
 REASON_BYTES = 400

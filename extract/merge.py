@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from data.errors import HeadstartError
-from extract.lock import locked
+from data.lock import locked
+from data.output import check_parent, target_of, writing
 from extract.store import FeatureFile, write_feature_file
 
 
@@ -37,14 +38,8 @@ def merge(folder: str | Path, path: str | Path) -> dict:
         raise HeadstartError(
             f"{str(path)!r} exists", "the name of a new file", "one that is taken", "choose another with -o"
         )
-    try:
-        with locked(path):
-            write_feature_file(path, store.contents, [(store, row) for row in range(len(store.contents.ids))])
-    except OSError as error:
-        raise HeadstartError(
-            f"{str(path)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            " ".join(str(error).split())[:300],
-            "mend that or choose another output with -o",
-        ) from error
+    check_parent(path)
+    rows = [(store, row) for row in range(len(store.contents.ids))]
+    with writing(path, "or choose another output with -o"), locked(target_of(path)):
+        write_feature_file(path, store.contents, rows)
     return FeatureFile(path).summary()

@@ -1,6 +1,5 @@
 """What a run would do, before it does anything: the plan, the bytes, and a measured time."""
 
-import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from data.output import free_room, target_of
 from data.source import Source, as_source
 from extract.engines import open_engine
 from extract.hashes import scan_source
@@ -83,7 +83,7 @@ def preview(
     source, recipe, path, **options
         As `extract.run.extract` takes them.
     """
-    path, options = Path(path), Options(**options)
+    path, options = target_of(Path(path)), Options(**options)
     source, recipe = as_source(source), checked_recipe(recipe)
     found = survey(recipe, path, options.reuse, options.layout)
     scan = scan_source(source, options.rehash)
@@ -96,7 +96,7 @@ def preview(
         missing=decided.missing,
         parts=len(decided.parts),
         bytes_needed=_bytes(decided, leaves.kept, width, found.layout) if decided.parts else None,
-        bytes_free=shutil.disk_usage(path.parent).free,
+        bytes_free=free_room(path),
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
         nodes=_nodes(cluster) if cluster else (),

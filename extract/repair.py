@@ -7,10 +7,12 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.lock import locked
+from data.output import target_of, writing
 from extract.contents import NO_DIGEST, Rejected
 from extract.layout import split_digests
-from extract.lock import locked
 from extract.part import write_part
+from extract.plan import part_name
 from extract.recipe import Recipe
 from extract.shards import INDEX
 from extract.store import FeatureFile, open_checked, read_shards, write_feature_file
@@ -59,11 +61,11 @@ def repair(path: str | Path) -> Repair:
     HeadstartError
         If no sound row can be read.
     """
-    path = Path(path)
+    path = target_of(Path(path))
     verdict = verify(path)
     if verdict.sound:
         return Repair(len(FeatureFile(path).contents.ids), 0)
-    with locked(path, wait=True, say=lambda text: None):
+    with writing(path, "and try again"), locked(path, wait=True, say=lambda text: None):
         if path.is_dir():
             return _set_aside(path)
         return _salvage(path, verdict) if verdict.problems else _drop(path, set(verdict.damaged))
@@ -90,7 +92,7 @@ def _set_aside(folder: Path) -> Repair:
     dropped = np.isin(shards.part, shards.part[damaged])
     for path in (folder / INDEX, *(folder / shards.names[part] for part in np.unique(shards.part[damaged]))):
         if path.is_file():
-            path.rename(path.with_name(path.name + ".damaged"))
+            path.rename(_free_name(path))
     return Repair(rows - int(dropped.sum()), int(dropped.sum()), str(folder))
 
 
@@ -109,10 +111,16 @@ def _salvage(path: Path, verdict: Verdict) -> Repair:
     if not rows:
         raise _hopeless(path, "; ".join(verdict.problems))
     folder = parts_folder(path, "single")
-    folder.mkdir(exist_ok=True)
-    write_part(folder / "salvaged.h5", recipe, engine, probe, rows, {})
-    path.rename(path.with_name(path.name + ".damaged"))
-    return Repair(len(kept), len(damaged), str(folder / "salvaged.h5"))
+    part = folder / part_name(rows)
+    write_part(part, recipe, engine, probe, rows, {})
+    path.rename(_free_name(path))
+    return Repair(len(kept), len(damaged), str(part))
+
+
+def _free_name(path: Path) -> Path:
+    """Return the first name for a damaged file that is not taken."""
+    endings = (".damaged", *(f".damaged{number}" for number in range(2, 1000)))
+    return next(name for ending in endings if not (name := path.with_name(path.name + ending)).exists())
 
 
 def _hopeless(path: Path, reason: str) -> HeadstartError:

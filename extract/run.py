@@ -12,6 +12,8 @@ from pathlib import Path
 from data.errors import HeadstartError, counted
 from data.label_checks import check_labels
 from data.lists import as_list
+from data.lock import clear_abandoned, locked
+from data.output import half_written, target_of, unwritten
 from data.source import Source, as_source
 from extract.assemble import assemble
 from extract.before import check_before, keep_before
@@ -19,7 +21,6 @@ from extract.contents import Contents
 from extract.engines import check_engine
 from extract.hashes import scan_source
 from extract.leaving import Leaving, before_path
-from extract.lock import clear_abandoned, locked
 from extract.part import count_rows
 from extract.plan import Part, Plan, Scan
 from extract.recipe import Recipe, checked_recipe
@@ -207,8 +208,8 @@ def extract(
     >>> extract("photos/", recipe, "photos.h5").rows  # doctest: +SKIP
     2002
     """
-    started, path, options = time.perf_counter(), Path(path), Options(**options)
-    source, recipe = as_source(source), checked_recipe(recipe)
+    started, named, options = time.perf_counter(), Path(path), Options(**options)
+    path, source, recipe = target_of(named), as_source(source), checked_recipe(recipe)
     allowed = partial(allowed_rejections, options.max_bad)
     allowed(0)
     check_engine(options.engine, recipe)
@@ -230,7 +231,7 @@ def extract(
             run = partial(map, make, replicas=options.replicas, source=source)
             computed = _compute(found, found.plan(scan), leaves.kept, run, progress)
             contents, leaves = _write(source, scan, look(), allowed, options.allow_drop)
-    return _report(path, contents, found, computed, leaves, source, time.perf_counter() - started)
+    return _report(named, contents, found, computed, leaves, source, time.perf_counter() - started)
 
 
 def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
@@ -273,7 +274,7 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
     """Hold the lock, clear what killed runs left, and say what is kept if this one is stopped."""
     try:
         with locked(path, wait=wait, say=_log.info):
-            for half in [*path.parent.glob(f"{path.name}.*.tmp"), *folder.glob("*.tmp")]:
+            for half in [*half_written(path), *half_written(folder / "*.h5")]:
                 half.unlink()
             try:
                 yield
@@ -283,12 +284,7 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
     except OSError as error:
-        raise HeadstartError(
-            f"{str(path)!r} could not be written",
-            "a disk with room, and a folder that may be written",
-            " ".join(str(error).split())[:300],
-            f"mend that or choose another output with -o; {_kept(folder)}",
-        ) from error
+        raise unwritten(path, error, f"or choose another output with -o; {_kept(folder)}") from error
 
 
 def _kept(folder: Path) -> str:
@@ -306,7 +302,7 @@ def _compute(found: Survey, decided: Plan, leaving: int, run: Callable, progress
         return 0
     folder, done, computed, failed = parts_folder(found.path, found.layout), 0, 0, []
     copied = leaving + (decided.rows if found.layout == "single" else 0)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     progress = progress or (lambda done, total: None)
 
     def advance(images: int) -> None:

@@ -14,7 +14,7 @@ from extract.plan import PART_ROWS, part_name
 
 LAYOUTS = ("single", "sharded")
 INDEX, INDEX_FORMAT = "index.h5", "headstart index"
-_OURS = re.compile(r"[0-9a-f]{24}\.h5(\..+\.tmp|\.damaged)?|index\.h5(\..+\.tmp|\.damaged)")
+_OURS = re.compile(r"[0-9a-f]{24}\.h5(\..+\.tmp|\.damaged\d*)?|index\.h5(\..+\.tmp|\.damaged\d*)")
 _OPEN = 256  # parts whose digests and checksums are kept at hand
 
 

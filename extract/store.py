@@ -171,7 +171,7 @@ def write_feature_file(
         If a row is not what was stored, so that damage is never given a new checksum.
     """
     if layout == "sharded":
-        path.mkdir(exist_ok=True)
+        path.mkdir(parents=True, exist_ok=True)
         shards = Shards(path, *placed(path, contents, rows), contents.digests)
         _write_index(path, contents, rows, shards, last)
         return

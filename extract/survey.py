@@ -1,7 +1,6 @@
 """What is known before a run: the present file, finished parts, other files."""
 
 import logging
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.output import check_parent
 from extract.layout import DAMAGED, split_digests
 from extract.leaving import Leaving, leaving
 from extract.part import PartFile
@@ -157,14 +157,14 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
 def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
     if located(path).is_file():
         return same_recipe(path, recipe)
-    other = path.is_dir() and (layout == "single" or not is_parts_folder(path))
-    if other or not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+    if path.is_dir() and (layout == "single" or not is_parts_folder(path)):
         raise HeadstartError(
             f"{str(path)!r} cannot be written",
-            "a file name in a folder that exists and may be written",
-            "a folder with other things in it" if other else f"the folder {str(path.parent)!r}",
-            "choose another output with -o, or make the folder writable",
+            "a file name" if layout == "single" else "a new folder, or one of a sharded feature file",
+            "a folder" if layout == "single" else "a folder with other things in it",
+            "choose another output with -o",
         )
+    check_parent(path)
     return None
 
 

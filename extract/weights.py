@@ -16,7 +16,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.ours import cache_folder
-from extract.aside import written_aside
+from data.output import written_aside
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import asdict, replace
@@ -17,10 +18,11 @@ from classify.benchmark import (
     ARMS,
     Job,
     Settings,
+    _begin,
     _counted_rows,
     _run,
     benchmark,
-    check_folder,
+    check_output,
     some_rows,
 )
 from classify.benchmark_arm import Clock, main
@@ -138,7 +140,7 @@ def test_the_folder_holds_table_json_and_figure(run):
     assert [line.split("  ")[0] for line in projected] == [ARMS[name].label for name in GRAPH]
     with Image.open(folder / "benchmark.png") as figure:
         assert figure.format == "PNG" and np.asarray(figure.convert("L")).std() > 5
-    check_folder(folder)
+    check_output(folder)
 
 
 def test_the_cached_head_and_the_live_arms_have_the_same_rows(run, cache):
@@ -229,8 +231,8 @@ def test_what_a_benchmark_refuses(tmp_path, cache):
     (tmp_path / "mine" / "features.h5").write_text("mine")
     (tmp_path / "file").write_text("mine")
     refused = [
-        (images, "mine", {}, "other files"),
-        (images, "images", {}, "other files"),
+        (images, "mine", {}, "cannot take a benchmark"),
+        (images, "images", {}, "cannot take a benchmark"),
         (images, "file", {}, "cannot take"),
         (few, "new", {}, "cannot be benchmarked"),
         (images, "new", {"backbone": "xceptoin"}, "xception"),
@@ -271,4 +273,18 @@ def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch, capfd):
     monkeypatch.setattr("subprocess.Popen.wait", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command begins anew"):
         benchmark(str(images), tmp_path / "out", Settings(**MOBILENET))
-    check_folder(tmp_path / "out")
+    check_output(tmp_path / "out")
+
+
+def test_other_files_stay_in_the_folder_of_a_benchmark(run, tmp_path):
+    folder = shutil.copytree(run[1], tmp_path / "again")
+    for name in ("notes.txt", "features.h5.bak", "head/figure.txt"):
+        (folder / name).write_text("precious")
+    check_output(folder)
+    _begin(folder)
+    assert not (folder / "features.h5").exists()
+    assert all((folder / name).is_file() for name in ("notes.txt", "features.h5.bak", "head/figure.txt"))
+    (folder / "features.h5").write_text("mine")
+    with pytest.raises(HeadstartError, match="a benchmark would replace") as error:
+        check_output(folder)
+    assert_four_parts(str(error.value))

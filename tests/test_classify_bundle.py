@@ -329,15 +329,33 @@ class TestSaving:
         refused(lambda: trained().save(tmp_path / "target"), "target", "-o")
         assert below(tmp_path) == before
 
-    def test_a_missing_folder_above_is_refused(self, tmp_path):
-        refused(lambda: trained().save(tmp_path / "no" / "saved"), str(tmp_path / "no"))
-        assert not below(tmp_path)
+    def test_missing_folders_above_are_made_and_an_empty_one_is_taken(self, tmp_path):
+        trained().save(tmp_path / "not" / "yet" / "saved")
+        (tmp_path / "empty").mkdir(mode=0o700)
+        trained().save(tmp_path / "empty")
+        assert below(tmp_path / "empty").keys() == below(tmp_path / "not/yet/saved").keys()
+        assert (tmp_path / "empty").stat().st_mode & 0o777 == 0o700
+
+    def test_foreign_files_stay_also_with_names_that_a_bundle_may_have(self, tmp_path):
+        trained().save(tmp_path / "saved")
+        (tmp_path / "saved/figures").mkdir()
+        for name in ("notes.txt", "figures/roc.png"):
+            (tmp_path / "saved" / name).write_text("precious")
+        trained(features=drawn_features(classes=3)).save(tmp_path / "saved")
+        held = below(tmp_path / "saved")
+        assert held["notes.txt"] == held["figures/roc.png"] == b"precious"
+        assert len(Bundle.load(tmp_path / "saved").class_names) == 3
+        (tmp_path / "saved/head.keras").write_text("exported here")
+        before = below(tmp_path)
+        refused(lambda: trained().save(tmp_path / "saved"), "head.keras", "-o")
+        assert below(tmp_path) == before
 
     @pytest.mark.parametrize("blow", ["disk", "interrupt", "rename"])
     def test_a_failed_save_leaves_the_old_bundle_and_nothing_else(self, blow, saved, tmp_path, monkeypatch):
         shutil.copytree(saved["logistic"], tmp_path / "saved")
         before, bundle = below(tmp_path), trained(features=drawn_features(classes=3))
         if blow == "rename":
+            monkeypatch.setattr("data.swap._exchanged", lambda one, two: False)
             fail_once_to_rename_to(tmp_path / "saved", monkeypatch)
         else:
             bundle = replace(bundle, head=Unsaveable(UNSAVEABLE[blow]))

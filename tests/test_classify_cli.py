@@ -173,7 +173,7 @@ class TestTrain:
         (("train", "layers.h5", "--class-weight", "foo"), ("unknown class weight 'foo'", "balanced")),
         (("train", "layers.h5", "-o", "photos"), ("'photos' cannot take a bundle", "-o")),
         (("train", "layers.h5", "-o", "notes.txt"), ("'notes.txt' cannot take a bundle", "-o")),
-        (("train", "layers.h5", "-o", "no/where"), ("no folder 'no'", "-o")),
+        (("train", "layers.h5", "-o", "notes.txt/where"), ("which is no folder", "-o")),
         (("train", "notes.txt"), ("'notes.txt' is not a feature file",)),
         (("train", "other.h5"), ("'other.h5' is not a feature file",)),
         (("train", "photos"), ("no feature file 'photos'", "a folder")),

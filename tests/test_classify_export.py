@@ -107,7 +107,8 @@ def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
     refused(lambda: check_target(tmp_path / "a.keras", "saved_model"), "a folder")
     refused(lambda: check_target(tmp_path / "mine.keras", "keras"), "no export wrote it")
     refused(lambda: check_target(tmp_path / "mine.xml", "openvino"), "mine.bin")
-    refused(lambda: check_target(tmp_path / "none" / "a.keras", "keras"), "no folder")
+    refused(lambda: check_target(tmp_path / "mine.bin" / "a.keras", "keras"), "no folder")
+    check_target(tmp_path / "not" / "yet" / "a.keras", "keras")
     monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], modules=("no_such_module",)))
     refused(lambda: check_target(tmp_path / "a.onnx", "onnx"), "pip install 'headstart[onnx]'")
 

@@ -102,10 +102,22 @@ def test_many_classes(tmp_path):
 def test_figures_are_replaced_and_other_files_stay(tmp_path):
     report = evaluate(*draw(40, 2), ["cat", "dog"])
     (tmp_path / "notes.txt").write_text("precious")
-    (tmp_path / "confusion.png").write_bytes(b"old")
+    write_figures(tmp_path, report)
+    (tmp_path / "confusion.png").rename(tmp_path / "reliability.png")
+    expected = (tmp_path / "reliability.png").read_bytes()
     assert "confusion.png" in names(write_figures(tmp_path, report))
     assert {path.name for path in tmp_path.iterdir()} == {"notes.txt", "confusion.png", "reliability.png"}
     assert (tmp_path / "notes.txt").read_text() == "precious"
+    drawn, other = ((tmp_path / name).read_bytes() for name in ("confusion.png", "reliability.png"))
+    assert drawn == expected != other
+
+
+def test_a_picture_of_the_users_is_refused_and_stays(tmp_path):
+    report = evaluate(*draw(40, 2), ["cat", "dog"])
+    Image.new("RGB", (9, 9)).save(tmp_path / "roc.png")
+    with pytest.raises(HeadstartError, match=r"roc.png.* is no figure that Headstart wrote"):
+        write_figures(tmp_path, report)
+    assert [path.name for path in tmp_path.iterdir()] == ["roc.png"]
 
 
 def test_a_figure_that_fails_leaves_the_old_one_alone(tmp_path):

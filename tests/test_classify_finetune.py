@@ -220,7 +220,7 @@ def test_what_finetune_refuses(small_bundle, small_file, drawn, tmp_path):
         (bundle, others, "new", {}, "other classes"),
         (knn, drawn, "new", {}, "keras-linear"),
         (bundle, drawn, "old", {}, "other files"),
-        (bundle, drawn, "no/new", {}, "cannot take a bundle"),
+        (bundle, drawn, "old.run", {}, "cannot take a bundle"),
     ]
     for given, source, name, options, said in refused:
         with pytest.raises(HeadstartError, match=said) as error:

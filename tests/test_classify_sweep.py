@@ -214,7 +214,7 @@ def test_params_that_are_none(word):
 
 def test_a_leaderboard_that_cannot_be_written_is_told_before_training(tiny_file, tmp_path):
     words = ["sweep", tiny_file, "--heads", "centroid", "-o", tmp_path / "best", "--jobs", "1"]
-    for place in ("no/board.csv", "."):
+    for place in (tiny_file, tiny_file / "board.csv", "."):
         done = CliRunner().invoke(app, [str(word) for word in [*words, "--leaderboard", tmp_path / place]])
         assert (done.exit_code, done.stdout) == (1, "")
         assert_four_parts(done.stderr)

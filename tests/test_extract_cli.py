@@ -128,7 +128,7 @@ def test_several_layers(command, images):
             ["run", "images", "--backbone", "mobilenet", "--weights", "none", "--image-size", "31"],
             "32 pixels or more",
         ),
-        (["run", "images", *TINY, "-o", "no/where.h5"], "cannot be written"),
+        (["run", "images", *TINY, "-o", "text.h5/where.h5"], "cannot be written"),
         (["run", "images", *TINY, "-o", "images"], "cannot be written"),
         (["run", "images", *TINY, "-o", "/proc/x.h5"], "could not be written"),
         (["run", "images", *TINY, "-o", "text.h5"], "not a feature file"),

@@ -23,13 +23,13 @@ from conftest import ROOT, assert_four_parts
 from typer.testing import CliRunner
 
 from data import HeadstartError
+from data.lock import locked
 from data.memory import from_arrays
 from extract import FeatureFile, Recipe, extract, worker
 from extract.cli import app
 from extract.compare import compare
 from extract.diff import diff
 from extract.engines import Engine
-from extract.lock import locked
 from extract.repair import repair
 from extract.verify import examine, verify
 
@@ -103,11 +103,12 @@ _RUN = """
 import json, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
-from extract import aside, extract
+from data import output
+from extract import extract
 options = json.loads(sys.argv[2])
 shared.use_numpy(options.pop("counter", None), options.pop("pause", 0))
-sync, slow = aside._sync, options.pop("slow_sync", 0)
-aside._sync = lambda path: (time.sleep(slow), sync(path))
+sync, slow = output.sync, options.pop("slow_sync", 0)
+output.sync = lambda path: (time.sleep(slow), sync(path))
 from data.console import Commands, prepare_logging
 prepare_logging()
 try:
@@ -342,7 +343,7 @@ def test_a_lock_that_a_killed_run_left_goes_also_where_nothing_is_to_do(path, tm
     with locked(path):
         assert extract(arrays(), RECIPE, path).computed == 0
         assert lock.exists()
-    lock.write_text("{}")
+    lock.write_text('{"pid": 1, "host": "gone"}')
     assert extract(arrays(), RECIPE, path).computed == 0
     assert not lock.exists()
 

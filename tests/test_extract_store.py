@@ -10,8 +10,8 @@ from conftest import assert_four_parts
 from contracts import StoreContract
 
 from data import HeadstartError
+from data.output import written_aside
 from extract import FeatureFile, Recipe, store
-from extract.aside import written_aside
 from extract.contents import Contents, Rejected
 from extract.layout import row_checksums
 from extract.part import PartFile, write_part

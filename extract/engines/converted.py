@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from data.errors import HeadstartError
-from extract.aside import written_aside
+from data.output import written_aside
 from extract.backbones import feature_model
 from extract.origins import file_hash
 from extract.weights import cache_folder, load_backbone

@@ -23,7 +23,7 @@ def locked(
     Parameters
     ----------
     path : Path
-        The feature file.
+        The output; missing folders above it are made.
     wait : bool
         Wait for another run to end, or raise at once.
     say : callable
@@ -35,6 +35,7 @@ def locked(
         If another run holds the lock and `wait` is false.
     """
     name = _lock_file(path)
+    name.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(name, path, wait, say)
     try:
         yield
@@ -59,6 +60,7 @@ def _acquire(name: Path, path: Path, wait: bool, say: Callable[[str], None]) -> 
     while True:
         handle = os.open(name, os.O_RDWR | os.O_CREAT, 0o666)
         try:
+            _check_ours(handle, name)
             _lock(handle, path, wait, say)
             if _is_at(handle, name):
                 os.ftruncate(handle, 0)
@@ -85,6 +87,18 @@ def _lock(handle: int, path: Path, wait: bool, say: Callable[[str], None]) -> No
         )
     say(f"waiting for {holder}, which is writing {path}")
     fcntl.flock(handle, fcntl.LOCK_EX)
+
+
+def _check_ours(handle: int, name: Path) -> None:
+    """Raise if the file is no lock of ours: what it holds would be lost."""
+    text = os.pread(handle, 1000, 0)
+    if text and not text.startswith(b'{"pid": '):
+        raise HeadstartError(
+            f"{str(name)!r} exists and is no lock that Headstart wrote",
+            "no file of that name while the output is written",
+            "a file of another origin",
+            "choose another output with -o, or move it away",
+        )
 
 
 def _holder(handle: int) -> str:
