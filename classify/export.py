@@ -17,7 +17,16 @@ from data.errors import HeadstartError, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
 from data.ours import CARD, card_of, exported_files, kind_of_output
-from data.output import check_folder, check_parent, take_mode, target_of, writing, written_aside
+from data.output import (
+    check_folder,
+    check_parent,
+    full_told,
+    take_mode,
+    target_of,
+    try_room,
+    writing,
+    written_aside,
+)
 from data.swap import check_carried, swapped
 from extract.engines import open_engine, probe_image
 from extract.engines.converted import without_telemetry
@@ -152,8 +161,9 @@ def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = 
     with writing(path, "or choose another -o"):
         above = target_of(path).parent
         above.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=above) as folder:
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=above) as folder, full_told(above):
             made = Path(folder) / path.name
+            try_room(Path(folder), 4 * model.count_params())
             _write(model, made, format)
             values |= _checked(made, FORMATS[format], bundle, any_size)
             card_of(made).write_text(_card_text(values, bundle.name, recipe, _hashes(made)), "utf-8")
@@ -294,7 +304,7 @@ def _write(model, path: Path, format: str) -> None:
     sides = (side or 1 for side in model.input_shape[1:3])
     model(np.zeros((1, *sides, 3), np.float32))  # Keras writes ONNX of models that were called once
     try:
-        with without_telemetry(), warnings.catch_warnings():
+        with full_told(path.parent), without_telemetry(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*np.object", FutureWarning)  # of Keras' patch of tf2onnx
             model.export(str(path), format=name, verbose=False)
             if name == "openvino":

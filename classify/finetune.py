@@ -16,7 +16,9 @@ from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, counted, some_of
+from data.output import check_parent, check_room, target_of, writing
 from data.source import Source, as_source
+from extract.weights import cache_folder, in_cache, weights_size
 
 if TYPE_CHECKING:
     from classify.end_to_end import Options
@@ -76,6 +78,8 @@ def finetune(
     """
     started, folder, source = time.perf_counter(), Path(folder), as_source(source)
     check_output(folder)
+    if tensorboard is not None:
+        check_parent(Path(tensorboard) / "train", "--tensorboard")
     check_classes(bundle, source)
     check_transplant(bundle)
     from classify.end_to_end import Options, Run  # seconds of TensorFlow, after what needs none
@@ -83,6 +87,7 @@ def finetune(
 
     options = Options(**options)
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
+    ask_room(folder, recipe.weights, options)
     rows = load_rows(source, recipe, options.rows)
     _check_rows(bundle, rows["train"])
     warnings = _warnings(recipe, rows)
@@ -118,6 +123,26 @@ def going_on(state: RunState) -> Iterator[None]:
             f"interrupted; {counted(done, 'finished epoch')} kept in {state.folder}: "
             + ("the same command goes on from there" if done else "the same command begins anew")
         ) from None
+
+
+def ask_room(folder: Path, weights: str, options: "Options") -> None:
+    """Raise if the disk lacks room for what a run keeps, or our cache for the weights that come of it.
+
+    Kept are two epochs and one that is being written, with two moments of Adam for each weight
+    that trains; then the bundle.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    size = weights_size(weights)
+    epoch = size * (3 if options.unfreeze == "all" else 1)
+    kept = target_of(folder).with_name(f"{target_of(folder).name}.run")
+    there = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
+    with writing(folder, "or choose another -o"):
+        check_room(folder, 3 * epoch + size - there)
+    with in_cache():
+        check_room(cache_folder(), size)
 
 
 def settings_of(bundle: Bundle, options: "Options", rows: dict[str, ImageRows]) -> dict:

@@ -9,7 +9,7 @@ import numpy as np
 from classify.bundle import Bundle
 from classify.end_to_end import Options, Run
 from classify.features import Features
-from classify.finetune import check_classes, going_on, settings_of
+from classify.finetune import ask_room, check_classes, going_on, settings_of
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot
@@ -69,6 +69,7 @@ def train_live(
     start = Bundle.of(untrained(features, options.seed), features, "keras-linear")
     check_classes(start, source)
     run = Run(start, options)
+    ask_room(folder, only_feature_set(start).recipe.weights, options)
     rows = load_rows(source, only_feature_set(start).recipe, options.rows)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
     with going_on(state):

@@ -4,14 +4,14 @@ import json
 import logging
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from data.errors import HeadstartError
-from data.output import written_aside
+from data.output import writing, written_aside
 
 FORMAT, FORMAT_VERSION = "headstart run of fine-tuning", 2
 _OURS = re.compile(
@@ -181,17 +181,8 @@ class RunState:
     def _is_ours(self, path: Path) -> bool:
         return _OURS.fullmatch(path.relative_to(self.folder).as_posix()) is not None
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise HeadstartError(
-                f"{str(self.folder)!r} could not be written",
-                "a disk with room, and a folder that may be written",
-                _told(error),
-                "mend that, or choose another -o; the same command goes on from what is finished",
-            ) from error
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self.folder, "or choose another -o; the same command goes on from what is finished")
 
 
 def best_epoch(start: float | None, watched: Sequence[float]) -> int:

@@ -1,6 +1,7 @@
 """How every command speaks: results on stdout, progress on stderr, one message for an error."""
 
 import codecs
+import errno
 import faulthandler
 import json
 import logging
@@ -8,6 +9,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable
+from contextlib import suppress
 from typing import Annotated
 
 import typer
@@ -18,6 +20,7 @@ from data import __version__
 from data.errors import HeadstartError, UsageError
 from data.interrupt import interrupt_of, settle
 from data.ours import cache_folder
+from data.output import why
 
 FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
@@ -34,7 +37,13 @@ class Commands(TyperGroup):
     def main(self, *args, **options):
         for stream in (sys.stdout, sys.stderr):
             stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
-        return super().main(*args, **options)
+        try:
+            return super().main(*args, **options)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            _silence(sys.stdout)
+            _end(f"error: {unprinted(error)}", 1)
 
     def invoke(self, ctx):
         try:
@@ -101,7 +110,10 @@ def prepare_logging() -> None:
 
 def say(text: str) -> None:
     """Print a line for the user that is no result, to stderr."""
-    err.print(text)
+    try:
+        err.print(text)
+    except OSError:
+        _silence(sys.stderr)  # nobody is left to tell
 
 
 def say_warnings(warnings: Iterable[str], said: Container[str] = ()) -> None:
@@ -112,11 +124,42 @@ def say_warnings(warnings: Iterable[str], said: Container[str] = ()) -> None:
 
 
 def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:
-    """Print a result to stdout: one JSON document, or the lines that `lay_out` makes of it."""
+    """Print a result to stdout: one JSON document, or the lines that `lay_out` makes of it.
+
+    Raises
+    ------
+    HeadstartError
+        If stdout cannot take it, as a file on a full disk.
+    """
     if as_json:
-        print(json.dumps(value, indent=2, ensure_ascii=not _is_utf8(sys.stdout)))
+        text = json.dumps(value, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
     else:
-        print("\n".join(lay_out(value)))
+        text = "\n".join(lay_out(value))
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        raise  # who reads it has had enough
+    except OSError as error:
+        _silence(sys.stdout)
+        raise unprinted(error) from error
+
+
+def unprinted(error: OSError) -> HeadstartError:
+    """Make the error for words that stdout could not take."""
+    return HeadstartError(
+        "the result could not be printed",
+        "a terminal, a pipe, or a file on a disk with room",
+        why(error),
+        "send it to another place; what the command wrote elsewhere is there",
+    )
+
+
+def _silence(stream) -> None:
+    """Let a stream that cannot be written go nowhere, so that the process ends without more words."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
 
 
 def _is_utf8(stream) -> bool:

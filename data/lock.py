@@ -64,7 +64,8 @@ def _acquire(name: Path, path: Path, wait: bool, say: Callable[[str], None]) -> 
             _lock(handle, path, wait, say)
             if _is_at(handle, name):
                 os.ftruncate(handle, 0)
-                os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
+                with suppress(OSError):  # on a full disk the lock holds without these words
+                    os.write(handle, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode())
                 return handle
         except BaseException:
             os.close(handle)

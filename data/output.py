@@ -6,6 +6,7 @@ import re
 import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ _FULL = {
     errno.EDQUOT: "the disk is full: the quota of this user is used up",
     errno.EFBIG: "the disk is full: no file may be so large here",
 }
+_LEAST_ROOM = 100_000  # bytes: with less, whatever went wrong, the disk is full
 _FULL_WORDS = re.compile(r"no space left|errno = 28\b|disk quota exceeded|file too large", re.IGNORECASE)
 
 
@@ -189,8 +191,31 @@ def check_room(path: Path, size: float) -> None:
         raise OSError(errno.ENOSPC, room, str(path))
 
 
+def try_room(folder: Path, size: int) -> None:
+    """Raise OSError if a file of so many bytes cannot be written into a folder; quotas and limits count.
+
+    Where a library writes, this is asked first: HDF5 ends the process on a full disk, and
+    converters of models speak of something else.
+    """
+    with tempfile.TemporaryFile(dir=folder) as file:
+        os.posix_fallocate(file.fileno(), 0, max(1, size))
+
+
 @contextmanager
-def writing(path: Path, todo: str, kinds: tuple[type[Exception], ...] = (OSError,)) -> Iterator[None]:
+def full_told(folder: Path) -> Iterator[None]:
+    """Turn whatever a library raises into OSError where the disk of a folder turns out to be full."""
+    try:
+        yield
+    except (HeadstartError, OSError):
+        raise
+    except Exception as error:
+        if free_room(folder) < _LEAST_ROOM or _FULL_WORDS.search(str(error)):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
+        raise
+
+
+@contextmanager
+def writing(path: Path, todo: str) -> Iterator[None]:
     """Turn what stops the writing of a path into the one message for it.
 
     Parameters
@@ -198,8 +223,6 @@ def writing(path: Path, todo: str, kinds: tuple[type[Exception], ...] = (OSError
     path : Path
     todo : str
         What the user can do once the cause is mended.
-    kinds : tuple of type
-        Errors that mean this.
 
     Raises
     ------
@@ -207,9 +230,7 @@ def writing(path: Path, todo: str, kinds: tuple[type[Exception], ...] = (OSError
     """
     try:
         yield
-    except HeadstartError:
-        raise
-    except kinds as error:
+    except OSError as error:
         raise unwritten(path, error, todo) from error
 
 

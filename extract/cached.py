@@ -11,6 +11,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.lock import locked
+from data.output import why
 from extract.layout import DAMAGED, as_json, row_checksums, split_digests
 from extract.part import PartFile, write_part
 from extract.plan import part_name
@@ -145,7 +146,7 @@ class FolderRows:
         return HeadstartError(
             f"features could not be kept in {str(self._folder)!r}",
             "a disk with room, and a folder that may be written",
-            " ".join(str(error).split())[:300],
+            why(error),
             "mend that, or choose another cache; what was kept before is still there",
         )
 

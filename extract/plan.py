@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from data.source import Row
 
 PART_ROWS = 512
+_BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
 KINDS = ("present", "rejected", "unreadable", "twins", "added", "replaced")  # every row is of one
 
 
@@ -38,6 +39,17 @@ def part_name(digests: Iterable[bytes]) -> str:
     True
     """
     return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:24] + ".h5"
+
+
+def bytes_needed(rows: int, width: int) -> int:
+    """Return what so many rows take on disk, in parts and in the file.
+
+    Examples
+    --------
+    >>> bytes_needed(rows=1000, width=2048)
+    8492000
+    """
+    return rows * (4 * width + _BYTES_A_ROW)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,10 @@ class Plan:
     def missing(self) -> int:
         """Different images that the backbone has to see."""
         return sum(len(part.rows) for part in self.parts)
+
+    def written(self, layout: str, leaving: int) -> int:
+        """Return how many rows are written: to parts, to a single file, and beside it those that leave."""
+        return self.missing + leaving + (self.rows if layout == "single" else 0)
 
 
 def plan(

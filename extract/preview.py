@@ -12,7 +12,7 @@ from data.output import free_room, target_of
 from data.source import Source, as_source
 from extract.engines import open_engine
 from extract.hashes import scan_source
-from extract.plan import KINDS, Part, Plan
+from extract.plan import KINDS, Part, bytes_needed
 from extract.ray_cluster import Cluster, connected
 from extract.recipe import Recipe, checked_recipe
 from extract.run import Options
@@ -20,7 +20,6 @@ from extract.survey import survey
 from extract.worker import compute_features, readable
 
 _IMAGES = 96  # measured, after those that warm up
-_BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,9 @@ def preview(
         refused="" if options.allow_drop else leaves.refusal,
         missing=decided.missing,
         parts=len(decided.parts),
-        bytes_needed=_bytes(decided, leaves.kept, width, found.layout) if decided.parts else None,
+        bytes_needed=bytes_needed(decided.written(found.layout, leaves.kept), width)
+        if decided.parts
+        else None,
         bytes_free=free_room(path),
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
@@ -108,11 +109,6 @@ def _nodes(cluster: Cluster) -> tuple[dict, ...]:
 
     with connected(cluster.address) as ray:
         return tuple(division(ray, cluster))
-
-
-def _bytes(decided: Plan, leaving: int, width: int, layout: str) -> int:
-    row = 4 * width + _BYTES_A_ROW
-    return row * (decided.missing + leaving + (decided.rows if layout == "single" else 0))
 
 
 def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:

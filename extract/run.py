@@ -1,7 +1,6 @@
 """A run: plan, compute the missing parts, assemble the feature file."""
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -226,10 +225,12 @@ def extract(
             leaves = found.leaving(scan, source.class_names)
             check_before(found, leaves, source, options.allow_drop)
             how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
+            decided = found.plan(scan)
             how |= {"probes": found.probes(), "whole": found.layout == "sharded"}
+            how["rows"] = decided.written(found.layout, leaves.kept)
             make = partial(PartWorker, recipe, folder.absolute(), **how)
             run = partial(map, make, replicas=options.replicas, source=source)
-            computed = _compute(found, found.plan(scan), leaves.kept, run, progress)
+            computed = _compute(found, decided, run, progress)
             contents, leaves = _write(source, scan, look(), allowed, options.allow_drop)
     return _report(named, contents, found, computed, leaves, source, time.perf_counter() - started)
 
@@ -296,12 +297,11 @@ def _kept(folder: Path) -> str:
     return f"{kept} kept in {folder}: the same command goes on from there"
 
 
-def _compute(found: Survey, decided: Plan, leaving: int, run: Callable, progress: Callable | None) -> int:
+def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | None) -> int:
     """Run the missing parts and return how many images went through the backbone."""
     if not decided.parts:
         return 0
     folder, done, computed, failed = parts_folder(found.path, found.layout), 0, 0, []
-    copied = leaving + (decided.rows if found.layout == "single" else 0)
     folder.mkdir(parents=True, exist_ok=True)
     progress = progress or (lambda done, total: None)
 
@@ -316,8 +316,6 @@ def _compute(found: Survey, decided: Plan, leaving: int, run: Callable, progress
             if isinstance(result, Exception):
                 failed.append((part, result))
                 continue
-            if not computed:
-                _check_room(folder, part, decided.missing - len(part.rows) + copied)
             computed += result
     if failed:
         raise _failed(failed, folder)
@@ -332,14 +330,6 @@ def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartErro
         names + (f"; and {len(failed) - 3} more" if len(failed) > 3 else ""),
         f"mend the cause; {_kept(folder)}",
     )
-
-
-def _check_room(folder: Path, part: Part, rows: int) -> None:
-    """Raise OSError early where the size of the first part says that the disk lacks room for all."""
-    needed = (folder / part.name).stat().st_size / len(part.rows) * rows
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise OSError(f"parts and file need {needed / 1e6:.1f} MB, and {free / 1e6:.1f} MB are free")
 
 
 def _report(

@@ -8,7 +8,8 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,10 +17,11 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.ours import cache_folder
-from data.output import written_aside
+from data.output import try_room, why, written_aside
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
 
+_OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
 _log = logging.getLogger("headstart.weights")
 
 
@@ -42,6 +44,25 @@ class Weights:
     backbone: str
     name: str
     origin: str
+
+
+@contextmanager
+def in_cache() -> Iterator[None]:
+    """Say that it is our cache which cannot be read or written; also a decorator.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    try:
+        yield
+    except OSError as error:
+        raise HeadstartError(
+            f"the cache {str(cache_folder())!r} cannot be used",
+            "a folder with room, that may be read and written",
+            why(error),
+            "mend that, or name another folder: export HEADSTART_CACHE=FOLDER",
+        ) from error
 
 
 def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:
@@ -79,6 +100,7 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
     return _from_file(backbone, path)
 
 
+@in_cache()
 def known_weights(digest: str) -> Weights | None:
     """Return what our cache knows of the weights with this digest.
 
@@ -257,6 +279,12 @@ def _backbone_group(file, model):
     return file[min(fitting)[1]]
 
 
+def weights_size(digest: str) -> int:
+    """Return the bytes of weights in our cache; 0 where it has none of this digest."""
+    path = _folder() / f"{digest}.weights.h5"
+    return path.stat().st_size if path.is_file() else 0
+
+
 def _folder() -> Path:
     return cache_folder() / "weights"
 
@@ -274,11 +302,12 @@ def _from_file(backbone: str, path: Path) -> Weights:
     if note.is_file() and known_weights(note.read_text()):
         return Weights(note.read_text(), backbone, path.name, origin)
     weights = _keep(backbone, path.name, origin, lambda model: read_into(model, path))
-    with written_aside(note) as aside:
+    with in_cache(), written_aside(note) as aside:
         aside.write_text(weights.digest)
     return weights
 
 
+@in_cache()
 def _cached(backbone: str, name: str) -> Weights | None:
     for record in sorted(_folder().glob("*.json")):
         weights = Weights(**json.loads(record.read_text()))
@@ -292,18 +321,28 @@ def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
     model = build_backbone(backbone, checked_size(backbone))
     load(model)
     weights = Weights(tensors_digest(model.get_weights()), backbone, name, origin)
+    _store(model, weights)
+    _log.info("weights of %s: %s", backbone, origin)
+    return weights
+
+
+@in_cache()
+def _store(model, weights: Weights) -> None:
     folder = _folder()
-    folder.mkdir(parents=True, exist_ok=True)
     tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
     if not record.is_file():
         with written_aside(tensors) as aside:
-            model.save_weights(aside.with_suffix(".weights.h5"))  # Keras insists on the suffix
-            os.replace(aside.with_suffix(".weights.h5"), aside)
-    if not record.is_file() or name == "imagenet":  # a file may have brought the same tensors before
+            named = aside.with_suffix(".weights.h5")  # Keras insists on the suffix
+            size = sum(tensor.nbytes for tensor in model.get_weights())
+            try_room(folder, size + _OVERHEAD * len(model.weights))
+            try:
+                model.save_weights(named)
+                os.replace(named, aside)
+            finally:
+                named.unlink(missing_ok=True)
+    if not record.is_file() or weights.name == "imagenet":  # a file may have brought the same tensors before
         with written_aside(record) as aside:
             aside.write_text(json.dumps(asdict(weights)))
-    _log.info("weights of %s: %s", backbone, origin)
-    return weights
 
 
 def _fill_at_random(model) -> None:

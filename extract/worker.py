@@ -16,11 +16,12 @@ import numpy as np
 
 from data.errors import is_there, some_of, unreadable
 from data.images import ImageError, is_dim, load_image
+from data.output import check_room
 from data.source import Row, Source
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
 from extract.part import GrowingPart, write_part
-from extract.plan import Part
+from extract.plan import Part, bytes_needed
 from extract.recipe import Recipe
 
 _log = logging.getLogger("headstart.run")
@@ -102,6 +103,8 @@ class PartWorker:
         not fit, nothing is computed.
     whole : bool
         Keep no row of a part before it is whole: shards stay, so each has the rows of its plan.
+    rows : int
+        That parts and file will hold: where the disk has no room for them, nothing is computed.
     source : Source
     progress : callable
         Called with 1 for each image that is done.
@@ -116,6 +119,7 @@ class PartWorker:
         threads: int | None = None,
         probes: Sequence[tuple[str, dict, dict]] = (),
         whole: bool = False,
+        rows: int = 0,
         *,
         source: Source,
         progress: Callable[[int], None],
@@ -125,6 +129,7 @@ class PartWorker:
         self._engine = open_engine(engine, recipe, threads)
         self._engine.batch_size = batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, recipe, probes)
+        check_room(folder, bytes_needed(rows, sum(map(len, self._probe))))
         self._warned = False
 
     def __call__(self, part: Part) -> int:

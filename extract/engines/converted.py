@@ -13,10 +13,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from data.errors import HeadstartError
-from data.output import written_aside
+from data.output import full_told, try_room, written_aside
 from extract.backbones import feature_model
 from extract.origins import file_hash
-from extract.weights import cache_folder, load_backbone
+from extract.weights import cache_folder, in_cache, load_backbone
 
 _MAKERS = ("keras", "openvino", "tensorflow")  # whose versions may change the converted model
 _log = logging.getLogger("headstart.engines")
@@ -74,10 +74,12 @@ def is_kept(path: Path) -> bool:
         return False
 
 
+@in_cache()
 def keep_model(model, path: Path) -> None:
     """Write a model into the cache; its hashes are written last, so a half one counts as none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, full_told(path.parent):
+        try_room(Path(folder), sum(each.get_byte_size() for each in model.get_ops() if _is_constant(each)))
         aside = Path(folder) / path.name
         quiet_openvino().save_model(model, aside, compress_to_fp16=False)
         for suffix in (".bin", ".xml"):
@@ -91,6 +93,10 @@ def quiet_openvino():
     with without_telemetry():
         import openvino
     return openvino
+
+
+def _is_constant(operation) -> bool:
+    return operation.get_type_name() == "Constant"
 
 
 @contextmanager
