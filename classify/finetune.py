@@ -16,6 +16,7 @@ from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, counted, some_of
+from data.interrupt import interrupt_of
 from data.output import check_parent, check_room, target_of, writing
 from data.source import Source, as_source
 from extract.weights import cache_folder, in_cache, weights_size
@@ -117,7 +118,9 @@ def going_on(state: RunState) -> Iterator[None]:
     """Say how to go on where a run is interrupted."""
     try:
         yield
-    except KeyboardInterrupt:
+    except BaseException as error:
+        if not interrupt_of(error):
+            raise
         done = state.finished()
         raise KeyboardInterrupt(
             f"interrupted; {counted(done, 'finished epoch')} kept in {state.folder}: "
