@@ -10,10 +10,10 @@ from conftest import assert_four_parts, draw_images
 from test_extract_durability import RECIPE, arrays, numpy_backbone  # noqa: F401
 from typer.testing import CliRunner
 
-from data import HeadstartError, open_source
+from data import HeadstartError, open_source, output
 from data.images import ImageError
 from data.memory import from_arrays
-from extract import FeatureFile, aside, extract, worker
+from extract import FeatureFile, extract, worker
 from extract.cli import app
 from extract.layout import split_digests
 from extract.leaving import leaving
@@ -227,9 +227,9 @@ def test_a_kill_at_any_moment_loses_no_row(path, layout, monkeypatch, tmp_path):
                 raise Cut
             return real(*words)
 
-        sync, replace = aside._sync, os.replace
+        sync, replace = output._sync, os.replace
         with monkeypatch.context() as patched:
-            patched.setattr(aside, "_sync", lambda *words: step(sync, *words))  # noqa: B023
+            patched.setattr(output, "_sync", lambda *words: step(sync, *words))  # noqa: B023
             patched.setattr(os, "replace", lambda *words: step(replace, *words))  # noqa: B023
             try:
                 extract(arrays(), RECIPE, target, allow_drop=True, reuse=[kept])
