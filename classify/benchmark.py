@@ -172,11 +172,11 @@ def benchmark(
     >>> benchmark("photos/", "photos-benchmark", Settings(rows=400, budget=20))  # doctest: +SKIP
     """
     from classify.benchmark_figure import write_figure
-    from classify.figures import check_figures
+    from classify.figures import figure_class
     from classify.show import benchmark_lines
 
     started, folder, settings = time.perf_counter(), Path(folder), settings or Settings()
-    check_figures(folder)
+    figure_class()
     check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)
     for warning in opened.warnings:

@@ -26,7 +26,7 @@ def check_figures(folder: str | Path) -> None:
         If matplotlib is missing, the folder is a file or lies where none can be made, or pictures
         in it that we did not draw have the names of figures.
     """
-    _figure_class()
+    figure_class()
     for name in _NAMES:
         check_file(Path(folder) / name, "figure", "folder for the figures")
 
@@ -78,7 +78,14 @@ def write_figures(
         return [save_figure(figure, folder / name) for name, figure in drawn.items()]
 
 
-def _figure_class():
+def figure_class():
+    """Return matplotlib's class of figures.
+
+    Raises
+    ------
+    HeadstartError
+        If it is not installed.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
@@ -93,7 +100,7 @@ def _figure_class():
 
 def new_figure(width: float = 5, height: float = 4.5, **values):
     """Return a figure and its axes; without pyplot, there is no window and no global state."""
-    figure = _figure_class()(figsize=(width, height), layout="constrained")
+    figure = figure_class()(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(**values)
 
 

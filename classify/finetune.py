@@ -17,7 +17,7 @@ from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, counted, some_of
 from data.interrupt import interrupt_of
-from data.output import check_parent, check_room, target_of, writing
+from data.output import check_parent, check_room, writing
 from data.source import Source, as_source
 from extract.weights import cache_folder, in_cache, weights_size
 
@@ -140,7 +140,7 @@ def ask_room(folder: Path, weights: str, options: "Options") -> None:
     """
     size = weights_size(weights)
     epoch = size * (3 if options.unfreeze == "all" else 1)
-    kept = target_of(folder).with_name(f"{target_of(folder).name}.run")
+    kept = folder.with_name(f"{folder.name}.run")
     there = sum(path.stat().st_size for path in kept.rglob("*") if path.is_file())
     with writing(folder, "or choose another -o"):
         check_room(folder, 3 * epoch + size - there)

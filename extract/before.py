@@ -1,6 +1,6 @@
 """Rows that left a feature file, kept once beside it in ``FILE.before``: a feature file too."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +28,9 @@ class _Kept:
     place: tuple[Store, int]
 
 
-def check_before(found: Survey, leaves: Leaving, source: Source, allow_drop: bool, kept: str = "") -> None:
+def check_before(
+    found: Survey, leaves: Leaving, source: Source, allow_drop: bool, kept: Callable[[], str] = str
+) -> None:
     """Raise if rows may not leave a file, or could not be kept beside it.
 
     Parameters
@@ -38,8 +40,8 @@ def check_before(found: Survey, leaves: Leaving, source: Source, allow_drop: boo
     source : Source
         What the run reads.
     allow_drop : bool
-    kept : str
-        What of the run's work is kept, in words.
+    kept : callable
+        Says what of the run's work is kept.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """Which rows leave a feature file, and may they? A pure decision over names and digests."""
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,7 +109,7 @@ def leaving(
     return Leaving(len(present), tuple(dropped), tuple(replaced), tuple(unused), tuple(classes))
 
 
-def check_leaving(found: Leaving, path: Path, source: str, kept: str = "") -> None:
+def check_leaving(found: Leaving, path: Path, source: str, kept: Callable[[], str] = str) -> None:
     """Raise if more would leave a file than may without being asked for.
 
     Parameters
@@ -119,8 +119,8 @@ def check_leaving(found: Leaving, path: Path, source: str, kept: str = "") -> No
         The feature file.
     source : str
         What the run reads, in words.
-    kept : str
-        What of the run's work is kept, in words.
+    kept : callable
+        Says what of the run's work is kept.
 
     Raises
     ------
@@ -128,6 +128,7 @@ def check_leaving(found: Leaving, path: Path, source: str, kept: str = "") -> No
     """
     if not found.refusal:
         return
+    words = kept()
     numbers = f"{source}, with which {len(found.dropped)} of {counted(found.rows, 'row')} would be dropped"
     replaced = f" and {len(found.replaced)} replaced by other images" if found.replaced else ""
     raise HeadstartError(
@@ -135,7 +136,7 @@ def check_leaving(found: Leaving, path: Path, source: str, kept: str = "") -> No
         "a source that still has half of the rows, and some of each class",
         numbers + replaced,
         "look whether that is the right source, and whole; choose another output with -o; or let the rows go "
-        f"with --allow-drop, which keeps them in {before_path(path)}" + (f"; {kept}" if kept else ""),
+        f"with --allow-drop, which keeps them in {before_path(path)}" + (f"; {words}" if words else ""),
     )
 
 

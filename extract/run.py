@@ -250,7 +250,7 @@ def _write(
     folder = parts_folder(found.path, found.layout)
     check_rejections(folder, found.path, contents, allowed(len(scan.rows)))
     leaves = found.leaving_with(contents.rows())
-    check_before(found, leaves, source, allow_drop, _kept(folder))
+    check_before(found, leaves, source, allow_drop, partial(_kept, folder))
     keep = partial(keep_before, found, leaves, contents)
     if found.old is None or not found.old.contents.same_as(contents):
         write_feature_file(found.path, contents, rows, found.layout, keep)

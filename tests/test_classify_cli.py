@@ -44,10 +44,11 @@ def succeed(*words):
     return result.stdout
 
 
-def fail(*words) -> str:
+def fail(*words, code: int | None = None) -> str:
     """Run a command that the user got wrong, and return its message."""
     result = invoke(*words)
-    assert result.exit_code == (2 if result.stderr.startswith("error: unknown ") else 1), result.output
+    usage = result.stderr.startswith("error: unknown ")
+    assert result.exit_code == (code or (2 if usage else 1)), result.output
     assert result.stdout == ""
     assert result.stderr.startswith("error: ")
     assert_four_parts(result.stderr)

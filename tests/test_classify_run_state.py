@@ -33,8 +33,8 @@ from data import output
 from extract.backbones import BACKBONES, Backbone
 keras.applications.SmallNet = small_net
 BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")
-sync = output._sync
-output._sync = lambda path: (time.sleep(0.03), sync(path))  # so that many moments fall into a write
+sync = output.sync
+output.sync = lambda path: (time.sleep(0.03), sync(path))  # so that many moments fall into a write
 runpy.run_module("classify", run_name="__main__", alter_sys=True)
 """
 

@@ -202,7 +202,7 @@ def test_amounts_of_memory(text, size):
 
 @pytest.mark.parametrize("text", ["0", "0GB", "abc", "-5", "1XB", "", "nan", "1e3"])
 def test_bad_amounts_have_one_message(text, tiny_file):
-    assert "--memory is not an amount of memory" in fail("train", tiny_file, f"--memory={text}")
+    assert "--memory is not an amount of memory" in fail("train", tiny_file, f"--memory={text}", code=2)
 
 
 def test_less_than_a_block_is_refused_with_what_is_needed(tiny_file, monkeypatch):

@@ -202,7 +202,7 @@ def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeyp
         (images / name).write_text("text " + name)
     with pytest.raises(HeadstartError, match="a whole class") as caught:
         extract(source, RECIPE, tmp_path / "out.h5", max_bad=4)
-    assert "finished part kept" in str(caught.value)
+    assert "finished image" in str(caught.value)
     assert len(FeatureFile(tmp_path / "out.h5").contents.ids) == 6
 
 
@@ -227,9 +227,9 @@ def test_a_kill_at_any_moment_loses_no_row(path, layout, monkeypatch, tmp_path):
                 raise Cut
             return real(*words)
 
-        sync, replace = output._sync, os.replace
+        sync, replace = output.sync, os.replace
         with monkeypatch.context() as patched:
-            patched.setattr(output, "_sync", lambda *words: step(sync, *words))  # noqa: B023
+            patched.setattr(output, "sync", lambda *words: step(sync, *words))  # noqa: B023
             patched.setattr(os, "replace", lambda *words: step(replace, *words))  # noqa: B023
             try:
                 extract(arrays(), RECIPE, target, allow_drop=True, reuse=[kept])
