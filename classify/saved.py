@@ -57,8 +57,7 @@ def read_bundle(folder: Path) -> dict:
         read["class_names"] = tuple(read["class_names"])
         read["feature_sets"] = tuple(map(_feature_set, values["feature_sets"]))
         for each in read["feature_sets"]:
-            if (folder / TUNED_WEIGHTS).is_file() and not known_weights(each.recipe.weights):
-                find_weights(each.recipe.backbone, folder / TUNED_WEIGHTS)
+            _keep_tuned(folder / TUNED_WEIGHTS, each.recipe)
         read["head"] = _load_head(folder, values["head"])
         read["detector"] = Detector.load(folder / _DETECTOR) if values["detector"] else None
         read["seen"] = np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8")
@@ -72,6 +71,24 @@ def read_bundle(folder: Path) -> dict:
             f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
             "check the path, or train one: python -m classify train FILE.h5",
         ) from error
+
+
+def _keep_tuned(path: Path, recipe: Recipe) -> None:
+    """Keep the weights of a fine-tuned backbone in our cache, where engines look for them."""
+    if known_weights(recipe.weights) or not path.is_file():
+        return
+    try:
+        received = "the weights of another backbone"
+        if find_weights(recipe.backbone, path).digest == recipe.weights:
+            return
+    except HeadstartError as error:
+        received = error.args[2]
+    raise HeadstartError(
+        f"the backbone of the bundle {str(path.parent)!r} is damaged",
+        f"{path.name} as `python -m classify finetune` wrote it",
+        received,
+        "copy the bundle again, or fine-tune again",
+    )
 
 
 def _write(folder: Path, bundle) -> None:

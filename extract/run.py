@@ -286,6 +286,13 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
         raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
     except OSError as error:
         raise unwritten(path, error, f"or choose another output with -o; {_kept(folder)}") from error
+    except MemoryError as error:
+        raise HeadstartError(
+            "the machine has too little memory for this run",
+            "memory for the backbone and the images of a few batches",
+            str(error) or "none left",
+            f"end other programs, or take a smaller --batch-size and fewer --threads; {_kept(folder)}",
+        ) from error
 
 
 def _kept(folder: Path) -> str:

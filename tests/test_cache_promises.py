@@ -134,6 +134,18 @@ def test_10_a_worker_without_memory_leaves_no_hole(run, folder, tmp_path, monkey
     assert (report.rows, report.computed, report.reused_from["parts"]) == (40, 16, 24)
 
 
+def test_10_memory_that_runs_out_here_is_one_message(run, monkeypatch):
+    def starved(*words):
+        raise MemoryError("unable to allocate 9 GiB")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(worker.PartWorker, "__call__", starved)
+        with pytest.raises(HeadstartError, match="too little memory") as caught:
+            run()
+    assert_four_parts(str(caught.value))
+    assert run().computed == 40
+
+
 def test_11_two_workers_leave_the_bytes_of_one(run, tmp_path, monkeypatch):
     monkeypatch.setattr(plan, "PART_ROWS", 8)
 

@@ -3,7 +3,9 @@
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -98,6 +100,30 @@ def test_the_bundle_moves_as_one(tuned, tmp_path, monkeypatch, drawn):
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "a third one"))
     found = Bundle.load(tmp_path / "again").predict([drawn.root / "red" / "001.png"])[0].probability
     assert found == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["cut short", "of another net"])
+def test_a_damaged_backbone_in_a_bundle_is_named(tuned, tmp_path, monkeypatch, damage):
+    folder = Path(shutil.copytree(tuned[1], tmp_path / "damaged"))
+    path = folder / "backbone.weights.h5"
+    if damage == "cut short":
+        path.write_bytes(path.read_bytes()[:20_000])
+    else:
+        with h5py.File(path, "r+") as file:
+            name = next(name for name in walk(file) if name.endswith("vars/0"))
+            file[name][...] = 0
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another cache"))
+    with pytest.raises(HeadstartError, match=r"the backbone of the bundle .* is damaged") as caught:
+        Bundle.load(folder)
+    assert_four_parts(str(caught.value))
+    assert "--backbone" not in str(caught.value)
+
+
+def walk(file) -> list[str]:
+    """Return the names of everything in an HDF5 file."""
+    names = []
+    file.visit(names.append)
+    return names
 
 
 def test_both_loops_give_the_same_losses(tuned, small_bundle, drawn, tmp_path):
