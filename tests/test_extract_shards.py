@@ -210,8 +210,8 @@ def test_layouts_that_do_not_fit(folder, run, tmp_path):
         assert_four_parts(str(caught.value))
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letters.h5").write_text("mine")
-    for layout in (None, "sharded"):
-        with pytest.raises(HeadstartError, match="other things"):
+    for layout, received in ((None, "received: a folder\n"), ("sharded", "a folder with other things in it")):
+        with pytest.raises(HeadstartError, match=received):
             run("mine", layout)
     assert (tmp_path / "mine" / "letters.h5").read_text() == "mine"
 
