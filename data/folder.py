@@ -197,9 +197,9 @@ def _without_images(tree: Tree, names: list[str], splits: bool) -> list[str]:
 def _no_images(root: Path, tree: Tree, loose: list[str]) -> HeadstartError:
     received = "; ".join(tree.warnings()) or "an empty folder"
     if loose:
-        received = f"{counted(len(loose), 'image')}: images that lie in no class folder"
+        received = f"{counted(len(loose), 'image')}, in no class folder"
     return HeadstartError(
-        f"no images were found in {str(root)!r}",
+        f"no images were found in class folders of {str(root)!r}",
         "one subfolder for each class, with images in it",
         received,
         "arrange the images as class/image, or list them in a CSV file: path,label",

@@ -192,7 +192,7 @@ def _raise_pillows_limit(pixel_limit: int) -> None:
 def _too_large(pixels: int, pixel_limit: int) -> ImageError:
     return ImageError(
         f"{pixels} pixels are more than {pixel_limit}: a decompression bomb, or a large photograph, which "
-        f"extract run --pixel-limit {pixels} takes"
+        f"extract run --pixel-limit {pixels} takes into a file of its own"
     )
 
 

@@ -243,7 +243,7 @@ def label_text(label) -> str:
 
 
 def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
-    """Warn of names that look the same and are not: in another form of Unicode, or with other blanks.
+    """Warn of names that look the same and are not: other forms of Unicode, blanks, capitals or zeros.
 
     Parameters
     ----------
@@ -255,11 +255,14 @@ def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
     --------
     >>> look_alikes("classes", ["cat", "cat ", "dog"])
     ["classes that look alike are told apart: 'cat', 'cat '; write both in one way"]
+    >>> look_alikes("classes", ["01", "1", "Cat", "cat", "10"])[1]
+    "classes that look alike are told apart: 'Cat', 'cat'; write both in one way"
     """
     looks: dict[str, list[str]] = {}
     for name in sorted(set(names)):
         seen = "".join(sign for sign in normalize("NFKC", name) if category(sign) != "Cf")
-        looks.setdefault(" ".join(seen.split()), []).append(ascii(name))
+        seen = re.sub(r"\b0+(?=\d)", "", " ".join(seen.casefold().split()))
+        looks.setdefault(seen, []).append(ascii(name))
     return [
         f"{kind} that look alike are told apart: {', '.join(same)}; write both in one way"
         for same in looks.values()

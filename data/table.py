@@ -100,5 +100,8 @@ def _foreign(table: Path, records: list, texts: list[dict], raw: set[str]) -> li
     for (_, fields), text in zip(records, texts, strict=True):
         for name in COLUMNS:
             if text[name] != fields[name] and printable(fields[name]) not in raw:
-                return [f"{str(table)!r} is not in Unicode; it was read as cp1252 (Windows): {text[name]!r}"]
+                return [
+                    f"{str(table)!r} is not in Unicode; it was read as cp1252 (Windows): {text[name]!r}; "
+                    "if that is wrong, save it as UTF-8"
+                ]
     return []

@@ -263,7 +263,8 @@ def passed_over(paths: list[str], root: str = "") -> list[str]:
         line += (
             f"; images by their content, which a name as 1.jpg would let in: {printable(', '.join(images))}"
         )
-    return [line, *([_NO_HEIC] if kinds.keys() & _HEIC else [])]
+    no_image = kinds.keys() - set(images)
+    return [line, *([_NO_HEIC] if no_image & _HEIC else [])]
 
 
 def _by_kind(counts: Counter) -> str:

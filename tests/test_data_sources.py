@@ -353,8 +353,8 @@ def test_folders_without_images_are_no_classes_and_warned_of(tmp_path):
     "names, received",
     [
         ((), "an empty folder"),
-        (("1.png", "2.png"), "images that lie in no class folder"),
-        (("train/1.png", "test/2.png"), "images that lie in no class folder"),
+        (("1.png", "2.png"), "images, in no class folder"),
+        (("train/1.png", "test/2.png"), "images, in no class folder"),
         (("a/notes.txt", "b/list.csv"), "2 files"),
         ((".a/1.png", "b/.1.png"), "an empty folder"),
     ],

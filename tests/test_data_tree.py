@@ -240,8 +240,9 @@ def test_what_is_remembered_may_be_damaged_or_out_of_reach(cached, tmp_path, mon
 
 def test_files_that_are_images_by_content_alone_are_counted_in_the_same_words(images, caplog):
     known = names(images)
-    for name in ("IMG_1.HEIC", "no_suffix", "download.jpg_large", "x.jxl", "frame.npy"):
+    for name in ("no_suffix", "download.jpg_large", "x.jxl", "frame.npy"):
         (images / "red" / name).write_bytes(JPEG)
+    (images / "red/IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic" + bytes(40))
     (images / "red/notes.txt").write_text("text")
     caplog.clear()
     assert names(images) == known
@@ -256,6 +257,8 @@ def test_files_that_are_images_by_content_alone_are_counted_in_the_same_words(im
     assert [record.message for record in caplog.records] == [f"warning: {first}", f"warning: {second}"]
     named = [images / "red/no_suffix", images / "red/IMG_1.HEIC"]
     assert image_files(named) == named
+    (images / "red/IMG_1.HEIC").write_bytes(JPEG)
+    assert len(open_source(images).warnings) == 1
 
 
 def test_pictures_without_a_decoder_say_which(tmp_path):
