@@ -251,6 +251,13 @@ def sample_images(size: tuple[int, int]) -> np.ndarray:
 
 
 def _check_place(path: Path, a_folder: bool) -> None:
+    if not path.name:
+        raise HeadstartError(
+            f"{str(path)!r} cannot take an exported model",
+            "the name of a new file or folder",
+            "a folder without a name of its own",
+            "choose another -o",
+        )
     check_parent(path)
     card, model = card_of(path), (path, _weights_file(path))
     as_written = exported_files(path)

@@ -351,6 +351,14 @@ def load_features(
     (2002, 4096)
     """
     several = as_list(paths)
+    wrong = [each for each in several if not isinstance(each, str | PathLike)]
+    if wrong:
+        raise HeadstartError(
+            "features are loaded from feature files",
+            "a path, or a list of paths",
+            repr(wrong[0])[:100],
+            'write load_features("photos.h5")',
+        )
     if not several:
         raise HeadstartError("no feature file was named", "one or more", "an empty list", "name a file")
     layers = None if layers is None else as_list(layers)

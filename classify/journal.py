@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -36,15 +36,20 @@ def read_journal(path: Path | None, digest: str) -> dict[tuple[str, int], Traine
 
 @contextmanager
 def kept_in(path: Path | None, digest: str) -> Iterator[Callable[[Trained], None]]:
-    """Yield what appends a finished training to the journal."""
+    """Yield what appends a finished training to the journal; there is none before the first."""
     if path is None:
         yield lambda trained: None
         return
-    torn = path.is_file() and not path.read_text().endswith("\n")
-    with open(path, "a") as file:
-        file.write("\n" if torn else "")
+    text = path.read_text() if path.is_file() else ""
+    torn = "\n" if text and not text.endswith("\n") else ""
+    with ExitStack() as stack:
+        file = None
 
         def keep(trained: Trained) -> None:
+            nonlocal file
+            if file is None:
+                file = stack.enter_context(open(path, "a"))
+                file.write(torn)
             file.write(json.dumps({"features": digest, **asdict(trained)}) + "\n")
             file.flush()
 

@@ -182,8 +182,9 @@ def sweep_and_save(
             journal.parent.mkdir(parents=True, exist_ok=True)
             results = find(features, chosen, journal=journal, **how)
     except KeyboardInterrupt:
-        kept = f"what is finished is kept in {journal}"
-        raise KeyboardInterrupt(f"interrupted; {kept}: the same command goes on from there") from None
+        kept = f"what is finished is kept in {journal}: the same command goes on from there"
+        nothing = "nothing was finished yet: the same command starts again"
+        raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
     winner = choose(results, chosen if simplest else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
@@ -239,7 +240,8 @@ def journal_of(folder: Path) -> Path:
         If a file of another origin has that name.
     """
     journal = target_of(folder).with_name(f"{target_of(folder).name}.sweep.jsonl")
-    check_file(journal, "journal of a sweep")
+    if not (journal.is_file() and journal.stat().st_size == 0):  # what holds nothing is nobody's loss
+        check_file(journal, "journal of a sweep")
     return journal
 
 

@@ -52,8 +52,29 @@ def counted(number: int, noun: str) -> str:
     >>> counted(1, "part"), counted(8, "finished part"), counted(2, "class")
     ('1 part', '8 finished parts', '2 classes')
     """
-    plural = "es" if noun.endswith("s") else "s"
-    return f"{number} {noun}{'' if number == 1 else plural}"
+    return f"{number} {noun if number == 1 else plural(noun)}"
+
+
+def plural(noun: str) -> str:
+    """Return the plural of a noun.
+
+    Examples
+    --------
+    >>> plural("image"), plural("class"), plural("batch")
+    ('images', 'classes', 'batches')
+    """
+    return noun + ("es" if noun.endswith(("s", "ch")) else "s")
+
+
+def with_article(noun: str) -> str:
+    """Return a noun with its indefinite article.
+
+    Examples
+    --------
+    >>> with_article("bundle"), with_article("exported model")
+    ('a bundle', 'an exported model')
+    """
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def some_of(names: Sequence[str], most: int = 3) -> str:

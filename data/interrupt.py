@@ -53,6 +53,7 @@ def _leave() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+    _end_children()
     os._exit(130)
 
 
@@ -115,8 +116,19 @@ def _watch(reading: int, main: int) -> None:
                 _end("interrupted twice; ended without more ado")
 
 
+def _end_children() -> None:
+    """End the processes that this one started, as the workers of a sweep: they would hold its output open."""
+    with suppress(OSError):
+        for task in os.listdir("/proc/self/task"):
+            with open(f"/proc/self/task/{task}/children") as file:
+                for child in file.read().split():
+                    with suppress(OSError):
+                        os.kill(int(child), signal.SIGTERM)
+
+
 def _end(text: str) -> None:
     with suppress(OSError, ValueError):
         shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hides the cursor
         os.write(sys.stderr.fileno(), f"{shown}{text}\n".encode())
+    _end_children()
     os._exit(130)

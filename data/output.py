@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError, some_of, with_article
 from data.ours import kind_of_output
 
 _FULL = {
@@ -126,8 +126,8 @@ def check_file(path: Path, kind: str, option: str = "-o") -> None:
     if found != kind or not path.is_file():
         raise HeadstartError(
             f"{str(path)!r} exists and is no {kind} that Headstart wrote",
-            f"the name of a new file, or of a {kind}, which is replaced",
-            "a folder" if path.is_dir() else f"a {found}" if found else "a file of another origin",
+            f"the name of a new file, or of {with_article(kind)}, which is replaced",
+            "a folder" if path.is_dir() else with_article(found) if found else "a file of another origin",
             f"choose another {option}, or move it away",
         )
 
@@ -147,8 +147,8 @@ def check_folder(folder: Path, kind: str, option: str = "-o") -> None:
             raise _cannot(folder, f"{str(folder)!r}, which may not be written", option)
     if os.path.exists(folder) and held:
         raise HeadstartError(
-            f"{str(folder)!r} cannot take a {kind}",
-            f"a new folder, an empty one, or one that holds a {kind}, which is replaced",
+            f"{str(folder)!r} cannot take {with_article(kind)}",
+            f"a new folder, an empty one, or one that holds {with_article(kind)}, which is replaced",
             held,
             f"choose another folder with {option}",
         )
@@ -162,7 +162,10 @@ def check_parent(path: Path, option: str = "-o") -> None:
     ------
     HeadstartError
     """
-    above = next(folder for folder in target_of(path).absolute().parents if os.path.lexists(folder))
+    target = target_of(path)
+    if target.exists() and not (target.is_file() or target.is_dir()):
+        raise _cannot(path, "a pipe or a device", option)
+    above = next((each for each in target.absolute().parents if os.path.lexists(each)), target)
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         what = "which may not be written" if above.is_dir() else "which is no folder"
         raise _cannot(path, f"{str(above)!r}, {what}", option)

@@ -15,7 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from data.console import err, say
-from data.errors import counted
+from data.errors import counted, plural
 
 EVERY = 10  # seconds between two lines
 
@@ -26,7 +26,7 @@ class _Speed(ProgressColumn):
         self._noun = noun
 
     def render(self, task) -> Text:
-        return Text(f"{task.speed:.1f} {self._noun}s/s" if task.speed else "")
+        return Text(f"{task.speed:.1f} {plural(self._noun)}/s" if task.speed else "")
 
 
 class Lines:
@@ -60,7 +60,7 @@ class Lines:
         self._first = self._first or (now, done)
         if now - self._said >= EVERY and done < total:
             self._said = now
-            say(f"{done:,} of {total:,} {self._noun}s{self._speed(now, done, total)}")
+            say(f"{done:,} of {total:,} {plural(self._noun)}{self._speed(now, done, total)}")
 
     def _speed(self, now: float, done: int, total: int) -> str:
         begun, before = self._first
@@ -68,7 +68,7 @@ class Lines:
             return ""
         speed = (done - before) / (now - begun)
         shown = f"{speed:.1f}" if speed >= 1 else f"{speed:.2g}"
-        return f", {shown} {self._noun}s/s, {duration((total - done) / speed)} left"
+        return f", {shown} {plural(self._noun)}/s, {duration((total - done) / speed)} left"
 
 
 def duration(seconds: float) -> str:

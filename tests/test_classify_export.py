@@ -5,6 +5,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import openvino
@@ -105,6 +106,8 @@ def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
     refused(lambda: check_target(tmp_path / "a.keras", "kera"), "keras")
     refused(lambda: check_target(tmp_path / "a.h5", "keras"), "ends in .keras")
     refused(lambda: check_target(tmp_path / "a.keras", "saved_model"), "a folder")
+    for nameless in (Path(), Path("/")):
+        refused(lambda nameless=nameless: check_target(nameless, "saved_model"), "without a name")
     refused(lambda: check_target(tmp_path / "mine.keras", "keras"), "no export wrote it")
     refused(lambda: check_target(tmp_path / "mine.xml", "openvino"), "mine.bin")
     refused(lambda: check_target(tmp_path / "mine.bin" / "a.keras", "keras"), "no folder")

@@ -233,9 +233,20 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch)
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sweeps, "attempt", interrupt)
-    with pytest.raises(KeyboardInterrupt, match=r"best.sweep.jsonl: the same command goes on"):
-        sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
+    trained = sweeps.attempt
+    for done, words in ((0, "nothing was finished yet"), (1, r"best.sweep.jsonl: the same command goes on")):
+        steps = iter([trained] * done)
+        monkeypatch.setattr(sweeps, "attempt", lambda *args, steps=steps: next(steps, interrupt)(*args))
+        with pytest.raises(KeyboardInterrupt, match=words):
+            sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+    monkeypatch.setattr(sweeps, "attempt", trained)
+    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+    assert not (tmp_path / "best.sweep.jsonl").exists()
+
+
+def test_an_empty_journal_is_gone_on_with(features, tmp_path):
+    (tmp_path / "best.sweep.jsonl").touch()
+    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
 
 
 def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):

@@ -73,6 +73,12 @@ interrupt.threading.Timer(0.2, interrupt.os.kill, (interrupt.os.getpid(), signal
     assert (code, text) == (130, "interrupted; ended without more ado, since 0.5 s did not do\n")
 
 
+@pytest.mark.parametrize("end", [_SENT, f"try:\n    {_SENT}\nfinally:\n    {_LONG}"])
+def test_processes_that_a_command_started_end_with_it(end):
+    """One that goes on would hold the output open, and whoever reads it would wait."""
+    assert ends(f"import subprocess\nsubprocess.Popen(['sleep', '300'])\n{end}")[0] == 130
+
+
 def test_a_second_interrupt_ends_at_once():
     code, text = ends(f"""
 def sending():

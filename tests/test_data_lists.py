@@ -63,6 +63,12 @@ def test_one_file_to_reuse(tiny_file, tiny_recipe, tmp_path, seen, form):
     assert (report.rows, report.reused_from["others"], seen) == (120, 120, [])
 
 
+def test_what_is_no_path_is_told():
+    for wrong in (None, 3, ["a.h5", 3]):
+        with pytest.raises(HeadstartError, match="loaded from feature files"):
+            load_features(wrong)
+
+
 def test_names():
     assert Recipe("xception", weights="00", layers="avg_pool") == Recipe("xception", weights="00")
     assert {entry.head for entry in entries("ridge")} == {"ridge"}

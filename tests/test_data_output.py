@@ -74,7 +74,7 @@ class TestFiles:
         os.mkfifo(tmp_path / "pipe")
         with pytest.raises(PermissionError):
             write(tmp_path / "pipe", "text")
-        refused(lambda: check_file(tmp_path / "pipe", "leaderboard"), "another origin")
+        refused(lambda: check_file(tmp_path / "pipe", "leaderboard"), "a pipe or a device")
         assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
 
     def test_only_what_a_killed_writer_left_is_half_written(self, tmp_path):

@@ -132,6 +132,7 @@ def test_several_layers(command, images):
         (["run", "images", *TINY, "-o", "images"], "cannot be written"),
         (["run", "images", *TINY, "-o", "/proc/x.h5"], "could not be written"),
         (["run", "images", *TINY, "-o", "text.h5"], "not a feature file"),
+        (["run", "images", *TINY, "-o", "/dev/null"], "a pipe or a device"),
         (["run", "images", *TINY, "--weights", "no.h5"], "no weights"),
         (["run", "images", *TINY, "--engine", "openvino", "--precision", "float16"], "cannot compute with"),
         (["run", "images", *TINY, "--quantization", "int8", "--precision", "float16"], "no engine can"),
