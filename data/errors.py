@@ -60,10 +60,10 @@ def plural(noun: str) -> str:
 
     Examples
     --------
-    >>> plural("image"), plural("class"), plural("batch")
-    ('images', 'classes', 'batches')
+    >>> plural("image"), plural("class"), plural("batch"), plural("epoch")
+    ('images', 'classes', 'batches', 'epochs')
     """
-    return noun + ("es" if noun.endswith(("s", "ch")) else "s")
+    return noun + ("es" if noun.endswith(("s", "tch")) else "s")
 
 
 def with_article(noun: str) -> str:

@@ -224,7 +224,8 @@ def test_killed_runs_go_on_and_are_told_true(small_bundle, drawn, tmp_path, unbr
         assert noted is None or code == (130 if sign == signal.SIGINT else -signal.SIGKILL), told
         assert "Traceback" not in told
         if code == 130 and noted is not None and "without more ado" not in told:
-            assert int(re.search(r"(\d+) finished epochs? kept", told)[1]) == noted, told
+            kept = re.search(r"(\d+) finished epochs? kept", told)
+            assert kept and int(kept[1]) == noted, told
             assert ("goes on from there" if noted else "begins anew") in told
         caplog.clear()
         assert_same(tune(small_bundle, drawn, tmp_path / "tuned"), unbroken)
