@@ -240,8 +240,7 @@ def journal_of(folder: Path) -> Path:
         If a file of another origin has that name.
     """
     journal = target_of(folder).with_name(f"{target_of(folder).name}.sweep.jsonl")
-    if not (journal.is_file() and journal.stat().st_size == 0):  # what holds nothing is nobody's loss
-        check_file(journal, "journal of a sweep")
+    check_file(journal, "journal of a sweep")
     return journal
 
 

@@ -187,3 +187,14 @@ def assert_four_parts(text: str) -> None:
     """Check that an error has its four parts, each once, and no traceback."""
     assert "Traceback" not in text
     assert text.count("expected: ") == text.count("received: ") == text.count("what to do: ") == 1
+
+
+def refused(call, *words: str) -> None:
+    """Check that a call raises the user's error in four parts, with some words in it."""
+    from data import HeadstartError
+
+    with pytest.raises(HeadstartError) as caught:
+        call()
+    assert_four_parts(str(caught.value))
+    for word in words:
+        assert word in str(caught.value)

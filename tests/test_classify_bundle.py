@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts
+from conftest import refused
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -52,15 +52,6 @@ def below(folder: Path) -> dict[str, bytes]:
         str(path.relative_to(folder)): path.read_bytes() if path.is_file() else b""
         for path in folder.rglob("*")
     }
-
-
-def refused(call, *words: str) -> None:
-    """Check that a call raises the user's error in four parts, with some words in it."""
-    with pytest.raises(HeadstartError) as caught:
-        call()
-    assert_four_parts(str(caught.value))
-    for word in words:
-        assert word in str(caught.value)
 
 
 @pytest.mark.parametrize("classes", [2, 3])

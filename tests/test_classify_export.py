@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 import pytest
-from test_classify_bundle import refused
+from conftest import refused
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
-from test_classify_bundle import refused, trained
+from conftest import assert_four_parts, draw_images, refused
+from test_classify_bundle import trained
 from test_classify_cli import fail, invoke, succeed
 from test_classify_evaluate import drawn_features, drawn_set
 

@@ -247,6 +247,8 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch)
 def test_an_empty_journal_is_gone_on_with(features, tmp_path):
     (tmp_path / "best.sweep.jsonl").touch()
     sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+    assert Bundle.load(tmp_path / "best").name == "knn"
+    assert not (tmp_path / "best.sweep.jsonl").exists()
 
 
 def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):

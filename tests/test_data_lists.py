@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
+from conftest import draw_images, refused
 from test_classify_evaluate import drawn_features
 
 from classify import Bundle, load_features
@@ -21,14 +21,6 @@ from extract.bench import bench
 from extract.compare import compare
 from extract.preview import preview
 from extract.quantize import quantized
-
-
-def refused(call, *words: str) -> None:
-    with pytest.raises(HeadstartError) as caught:
-        call()
-    assert_four_parts(str(caught.value))
-    for word in words:
-        assert word in str(caught.value)
 
 
 @pytest.mark.parametrize("one", ["a.h5", Path("a.h5"), b"a.h5", 5, None])

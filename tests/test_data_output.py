@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import ROOT, refused
 
 from data import HeadstartError
 from data.lock import locked
@@ -36,14 +36,6 @@ def mode(path: Path) -> int:
 def write(path: Path, text: str) -> None:
     with written_aside(path) as aside:
         aside.write_text(text)
-
-
-def refused(act, *said: str) -> None:
-    with pytest.raises(HeadstartError) as caught:
-        act()
-    assert_four_parts(str(caught.value))
-    for words in said:
-        assert words in str(caught.value)
 
 
 class TestFiles:
