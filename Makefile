@@ -7,4 +7,4 @@ test-all:
 	python -m pytest -m ""
 
 lint:
-	ruff check . && ruff format --check .
+	ruff check . && ruff format --check . && mypy
