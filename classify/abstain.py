@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError
 from data.output import written_aside
+from data.text import counted, with_type
 
 FORMAT, FORMAT_VERSION = "headstart detector", 1
 _BLOCK = 1024  # rows compared at once
@@ -186,7 +187,7 @@ class Detector:
             raise HeadstartError(
                 f"{str(path)!r} is not a detector of unknown images, or is damaged",
                 f"a file that Detector.save wrote, {FORMAT} {FORMAT_VERSION}",
-                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+                with_type(error),
                 "train the head again: python -m classify train FILE.h5; or fit and save a detector again",
             ) from error
 

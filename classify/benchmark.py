@@ -17,10 +17,11 @@ from classify.parameters import BENCHMARK
 from classify.saved import check_output as check_bundle
 from data.allowed import check_values
 from data.console import stderr_handle
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError
 from data.ours import kind_of_output
 from data.output import check_folder, target_of, writing, written_aside
 from data.source import Source, open_source
+from data.text import counted
 from extract.recipe import Recipe
 
 FEATURES, HEAD, RESULT, TABLE, FIGURE = (

@@ -10,7 +10,8 @@ from itertools import islice
 
 import numpy as np
 
-from data.errors import HeadstartError, counted, some_of
+from data.errors import HeadstartError
+from data.text import counted, some_of
 from extract.progress import EVERY
 
 _log = logging.getLogger("headstart")

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError
+from data.text import some_of
 
 
 def check_head(head, features) -> None:

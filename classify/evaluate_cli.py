@@ -9,7 +9,7 @@ import typer
 from classify.cli_options import JOIN
 from classify.show import comparison_lines, report_lines
 from data.console import show
-from data.errors import counted
+from data.text import counted
 
 
 def evaluate(

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from classify import openvino_file
-from data.errors import HeadstartError, unknown_name
+from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
 from data.ours import CARD, card_of, exported_files, kind_of_output
@@ -28,6 +28,7 @@ from data.output import (
     written_aside,
 )
 from data.swap import check_carried, swapped
+from data.text import with_type
 from extract.engines import open_engine, probe_image
 from extract.engines.converted import without_telemetry
 from extract.origins import file_hash
@@ -193,12 +194,8 @@ def check_target(path: Path, format: str) -> None:
         )
     missing = [name for name in entry.modules if importlib.util.find_spec(name) is None]
     if missing:
-        raise HeadstartError(
-            f"the format {format} needs packages that are not installed",
-            ", ".join(entry.modules),
-            f"no {' and no '.join(missing)}",
-            f"pip install 'headstart[{entry.extra}]'",
-        )
+        received = f"no {' and no '.join(missing)}"
+        raise missing_extra(f"the format {format} needs {missing[0]}", entry.extra, received)
     _check_place(path, a_folder=not entry.suffix)
 
 
@@ -322,7 +319,7 @@ def _write(model, path: Path, format: str) -> None:
         raise HeadstartError(
             f"this model cannot be written as {format}",
             "layers that its converter knows",
-            f"{type(error).__name__}: {' '.join(str(error).split())[:300]}",
+            with_type(error),
             "choose another --format",
         ) from error
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from classify.blocks import Columns, refuse_not_finite
 from classify.join import joined, renumbered
-from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.errors import HeadstartError, unknown_name
 from data.label_checks import check_labels
 from data.lists import as_list
 from data.splits import SPLIT_NAMES
+from data.text import counted, some_of
 from extract.recipe import Recipe
 from extract.store import FeatureFile
 from extract.survey import refuse_other_recipe

@@ -9,6 +9,7 @@ import numpy as np
 from classify.parameters import PARAMETERS, checked
 from classify.trees import TREES
 from data.errors import HeadstartError, unknown_name
+from data.text import one_line
 
 
 @checked
@@ -211,7 +212,7 @@ def explained(head) -> Iterator[None]:
         raise HeadstartError(
             f"the head {type(last).__name__} cannot learn from these rows",
             "finite features, and parameters that fit the rows",
-            " ".join(str(error).split())[:300],
+            one_line(error),
             "correct its parameters (--param, --class-weight), or choose another head",
         ) from error
 

@@ -6,7 +6,8 @@ from unicodedata import normalize
 
 import numpy as np
 
-from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.errors import HeadstartError, unknown_name
+from data.text import counted, some_of
 
 JOINS = ("strict", "inner")
 

@@ -14,9 +14,9 @@ import numpy as np
 from classify.abstain import NEIGHBOURS
 from classify.features import FeatureSet
 from data.errors import HeadstartError, is_missing
-from data.folder import printable
 from data.images import ImageError
 from data.lists import as_list
+from data.text import printable
 from data.tree import read_tree
 from extract.engines import Engine, open_engine
 from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable

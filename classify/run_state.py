@@ -12,6 +12,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.output import writing, written_aside
+from data.text import with_type
 
 FORMAT, FORMAT_VERSION = "headstart run of fine-tuning", 2
 _OURS = re.compile(
@@ -105,7 +106,9 @@ class RunState:
                 _assign(model, tensors)
                 break
             except Exception as error:  # zip and numpy raise anything on damaged files
-                damaged = damaged or f"epoch {epoch} cannot be read in {str(self.folder)!r} ({_told(error)})"
+                damaged = (
+                    damaged or f"epoch {epoch} cannot be read in {str(self.folder)!r} ({with_type(error)})"
+                )
                 self.epochs = self.epochs[:-1]
         if damaged:
             where = f"after epoch {len(self.epochs)}" if self.epochs else "from the start"
@@ -127,7 +130,7 @@ class RunState:
             raise HeadstartError(
                 f"the weights of epoch {epochs} cannot be read any more",
                 f"{str(self._file(epochs))!r} as this run wrote it",
-                _told(error),
+                with_type(error),
                 "check the disk; the same command goes on from the last epoch that can be read",
             ) from error
 
@@ -225,10 +228,6 @@ def _assign(model, tensors: Sequence[np.ndarray]) -> None:
         variable.assign(tensor)
 
 
-def _told(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-
-
 def _read(path: Path) -> dict | None:
     """Return what a run noted; None where there is no run."""
     try:
@@ -238,7 +237,7 @@ def _read(path: Path) -> dict | None:
     except FileNotFoundError:
         return None
     except Exception as error:  # JSON of anything
-        raise _refused(path.parent, "what such a run notes, in run.json", _told(error)) from error
+        raise _refused(path.parent, "what such a run notes, in run.json", with_type(error)) from error
     if version != FORMAT_VERSION:
         raise _refused(path.parent, f"{FORMAT} {FORMAT_VERSION}", f"{values.get('format')} {version}")
     return values

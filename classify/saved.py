@@ -13,10 +13,11 @@ from classify.abstain import Detector
 from classify.features import FeatureSet
 from classify.heads import TRUSTED_TYPES
 from classify.trees import check_trees, refuse_other_trees
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError
 from data.ours import kind_of_output
 from data.output import check_folder, target_of, writing
 from data.swap import check_carried, recover, swapped
+from data.text import some_of, with_type
 from extract.recipe import Recipe
 from extract.weights import copy_weights, find_weights, known_weights
 
@@ -68,7 +69,7 @@ def read_bundle(folder: Path) -> dict:
         raise HeadstartError(
             f"{str(folder)!r} is not a bundle, or is damaged",
             "a folder that `python -m classify train` wrote",
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            with_type(error),
             "check the path, or train one: python -m classify train FILE.h5",
         ) from error
 

@@ -12,7 +12,7 @@ from classify.parameters import SWEEP
 from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
 from classify.together import attempt
 from data.allowed import check_values
-from data.errors import HeadstartError, unknown_name
+from data.errors import HeadstartError, missing_extra, unknown_name
 from data.lists import as_list
 
 # By head and parameter: how it varies, and the ends of its range or its values.
@@ -129,12 +129,7 @@ def _study():
     try:
         import optuna
     except ImportError as error:
-        raise HeadstartError(
-            "--search optuna needs Optuna, which is not installed",
-            "the extra search",
-            str(error),
-            "pip install 'headstart[search]'",
-        ) from error
+        raise missing_extra("--search optuna needs Optuna", "search", str(error)) from error
     logging.getLogger("optuna").setLevel(logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=0)
     return optuna.create_study(direction="maximize", sampler=sampler)

@@ -5,8 +5,8 @@ import io
 from pathlib import Path
 from shlex import quote
 
-from data.errors import counted, some_of
 from data.names import UNKNOWN, padded, short_names, visible, width_of
+from data.text import counted, some_of
 
 _FILE, _HEAD = 60, 16  # cells of a terminal, at most: of the column of files, of a name above its column
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from classify.loops import Batches
 from classify.run_state import RunState, is_over
-from data.errors import HeadstartError
+from data.errors import missing_extra
 
 _log = logging.getLogger("headstart.finetune")
 _NOTED = ("loss", "val_loss", "val_accuracy")
@@ -95,10 +95,5 @@ def tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise HeadstartError(
-            "--tensorboard needs TensorBoard, which is not installed",
-            "the extra tensorboard",
-            str(error),
-            "pip install 'headstart[tensorboard]'",
-        ) from error
+        raise missing_extra("--tensorboard needs TensorBoard", "tensorboard", str(error)) from error
     return [keras.callbacks.TensorBoard(folder)]

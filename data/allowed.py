@@ -7,6 +7,7 @@ import numpy as np
 
 from data.errors import UsageError
 from data.lists import as_list
+from data.text import one_line
 
 _MOST, _LITTLE = 10**9, 1e-9  # beyond them libraries overflow or do not end; said to who is beyond them
 _LONGEST = 80  # characters of a value in a message
@@ -201,5 +202,5 @@ def shortened(value) -> str:
     >>> shortened("abc"), shortened(np.float64("nan")), len(shortened(list(range(1000))))
     ("'abc'", 'nan', 80)
     """
-    text = " ".join(repr(value.item() if isinstance(value, np.generic) else value).split())
+    text = one_line(repr(value.item() if isinstance(value, np.generic) else value), None)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

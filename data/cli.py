@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
-from data.errors import counted
 from data.names import UNKNOWN, shortened, visible
 from data.source import GRAMMAR, open_source
+from data.text import counted
 
 app = command_app("Look at labelled images.")
 

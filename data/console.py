@@ -21,6 +21,7 @@ from data.errors import HeadstartError, UsageError
 from data.interrupt import interrupt_of, settle
 from data.ours import cache_folder
 from data.output import why
+from data.text import one_line
 
 FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
@@ -193,7 +194,7 @@ def _prepare_warnings() -> None:
         return
     warnings.simplefilter("ignore")
     warnings.filterwarnings("default", "(?i).*converge")
-    warnings.showwarning = lambda message, *where: say(f"warning: {' '.join(str(message).split())}")
+    warnings.showwarning = lambda message, *where: say(f"warning: {one_line(message, None)}")
 
 
 def _end(text: str, code: int) -> None:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError
+from data.text import printable, some_of
 
 FORM = "path,label[,split][,group]"
 _DELIMITERS = ",;\t"
@@ -59,7 +60,7 @@ def read_table(
         _check_fields(path, line, names, fields, columns[:needed])
     found = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines]
     records = [(line, {name: fields.get(name, "").strip() for name in columns}) for line, fields in found]
-    other = [shown(name) for name in names if name and name not in columns]
+    other = [printable(name) for name in names if name and name not in columns]
     notes = [] if encoding.startswith("utf-8") else [f"{str(path)!r} was read as {encoding}"]
     notes += [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
     return records, notes
@@ -102,7 +103,7 @@ def windows_text(path: Path, field: str) -> str:
     """
     raw = field.encode("utf-8", "surrogateescape")
     try:
-        return field if field.isascii() or field == shown(field) else raw.decode("cp1252")
+        return field if field.isascii() or field == printable(field) else raw.decode("cp1252")
     except UnicodeDecodeError as error:
         raise wrong_encoding(path, f"the bytes {raw!r}") from error
 
@@ -137,7 +138,7 @@ def _rows(path: Path, text: str, needed: Sequence[str]) -> tuple[list[tuple[int,
     raise HeadstartError(
         f"{str(path)!r} lacks the column {missing!r}",
         f"a first line {FORM}",
-        shown(first) or "an empty file",
+        printable(first) or "an empty file",
         "add the line with the names of the columns, between commas",
     )
 
@@ -156,21 +157,10 @@ def _check_fields(path: Path, line: int, names: list[str], fields: list[str], ne
         happened, todo = "ends before the last needed column", "complete it; an empty label means unknown"
     else:
         return
-    received = f"{len(fields)}: {some_of([repr(shown(field)) for field in fields], 6)}"
-    expected = f"{len(names)} fields, or fewer where they are empty: {','.join(map(shown, names))}"
+    received = f"{len(fields)}: {some_of([repr(printable(field)) for field in fields], 6)}"
+    expected = f"{len(names)} fields, or fewer where they are empty: {','.join(map(printable, names))}"
     raise HeadstartError(f"{str(path)!r}, line {line} {happened}", expected, received, todo)
 
 
-def shown(text: str) -> str:
-    """Return text that can be printed: bytes that were not of the encoding are escaped.
-
-    Examples
-    --------
-    >>> shown("caf\\udce9")
-    'caf\\\\udce9'
-    """
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
 def _refused(path: Path, happened: str, received: str, todo: str) -> HeadstartError:
-    return HeadstartError(f"{str(path)!r} {happened}", f"lines {FORM}", shown(received), todo)
+    return HeadstartError(f"{str(path)!r} {happened}", f"lines {FORM}", printable(received), todo)

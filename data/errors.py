@@ -2,7 +2,7 @@
 
 import errno
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
 _FEW = 5  # names that are all listed
@@ -42,50 +42,6 @@ class UsageError(HeadstartError):
     >>> isinstance(UsageError("unknown engine 'x'", "keras", "x", "choose keras"), HeadstartError)
     True
     """
-
-
-def counted(number: int, noun: str) -> str:
-    """Return a number and its noun, in the plural where it needs one.
-
-    Examples
-    --------
-    >>> counted(1, "part"), counted(8, "finished part"), counted(2, "class")
-    ('1 part', '8 finished parts', '2 classes')
-    """
-    return f"{number} {noun if number == 1 else plural(noun)}"
-
-
-def plural(noun: str) -> str:
-    """Return the plural of a noun.
-
-    Examples
-    --------
-    >>> plural("image"), plural("class"), plural("batch"), plural("epoch")
-    ('images', 'classes', 'batches', 'epochs')
-    """
-    return noun + ("es" if noun.endswith(("s", "tch")) else "s")
-
-
-def with_article(noun: str) -> str:
-    """Return a noun with its indefinite article.
-
-    Examples
-    --------
-    >>> with_article("bundle"), with_article("exported model")
-    ('a bundle', 'an exported model')
-    """
-    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
-
-
-def some_of(names: Sequence[str], most: int = 3) -> str:
-    """Return the first names, and dots where there are more.
-
-    Examples
-    --------
-    >>> some_of(["a.png", "b.png", "c.png", "d.png"])
-    'a.png, b.png, c.png, ...'
-    """
-    return ", ".join([*names[:most], *(["..."] if len(names) > most else [])])
 
 
 def is_there(error: OSError) -> bool:
@@ -148,6 +104,30 @@ def unreadable(where: str, reasons: Mapping[str, str]) -> HeadstartError:
         "everything readable; what is not seen would be lost without a word",
         shown + (f"; and {more} more" if more > 0 else ""),
         "allow this user to read them (chmod -R u+rX), or take them out of the source",
+    )
+
+
+def missing_extra(what: str, extra: str, received: str) -> HeadstartError:
+    """Make the error for a package that an extra of ours would have installed.
+
+    Parameters
+    ----------
+    what : str
+        What needs which package.
+    extra : str
+    received : str
+        How we know that it is missing.
+
+    Examples
+    --------
+    >>> print(missing_extra("--runner ray needs Ray", "ray", "no package ray"))
+    --runner ray needs Ray, which is not installed
+      expected: the extra ray
+      received: no package ray
+      what to do: pip install 'headstart[ray]'
+    """
+    return HeadstartError(
+        f"{what}, which is not installed", f"the extra {extra}", received, f"pip install 'headstart[{extra}]'"
     )
 
 

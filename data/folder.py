@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.errors import HeadstartError, counted, some_of
+from data.errors import HeadstartError
 from data.source import Row, unique_ids
 from data.splits import split_name
-from data.tree import Tree, printable, read_tree, role
+from data.text import counted, printable, some_of
+from data.tree import Tree, read_tree, role
 
 _MOST_ODD = 2  # folders beside those named as splits that are taken for strays
 

@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 from PIL import Image
 
+from data.text import one_line
+
 PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
 WHITE = (255, 255, 255)
 _ORIENTATION, _BITS = 0x0112, 0x0102  # tags of EXIF and TIFF
@@ -177,7 +179,7 @@ def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     except Image.UnidentifiedImageError as error:
         raise ImageError(_unknown(data)) from error
     except Exception as error:  # Pillow's plugins raise anything on broken headers
-        raise ImageError(f"broken header: {_one_line(error)}") from error
+        raise ImageError(f"broken header: {one_line(error)}") from error
     if image.width * image.height > pixel_limit:
         raise _too_large(image.width * image.height, pixel_limit)
     return image
@@ -212,7 +214,7 @@ def _decode_with_tensorflow(data: bytes, ratio: int) -> np.ndarray:
             return tf.io.decode_jpeg(data, channels=0, ratio=ratio).numpy()
         return tf.io.decode_image(data, channels=0, expand_animations=False).numpy()
     except tf.errors.InvalidArgumentError as error:
-        raise ImageError(_one_line(_TENSORFLOW_FRAME.sub("", error.message))) from error
+        raise ImageError(one_line(_TENSORFLOW_FRAME.sub("", error.message))) from error
 
 
 def pillow_pixels(image: Image.Image, exif_orientation: bool) -> np.ndarray:
@@ -228,7 +230,7 @@ def pillow_pixels(image: Image.Image, exif_orientation: bool) -> np.ndarray:
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise anything on broken data
-        raise ImageError(_one_line(error)) from error
+        raise ImageError(one_line(error)) from error
     if image.format == "TIFF":  # Pillow has turned it while loading
         return pixels if exif_orientation else _turned(pixels, _TURNED_BACK.get(orientation, orientation))
     return _turned(pixels, orientation) if exif_orientation else pixels
@@ -241,7 +243,7 @@ def _decode_array(data: bytes) -> np.ndarray:
         read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
         shape, fortran_order, dtype = read[version](stream)
     except (ValueError, EOFError, KeyError) as error:
-        raise ImageError(f"broken .npy header: {_one_line(error)}") from error
+        raise ImageError(f"broken .npy header: {one_line(error)}") from error
     shaped = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 2, 3, 4))
     if not shaped or dtype.kind not in "buif" or 0 in shape:
         raise ImageError(f"an array of {dtype} with the shape {shape} is no image")
@@ -262,7 +264,3 @@ def _to_rgb(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:
     elif channels == 1:
         pixels = np.repeat(pixels, 3, axis=-1)
     return pixels
-
-
-def _one_line(error: object) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from data.errors import counted, some_of
 from data.source import look_alikes
 from data.splits import SPLIT_NAMES
+from data.text import counted, some_of
 
 
 def check_labels(

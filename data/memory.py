@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError
 from data.lists import as_list
 from data.source import Row, index_labels, label_text, label_warnings
 from data.splits import split_name
+from data.text import one_line, some_of
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def open_npz(path: Path) -> ArraySource:
         raise HeadstartError(
             f"{str(path)!r} cannot be read as an NPZ file",
             "a file that numpy.savez wrote, without pickled objects",
-            " ".join(str(error).split()),
+            one_line(error),
             "write it again: numpy.savez(path, images=..., labels=...); text as a numpy str array",
         ) from error
     missing = [name for name in ("images", "labels") if name not in arrays]

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data.errors import HeadstartError, some_of, with_article
+from data.errors import HeadstartError
 from data.ours import kind_of_output
+from data.text import one_line, some_of, with_article
 
 _FULL = {
     errno.ENOSPC: "the disk is full",
@@ -257,6 +258,6 @@ def why(error: Exception) -> str:
     >>> why(RuntimeError("unable to flush (errno = 28)")), why(OSError("odd"))
     ('the disk is full (unable to flush (errno = 28))', 'odd')
     """
-    told = " ".join(str(error).split())[:300]
+    told = one_line(error)
     full = _FULL.get(getattr(error, "errno", None)) or (_FULL_WORDS.search(told) and _FULL[errno.ENOSPC])
     return f"{full} ({told})" if full else told

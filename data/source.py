@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Protocol
 from unicodedata import category, normalize
 
-from data.errors import HeadstartError, UsageError, counted, is_missing
+from data.errors import HeadstartError, UsageError, is_missing
+from data.text import counted
 
 SOURCES = {
     "digits": "data.samples:open_digits",

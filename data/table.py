@@ -6,9 +6,10 @@ from unicodedata import normalize
 
 from data.csv_text import read_table, windows_text
 from data.errors import HeadstartError
-from data.folder import FileSource, escaped, printable
+from data.folder import FileSource, escaped
 from data.source import Row, index_labels, label_warnings, look_alikes, unique_ids
 from data.splits import split_name
+from data.text import printable
 
 COLUMNS = ("path", "label", "split", "group")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from data.errors import HeadstartError, unknown_name
 from data.source import Row, unique_ids
 from data.splits import SPLIT_NAMES, is_split, split_name
+from data.text import one_line, with_type
 
 _GRAMMAR = re.compile(r"tfds:(?P<name>[\w/.\-]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<splits>.+))?")
 _log = logging.getLogger("headstart.tfds")
@@ -136,7 +137,7 @@ def _prepared_builder(name: str, version: str | None, data_dir):
             raise unknown_name("TFDS data set", name, tfds.list_builders()) from error
         raise _cannot_open(name, version, "no such version in the folder of prepared data") from error
     except (AssertionError, ValueError) as error:
-        raise _cannot_open(name, version, " ".join(str(error).split())[:300]) from error
+        raise _cannot_open(name, version, one_line(error)) from error
     if not builder.is_prepared():
         _prepare(builder, name)
     return builder
@@ -156,7 +157,7 @@ def _prepare(builder, name: str) -> None:
         raise HeadstartError(
             f"TFDS data set {name!r} is not prepared here and could not be downloaded",
             f"prepared data in {str(builder.data_path)!r}, or its download address within reach",
-            f"{type(error).__name__}: {' '.join(str(error).split())[:200]}",
+            with_type(error),
             "name the folder of prepared data with --data-dir, or prepare it where there is a network",
         ) from error
 
@@ -211,7 +212,7 @@ def _rows(builder, instruction: str, split: str | None, label: str) -> Iterator[
         raise HeadstartError(
             f"TFDS cannot read the split {instruction!r}",
             f"an instruction over {', '.join(builder.info.splits)}, as train[:80%]",
-            " ".join(str(error).split())[:200],
+            one_line(error),
             "correct the split",
         ) from error
     for part in absolute:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.drawn import Drawn
-from data.errors import counted, some_of, unreadable
+from data.errors import unreadable
 from data.ours import kind_of_output
 from data.splits import is_split
+from data.text import counted, printable, some_of
 
 _SUFFIXES = "avif bmp gif jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
 IMAGE_SUFFIXES = frozenset("." + suffix for suffix in _SUFFIXES.split())
@@ -230,17 +231,6 @@ class _Walk:
             self.tree.ours[kind] += 1
         else:
             self.tree.others.append(path)
-
-
-def printable(path: str) -> str:
-    """Return a relative path as text with ``/``; bytes that are not UTF-8 are escaped.
-
-    Examples
-    --------
-    >>> printable("cat/caf\\udce9.jpg")
-    'cat/caf\\\\udce9.jpg'
-    """
-    return path.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
 
 
 def passed_over(paths: list[str], root: str = "") -> list[str]:

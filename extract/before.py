@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from data.errors import counted
 from data.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
+from data.text import counted
 from extract.assemble import engines_of
 from extract.contents import Contents
 from extract.layout import digest_array, split_digests

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import counted
 from data.images import ImageError
 from data.source import Source, as_source
 from data.splits import SPLIT_NAMES, split_of
+from data.text import counted
 from extract.contents import NO_DIGEST
 from extract.diff import rows_by_id
 from extract.engines import open_engine

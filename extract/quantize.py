@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, missing_extra
 from data.images import ImageError
 from data.source import Source, as_source
 from extract.engines import check_engine
@@ -89,12 +89,7 @@ def _quantize(recipe: Recipe, images: list[np.ndarray]):
         with without_telemetry(), contextlib.redirect_stdout(io.StringIO()):
             import nncf
     except ImportError as error:
-        raise HeadstartError(
-            "int8 needs NNCF, which is not installed",
-            "the extra int8",
-            str(error),
-            "pip install 'headstart[int8]'",
-        ) from error
+        raise missing_extra("int8 needs NNCF", "int8", str(error)) from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
     with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws progress bars there
         return nncf.quantize(

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from data.errors import HeadstartError, UsageError
+from data.errors import HeadstartError, UsageError, missing_extra
+from data.text import one_line
 from extract.engines import available_threads
 
-_INSTALL = "pip install 'headstart[ray]'"
 _CONNECT, _ANSWER = 5, 15  # seconds for a connection, and for an answer to it
 _OBJECT_STORE = 200 * 2**20  # bytes of shared memory of a cluster on this machine
 _ASK = """
@@ -79,7 +79,7 @@ def connected(address: str | None) -> Iterator:
         missing, or the cluster runs another version of Ray or Python.
     """
     if find_spec("ray") is None:
-        raise HeadstartError("Ray is not installed", "the extra ray", "no package ray", _INSTALL)
+        raise missing_extra("--runner ray needs Ray", "ray", "no package ray")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     _choose_token(address)
@@ -94,7 +94,7 @@ def connected(address: str | None) -> Iterator:
             ray.init(**options, log_to_driver=False, logging_level="ERROR")
             yield ray
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:
-            raise _unreachable(address or "this machine", " ".join(str(error).split())[:300]) from error
+            raise _unreachable(address or "this machine", one_line(error)) from error
         finally:
             ray.shutdown()
 

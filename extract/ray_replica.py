@@ -10,6 +10,7 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.source import Source
+from data.text import with_type
 from extract import __version__
 from extract.plan import Part
 
@@ -63,7 +64,7 @@ class Replica:
             self._work = task.make(source=self._source, progress=lambda images: None, threads=task.threads)
             return sees
         except Exception as error:
-            return _told(error)
+            return _sendable(error)
 
     def compute(self, part: Part, data: list[bytes | OSError]) -> int | Exception:
         """Write a part and return the number of images that got a feature."""
@@ -72,7 +73,7 @@ class Replica:
                 self._source.data = data
             return self._work(part)
         except Exception as error:
-            return _told(error)
+            return _sendable(error)
 
 
 def versions() -> dict[str, str]:
@@ -103,6 +104,6 @@ def _sees(task: Task) -> bool:
     )
 
 
-def _told(error: Exception) -> Exception:
+def _sendable(error: Exception) -> Exception:
     """Return an error that every process can read."""
-    return error if isinstance(error, HeadstartError) else RuntimeError(f"{type(error).__name__}: {error}")
+    return error if isinstance(error, HeadstartError) else RuntimeError(with_type(error))

@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError
 from data.source import Source
+from data.text import counted, one_line
 from extract.plan import Part
 from extract.ray_cluster import Cluster, connected, other_versions
 from extract.ray_replica import Replica, Task, versions
@@ -217,7 +218,7 @@ class _Driver:
 
     def _lost(self, step: _Step, error: Exception) -> Iterator[tuple[Part, object]]:
         """Replace an actor that died, and give its part to another one."""
-        words = " ".join(str(error).split())[:300]
+        words = one_line(error)
         _log.warning("a replica on %s was lost", step.node)
         if step.name == "compute":
             self._start()

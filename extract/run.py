@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError
 from data.label_checks import check_labels
 from data.lists import as_list
 from data.lock import clear_abandoned, locked
 from data.output import half_written, target_of, unwritten
 from data.source import Source, as_source
+from data.text import counted
 from extract.assemble import assemble
 from extract.before import check_before, keep_before
 from extract.contents import Contents

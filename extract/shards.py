@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
+from data.text import one_line
 from extract.contents import Contents
 from extract.layout import DAMAGED, Features, as_json, gathered, split_digests
 from extract.part import PartFile, write_part
@@ -163,7 +164,7 @@ class Shards:
         try:
             opened, rows = self._open(part), self.row[numbers]
         except DAMAGED as error:
-            raise self._error(part, " ".join(str(error).split())[:200]) from error
+            raise self._error(part, one_line(error)) from error
         known = opened.digests
         if rows.max() >= len(known) or (known[rows] != self._digests[numbers]).any():
             raise self._error(part, "a part of other images")

@@ -2,8 +2,8 @@
 
 from shlex import quote
 
-from data.errors import counted, some_of
 from data.names import padded, short_names, width_of
+from data.text import counted, some_of
 
 
 def report_lines(report: dict) -> list[str]:

@@ -13,6 +13,7 @@ import numpy as np
 from data.errors import HeadstartError
 from data.names import UNKNOWN
 from data.splits import SPLIT_NAMES
+from data.text import one_line
 from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.layout import (
     DAMAGED,
@@ -274,7 +275,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
         raise HeadstartError(
             f"{str(path)!r} is not a feature file, or is damaged",
             "a file that `python -m extract run` wrote",
-            " ".join(str(error).split())[:200],
+            one_line(error),
             "name another file, or move this one away and extract again",
         ) from error
 

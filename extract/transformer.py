@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from data.errors import HeadstartError, counted
+from data.errors import HeadstartError
+from data.text import counted
 from extract.cached import FolderRows, MemoryRows
 from extract.engines import Engine, open_engine
 from extract.given import Image, checked_images, encoded, is_path, name_of, why_unreadable

@@ -12,6 +12,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from data.text import one_line
 from extract.layout import BLOCK, DAMAGED, row_checksums
 from extract.shards import located
 from extract.store import content_digest, open_checked, read_contents, read_shards
@@ -107,7 +108,7 @@ def examine(path: Path) -> Verdict:
             ids = read_contents(file).ids
         names = tuple(ids[row] for row in damaged if row < len(ids))
     except DAMAGED as error:  # a HeadstartError is a ValueError
-        reason = error.args[2] if isinstance(error, HeadstartError) else " ".join(str(error).split())
+        reason = error.args[2] if isinstance(error, HeadstartError) else one_line(error)
         return Verdict((f"it cannot be read: {reason}",), (), (), "extract")
     return Verdict(tuple(problems), tuple(damaged), names, "repair" if problems or damaged else "")
 

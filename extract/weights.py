@@ -18,6 +18,7 @@ import numpy as np
 from data.errors import HeadstartError
 from data.ours import cache_folder
 from data.output import try_room, why, written_aside
+from data.text import one_line
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
 
@@ -256,7 +257,7 @@ def read_into(model, path: Path) -> None:
             raise HeadstartError(
                 f"{path.name!r} holds no weights of this backbone",
                 f"{len(model.weights)} tensors with the shapes of {model.name}",
-                " ".join(str(error).split())[:300],
+                one_line(error),
                 "choose the file that belongs to --backbone",
             ) from error
 

@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import is_there, some_of, unreadable
+from data.errors import is_there, unreadable
 from data.images import ImageError, is_dim, load_image
 from data.output import check_room
 from data.source import Row, Source
+from data.text import some_of
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
 from extract.part import GrowingPart, write_part
