@@ -1,4 +1,6 @@
-"""What a head must be before a bundle is made of it."""
+"""What a head is, and what it must be before a bundle is made of it."""
+
+from typing import Protocol
 
 import numpy as np
 
@@ -6,7 +8,34 @@ from data.errors import HeadstartError
 from data.text import some_of
 
 
-def check_head(head, features) -> None:
+class Head(Protocol):
+    """A classifier of scikit-learn that gives probabilities.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        Once it is fitted.
+    n_features_in_ : int
+        Once it is fitted.
+    """
+
+    classes_: np.ndarray
+    n_features_in_: int
+
+    def fit(self, X: np.ndarray, y: np.ndarray, **validation: np.ndarray) -> "Head":
+        """Train on features (N, D) and their labels (N,); some take `X_val` and `y_val` to choose by."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable class of each row."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, shape (N, K)."""
+
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the parameters that it was made with."""
+
+
+def check_head(head: object, features: object) -> None:
     """Raise if a bundle cannot be made of a head and the features that it was fitted on.
 
     Parameters

@@ -2,29 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from classify.parameters import check_parameters
+from classify.heads import HEADS, head_named
 from data.errors import unknown_name
 from data.lists import as_list
-
-# Simplest first, in the table and in each grid: the one-standard-error rule takes the first good one.
-GRIDS: dict[str, dict[str, tuple]] = {
-    "centroid": {},
-    "ridge": {},
-    "lda": {},
-    "logistic": {"C": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)},
-    "linear-svm": {"C": (1e-5, 1e-4, 1e-3, 1e-2)},
-    "keras-linear": {
-        "dropout": (0.2, 0.5),
-        "l2": (1e-2, 1e-3, 0.0),
-        "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3),
-    },
-    "knn": {"metric": ("cosine", "euclidean"), "k": (20, 10, 5, 1)},
-    "mlp": {"hidden": ((64,), (256,)), "dropout": (0.5, 0.2)},
-    "boosting": {},
-}
 
 
 @dataclass(frozen=True)
@@ -45,8 +28,8 @@ class Entry:
     head: str
     params: dict
 
-    def __post_init__(self):
-        check_parameters(self.head, self.params)
+    def __post_init__(self) -> None:
+        head_named(self.head).check(self.params)
 
     @property
     def key(self) -> str:
@@ -54,22 +37,24 @@ class Entry:
         return json.dumps([self.head, self.params], sort_keys=True)
 
 
-def entries(heads: str | Sequence[str] | None = None, grids: dict | None = None) -> list[Entry]:
+def entries(
+    heads: str | Sequence[str] | None = None, grids: Mapping[str, Mapping[str, object]] | None = None
+) -> list[Entry]:
     """List the configurations of a sweep, the simplest first.
 
     Parameters
     ----------
     heads : str or sequence of str, optional
-        By default the whole table.
-    grids : dict, optional
-        Values of each parameter by head; by default `GRIDS`.
+        By default all.
+    grids : mapping, optional
+        Values of each parameter by head; by default those of `classify.heads.HEADS`.
 
     Examples
     --------
     >>> [entry.params for entry in entries(["linear-svm"])][:2]
     [{'C': 1e-05}, {'C': 0.0001}]
     """
-    grids = grids or GRIDS
+    grids = grids or {name: head.grid for name, head in HEADS.items()}
     heads = None if heads is None else as_list(heads)
     for name in heads or ():
         if name not in grids:

@@ -12,10 +12,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from classify.blocks import Blocks, ordered_parts
 from classify.evaluate import losses
 from classify.labels import encoded, encoded_validation
-from classify.linear import Setting, train_linear
+from classify.linear import Hyperparameters, number_of_logits, train_linear
 from classify.net import Watchers, build_net, loss_of, standardized, train_net
-from classify.parameters import check_estimator
+from classify.parameters import KERAS
 from classify.temperature import flat, of_raw_features, probabilities
+from data.allowed import check_values
 from data.lists import as_list
 
 _HELD_OUT = 0.1  # share of the rows for early stopping where none are given
@@ -118,7 +119,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         UsageError
             If a parameter has a value that it may not have.
         """
-        check_estimator(self, "mlp")
+        check_values(self.get_params(deep=False), KERAS)
         X, targets = encoded(self, X, y, np.float32)
         return self.fit_encoded(X, targets, encoded_validation(self, X_val, y_val, np.float32))
 
@@ -171,11 +172,15 @@ class KerasHead(ClassifierMixin, BaseEstimator):
             return model
         return self.model_
 
+    def dense(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the coefficients and intercepts of its logits; None of a net with hidden layers."""
+        return (self.coef_, self.intercept_) if hasattr(self, "coef_") else None
+
     def _is_linear(self) -> bool:
         return not as_list(self.hidden) and self.build is None
 
     def _units(self) -> int:
-        return len(self.classes_) if len(self.classes_) > 2 else 1
+        return number_of_logits(len(self.classes_))
 
     def _hold_out(self, X, targets):
         """Return rows to learn from and rows to stop by; stratified where the classes allow it."""
@@ -220,12 +225,12 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         """Train in numpy; yield each epoch's loss and what returns its weights, first those at the start."""
         seen = X if mean is None else _standardized(X, mean, scale)
         how = {"dropout": self.dropout, "epochs": self.epochs, "batch_size": self.batch_size}
-        setting = Setting(self.learning_rate, self.l2)
+        hyperparameters = Hyperparameters(self.learning_rate, self.l2)
         self.coef_ = np.zeros((self._units(), X.shape[1]), np.float32)
         self.intercept_ = np.zeros(self._units(), np.float32)
         yield None, lambda: (self.coef_, self.intercept_)
         for state in train_linear(
-            seen, targets, self._units(), [setting], weights=weights, seed=self.seed, **how
+            seen, targets, self._units(), [hyperparameters], weights=weights, seed=self.seed, **how
         ):
             coef, intercept = state.kernels[0].T.copy(), state.biases[0].copy()
             if mean is not None:

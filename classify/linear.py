@@ -1,18 +1,20 @@
 """Linear heads in numpy: many learning rates and penalties share each pass over the matrix."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from classify.blocks import Blocks, shuffled_parts
+from classify.temperature import flat, probabilities
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
 _LEVELS = 2**8  # of the random number that decides whether dropout keeps a feature
 
 
 @dataclass(frozen=True)
-class Setting:
+class Hyperparameters:
     """What may differ between linear heads that are trained together.
 
     Attributes
@@ -36,7 +38,7 @@ class Progress:
     epoch : int
         From 0.
     kernels : ndarray of float32, shape (S, D, U)
-        One for each setting; U is 1 for two classes, else their number.
+        One for each head; U is 1 for two classes, else their number.
     biases : ndarray of float32, shape (S, U)
     losses : ndarray of shape (S,)
         Mean over the batches of the epoch, without the penalty.
@@ -52,7 +54,7 @@ def train_linear(
     X: np.ndarray | Blocks,
     y: np.ndarray,
     units: int,
-    settings: Sequence[Setting],
+    hyperparameters: Sequence[Hyperparameters],
     *,
     dropout: float = 0.2,
     epochs: int = 20,
@@ -61,10 +63,10 @@ def train_linear(
     weights: np.ndarray | None = None,
     start: np.ndarray | None = None,
 ) -> Iterator[Progress]:
-    """Train dense layers on logits by Adam, all settings on the same batches and dropout masks.
+    """Train dense layers on logits by Adam, all on the same batches and dropout masks.
 
-    One matrix product serves the logits of all settings and another one their gradients, so
-    that 64 settings cost little more than one. The arithmetic is that of Keras' Adam, dropout
+    One matrix product serves the logits of all and another one their gradients, so that 64 cost
+    little more than one. The arithmetic is that of Keras' Adam, dropout
     and cross-entropy from logits.
 
     Source: D. P. Kingma, J. Ba (2015), Adam: a method for stochastic optimization; in Keras'
@@ -78,7 +80,8 @@ def train_linear(
         Class indices.
     units : int
         1 for two classes (one logit, a sigmoid), else the number of classes (a softmax).
-    settings : sequence of Setting
+    hyperparameters : sequence of Hyperparameters
+        Of each head.
     dropout : float
         Share of the features that a step does not see.
     epochs, batch_size : int
@@ -87,7 +90,7 @@ def train_linear(
     weights : ndarray of shape (N,), optional
         Of the rows' losses.
     start : ndarray of shape (D, U), optional
-        First kernel of every setting; by default Glorot's uniform one.
+        First kernel of every head; by default Glorot's uniform one.
 
     Yields
     ------
@@ -96,10 +99,10 @@ def train_linear(
     """
     generator = np.random.default_rng(seed)
     kernel = glorot(generator, X.shape[1], units) if start is None else np.asarray(start, np.float32)
-    adam = _Adam(kernel, settings)
+    adam = _Adam(kernel, hyperparameters)
     step = _Step(adam, units, dropout, generator)
     for epoch in range(epochs):
-        losses = np.zeros(len(settings))
+        losses = np.zeros(len(hyperparameters))
         for places, part in shuffled_parts(X, generator):
             targets = _targets(y[places], units)
             shares = None if weights is None else weights[places]
@@ -123,6 +126,46 @@ def glorot(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndar
     return generator.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
 
 
+def number_of_logits(classes: int) -> int:
+    """Return how many logits tell so many classes apart: two take one, whose sigmoid is that of the second.
+
+    Examples
+    --------
+    >>> number_of_logits(2), number_of_logits(3)
+    (1, 3)
+    """
+    return classes if classes > 2 else 1
+
+
+def train_group(
+    configurations: Sequence[Mapping[str, float]], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Train heads of one dropout rate in one pass an epoch.
+
+    Parameters
+    ----------
+    configurations : sequence of mapping
+        Of ``dropout``, the same in all, ``learning_rate`` and ``l2``.
+    seed : int
+    X, y, X_val : ndarray
+
+    Yields
+    ------
+    probabilities : ndarray of float64, shape (M, K)
+        Of the validation rows, by each configuration in its order.
+    classes : ndarray of shape (K,)
+    """
+    classes, targets = np.unique(y, return_inverse=True)
+    hyperparameters = [Hyperparameters(one["learning_rate"], one["l2"]) for one in configurations]
+    how = {"seed": seed, "dropout": configurations[0]["dropout"]}
+    with threadpool_limits(1, "blas"):  # the products of a batch are too small to share out
+        *_, last = train_linear(
+            np.asarray(X, np.float32), targets, number_of_logits(len(classes)), hyperparameters, **how
+        )
+    for kernel, bias in zip(last.kernels, last.biases, strict=True):
+        yield probabilities(flat(X_val @ kernel + bias)), classes
+
+
 def _targets(y: np.ndarray, units: int) -> np.ndarray:
     """Return 0 and 1 by row and unit."""
     if units == 1:
@@ -131,7 +174,7 @@ def _targets(y: np.ndarray, units: int) -> np.ndarray:
 
 
 class _Step:
-    """One batch through all settings."""
+    """One batch through all heads."""
 
     def __init__(self, adam: "_Adam", units: int, dropout: float, generator: np.random.Generator):
         self._adam, self._units, self._generator = adam, units, generator
@@ -179,13 +222,13 @@ def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray,
 
 
 class _Adam:
-    """Adam over the kernels and biases of all settings, side by side."""
+    """Adam over the kernels and biases of all heads, side by side."""
 
-    def __init__(self, kernel: np.ndarray, settings: Sequence[Setting]):
+    def __init__(self, kernel: np.ndarray, hyperparameters: Sequence[Hyperparameters]):
         units = kernel.shape[1]
-        self.kernels = np.tile(kernel.T, (len(settings), 1))  # a row for each unit of each setting
+        self.kernels = np.tile(kernel.T, (len(hyperparameters), 1))  # a row for each unit of each head
         self.biases = np.zeros((len(self.kernels), 1), np.float32)
-        rates, l2 = np.array([[one.learning_rate, 2 * one.l2] for one in settings], np.float32).T
+        rates, l2 = np.array([[one.learning_rate, 2 * one.l2] for one in hyperparameters], np.float32).T
         self._rates, l2 = (np.repeat(values, units)[:, np.newaxis] for values in (rates, l2))
         self._l2 = l2 if l2.any() else None
         self._gradient = np.empty_like(self.kernels)

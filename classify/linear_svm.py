@@ -7,8 +7,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from classify.labels import encoded, encoded_validation
-from classify.parameters import check_estimator
+from classify.parameters import LINEAR_SVM
 from classify.temperature import FLOATS, LinearDecision, fit_temperature, of_raw_features, smoothing_of
+from data.allowed import check_values
 
 _HELD_OUT = 5  # every fifth row; a class of fewer rows could lose all of one side
 
@@ -71,7 +72,7 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, or `y_val` has classes that `y` has not.
         """
-        check_estimator(self, "linear-svm")
+        check_values(self.get_params(deep=False), LINEAR_SVM)
         X, numbers = encoded(self, X, y, FLOATS)
         validation = encoded_validation(self, X_val, y_val, FLOATS)
         if validation is None and np.bincount(numbers).min() >= _HELD_OUT:

@@ -12,7 +12,7 @@ from classify.features import Features
 from classify.finetune import ask_room, check_classes, going_on, settings_of
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
-from classify.linear import glorot
+from classify.linear import glorot, number_of_logits
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
@@ -108,7 +108,7 @@ def untrained(features: Features, seed: int) -> KerasHead:
     X, y = features.training_rows()
     head = KerasHead(seed=seed)
     head.classes_, head.n_features_in_ = np.unique(y), X.shape[1]
-    units = len(head.classes_) if len(head.classes_) > 2 else 1
+    units = number_of_logits(len(head.classes_))
     head.coef_ = glorot(np.random.default_rng(seed), X.shape[1], units).T
     head.intercept_ = np.zeros(units, np.float32)
     return head

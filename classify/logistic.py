@@ -1,10 +1,12 @@
 """Logistic regression that has converged: its predictions are those of its objective, not of its path."""
 
 import warnings
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 
 class Logistic(LogisticRegression):
@@ -67,3 +69,35 @@ class Logistic(LogisticRegression):
             words = f"the logistic head has not converged in {self.max_iter} steps; raise max_iter"
             warnings.warn(words, ConvergenceWarning, 2)
         return self
+
+    def dense(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the coefficients and intercepts of its logits."""
+        return self.coef_, self.intercept_
+
+
+def train_group(
+    configurations: Sequence[Mapping[str, float]], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Train over standardized features from the strongest penalty on, each from the one before.
+
+    Parameters
+    ----------
+    configurations : sequence of mapping
+        Of ``C`` alone.
+    seed : int
+        Not used: the minimum is one.
+    X, y, X_val : ndarray
+
+    Yields
+    ------
+    probabilities : ndarray of float64, shape (M, K)
+        Of the validation rows, by each configuration in its order.
+    classes : ndarray of shape (K,)
+    """
+    scaler, model = StandardScaler(), Logistic(warm_start=True)
+    seen, unseen = scaler.fit_transform(X), scaler.transform(X_val)
+    found = {}
+    for C in sorted({params["C"] for params in configurations}):
+        found[C] = model.set_params(C=C).fit(seen, y).predict_proba(unseen)
+    for params in configurations:
+        yield found[params["C"]], model.classes_

@@ -2,10 +2,10 @@
 
 import re
 
+from classify.heads import HEADS
 from data.errors import HeadstartError, UsageError
 
 DEFAULT = 10**9  # bytes, for a matrix that is larger
-STREAMING = ("logistic", "ridge", "centroid", "mlp", "keras-linear")
 _UNITS = {"": 10**6, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _COPIES = 7  # of the training matrix: the most that a head took (centroid; keras-linear took 2)
 
@@ -61,7 +61,7 @@ def how_to_train(name: str, matrix: int, memory: int | None) -> str:
     ('refused', 'in memory')
     """
     fits = matrix <= DEFAULT if memory is None else in_memory_needs(matrix) <= memory
-    if name in STREAMING:
+    if HEADS[name].streaming:
         return "in memory" if fits else "streaming"
     return "in memory" if fits or memory is None else "refused"
 
@@ -82,7 +82,7 @@ def refusal(name: str, matrix: int, memory: int) -> HeadstartError:
     return HeadstartError(
         f"the head {name} must hold all training rows in memory",
         f"--memory of {readable(in_memory_needs(matrix))} or more; or a head that reads rows in blocks: "
-        + ", ".join(STREAMING),
+        + ", ".join(name for name, head in HEADS.items() if head.streaming),
         f"--memory of {readable(memory)}",
         "raise --memory, or choose one of those heads",
     )

@@ -8,7 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 from classify.blocks import Blocks, ordered_parts
 from classify.labels import encoded, encoded_validation
-from classify.parameters import check_estimator
+from classify.parameters import RIDGE
 from classify.temperature import (
     FLOATS,
     LinearDecision,
@@ -18,6 +18,7 @@ from classify.temperature import (
     of_raw_features,
     smoothing_of,
 )
+from data.allowed import check_values
 from data.lists import as_list
 
 ALPHAS = tuple(np.logspace(-2, 4, 13).tolist())
@@ -93,7 +94,7 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, or `y_val` has classes that `y` has not.
         """
-        check_estimator(self, "ridge")
+        check_values(self.get_params(deep=False), RIDGE)
         X, numbers = encoded(self, X, y, FLOATS)
         return self.fit_encoded(X, numbers, encoded_validation(self, X_val, y_val, FLOATS))
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from classify.abstain import Detector
 from classify.features import FeatureSet
-from classify.heads import TRUSTED_TYPES
+from classify.heads import trusted_types
 from classify.trees import check_trees, refuse_other_trees
 from data.errors import HeadstartError
 from data.ours import kind_of_output
@@ -233,7 +233,7 @@ def _load_head(folder: Path, values: dict):
     from skops.io import load
 
     _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
-    head = load(path, trusted=list(TRUSTED_TYPES))
+    head = load(path, trusted=trusted_types())
     check_trees(head)
     return head
 
@@ -241,7 +241,7 @@ def _load_head(folder: Path, values: dict):
 def _check_types(path: Path, name: str, todo: str) -> None:
     from skops.io import get_untrusted_types
 
-    unknown = sorted(set(get_untrusted_types(file=path)) - set(TRUSTED_TYPES))
+    unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted_types()))
     if unknown:
         raise HeadstartError(
             f"{name} holds types that are not trusted",

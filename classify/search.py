@@ -6,36 +6,14 @@ from pathlib import Path
 
 from classify.features import Features
 from classify.grids import Entry
-from classify.heads import head_parameters
+from classify.heads import HEADS, head_named
 from classify.journal import kept_in, read_journal
 from classify.parameters import SWEEP
 from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
 from classify.together import attempt
 from data.allowed import check_values
-from data.errors import HeadstartError, missing_extra, unknown_name
+from data.errors import HeadstartError, missing_extra
 from data.lists import as_list
-
-# By head and parameter: how it varies, and the ends of its range or its values.
-SPACES: dict[str, dict[str, tuple]] = {
-    "centroid": {},
-    "ridge": {},
-    "lda": {},
-    "logistic": {"C": ("log", 1e-6, 10.0)},
-    "linear-svm": {"C": ("log", 1e-6, 1.0)},
-    "keras-linear": {
-        "dropout": ("even", 0.0, 0.7),
-        "l2": ("log", 1e-6, 1e-1),
-        "learning_rate": ("log", 1e-5, 1e-1),
-    },
-    "knn": {"metric": ("one of", "cosine", "euclidean"), "k": ("whole", 1, 30)},
-    "mlp": {
-        "hidden": ("one of", (64,), (128,), (256,), (512,), (256, 64)),
-        "dropout": ("even", 0.0, 0.7),
-        "l2": ("log", 1e-6, 1e-2),
-        "learning_rate": ("log", 1e-4, 1e-2),
-    },
-    "boosting": {"learning_rate": ("log", 1e-2, 0.5), "max_leaf_nodes": ("whole", 3, 31)},
-}
 
 _NOTHING = -1.0  # what a configuration that cannot learn is worth
 
@@ -62,7 +40,7 @@ def search(
     ----------
     features : Features
     heads : str or sequence of str, optional
-        Entries of `SPACES`; by default all.
+        Entries of `classify.heads.HEADS`; by default all.
     trials : int
         Proposals, of all heads together. One that comes again is not trained again.
     seeds : int
@@ -120,9 +98,8 @@ def checked_heads(heads: Sequence[str] | None) -> list[str]:
     """Return the heads to search, by default all, or raise with the nearest names."""
     heads = None if heads is None else as_list(heads)
     for name in heads or ():
-        if name not in SPACES:
-            raise unknown_name("head", name, SPACES)
-    return [name for name in SPACES if heads is None or name in heads]
+        head_named(name)
+    return [name for name in HEADS if heads is None or name in heads]
 
 
 def _study():
@@ -137,7 +114,7 @@ def _study():
 
 def _train(entry: Entry, seeds: int, done: dict, rows: tuple, keep, tell) -> HeadstartError | None:
     """Train an entry with each seed that is not done yet; return why it cannot learn, where it cannot."""
-    for seed in range(seeds if "seed" in head_parameters(entry.head) else 1):
+    for seed in range(HEADS[entry.head].trainings(seeds)):
         place = entry.key, seed
         if place not in done:
             found = attempt([entry], seed, *rows)
@@ -153,7 +130,7 @@ def _proposed(trial, heads: list[str]) -> Entry:
     """Return the configuration of a trial; its parameters have names of their own for each head."""
     head = trial.suggest_categorical("head", heads)
     params = {}
-    for name, (kind, *values) in SPACES[head].items():
+    for name, (kind, *values) in HEADS[head].space.items():
         params[name] = _SUGGEST[kind](trial, f"{head} {name}", values)
     return Entry(head, params)
 

@@ -3,33 +3,37 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
 from classify.blocks import Blocks, Columns, least_memory
+from classify.checked_head import Head
 from classify.features import Features
-from classify.heads import explained, fit_head
+from classify.heads import HEADS, explained, fit_head, imported
+from classify.keras_head import KerasHead
+from classify.linear import number_of_logits
 from classify.memory import DEFAULT, how_to_train, readable, refusal, too_little
+from classify.ridge import RidgeHead
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
 from data.lists import as_list
 
 Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
 _log = logging.getLogger("headstart")
-_NEAR = 1e-5  # of the gradient of a logistic head's objective, as `_logistic` scales it
+_NEAR = 1e-5  # of the gradient of a logistic head's objective, as `fit_logistic` scales it
 _ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
 
 
-def train_head(name: str, head, features: Features, memory: int | None) -> tuple[object, Features]:
+def train_head(name: str, head: Head, features: Features, memory: int | None) -> tuple[Head, Features]:
     """Fit a head to the training rows, in memory or in blocks.
 
     Parameters
@@ -72,13 +76,13 @@ def train_head(name: str, head, features: Features, memory: int | None) -> tuple
     return fit_head(head, *features.training_rows(), *features.split("validation")), features
 
 
-def fit_streaming(name: str, head, features: Features, memory: int):
+def fit_streaming(name: str, head: Head, features: Features, memory: int) -> Head:
     """Fit a head in passes over blocks of the training rows.
 
     Parameters
     ----------
     name : str
-        One of `classify.memory.STREAMING`.
+        One of those in `classify.heads.HEADS` that have `streaming`.
     head : scikit-learn classifier
         As `classify.heads.make_head` makes it; fitted in place.
     features : Features
@@ -97,42 +101,72 @@ def fit_streaming(name: str, head, features: Features, memory: int):
     HeadstartError
         If the memory is too little, or the head cannot learn from these rows.
     """
+    streaming = HEADS[name].streaming
     features.check_training()
     rows = features.rows("train")
     classes, numbers = np.unique(features.y[rows], return_inverse=True)
     held_out = features.rows("validation")
     held_out = held_out[np.isin(features.y[held_out], classes)]
     width = features.X.shape[1]
-    fixed = _fixed_bytes(name, head, width, len(classes), len(rows), len(held_out))
+    fixed = imported(streaming.memory)(head, Sizes(width, len(classes), len(rows), len(held_out)))
     scores = len(rows) * (16 * len(features.class_names) + 64)
     least = max(fixed, scores) + least_memory(width)
     if memory < least:
         raise too_little(name, least, memory)
     blocks = Blocks(features.X, rows, features.ids, memory - fixed)
     validation = Blocks(features.X, held_out, features.ids, memory - fixed)
-    judged = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
+    judging = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
     started = time.perf_counter()
     with explained(head):
-        FITS[name](head, classes, (blocks, numbers), judged)
+        imported(streaming.fit)(head, classes, (blocks, numbers), judging)
     seconds = time.perf_counter() - started
     _log.info("rows read %d times in blocks, within %s, in %.1f s", blocks.passes, readable(memory), seconds)
     return head
 
 
-def _fixed_bytes(name: str, head, width: int, classes: int, rows: int, held_out: int) -> int:
-    """Return the bytes that a head takes beside blocks of rows."""
-    units = classes if classes > 2 else 1
-    weights, decisions = 8 * (width + 1) * units, 8 * units
-    if name == "mlp":
-        sizes = (width, *as_list(head.hidden), units)
-        return 32 * sum(one * two for one, two in pairwise(sizes))
-    if name == "ridge":
-        gram = 8 * width**2  # the Gram matrix, its vectors, and LAPACK's room
-        return 5 * gram + len(as_list(head.alphas)) * (weights + held_out * decisions) + rows * decisions
-    return 32 * weights  # ten pairs of L-BFGS, twice; Adam's moments and class sums take less
+@dataclass(frozen=True)
+class Sizes:
+    """What decides how much memory a head takes beside blocks of rows.
+
+    Attributes
+    ----------
+    width : int
+        Features.
+    classes : int
+    rows, held_out : int
+        Training and validation rows.
+    """
+
+    width: int
+    classes: int
+    rows: int
+    held_out: int
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the coefficients and intercepts of a linear head, in float64."""
+        return 8 * (self.width + 1) * number_of_logits(self.classes)
 
 
-def _logistic(pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+def linear_bytes(head: Head, sizes: Sizes) -> int:
+    """Return the bytes of ten pairs of L-BFGS, twice; Adam's moments and sums by class take less."""
+    return 32 * sizes.weights
+
+
+def net_bytes(head: KerasHead, sizes: Sizes) -> int:
+    """Return the bytes of a net: its weights, their gradient and Adam's moments."""
+    units = (sizes.width, *as_list(head.hidden), number_of_logits(sizes.classes))
+    return 32 * sum(one * two for one, two in pairwise(units))
+
+
+def ridge_bytes(head: RidgeHead, sizes: Sizes) -> int:
+    """Return the bytes of the Gram matrix, its vectors, LAPACK's room, and each penalty's solution."""
+    decision = 8 * number_of_logits(sizes.classes)
+    solutions = len(as_list(head.alphas)) * (sizes.weights + sizes.held_out * decision)
+    return 5 * 8 * sizes.width**2 + solutions + sizes.rows * decision
+
+
+def fit_logistic(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
     """Minimize scikit-learn's objective by L-BFGS, one pass for each value.
 
     Times C and the weight of all rows the objective curves by 1 or more in every coefficient, so that its
@@ -165,10 +199,12 @@ class _LogLoss:
     A block at a time is float64, as in memory: near the minimum float32 products hide the way down.
     """
 
-    def __init__(self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler, C: float):
+    def __init__(
+        self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler: StandardScaler, C: float
+    ):
         self._blocks, self._numbers, self._shares = blocks, numbers, shares
         self._mean, self._scale = scaler.mean_, scaler.scale_
-        self.units = len(shares) if len(shares) > 2 else 1
+        self.units = number_of_logits(len(shares))
         self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
         self._total = shares[numbers].sum()
         self.penalty = 1 / (C * self._total)
@@ -201,7 +237,7 @@ class _LogLoss:
         return float(-shares @ logs[rows, numbers]), missed[:, -self.units :]
 
 
-def _centroid(pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+def fit_centroid(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
     """Fit scikit-learn's NearestCentroid from the sums of each class.
 
     Source: R. Tibshirani et al. (2002), PNAS 99(10), 6567-6572, as in scikit-learn.
@@ -221,8 +257,8 @@ def _centroid(pipeline, classes: np.ndarray, training: Rows, validation: Rows | 
     means, middle = sums / counts, sums.sum(axis=0) / len(blocks)
     within = np.maximum(squares - (counts * means**2).sum(axis=0), 0) / (len(blocks) - len(classes))
     head.within_class_std_dev_ = np.sqrt(within)
-    spread = head.within_class_std_dev_ + np.median(head.within_class_std_dev_)
-    unit = np.sqrt(1 / counts - 1 / len(blocks)) * spread
+    deviation = head.within_class_std_dev_ + np.median(head.within_class_std_dev_)
+    unit = np.sqrt(1 / counts - 1 / len(blocks)) * deviation
     head.deviations_ = (means - middle) / unit
     if head.shrink_threshold:
         less = np.abs(head.deviations_) - head.shrink_threshold
@@ -237,7 +273,8 @@ def _fit_scaler(scaler: StandardScaler, blocks: Blocks) -> None:
         scaler.partial_fit(block)
 
 
-def _ridge(head, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+def fit_ridge(head: RidgeHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Fit by the Gram matrix; validation rows choose the penalty."""
     if validation is None:
         raise HeadstartError(
             "ridge larger than memory chooses its penalty by validation rows",
@@ -249,16 +286,7 @@ def _ridge(head, classes: np.ndarray, training: Rows, validation: Rows | None) -
     head.fit_encoded(*training, validation)
 
 
-def _keras(head, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+def fit_keras(head: KerasHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
     """Train in epochs of shuffled blocks; validation rows are read where they stop the training."""
     head.classes_, head.n_features_in_ = classes, training[0].shape[1]
     head.fit_encoded(*training, None if head.patience is None else validation)
-
-
-FITS: dict[str, Callable] = {
-    "logistic": _logistic,
-    "ridge": _ridge,
-    "centroid": _centroid,
-    "mlp": _keras,
-    "keras-linear": _keras,
-}

@@ -13,11 +13,11 @@ import numpy as np
 
 from classify.features import Features
 from classify.grids import Entry
-from classify.heads import fit_head, head_parameters, make_head
+from classify.heads import HEADS, fit_head, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
 from classify.parameters import SWEEP
-from classify.together import attempt, company
+from classify.together import attempt, group_of
 from data.allowed import check_values
 from data.console import say
 from data.errors import HeadstartError
@@ -273,11 +273,11 @@ def warnings_teller() -> Callable[[Trained], None]:
 
 def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[list[Entry], int]]:
     """Group the configurations that train together; what the journal holds is left out."""
-    groups: dict[str, list[Entry]] = {}
+    groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in chosen:
-        groups.setdefault(company(entry), []).append(entry)
+        groups.setdefault(group_of(entry), []).append(entry)
     for members in groups.values():
-        for seed in range(seeds if "seed" in head_parameters(members[0].head) else 1):
+        for seed in range(HEADS[members[0].head].trainings(seeds)):
             missing = [entry for entry in members if (entry.key, seed) not in done]
             if missing:
                 yield missing, seed

@@ -139,6 +139,10 @@ class LinearDecision:
         numbers = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
         return self.classes_[numbers]
 
+    def dense(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the coefficients and intercepts of its logits: decision values times the temperature's."""
+        return self.temperature_ * self.coef_, self.temperature_ * self.intercept_
+
     def _decision(self, X: np.ndarray) -> np.ndarray:
         return flat(X @ self.coef_.T + self.intercept_)
 

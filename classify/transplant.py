@@ -9,18 +9,18 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from classify.checked_head import Head
 from classify.features import FeatureSet
-from classify.keras_head import KerasHead
-from classify.linear_svm import LinearSvm
-from classify.logistic import Logistic
-from classify.ridge import RidgeHead
+from classify.heads import HEADS
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
 from extract.backbones import pooled, scaled, tapped
 from extract.weights import ensure_weights, load_backbone
 
+Dense = tuple[np.ndarray, np.ndarray]  # coefficients (U, D) and intercepts (U,) of logits
 
-def fold(head) -> tuple[np.ndarray, np.ndarray]:
+
+def fold(head: Head) -> tuple[np.ndarray, np.ndarray]:
     """Return the dense layer that does what a linear head does to features.
 
     Its logits give the head's probabilities: by a sigmoid where there is one, by a softmax where
@@ -29,7 +29,7 @@ def fold(head) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     head : scikit-learn classifier
-        Fitted: an entry of `classify.heads.HEADS` that is linear, or of scikit-learn logistic
+        Fitted: one of ours, whose method `dense` gives its layer, or scikit-learn's logistic
         regression, linear discriminant analysis or nearest centroids, bare or behind
         `StandardScaler` in a pipeline.
 
@@ -55,9 +55,10 @@ def fold(head) -> tuple[np.ndarray, np.ndarray]:
     True
     """
     *scalers, last = [step for _, step in head.steps] if isinstance(head, Pipeline) else [head]
-    if not _is_linear(last) or any(type(scaler) is not StandardScaler for scaler in scalers):
+    dense = last.dense() if hasattr(last, "dense") else _DENSE.get(type(last), _no_layer)(last)
+    if dense is None or any(type(scaler) is not StandardScaler for scaler in scalers):
         raise _not_transplanted(head)
-    coef, intercept = _FOLDS[type(last)](last)
+    coef, intercept = dense
     for scaler in reversed(scalers):
         mean = scaler.mean_ if scaler.with_mean else np.zeros(coef.shape[1])
         scale = scaler.scale_ if scaler.with_std else np.ones(coef.shape[1])
@@ -162,29 +163,23 @@ def only_feature_set(bundle) -> FeatureSet:
     return bundle.feature_sets[0]
 
 
-def _is_linear(head) -> bool:
-    if isinstance(head, NearestCentroid):
-        return head.metric == "euclidean"
-    if isinstance(head, KerasHead):
-        return hasattr(head, "coef_")
-    return type(head) in _FOLDS
+def _no_layer(head: Head) -> None:
+    return None
 
 
-def _of_coef(head) -> tuple[np.ndarray, np.ndarray]:
+def _of_coef(head: LogisticRegression | LinearDiscriminantAnalysis) -> Dense:
     return head.coef_, head.intercept_
 
 
-def _of_temperature(head) -> tuple[np.ndarray, np.ndarray]:
-    return head.temperature_ * head.coef_, head.temperature_ * head.intercept_
-
-
-def _of_centroids(head) -> tuple[np.ndarray, np.ndarray]:
-    """Turn distances to class means into linear logits.
+def _of_centroids(head: NearestCentroid) -> Dense | None:
+    """Turn Euclidean distances to class means into linear logits.
 
     scikit-learn's probabilities are a softmax of 2 log(prior) - |x/s - c/s|^2. What |x/s|^2 adds is
     the same for every class, so the softmax drops it: 2 c/s^2 x - |c/s|^2 + 2 log(prior) is left.
     Less their mean over the classes, which is dropped too, the numbers are small.
     """
+    if head.metric != "euclidean":
+        return None
     scale = np.where(head.within_class_std_dev_ != 0, head.within_class_std_dev_, 1)
     centroids = head.centroids_ / scale
     coef = 2 * centroids / scale
@@ -194,14 +189,11 @@ def _of_centroids(head) -> tuple[np.ndarray, np.ndarray]:
     return coef - coef.mean(axis=0), intercept - intercept.mean()
 
 
-_FOLDS: dict[type, Callable] = {
+# scikit-learn's own by type, since they have no method `dense`.
+_DENSE: dict[type, Callable[[Head], Dense | None]] = {
     LogisticRegression: _of_coef,
-    Logistic: _of_coef,
     LinearDiscriminantAnalysis: _of_coef,
     NearestCentroid: _of_centroids,
-    LinearSvm: _of_temperature,
-    RidgeHead: _of_temperature,
-    KerasHead: _of_coef,
 }
 
 
@@ -272,12 +264,12 @@ def _probabilities(logits, classes: np.ndarray, count: int):
     return place(shares)
 
 
-def _not_transplanted(head) -> HeadstartError:
+def _not_transplanted(head: Head) -> HeadstartError:
     last = head[-1] if isinstance(head, Pipeline) else head
     return HeadstartError(
         f"the head {type(last).__name__} cannot become layers of a Keras model",
-        "one of logistic, linear-svm, ridge, lda, centroid (euclidean), keras-linear, mlp, "
-        "of raw or of standardized features",
+        f"one of {', '.join(name for name, entry in HEADS.items() if entry.becomes_layers)}, of raw or of "
+        "standardized features; of scikit-learn's nearest centroids, Euclidean ones",
         " behind ".join(type(step).__name__ for _, step in reversed(head.steps))
         if isinstance(head, Pipeline)
         else type(head).__name__,

@@ -8,10 +8,8 @@ import numpy as np
 
 from data.errors import HeadstartError
 
-TREES = (  # types that hold nodes, for `classify.heads.TRUSTED_TYPES`
-    "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor",
-    "sklearn.tree._tree.Tree",
-)
+BOOSTED_TREE = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
+TREES = (BOOSTED_TREE, "sklearn.tree._tree.Tree")  # types that hold nodes
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier"
 _SINGLE = ("sklearn.tree._classes.DecisionTreeClassifier", "sklearn.tree._classes.ExtraTreeClassifier")
 _FORESTS = (
