@@ -96,7 +96,7 @@ class Detector:
 
         Parameters
         ----------
-        features : Features
+        features : FeatureMatrix
         """
         train, validation = features.rows("train"), features.rows("validation")
         if len(train) < NEIGHBOURS or not len(validation):

@@ -10,7 +10,7 @@ from classify.abstain import Detector
 from classify.blocks import proba_of
 from classify.checked_head import check_head
 from classify.evaluate import evaluate, spread
-from classify.features import Features, FeatureSet, names_text, sets_text
+from classify.matrix import FeatureMatrix, FeatureSet, names_text, sets_text
 from classify.saved import read_bundle, write_bundle
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
@@ -65,7 +65,9 @@ class Bundle:
         )
 
     @classmethod
-    def of(cls, head, features: Features, name: str | None = None, *, calibrate: bool = False) -> "Bundle":
+    def of(
+        cls, head, features: FeatureMatrix, name: str | None = None, *, calibrate: bool = False
+    ) -> "Bundle":
         """Put a fitted head together with what its features say.
 
         The test rows are not read.
@@ -74,7 +76,7 @@ class Bundle:
         ----------
         head : scikit-learn classifier
             Fitted on `features`.
-        features : Features
+        features : FeatureMatrix
         name : str, optional
             By default the class of the head.
         calibrate : bool
@@ -152,7 +154,7 @@ class Bundle:
 
         return Predictor(self)
 
-    def evaluate(self, features: Features, split: str = "test") -> dict:
+    def evaluate(self, features: FeatureMatrix, split: str = "test") -> dict:
         """Return the scores on one split of feature files.
 
         Parameters and errors are those of `judge`.
@@ -160,19 +162,19 @@ class Bundle:
         y, proba = self.judge(features, split)
         return {"split": split, **evaluate(y, proba, self.class_names)}
 
-    def judge(self, features: Features, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    def judge(self, features: FeatureMatrix, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
         """Return the labels of one split of feature files, and the probabilities of each class.
 
         Parameters
         ----------
-        features : Features
+        features : FeatureMatrix
         split : str
 
         Raises
         ------
         HeadstartError
             If the files have other recipes, the split has no labelled rows or some of unknown classes,
-            or images that training saw are in another split; `Features.without` leaves them out.
+            or images that training saw are in another split; `FeatureMatrix.without` leaves them out.
         """
         features = self.select(features, split)
         if split != "train":
@@ -188,12 +190,12 @@ class Bundle:
             )
         return y, self.predict_proba(X)
 
-    def select(self, features: Features, *splits: str) -> Features:
+    def select(self, features: FeatureMatrix, *splits: str) -> FeatureMatrix:
         """Return the columns that the head takes, with labels that are matched to its classes by name.
 
         Parameters
         ----------
-        features : Features
+        features : FeatureMatrix
         *splits : str
             In which no other classes may be; by default in none.
 
@@ -232,7 +234,7 @@ class Bundle:
         """
         return cls(**read_bundle(Path(folder)))
 
-    def _scores(self, features: Features) -> dict:
+    def _scores(self, features: FeatureMatrix) -> dict:
         scores = {}
         for split in ("train", "validation"):
             rows = features.rows(split)
@@ -242,7 +244,7 @@ class Bundle:
         return scores
 
 
-def _temperature(head, features: Features) -> float:
+def _temperature(head, features: FeatureMatrix) -> float:
     """Return the temperature that suits validation rows best; classes that the head has not are left out."""
     from classify.temperature import fit_temperature, smoothing_of
 

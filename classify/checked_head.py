@@ -41,7 +41,7 @@ def check_head(head: object, features: object) -> None:
     Parameters
     ----------
     head : scikit-learn classifier
-    features : classify.features.Features
+    features : classify.matrix.FeatureMatrix
 
     Raises
     ------

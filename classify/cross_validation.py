@@ -18,7 +18,7 @@ def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
     ----------
     head : scikit-learn classifier
         Cloned for each fold.
-    features : Features
+    features : FeatureMatrix
     folds : int
     seed : int
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from unicodedata import normalize
 
 import numpy as np
 
-from data.errors import HeadstartError, unknown_name
-from data.text import counted, some_of
+from classify.matrix import FeatureMatrix
+from classify.rows import renumbered
+from data.errors import HeadstartError, counted, some_of, unknown_name
 
 JOINS = ("strict", "inner")
 
 
-def joined(parts: Sequence, how: str = "strict"):
+def joined(parts: Sequence[FeatureMatrix], how: str = "strict") -> FeatureMatrix:
     """Put the features of several files side by side, each row those of one image.
 
     Images are matched by the sha256 of their bytes, so that files of differently named sources
@@ -20,14 +20,14 @@ def joined(parts: Sequence, how: str = "strict"):
 
     Parameters
     ----------
-    parts : sequence of Features
+    parts : sequence of FeatureMatrix
         Of other recipes or layers each; labels and splits must be the same.
     how : str
         ``strict`` refuses images that are not in every file, ``inner`` leaves them out.
 
     Returns
     -------
-    Features
+    FeatureMatrix
         In the order of the first file, with its ids.
 
     Raises
@@ -70,24 +70,7 @@ def joined(parts: Sequence, how: str = "strict"):
     )
 
 
-def renumbered(y: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
-    """Return labels as indices into other class names: -2 where those lack the name, -1 stays unknown.
-
-    One name in two forms of Unicode is the same name, unless either list tells them apart.
-
-    Examples
-    --------
-    >>> renumbered(np.array([0, 1, -1]), ["cat", "fox"], ["ant", "cat"]).tolist()
-    [1, -2, -1]
-    """
-    forms = [[normalize("NFC", name) for name in each] for each in (names, wanted)]
-    if any(len(set(each)) < len(each) for each in forms):
-        forms = [names, wanted]
-    places = {name: index for index, name in enumerate(forms[1])}
-    return np.array([*(places.get(name, -2) for name in forms[0]), -1], y.dtype)[y]
-
-
-def _places(first, other) -> np.ndarray:
+def _places(first: FeatureMatrix, other: FeatureMatrix) -> np.ndarray:
     """Return the row of `other` that holds the image of each row of `first`; -1 where none does.
 
     Of several rows with one image, that of the same id is taken where there is one.
@@ -100,8 +83,8 @@ def _places(first, other) -> np.ndarray:
     return np.fromiter(found, int, len(first.ids))
 
 
-def _refuse_same_features(parts: Sequence) -> None:
-    known = {}
+def _refuse_same_features(parts: Sequence[FeatureMatrix]) -> None:
+    known: dict[tuple[str, str], str] = {}
     for part in parts:
         for each in part.feature_sets:
             for layer in each.layers:
@@ -116,7 +99,7 @@ def _refuse_same_features(parts: Sequence) -> None:
                 known[place] = part.path
 
 
-def _refuse_missing(one, other, missing: np.ndarray) -> None:
+def _refuse_missing(one: FeatureMatrix, other: FeatureMatrix, missing: np.ndarray) -> None:
     if missing.any():
         rows = np.flatnonzero(missing)
         raise HeadstartError(
@@ -127,7 +110,9 @@ def _refuse_missing(one, other, missing: np.ndarray) -> None:
         )
 
 
-def _refuse_disagreement(first, rows: np.ndarray, other, others: np.ndarray) -> None:
+def _refuse_disagreement(
+    first: FeatureMatrix, rows: np.ndarray, other: FeatureMatrix, others: np.ndarray
+) -> None:
     """Raise if one image has two labels or two splits."""
     labels = renumbered(other.y, other.class_names, first.class_names)
     for own, theirs, said in ((first.y, labels, "label"), (first.splits, other.splits, "split")):

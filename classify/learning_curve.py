@@ -30,7 +30,7 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
     ----------
     head : scikit-learn classifier
         Cloned for each training; it stays as it is.
-    features : Features
+    features : FeatureMatrix
     shares : sequence of float
         Of the training rows; growing, two or more, above 0 and up to 1.
     repeats : int

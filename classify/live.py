@@ -8,11 +8,11 @@ import numpy as np
 
 from classify.bundle import Bundle
 from classify.end_to_end import Options, Run
-from classify.features import Features
 from classify.finetune import ask_room, check_classes, going_on, settings_of
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot, number_of_logits
+from classify.matrix import FeatureMatrix
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
@@ -24,7 +24,7 @@ _GUIDES = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False
 
 
 def train_live(
-    features: Features,
+    features: FeatureMatrix,
     source: Source,
     folder: str | Path,
     *,
@@ -37,7 +37,7 @@ def train_live(
 
     Parameters
     ----------
-    features : Features
+    features : FeatureMatrix
         Say the recipe and the classes, and judge the head that comes out.
     source : Source, str or Path
         The images that `features` were extracted from.
@@ -103,7 +103,7 @@ def live_options(given: Mapping) -> Options:
     return Options(**{**_GUIDES, **given, "unfreeze": "none"})
 
 
-def untrained(features: Features, seed: int) -> KerasHead:
+def untrained(features: FeatureMatrix, seed: int) -> KerasHead:
     """Return the head of `keras-linear` before its first step, as the same seed starts it on features."""
     X, y = features.training_rows()
     head = KerasHead(seed=seed)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.abstain import NEIGHBOURS
-from classify.features import FeatureSet
+from classify.matrix import FeatureSet
 from data.errors import HeadstartError, is_missing
 from data.images import ImageError
 from data.lists import as_list

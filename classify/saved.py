@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from classify.abstain import Detector
-from classify.features import FeatureSet
 from classify.heads import trusted_types
+from classify.matrix import FeatureSet
 from classify.trees import check_trees, refuse_other_trees
 from data.errors import HeadstartError
 from data.ours import kind_of_output

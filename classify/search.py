@@ -4,10 +4,10 @@ import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from classify.features import Features
 from classify.grids import Entry
 from classify.heads import HEADS, head_named
 from classify.journal import kept_in, read_journal
+from classify.matrix import FeatureMatrix
 from classify.parameters import SWEEP
 from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
 from classify.together import attempt
@@ -19,7 +19,7 @@ _NOTHING = -1.0  # what a configuration that cannot learn is worth
 
 
 def search(
-    features: Features,
+    features: FeatureMatrix,
     heads: str | Sequence[str] | None = None,
     *,
     trials: int = 50,
@@ -38,7 +38,7 @@ def search(
 
     Parameters
     ----------
-    features : Features
+    features : FeatureMatrix
     heads : str or sequence of str, optional
         Entries of `classify.heads.HEADS`; by default all.
     trials : int

@@ -17,10 +17,10 @@ from threadpoolctl import threadpool_limits
 
 from classify.blocks import Blocks, Columns, least_memory
 from classify.checked_head import Head
-from classify.features import Features
 from classify.heads import HEADS, explained, fit_head, imported
 from classify.keras_head import KerasHead
 from classify.linear import number_of_logits
+from classify.matrix import FeatureMatrix
 from classify.memory import DEFAULT, how_to_train, readable, refusal, too_little
 from classify.ridge import RidgeHead
 from classify.temperature import of_raw_features
@@ -33,7 +33,9 @@ _NEAR = 1e-5  # of the gradient of a logistic head's objective, as `fit_logistic
 _ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
 
 
-def train_head(name: str, head: Head, features: Features, memory: int | None) -> tuple[Head, Features]:
+def train_head(
+    name: str, head: Head, features: FeatureMatrix, memory: int | None
+) -> tuple[Head, FeatureMatrix]:
     """Fit a head to the training rows, in memory or in blocks.
 
     Parameters
@@ -42,7 +44,7 @@ def train_head(name: str, head: Head, features: Features, memory: int | None) ->
         Of the head in `classify.heads.HEADS`.
     head : scikit-learn classifier
         As `classify.heads.make_head` makes it.
-    features : Features
+    features : FeatureMatrix
         Loaded with ``in_memory=False``; of joined or sharded files X is no `Columns`.
     memory : int or None
         Bytes; None means 1 GB for heads that can read larger matrices in blocks, else all there is.
@@ -50,7 +52,7 @@ def train_head(name: str, head: Head, features: Features, memory: int | None) ->
     Returns
     -------
     head : scikit-learn classifier
-    features : Features
+    features : FeatureMatrix
         With a matrix in memory where that is how the head was fitted.
 
     Raises
@@ -76,7 +78,7 @@ def train_head(name: str, head: Head, features: Features, memory: int | None) ->
     return fit_head(head, *features.training_rows(), *features.split("validation")), features
 
 
-def fit_streaming(name: str, head: Head, features: Features, memory: int) -> Head:
+def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -> Head:
     """Fit a head in passes over blocks of the training rows.
 
     Parameters
@@ -85,7 +87,7 @@ def fit_streaming(name: str, head: Head, features: Features, memory: int) -> Hea
         One of those in `classify.heads.HEADS` that have `streaming`.
     head : scikit-learn classifier
         As `classify.heads.make_head` makes it; fitted in place.
-    features : Features
+    features : FeatureMatrix
         Whose X is `Columns`.
     memory : int
         Bytes that training may take beyond what the program and the file's labels take.
@@ -131,7 +133,7 @@ class Sizes:
     Attributes
     ----------
     width : int
-        Features.
+        FeatureMatrix.
     classes : int
     rows, held_out : int
         Training and validation rows.

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.features import Features
 from classify.grids import Entry
 from classify.heads import HEADS, fit_head, make_head
 from classify.intervals import wilson
 from classify.journal import Trained, kept_in, read_journal
+from classify.matrix import FeatureMatrix
 from classify.parameters import SWEEP
 from classify.together import attempt, group_of
 from data.allowed import check_values
@@ -56,7 +56,7 @@ class Result:
 
 
 def sweep(
-    features: Features,
+    features: FeatureMatrix,
     chosen: Sequence[Entry],
     *,
     seeds: int = 1,
@@ -70,7 +70,7 @@ def sweep(
 
     Parameters
     ----------
-    features : Features
+    features : FeatureMatrix
     chosen : sequence of Entry
     seeds : int
         Trainings of each configuration whose head depends on a seed.
@@ -147,7 +147,7 @@ class Outcome:
 
 
 def sweep_and_save(
-    features: Features,
+    features: FeatureMatrix,
     chosen: Sequence,
     folder: Path,
     *,

@@ -10,8 +10,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from classify.checked_head import Head
-from classify.features import FeatureSet
 from classify.heads import HEADS
+from classify.matrix import FeatureSet
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
 from extract.backbones import pooled, scaled, tapped

@@ -8,8 +8,9 @@ from classify.abstain import NEIGHBOURS, Detector, drawn
 from classify.bundle import Bundle
 from classify.end_to_end import Trained
 from classify.evaluate import evaluate, mcnemar
-from classify.features import FeatureSet, short_digests
 from classify.image_rows import ImageRows
+from classify.matrix import FeatureSet
+from classify.rows import short_digests
 from classify.saved import TUNED_WEIGHTS
 from classify.transplant import only_feature_set
 from extract.engines import open_engine

@@ -20,8 +20,8 @@ from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle
 from classify.evaluate import evaluate
-from classify.features import Features
 from classify.heads import HEADS, make_head
+from classify.matrix import FeatureMatrix
 from data import HeadstartError
 
 QUICK = {name: {} for name in HEADS}
@@ -235,7 +235,7 @@ def test_a_bundle_of_version_1_still_works(saved, tmp_path):
     assert old.evaluate(drawn_features()) == new.evaluate(drawn_features())
 
 
-def leaking() -> Features:
+def leaking() -> FeatureMatrix:
     """Draw features whose first test image, by its bytes, is the first training image."""
     features = drawn_features()
     features.digests[features.rows("test")[0]] = features.digests[features.rows("train")[0]]

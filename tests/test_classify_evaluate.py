@@ -21,14 +21,14 @@ from classify.evaluate import (
     weighted_auc,
     wilson,
 )
-from classify.features import Features, FeatureSet
+from classify.matrix import FeatureMatrix, FeatureSet
 from data import HeadstartError
 from extract import Recipe
 
 NAMES = ("ant", "bee", "cow", "dog", "eel")
 
 
-def drawn_features(rows: int = 100, classes: int = 2, width: int = 6, **values) -> Features:
+def drawn_features(rows: int = 100, classes: int = 2, width: int = 6, **values) -> FeatureMatrix:
     """Draw separable features: class = row % classes; of five rows three train, one validates, one tests."""
     labels = np.arange(rows) % classes
     X = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
@@ -44,7 +44,7 @@ def drawn_features(rows: int = 100, classes: int = 2, width: int = 6, **values) 
         "feature_sets": (drawn_set(width),),
         "path": "drawn.h5",
     }
-    return Features(**usual | values)
+    return FeatureMatrix(**usual | values)
 
 
 def drawn_set(width: int = 6, content_digest: str = "d" * 64, **recipe) -> FeatureSet:
@@ -386,12 +386,12 @@ class Recorder(ClassifierMixin, BaseEstimator):
         return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
 
 
-def recorded_folds(features: Features, folds: int) -> list[tuple[list[int], list[int]]]:
+def recorded_folds(features: FeatureMatrix, folds: int) -> list[tuple[list[int], list[int]]]:
     """Cross-validate, and return the rows that each fold was fitted on and predicted."""
     Recorder.folds.clear()
     numbered = np.arange(len(features.y), dtype=np.float32)[:, np.newaxis]
     numbered[features.splits == 2] = np.nan
-    cross_validate(Recorder(), Features(**vars(features) | {"X": numbered}), folds)
+    cross_validate(Recorder(), FeatureMatrix(**vars(features) | {"X": numbered}), folds)
     return list(Recorder.folds)
 
 

@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from test_classify_evaluate import drawn_features
 
 from classify import HEADS
-from classify.features import Features
 from classify.learning_curve import LITTLE, SHARES, learning_curve, more_labels
+from classify.matrix import FeatureMatrix
 from data import HeadstartError
 
 
@@ -29,12 +29,12 @@ class Recorder(ClassifierMixin, BaseEstimator):
         return np.eye(len(self.classes_))[np.zeros(len(X), int)]
 
 
-def recorded(features: Features, **values):
+def recorded(features: FeatureMatrix, **values):
     """Draw a curve, and return it with the rows of each training, in order."""
     Recorder.seen.clear()
     numbered = np.arange(len(features.y), dtype=np.float32)[:, np.newaxis]
     numbered[features.splits == 2] = np.nan
-    curve = learning_curve(Recorder(), Features(**vars(features) | {"X": numbered}), **values)
+    curve = learning_curve(Recorder(), FeatureMatrix(**vars(features) | {"X": numbered}), **values)
     return curve, list(Recorder.seen)
 
 

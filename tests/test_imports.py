@@ -40,6 +40,8 @@ LIGHT += [
     "extract.engines.converted",
     "extract.given",
     "classify.features",
+    "classify.matrix",
+    "classify.rows",
     "classify.trees",
     "classify.bundle",
     "classify.abstain",
