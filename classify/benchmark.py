@@ -7,15 +7,17 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from classify.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Comparison, Job
+from classify.benchmark_figure import write_figure
 from classify.benchmark_report import report_of
-from classify.image_rows import SomeRows, choose_rows
-from classify.parameters import BENCHMARK
+from classify.figures import figure_class
+from classify.image_rows import choose_rows
 from classify.saved import check_output as check_bundle
-from data.allowed import check_values
+from classify.show import benchmark_lines
 from data.console import stderr_handle
 from data.errors import HeadstartError
 from data.ours import kind_of_output
@@ -24,118 +26,16 @@ from data.source import Source, open_source
 from data.text import counted
 from extract.recipe import Recipe
 
-FEATURES, HEAD, RESULT, TABLE, FIGURE = (
-    "features.h5",
-    "head",
-    "benchmark.json",
-    "benchmark.txt",
-    "benchmark.png",
-)
 FORMAT = "headstart benchmark"
 _KINDS = {FEATURES: "feature file", f"{FEATURES}.parts": "parts of a run", FIGURE: "figure"}
 _TODO = "or choose another folder with -o"
 _HOME = Path(__file__).resolve().parent.parent
 
 
-@dataclass(frozen=True)
-class Arm:
-    """One way to a classifier.
-
-    Attributes
-    ----------
-    label : str
-    epochs : int
-        Planned; 0 where nothing trains.
-    options : dict
-        Of `classify.end_to_end.Options`; empty without a backbone in the graph.
-    transplants : bool
-        Whether it starts from the cached head.
-    """
-
-    label: str
-    epochs: int
-    options: dict = field(default_factory=dict)
-    transplants: bool = False
-
-
-_LIVE = {"unfreeze": "none", "learning_rate": 1e-3}
-ARMS = {
-    "extract": Arm("extraction", 0),
-    "cached": Arm("cached features", 20),
-    "live": Arm("frozen base live", 20, {**_LIVE, "augment": False}),
-    "live-augmented": Arm("live, augmented", 20, {**_LIVE, "augment": True}),
-    "finetune-last": Arm("fine-tuning, last block", 10, {"unfreeze": "last"}, transplants=True),
-    "finetune-all": Arm("fine-tuning, all", 10, {"unfreeze": "all"}, transplants=True),
-}
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What is compared, and how long that may take.
-
-    Attributes
-    ----------
-    rows : int or None
-        Training rows, those with the smallest digests; None is all. Validation and test rows stay whole.
-    budget : float or None
-        Minutes for everything; None is as long as all planned epochs take. One epoch of every
-        arm is measured in any case.
-    target : float or None
-        Validation accuracy whose time is told; None is what the cached head reaches, less 0.01.
-    seed : int
-    backbone, weights : str
-    image_size : tuple of int or None
-
-    Raises
-    ------
-    UsageError
-        If a number is not allowed.
-    """
-
-    rows: int | None = None
-    budget: float | None = None
-    target: float | None = None
-    seed: int = 0
-    backbone: str = "xception"
-    weights: str = "imagenet"
-    image_size: tuple[int, int] | None = None
-
-    def __post_init__(self):
-        check_values(vars(self), BENCHMARK)
-
-
-@dataclass(frozen=True)
-class Job:
-    """What one process does.
-
-    Attributes
-    ----------
-    arm : str
-        An entry of `ARMS`.
-    source, data_dir, rows, seed, folders_are_classes
-        As `benchmark` and `Settings` have them.
-    recipe : str
-        JSON.
-    folder : str
-    seconds : float or None
-        After which no further epoch begins.
-    """
-
-    arm: str
-    source: str
-    data_dir: str | None
-    rows: int | None
-    seed: int
-    recipe: str
-    folder: str
-    seconds: float | None = None
-    folders_are_classes: bool = False
-
-
 def benchmark(
     source: str,
     folder: str | Path,
-    settings: Settings | None = None,
+    comparison: Comparison | None = None,
     *,
     data_dir: str | Path | None = None,
     folders_are_classes: bool = False,
@@ -150,7 +50,7 @@ def benchmark(
     folder : str or Path
         Gets the features, the cached head, ``benchmark.json``, ``benchmark.txt`` and
         ``benchmark.png``; an older benchmark in it is replaced, other files stay.
-    settings : Settings, optional
+    comparison : Comparison, optional
     data_dir : str or Path, optional
         Of prepared TFDS data sets.
     folders_are_classes : bool
@@ -170,36 +70,27 @@ def benchmark(
 
     Examples
     --------
-    >>> benchmark("photos/", "photos-benchmark", Settings(rows=400, budget=20))  # doctest: +SKIP
+    >>> benchmark("photos/", "photos-benchmark", Comparison(rows=400, budget=20))  # doctest: +SKIP
     """
-    from classify.benchmark_figure import write_figure
-    from classify.figures import figure_class
-    from classify.show import benchmark_lines
-
-    started, folder, settings = time.perf_counter(), Path(folder), settings or Settings()
+    started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     figure_class()
     check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)
     for warning in opened.warnings:
         say(f"warning: {warning}")
-    found, notes = _counted_rows(opened, settings.rows)
-    recipe = Recipe.for_backbone(settings.backbone, weights=settings.weights, image_size=settings.image_size)
+    found, notes = _counted_rows(opened, comparison.rows)
+    recipe = _recipe_of(comparison)
     with writing(folder, _TODO):
         _begin(folder)
     where = None if data_dir is None else str(data_dir)
-    job = Job("", source, where, settings.rows, settings.seed, recipe.to_json(), str(folder))
+    job = Job("", source, where, comparison.rows, comparison.seed, recipe.to_json(), str(folder))
     job = replace(job, folders_are_classes=folders_are_classes)
-    results = _run_all(job, started, settings.budget, say)
+    results = _run_all(job, started, comparison.budget, say)
     minutes = (time.perf_counter() - started) / 60
-    if settings.budget is not None and minutes > settings.budget:
-        notes.append(
-            f"{minutes:.1f} minutes instead of the budget of {settings.budget:g}: extraction and one epoch "
-            "of every arm are measured in any case"
-        )
-    run = {"source": source, "folder": str(folder), **asdict(settings), "split_rows": found}
+    run = {"source": source, "folder": str(folder), **asdict(comparison), "split_rows": found}
     cores = len(os.sched_getaffinity(0))
     run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "cores": cores}
-    report = report_of(run, ARMS, results, notes)
+    report = report_of(run, ARMS, results, [*notes, *_over_budget(minutes, comparison.budget)])
     with writing(folder, _TODO):
         report["figure"] = str(write_figure(folder / FIGURE, report))
         _write(folder / TABLE, "\n".join(benchmark_lines(report)))
@@ -207,11 +98,20 @@ def benchmark(
     return report
 
 
-def some_rows(job: Job) -> Source:
-    """Return the source of a job, with the chosen rows alone."""
-    source = open_source(job.source, job.data_dir, job.folders_are_classes)
-    kept = {row.id for pairs in choose_rows(source, job.rows).values() for row, _ in pairs}
-    return SomeRows(source, tuple(row for row in source.rows if row.id in kept))
+def _recipe_of(comparison: Comparison) -> Recipe:
+    return Recipe.for_backbone(
+        comparison.backbone, weights=comparison.weights, image_size=comparison.image_size
+    )
+
+
+def _over_budget(minutes: float, budget: float | None) -> list[str]:
+    """Say that more time was taken than asked for."""
+    if budget is None or minutes <= budget:
+        return []
+    return [
+        f"{minutes:.1f} minutes instead of the budget of {budget:g}: extraction and one epoch "
+        "of every arm are measured in any case"
+    ]
 
 
 def check_output(folder: Path) -> None:

@@ -6,18 +6,23 @@ import re
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classify.benchmark import ARMS, FEATURES, HEAD, Job, some_rows
+from classify.arms import ARMS, FEATURES, HEAD, Job, some_rows
 from classify.benchmark_report import epochs_that_fit
 from data.console import prepare_logging
 from data.errors import HeadstartError
 from extract.progress import progress_bar
 from extract.recipe import Recipe
+
+if TYPE_CHECKING:  # what an arm imports is part of its time
+    from classify.bundle import Bundle
 
 
 @dataclass
@@ -30,15 +35,15 @@ class Clock:
         By `time.perf_counter`.
     seconds : float or None
         After which no epoch begins.
-    judging : float
-        What judging the test rows takes, in epochs.
+    testing : float
+        What predicting the test rows takes, in epochs.
     ends : dict of int to float
         By the number of the epoch, from 1.
     """
 
     started: float
     seconds: float | None = None
-    judging: float = 0.0
+    testing: float = 0.0
     ends: dict[int, float] = field(default_factory=dict)
 
     def passed(self) -> float:
@@ -51,7 +56,7 @@ class Clock:
         if self.seconds is None:
             return False
         left, epoch = self.seconds - self.passed(), epochs[-1]["seconds"]
-        return epochs_that_fit(left - self.judging * epoch, epoch, 1) == 0
+        return epochs_that_fit(left - self.testing * epoch, epoch, 1) == 0
 
 
 def extraction(job: Job, clock: Clock) -> dict:
@@ -99,38 +104,40 @@ def cached_head(job: Job, clock: Clock) -> dict:
     losses = [logs["val_loss"] for logs in head.history_]
     result = _result(clock, epochs, seconds, int(np.argmin(losses)) + 1)
     predicted = head.predict(features.X[test])
-    return result | _judged([features.ids[row] for row in test], features.y[test], predicted)
+    return result | _predictions([features.ids[row] for row in test], features.y[test], predicted)
 
 
 def in_the_graph(job: Job, clock: Clock) -> dict:
     """Train with the backbone in the graph, from an untrained head or from the cached one."""
-    from classify.end_to_end import Options, Run
+    from classify.end_to_end import Run
+    from classify.finetune_options import TrainingOptions
     from classify.image_rows import load_rows
     from classify.run_state import RunState
+    from classify.watch import Hooks
 
     arm = ARMS[job.arm]
-    options = Options(**arm.options, epochs=arm.epochs, patience=arm.epochs, seed=job.seed)
+    options = TrainingOptions(**arm.options, epochs=arm.epochs, patience=arm.epochs, seed=job.seed)
     run = Run(_start(job), options)
     rows = load_rows(some_rows(job), Recipe.from_json(job.recipe))
     test = rows["test"]
-    clock.judging = len(test.y) / (len(rows["train"].y) + len(rows["validation"].y))
+    clock.testing = len(test.y) / (len(rows["train"].y) + len(rows["validation"].y))
     aside = TemporaryDirectory(dir=job.folder, prefix=f".{HEAD}.")
     with aside as folder, progress_bar(arm.label, "batch") as progress:
         state = RunState(Path(folder) / "run", {})
-        trained = run.train(rows, state, None, progress, clock.enough)
-    if not trained.report["history"]:
+        record = run.train(rows, state, hooks=Hooks(progress, clock.enough)).record
+    if not record.history:
         raise HeadstartError(
             f"{arm.label}: the loss diverged in the first epoch",
             "a finite loss",
             "one that is no finite number",
             "check the images and the weights; there is nothing to compare",
         )
-    result = _result(clock, trained.report["history"], clock.passed(), trained.report["best_epoch"])
-    result |= {"parameters": trained.report["parameters"]}
-    return result | _judged(test.ids, test.y, run.predict(test.pixels))
+    result = _result(clock, record.history, clock.passed(), record.best_epoch)
+    result |= {"parameters": record.parameters.to_dict()}
+    return result | _predictions(test.ids, test.y, run.predict(test.pixels))
 
 
-def _start(job: Job):
+def _start(job: Job) -> "Bundle":
     """Return the bundle that an arm starts from."""
     from classify.bundle import Bundle
     from classify.features import load_features
@@ -151,7 +158,7 @@ def _result(clock: Clock, epochs: list[dict], seconds: float, best: int) -> dict
     }
 
 
-def _judged(ids, labels: np.ndarray, predicted: np.ndarray) -> dict:
+def _predictions(ids: Sequence[str], labels: np.ndarray, predicted: np.ndarray) -> dict:
     return {"ids": list(ids), "labels": labels.tolist(), "predicted": predicted.tolist()}
 
 

@@ -37,12 +37,12 @@ def benchmark(
 
     Example: python -m classify benchmark photos/ --rows 400 --budget 20
     """
-    from classify.benchmark import Settings
+    from classify.arms import Comparison
     from classify.benchmark import benchmark as compare
     from classify.show import benchmark_lines
     from extract.cli import default_name, parse_size
 
-    settings = Settings(rows, budget, target, seed, backbone, weights, parse_size(image_size))
+    comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
     where = {"data_dir": data_dir, "folders_are_classes": folders_are_classes}
-    show(compare(source, folder, settings, say=say, **where), benchmark_lines, as_json)
+    show(compare(source, folder, comparison, say=say, **where), benchmark_lines, as_json)

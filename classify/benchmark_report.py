@@ -7,6 +7,7 @@ from statistics import mean
 
 import numpy as np
 
+from classify.arms import Arm
 from classify.evaluate import mcnemar
 from classify.intervals import wilson
 
@@ -91,14 +92,14 @@ def time_to(curve: Sequence[Sequence[float]], target: float) -> float | None:
     return next((seconds for seconds, accuracy in curve if accuracy >= target), None)
 
 
-def report_of(run: dict, arms: Mapping, results: Mapping[str, dict], notes: Sequence[str]) -> dict:
+def report_of(run: dict, arms: Mapping[str, Arm], results: Mapping[str, dict], notes: Sequence[str]) -> dict:
     """Put together what the arms measured.
 
     Parameters
     ----------
     run : dict
         What was asked for: ``target`` and more, which the report repeats.
-    arms : mapping of str to classify.benchmark.Arm
+    arms : mapping of str to Arm
     results : mapping of str to dict
         Of each arm's process.
     notes : sequence of str

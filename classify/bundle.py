@@ -1,6 +1,7 @@
 """What training saves: the head, its classes, the recipes of its features, its scores."""
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -8,51 +9,22 @@ import numpy as np
 
 from classify.abstain import Detector
 from classify.blocks import proba_of
-from classify.checked_head import check_head
+from classify.checked_head import Head, check_head
 from classify.evaluate import evaluate, spread
-from classify.matrix import FeatureMatrix, FeatureSet, names_text, sets_text
-from classify.saved import read_bundle, write_bundle
+from classify.matrix import FeatureMatrix, names_text, sets_text
+from classify.predict import Prediction, Predictor
+from classify.saved import BundleContents, read_bundle, write_bundle
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from extract.given import Image
 
 _RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
 _LEAST = 1e-15  # probability that a temperature takes for zero
 
 
-@dataclass(frozen=True)
-class Bundle:
-    """A trained head with all that is needed to use it; make one with `Bundle.of`.
-
-    Attributes
-    ----------
-    head : scikit-learn classifier
-        Its classes are indices into `class_names`.
-    name : str
-        Its name in `classify.heads.HEADS`.
-    class_names : tuple of str
-    feature_sets : tuple of FeatureSet
-        How its features are computed, side by side in this order.
-    scores : dict
-        Of the training and validation rows, as `classify.evaluate.evaluate` returns them.
-    provenance : dict
-        Rows of each split, versions.
-    temperature : float
-        Of Guo et al. (2017): the logarithms of the head's probabilities are divided by it.
-    detector : Detector or None
-        Tells which images are unlike the training images.
-    seen : ndarray of uint64, shape (M,)
-        The first eight bytes of the digests of the training images, sorted.
-    """
-
-    head: object = field(repr=False)
-    name: str
-    class_names: tuple[str, ...]
-    feature_sets: tuple[FeatureSet, ...]
-    scores: dict = field(repr=False)
-    provenance: dict = field(repr=False)
-    temperature: float = 1.0
-    detector: Detector | None = field(default=None, repr=False, compare=False)
-    seen: np.ndarray = field(default_factory=lambda: np.empty(0, "<u8"), repr=False, compare=False)
+@dataclass(frozen=True, repr=False)
+class Bundle(BundleContents):
+    """A trained head with all that is needed to use it; make one with `Bundle.of`."""
 
     def __repr__(self) -> str:
         judged = {name: scores["accuracy"]["value"] for name, scores in self.scores.items()}
@@ -66,7 +38,7 @@ class Bundle:
 
     @classmethod
     def of(
-        cls, head, features: FeatureMatrix, name: str | None = None, *, calibrate: bool = False
+        cls, head: Head, features: FeatureMatrix, name: str | None = None, *, calibrate: bool = False
     ) -> "Bundle":
         """Put a fitted head together with what its features say.
 
@@ -132,13 +104,11 @@ class Bundle:
             proba = probabilities(_logarithms(proba), 1 / self.temperature)
         return spread(proba, self.head.classes_, len(self.class_names))
 
-    def predict(self, images, abstain: float | None = None) -> list:
+    def predict(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
         """Classify image files, folders, bytes or arrays; see `classify.predict.predict`."""
-        from classify.predict import predict
+        return Predictor(self)(images, abstain)
 
-        return predict(self, images, abstain)
-
-    def predictor(self):
+    def predictor(self) -> Predictor:
         """Return what classifies images again and again with the engines kept open, as a service does.
 
         Returns
@@ -150,8 +120,6 @@ class Bundle:
         >>> with Bundle.load("photos-logistic").predictor() as predict:  # doctest: +SKIP
         ...     labels = [predict(path)[0].label for path in ("one.jpg", "two.jpg")]
         """
-        from classify.predict import Predictor
-
         return Predictor(self)
 
     def evaluate(self, features: FeatureMatrix, split: str = "test") -> dict:
@@ -232,7 +200,7 @@ class Bundle:
         HeadstartError
             If the folder is no bundle, or of another version.
         """
-        return cls(**read_bundle(Path(folder)))
+        return cls(**vars(read_bundle(Path(folder))))
 
     def _scores(self, features: FeatureMatrix) -> dict:
         scores = {}
@@ -244,7 +212,7 @@ class Bundle:
         return scores
 
 
-def _temperature(head, features: FeatureMatrix) -> float:
+def _temperature(head: Head, features: FeatureMatrix) -> float:
     """Return the temperature that suits validation rows best; classes that the head has not are left out."""
     from classify.temperature import fit_temperature, smoothing_of
 

@@ -1,83 +1,67 @@
 """Training with the backbone in the graph: every image goes through it in every epoch."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_sample_weight
 
+from classify.bundle import Bundle
+from classify.finetune_options import TrainingOptions
 from classify.guide_model import GuideModel
 from classify.image_rows import ImageRows
+from classify.keras_head import KerasHead
 from classify.loops import LOOPS, Batches, accuracy_of, optimizer_of
 from classify.net import loss_of
 from classify.old_run import adopt
-from classify.parameters import TRAINING
 from classify.run_state import RunState, is_over
 from classify.transplant import only_feature_set
-from classify.unfreeze import check_frozen, counts, frozen_digest, unfreeze
-from classify.watch import Watch, tensorboard
-from data.allowed import check_values
-from data.errors import HeadstartError, unknown_name
-from extract.engines.keras_engine import POLICIES
+from classify.unfreeze import Counts, check_frozen, counts, frozen_digest, unfreeze
+from classify.watch import EpochCallback, Hooks, tensorboard
+from data.errors import HeadstartError
+from extract.recipe import Recipe
 
 _log = logging.getLogger("headstart.finetune")
 
 
 @dataclass(frozen=True)
-class Options:
-    """How to train.
+class TrainingRecord:
+    """What is to be told of a training.
 
     Attributes
     ----------
-    unfreeze : str
-        ``all``, ``none``, ``last``, or a block of the backbone from which on it trains.
-    learning_rate : float
-        Of Adam.
-    epochs, batch_size, patience, seed : int
-        `patience` epochs in a row without a lower loss end the run.
-    augment : bool
-        Random flips and rotations.
-    loop : str
-        ``fit`` or ``custom``: Keras' or the guide's own.
-    precision : str
-        Arithmetic of the backbone while it trains: ``float32``, ``float16`` or ``bfloat16``.
-    class_weight : str or None
-        ``balanced``: rare classes count as much as frequent ones.
-    rows : int or None
-        So many training rows; see `classify.image_rows.load_rows`.
-
-    Examples
-    --------
-    >>> Options(unfreeze="block14").epochs
-    10
+    parameters : Counts
+    frozen_digest : str
+        Of the weights that were not trained.
+    batch_size : int
+        The last one: smaller than asked for where memory ran out.
+    start_loss : float or None
+        Validation loss before the first epoch.
+    history : list of dict
+        As `RunState.epochs`.
+    best_epoch : int
+        Whose weights were kept; 0 is the start.
+    stopped : str
+        ``all epochs``, ``early`` or ``diverged``.
     """
 
-    unfreeze: str = "all"
-    learning_rate: float = 1e-5
-    epochs: int = 10
-    batch_size: int = 32
-    patience: int = 3
-    seed: int = 0
-    augment: bool = True
-    loop: str = "fit"
-    precision: str = "float32"
-    class_weight: str | None = None
-    rows: int | None = None
+    parameters: Counts
+    frozen_digest: str
+    batch_size: int
+    start_loss: float | None
+    history: list[dict]
+    best_epoch: int
+    stopped: str
 
-    def __post_init__(self):
-        check_values(vars(self), TRAINING)
-        tables = {"loop": LOOPS, "precision": POLICIES}
-        tables |= {"class_weight": ("balanced",)} if self.class_weight else {}
-        for name, valid in tables.items():
-            if str(getattr(self, name)) not in valid:
-                raise unknown_name(name, str(getattr(self, name)), valid)
+    def to_dict(self) -> dict:
+        """Return the record as JSON-ready values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
-class Trained:
+class TunedModel:
     """What a training leaves.
 
     Attributes
@@ -85,14 +69,12 @@ class Trained:
     head : KerasHead
     tensors : list of ndarray
         Of the whole backbone.
-    report : dict
-        ``parameters``, ``frozen_digest``, ``batch_size``, ``start_loss``, ``history``,
-        ``best_epoch`` and ``stopped``, ready for JSON.
+    record : TrainingRecord
     """
 
-    head: object = field(repr=False)
+    head: KerasHead = field(repr=False)
     tensors: list[np.ndarray] = field(repr=False)
-    report: dict
+    record: TrainingRecord
 
 
 class Run:
@@ -101,7 +83,7 @@ class Run:
     Parameters
     ----------
     bundle : Bundle
-    options : Options
+    options : TrainingOptions
 
     Raises
     ------
@@ -109,7 +91,7 @@ class Run:
         If the head cannot be transplanted, the weights are not found, or there is no such block.
     """
 
-    def __init__(self, bundle, options: Options):
+    def __init__(self, bundle: Bundle, options: TrainingOptions):
         self._bundle, self._options = bundle, options
         self._batch_size = options.batch_size
         self._build()
@@ -119,9 +101,8 @@ class Run:
         rows: dict[str, ImageRows],
         state: RunState,
         logs: Path | None = None,
-        progress: Callable[[int, int], None] = lambda done, total: None,
-        enough: Callable[[list[dict]], bool] = lambda epochs: False,
-    ) -> Trained:
+        hooks: Hooks = Hooks(),  # noqa: B008  (frozen)
+    ) -> TunedModel:
         """Train; where memory runs out, go on from the last finished epoch with half a batch.
 
         Parameters
@@ -131,10 +112,7 @@ class Run:
         state : RunState
         logs : Path, optional
             Folder for TensorBoard.
-        progress : callable
-            Called with the batches done and to do.
-        enough : callable
-            Called with `RunState.epochs` after each epoch; true ends the training before its time.
+        hooks : Hooks, optional
 
         Raises
         ------
@@ -143,7 +121,7 @@ class Run:
         """
         while True:
             try:
-                stopped = self._run_epochs(rows, state, logs, progress, enough)
+                stopped = self._run_epochs(rows, state, logs, hooks)
                 break
             except tf.errors.ResourceExhaustedError as error:
                 if self._batch_size == 1:
@@ -152,16 +130,16 @@ class Run:
             _log.warning("out of memory: batches of %d images from now on", self._batch_size)
             self._build()
         self._take_best(state)
-        report = {
-            "parameters": counts(self._guide.model).to_dict(),
-            "frozen_digest": self._frozen,
-            "batch_size": self._batch_size,
-            "start_loss": state.start,
-            "history": state.epochs,
-            "best_epoch": state.best(),
-            "stopped": stopped,
-        }
-        return Trained(self._guide.head(), self._guide.backbone.get_weights(), report)
+        record = TrainingRecord(
+            parameters=counts(self._guide.model),
+            frozen_digest=self._frozen,
+            batch_size=self._batch_size,
+            start_loss=state.start,
+            history=state.epochs,
+            best_epoch=state.best(),
+            stopped=stopped,
+        )
+        return TunedModel(self._guide.head(), self._guide.backbone.get_weights(), record)
 
     def predict(self, pixels: np.ndarray) -> np.ndarray:
         """Return the label of each image by the weights as they are: the best, after `train`.
@@ -190,7 +168,9 @@ class Run:
         guide.model.optimizer.build(guide.model.trainable_variables)  # saved weights hold its state too
         self._guide, self._frozen = guide, frozen_digest(guide.base)
 
-    def _run_epochs(self, rows: dict[str, ImageRows], state: RunState, logs, progress, enough) -> str:
+    def _run_epochs(
+        self, rows: dict[str, ImageRows], state: RunState, logs: Path | None, hooks: Hooks
+    ) -> str:
         """Train until it is over, and return why it ended."""
         training, validation = self._batches(rows)
         if state.of_0_1:
@@ -201,11 +181,11 @@ class Run:
         if not first:
             held = validation and model.evaluate(validation.dataset(), verbose=0, return_dict=True)["loss"]
             state.begin(held)
-        watch = Watch(training, state, options, progress, enough)
+        watcher = EpochCallback(training, state, options, hooks)
         if not is_over(state.start, state.watched(), options.epochs, options.patience):
-            epochs, callbacks = range(first, options.epochs), [watch, *tensorboard(logs)]
+            epochs, callbacks = range(first, options.epochs), [watcher, *tensorboard(logs)]
             LOOPS[options.loop](model, training, validation, epochs, callbacks)
-        if watch.diverged:
+        if watcher.diverged:
             _log.warning(
                 "epoch %d: the loss is no finite number; the last good weights are kept",
                 len(state.epochs) + 1,
@@ -236,7 +216,7 @@ class Run:
         return training, Batches(pixels, np.searchsorted(classes, held.y[known]), self._batch_size)
 
 
-def _no_memory(recipe) -> HeadstartError:
+def _no_memory(recipe: Recipe) -> HeadstartError:
     return HeadstartError(
         "the device has too little memory to train on one image",
         "memory for the backbone, its gradients and one image",

@@ -6,24 +6,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify.bundle import Bundle
+from classify.finetune_options import TrainingOptions, refuse_keywords
 from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
-from data.errors import HeadstartError
+from data.errors import HeadstartError, counted, some_of
 from data.interrupt import interrupt_of
 from data.output import check_parent, check_room, writing
 from data.source import Source, as_source
-from data.text import counted, some_of
+from extract.recipe import Recipe
 from extract.weights import cache_folder, in_cache, weights_size
-
-if TYPE_CHECKING:
-    from classify.end_to_end import Options
 
 _log = logging.getLogger("headstart.finetune")
 
@@ -32,10 +29,11 @@ def finetune(
     bundle: Bundle,
     source: Source,
     folder: str | Path,
+    options: TrainingOptions | None = None,
     *,
     tensorboard: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **options,
+    **moved: object,
 ) -> dict:
     """Train a backbone with its head on images, and save both as a bundle.
 
@@ -51,12 +49,11 @@ def finetune(
         Its classes are those of the bundle.
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
+    options : TrainingOptions, optional
     tensorboard : Path, optional
         Folder for logs.
     progress : callable, optional
         Called with the batches done and to do.
-    **options
-        Of `Options`.
 
     Returns
     -------
@@ -70,24 +67,25 @@ def finetune(
     HeadstartError
         If bundle and source do not belong together, a name is unknown, memory does not suffice
         for one image, or the folder holds the state of another run.
+    TypeError
+        If an option is given as a keyword of its own.
     KeyboardInterrupt
         With the words that say how to go on.
 
     Examples
     --------
     >>> bundle = Bundle.load("photos-logistic")  # doctest: +SKIP
-    >>> finetune(bundle, open_source("photos/"), "photos-tuned", unfreeze="block14")  # doctest: +SKIP
+    >>> options = TrainingOptions(unfreeze="block14")
+    >>> finetune(bundle, open_source("photos/"), "photos-tuned", options)  # doctest: +SKIP
     """
+    refuse_keywords("finetune", moved)
     started, folder, source = time.perf_counter(), Path(folder), as_source(source)
-    check_output(folder)
-    if tensorboard is not None:
-        check_parent(Path(tensorboard) / "train", "--tensorboard")
-    check_classes(bundle, source)
-    check_transplant(bundle)
-    from classify.end_to_end import Options, Run  # seconds of TensorFlow, after what needs none
-    from classify.tuned import judged, verdict
+    options = options or TrainingOptions()
+    _check_first(bundle, source, folder, tensorboard)
+    from classify.end_to_end import Run  # seconds of TensorFlow, after what needs none
+    from classify.tuned import before_and_after, tuned_bundle
+    from classify.watch import Hooks
 
-    options = Options(**options)
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
     ask_room(folder, recipe.weights, options)
     rows = load_rows(source, recipe, options.rows)
@@ -97,21 +95,36 @@ def finetune(
         _log.warning("warning: %s", warning)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
     with going_on(state):
-        trained = run.train(rows, state, tensorboard, progress)
-        tuned, scores = judged(bundle, trained, rows)
+        trained = run.train(rows, state, tensorboard, Hooks(progress))
+        tuned, engine = tuned_bundle(bundle, trained, rows)
+        scores = before_and_after(bundle, tuned, engine, rows["test"])
         tuned.save(folder)
     state.remove()
-    report = {
-        "bundle": str(folder),
-        **asdict(options),
-        **trained.report,
+    told = {**asdict(options), **trained.record.to_dict(), **_rows_told(rows), "warnings": warnings, **scores}
+    return {"bundle": str(folder), **told, **_outcome(told, started)}
+
+
+def _check_first(bundle: Bundle, source: Source, folder: Path, tensorboard: Path | None) -> None:
+    """Raise what can be known before TensorFlow is imported."""
+    check_output(folder)
+    if tensorboard is not None:
+        check_parent(Path(tensorboard) / "train", "--tensorboard")
+    check_classes(bundle, source)
+    check_transplant(bundle)
+
+
+def _rows_told(rows: dict[str, ImageRows]) -> dict:
+    return {
         "rows": {split: len(found.y) for split, found in rows.items()},
         "rejected": {name: reason for found in rows.values() for name, reason in found.rejected.items()},
-        "warnings": warnings,
-        **scores,
     }
-    report["verdict"] = verdict(report["best_epoch"], report["stopped"], report.get("mcnemar"))
-    return {**report, "seconds": round(time.perf_counter() - started, 1)}
+
+
+def _outcome(told: dict, started: float) -> dict:
+    from classify.tuned import verdict
+
+    said = verdict(told["best_epoch"], told["stopped"], told.get("mcnemar"))
+    return {"verdict": said, "seconds": round(time.perf_counter() - started, 1)}
 
 
 @contextmanager
@@ -129,7 +142,7 @@ def going_on(state: RunState) -> Iterator[None]:
         ) from None
 
 
-def ask_room(folder: Path, weights: str, options: "Options") -> None:
+def ask_room(folder: Path, weights: str, options: TrainingOptions) -> None:
     """Raise if the disk lacks room for what a run keeps, or our cache for the weights that come of it.
 
     Kept are two epochs and one that is being written, with two moments of Adam for each weight
@@ -149,7 +162,7 @@ def ask_room(folder: Path, weights: str, options: "Options") -> None:
         check_room(cache_folder(), size)
 
 
-def settings_of(bundle: Bundle, options: "Options", rows: dict[str, ImageRows]) -> dict:
+def settings_of(bundle: Bundle, options: TrainingOptions, rows: dict[str, ImageRows]) -> dict:
     """Return all that decides what a run computes."""
     head = bundle.predict_proba(np.eye(1, bundle.head.n_features_in_, dtype=np.float32)).tolist()
     return {
@@ -160,7 +173,7 @@ def settings_of(bundle: Bundle, options: "Options", rows: dict[str, ImageRows]) 
     }
 
 
-def _warnings(recipe, rows: dict[str, ImageRows]) -> list[str]:
+def _warnings(recipe: Recipe, rows: dict[str, ImageRows]) -> list[str]:
     found = []
     if recipe.quantization != "none":
         found.append(

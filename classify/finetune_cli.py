@@ -5,9 +5,7 @@ from typing import Annotated
 
 import typer
 
-from classify.parameters import TRAINING
 from classify.show import finetune_lines
-from data.allowed import check_values
 from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
 from data.source import GRAMMAR, open_source
 
@@ -48,15 +46,25 @@ def finetune(
     """
     from classify.bundle import Bundle
     from classify.finetune import finetune
+    from classify.finetune_options import TrainingOptions
     from extract.progress import progress_bar
 
-    options = {"unfreeze": unfreeze, "learning_rate": learning_rate, "epochs": epochs, "patience": patience}
-    options |= {"batch_size": batch_size, "rows": rows, "augment": augment, "class_weight": class_weight}
-    options |= {"loop": loop, "precision": precision, "seed": seed, "tensorboard": tensorboard}
-    check_values(options, TRAINING)
+    options = TrainingOptions(
+        unfreeze=unfreeze,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+        rows=rows,
+        augment=augment,
+        class_weight=class_weight,
+        loop=loop,
+        precision=precision,
+        seed=seed,
+    )
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
     say_warnings(opened.warnings)
     with progress_bar("fine-tuning", "batch") as progress:
-        report = finetune(before, opened, folder, progress=progress, **options)
+        report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)
     show(report, finetune_lines, as_json)

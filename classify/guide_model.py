@@ -6,11 +6,12 @@ import keras
 import numpy as np
 
 from classify.keras_head import KerasHead
+from classify.saved import BundleContents
 from classify.transplant import head_layers, logits_of, only_feature_set
 from data.augment import augmentation
 from extract.backbones import tapped
 from extract.engines.keras_engine import POLICIES
-from extract.weights import ensure_weights, load_backbone
+from extract.weights import load_backbone
 
 DROPOUT = 0.2  # the guide's, for heads that have none of their own
 
@@ -43,13 +44,13 @@ class GuideModel:
         If the head cannot be transplanted, or the weights are not found.
     """
 
-    def __init__(self, bundle, *, augment: bool, seed: int, precision: str = "float32"):
+    def __init__(self, bundle: BundleContents, *, augment: bool, seed: int, precision: str = "float32"):
         own = only_feature_set(bundle)
         recipe = own.recipe
         self._head = bundle.head
         dropout = None if isinstance(bundle.head, KerasHead) else DROPOUT
         self._layers = head_layers(bundle.head, bundle.temperature, dropout)
-        ensure_weights(recipe.backbone, recipe.weights, own.weights.get("name", "unknown"))
+        own.ensure_weights()
         policy = POLICIES[precision]
         self.backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights, policy)
         self.base = tapped(self.backbone, own.layers)
@@ -58,7 +59,7 @@ class GuideModel:
         values = logits_of(pixels, recipe.scaling, self.base, self._layers)
         self.model = keras.Model(images, values, name=f"{recipe.backbone}_finetuned")
 
-    def head(self):
+    def head(self) -> KerasHead:
         """Return the head as it is now: a `KerasHead` over features.
 
         A linear head has the temperature of the bundle in its weights, a net has not.

@@ -1,14 +1,14 @@
 """A head trained with the frozen backbone in the graph: the peer of a head on cached features."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import fields
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
 from classify.bundle import Bundle
-from classify.end_to_end import Options, Run
+from classify.end_to_end import Run
 from classify.finetune import ask_room, check_classes, going_on, settings_of
+from classify.finetune_options import TrainingOptions, live_options, refuse_keywords
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot, number_of_logits
@@ -16,20 +16,18 @@ from classify.matrix import FeatureMatrix
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
-from data.errors import unknown_name
+from classify.watch import Hooks
 from data.source import Source, as_source
-
-SETTINGS = tuple(field.name for field in fields(Options) if field.name != "unfreeze")
-_GUIDES = {"learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
 
 
 def train_live(
     features: FeatureMatrix,
     source: Source,
     folder: str | Path,
+    options: TrainingOptions | None = None,
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **options,
+    **moved: object,
 ) -> Bundle:
     """Train the guide's head on images, which go through the frozen backbone in every epoch.
 
@@ -43,10 +41,10 @@ def train_live(
         The images that `features` were extracted from.
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
+    options : TrainingOptions, optional
+        As `live_options` makes them, which the default is.
     progress : callable, optional
         Called with the batches done and to do.
-    **options
-        Of `SETTINGS`; by default 20 epochs of Adam at 1e-3, not augmented.
 
     Returns
     -------
@@ -57,14 +55,18 @@ def train_live(
     ------
     HeadstartError
         As `classify.finetune.finetune` raises it.
+    TypeError
+        If an option is given as a keyword of its own.
 
     Examples
     --------
     >>> features = load_features("photos.h5")  # doctest: +SKIP
-    >>> train_live(features, open_source("photos/"), "photos-live", augment=True)  # doctest: +SKIP
+    >>> options = live_options({"augment": True})
+    >>> train_live(features, open_source("photos/"), "photos-live", options)  # doctest: +SKIP
     """
+    refuse_keywords("train_live", moved, "live_options(dict({}=...))")
     folder, source = Path(folder), as_source(source)
-    options = live_options(options)
+    options = options or live_options()
     check_output(folder)
     start = Bundle.of(untrained(features, options.seed), features, "keras-linear")
     check_classes(start, source)
@@ -73,34 +75,10 @@ def train_live(
     rows = load_rows(source, only_feature_set(start).recipe, options.rows)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
     with going_on(state):
-        trained = run.train(rows, state, None, progress)
+        trained = run.train(rows, state, hooks=Hooks(progress))
         bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
     state.remove()
     return bundle
-
-
-def live_options(given: Mapping) -> Options:
-    """Return how a head is trained live.
-
-    Parameters
-    ----------
-    given : mapping
-        Values of some of `SETTINGS`.
-
-    Raises
-    ------
-    HeadstartError
-        If a name or a value is none of them.
-
-    Examples
-    --------
-    >>> live_options({"epochs": 5}).learning_rate
-    0.001
-    """
-    for name in given:
-        if name not in SETTINGS:
-            raise unknown_name("parameter of a live head", name, SETTINGS)
-    return Options(**{**_GUIDES, **given, "unfreeze": "none"})
 
 
 def untrained(features: FeatureMatrix, seed: int) -> KerasHead:

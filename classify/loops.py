@@ -29,13 +29,20 @@ class Batches:
         Batches of an epoch.
     """
 
-    def __init__(self, pixels, targets, batch_size: int, seed: int | None = None, weights=None):
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        targets: np.ndarray,
+        batch_size: int,
+        seed: int | None = None,
+        weights: np.ndarray | None = None,
+    ):
         self.epoch, self.steps = 0, -(-len(targets) // batch_size)
         self._pixels, self._targets = pixels, targets[:, np.newaxis].astype(np.float32)
         self._weights = np.ones(len(targets), np.float32) if weights is None else weights
         self._batch_size, self._seed = batch_size, seed
 
-    def dataset(self):
+    def dataset(self) -> tf.data.Dataset:
         """Return batches of pixels, targets (B, 1) and weights (B,), as `tf.data` reads them.
 
         Returns
@@ -59,21 +66,25 @@ class Batches:
             yield self._pixels[rows], self._targets[rows], self._weights[rows]
 
 
-def accuracy_of(units: int):
+def accuracy_of(units: int) -> keras.metrics.Metric:
     """Return the share of right rows among so many logits, as a Keras metric."""
     if units > 1:
         return keras.metrics.SparseCategoricalAccuracy("accuracy")
     return keras.metrics.BinaryAccuracy("accuracy", threshold=0.0)
 
 
-def optimizer_of(learning_rate: float, precision: str):
+def optimizer_of(learning_rate: float, precision: str) -> keras.Optimizer:
     """Return Adam; in float16 the loss is scaled, so that small gradients do not vanish."""
     adam = keras.optimizers.Adam(learning_rate)
     return keras.optimizers.LossScaleOptimizer(adam) if precision == "float16" else adam
 
 
 def fit_loop(
-    model, training: Batches, validation: Batches | None, epochs: range, callbacks: Sequence
+    model: keras.Model,
+    training: Batches,
+    validation: Batches | None,
+    epochs: range,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train with `keras.Model.fit`.
 
@@ -87,13 +98,17 @@ def fit_loop(
     callbacks : sequence of keras.callbacks.Callback
     """
     held = validation.dataset() if validation else None
-    how = {"initial_epoch": epochs.start, "epochs": epochs.stop, "callbacks": callbacks}
+    how: dict[str, object] = {"initial_epoch": epochs.start, "epochs": epochs.stop, "callbacks": callbacks}
     how |= {"verbose": 0, "shuffle": False}
     model.fit(training.dataset(), validation_data=held, **how)
 
 
 def custom_loop(
-    model, training: Batches, validation: Batches | None, epochs: range, callbacks: Sequence
+    model: keras.Model,
+    training: Batches,
+    validation: Batches | None,
+    epochs: range,
+    callbacks: Sequence[keras.callbacks.Callback],
 ) -> None:
     """Train as `fit_loop` does, in a loop of our own over the trainable weights.
 
@@ -101,28 +116,29 @@ def custom_loop(
     """
     step = _step(model, training.dataset().element_spec)
     held = validation.dataset() if validation else None
-    watchers = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs.stop, steps=training.steps)
+    steps = training.steps
+    called = keras.callbacks.CallbackList(callbacks, model=model, epochs=epochs.stop, steps=steps)
     model.stop_training = False
-    watchers.on_train_begin()
+    called.on_train_begin()
     for epoch in epochs:
-        watchers.on_epoch_begin(epoch)
-        logs = {"loss": _one_epoch(model, step, training, watchers)}
+        called.on_epoch_begin(epoch)
+        logs = {"loss": _one_epoch(model, step, training, called)}
         if held is not None:
             found = model.evaluate(held, verbose=0, return_dict=True)
             logs |= {f"val_{name}": value for name, value in found.items()}
-        watchers.on_epoch_end(epoch, logs)
+        called.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    watchers.on_train_end()
+    called.on_train_end()
 
 
-def _step(model, batch: tuple) -> Callable:
+def _step(model: keras.Model, batch: tuple[tf.TensorSpec, ...]) -> Callable[..., tf.Tensor]:
     """Compile one step over a batch of any size, once; it returns the loss before the step."""
     optimizer, weights = model.optimizer, model.trainable_weights
     optimizer.build(weights)
 
     @tf.function(input_signature=batch)
-    def step(pixels, targets, shares):
+    def step(pixels: tf.Tensor, targets: tf.Tensor, shares: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
             logits = model(pixels, training=True)
             loss = model.loss(targets, logits, sample_weight=shares)
@@ -134,15 +150,20 @@ def _step(model, batch: tuple) -> Callable:
     return step
 
 
-def _one_epoch(model, step: Callable, training: Batches, watchers) -> float:
+def _one_epoch(
+    model: keras.Model,
+    step: Callable[..., tf.Tensor],
+    training: Batches,
+    callbacks: keras.callbacks.CallbackList,
+) -> float:
     mean = keras.metrics.Mean()
     for number, (pixels, targets, shares) in enumerate(training.dataset()):
-        watchers.on_train_batch_begin(number)
+        callbacks.on_train_batch_begin(number)
         mean.update_state(step(pixels, targets, shares), sample_weight=len(targets))
-        watchers.on_train_batch_end(number, {"loss": float(mean.result())})
+        callbacks.on_train_batch_end(number, {"loss": float(mean.result())})
         if model.stop_training:
             break
     return float(mean.result())
 
 
-LOOPS = {"fit": fit_loop, "custom": custom_loop}
+LOOPS: dict[str, Callable[..., None]] = {"fit": fit_loop, "custom": custom_loop}

@@ -1,6 +1,7 @@
 """Feature files as the matrix that heads learn from."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from extract.engines import Engine, open_engine
 from extract.parity import check_probes
 from extract.recipe import Recipe
 from extract.survey import refuse_other_recipe
-from extract.weights import ensure_weights
+from extract.weights import copy_weights, ensure_weights, find_weights, known_weights
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,8 @@ class FeatureSet:
         What computed it.
     probe : dict of str to ndarray
         The feature of `extract.engines.probe_image` by layer; empty where there is no file.
+    weights_file : Path or None
+        Of a fine-tuned backbone, in the folder of its bundle: kept in our cache once it is used.
     """
 
     recipe: Recipe
@@ -46,6 +49,7 @@ class FeatureSet:
     content_digest: str
     engine: dict = field(default_factory=dict)
     probe: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    weights_file: Path | None = field(default=None, repr=False, compare=False)
 
     @property
     def width(self) -> int:
@@ -55,12 +59,10 @@ class FeatureSet:
     def open(self) -> Engine:
         """Open an engine, and prove that it computes the features of `probe`, where there is one.
 
-        Weights that our cache lacks are found again by the name that they have here.
-
         Raises
         ------
         HeadstartError
-            If the weights are not found, or this machine computes other features.
+            As `ensure_weights` raises it, or if this machine computes other features.
         """
         self.ensure_weights()
         engine = open_engine("auto", self.recipe)
@@ -69,8 +71,36 @@ class FeatureSet:
         return engine
 
     def ensure_weights(self) -> None:
-        """Find the weights of the backbone again where our cache lacks them."""
-        ensure_weights(self.recipe.backbone, self.recipe.weights, self.weights.get("name", "unknown"))
+        """Let our cache hold the weights of the backbone: of `weights_file`, or found again by their name.
+
+        Raises
+        ------
+        HeadstartError
+            If they are not found, or damaged.
+        """
+        backbone, digest = self.recipe.backbone, self.recipe.weights
+        if self.weights_file is None or known_weights(digest):
+            ensure_weights(backbone, digest, self.weights.get("name", "unknown"))
+            return
+        try:
+            received = "the weights of another backbone"
+            if find_weights(backbone, self.weights_file).digest == digest:
+                return
+        except HeadstartError as error:
+            received = error.args[2]
+        raise HeadstartError(
+            f"the backbone of the bundle {str(self.weights_file.parent)!r} is damaged",
+            f"{self.weights_file.name} as `python -m classify finetune` wrote it",
+            received,
+            "copy the bundle again, or fine-tune again",
+        )
+
+    def copy_weights(self, path: Path) -> None:
+        """Copy the weights of the backbone, as a file that ``--weights`` takes."""
+        if self.weights_file is None or known_weights(self.recipe.weights):
+            copy_weights(self.recipe.weights, path)
+        else:
+            shutil.copyfile(self.weights_file, path)
 
     def columns(self, outputs: Sequence[np.ndarray]) -> np.ndarray:
         """Put the layers that are ours side by side.

@@ -3,14 +3,18 @@
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from classify.run_state import RunState
+
+if TYPE_CHECKING:
+    import keras
 
 _FILES = ("backup/latest.weights.h5.bkp", "best.weights.h5", "backup/latest.weights.h5")
 _log = logging.getLogger("headstart.finetune")
 
 
-def adopt(state: RunState, model, steps: int) -> None:
+def adopt(state: RunState, model: "keras.Model", steps: int) -> None:
     """Turn the state of a run of version 0.1 into one of this version.
 
     A file says by the steps of its optimizer after which epoch it was written. One that was cut
@@ -32,7 +36,7 @@ def adopt(state: RunState, model, steps: int) -> None:
     state.begin(state.start, state.epochs)
 
 
-def _loaded(model, path: Path) -> bool:
+def _loaded(model: "keras.Model", path: Path) -> bool:
     with TemporaryDirectory() as folder:
         named = Path(folder) / "read.weights.h5"  # Keras insists on the suffix
         named.symlink_to(path.resolve())

@@ -3,26 +3,25 @@
 import logging
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
-from classify.abstain import NEIGHBOURS
+from classify.abstain import NEIGHBOURS, Detector
 from classify.matrix import FeatureSet
 from data.errors import HeadstartError, is_missing
 from data.images import ImageError
 from data.lists import as_list
 from data.text import printable
 from data.tree import read_tree
-from extract.engines import Engine, open_engine
+from extract.engines import Engine
 from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
-from extract.parity import check_probes
 from extract.recipe import Recipe
-from extract.weights import ensure_weights
 from extract.worker import compute_features, warn_of_dim
 
 UNKNOWN = "unknown"
@@ -65,6 +64,25 @@ class Prediction:
         return asdict(self)
 
 
+class Classifier(Protocol):
+    """What is asked of a bundle."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their probabilities."""
+
+    @property
+    def feature_sets(self) -> tuple[FeatureSet, ...]:
+        """How features are computed, side by side in this order."""
+
+    @property
+    def detector(self) -> Detector | None:
+        """Tells which images are unlike the training images."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class."""
+
+
 class Predictor:
     """A bundle with its engines open, so that the first call pays for them alone.
 
@@ -82,7 +100,7 @@ class Predictor:
     'cat'
     """
 
-    def __init__(self, bundle):
+    def __init__(self, bundle: Classifier):
         self._bundle = bundle
         self._opened: dict[int, tuple[threading.Lock, list[Engine]]] = {}  # by process: a fork opens its own
 
@@ -90,10 +108,10 @@ class Predictor:
         with self._engines():
             return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._opened.pop(os.getpid(), None)
 
-    def __call__(self, images, abstain: float | None = None) -> list[Prediction]:
+    def __call__(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
         """Classify images; parameters, result and errors are those of `predict`."""
         threshold = _threshold(self._bundle, abstain)
         given = list(_expanded(images))
@@ -112,12 +130,12 @@ class Predictor:
         """Hold the engines of this process, opened; no other thread uses them meanwhile."""
         lock, engines = self._opened.setdefault(os.getpid(), (threading.Lock(), []))
         with lock:
-            engines += [_opened(each) for each in self._bundle.feature_sets[len(engines) :]]
+            engines += [each.open() for each in self._bundle.feature_sets[len(engines) :]]
             yield engines
 
     def _rows(
         self, engines: list[Engine], given: list[Image], errors: dict[int, str], distances: bool
-    ) -> dict[int, tuple]:
+    ) -> dict[int, tuple[np.ndarray, float | None]]:
         """Return probabilities and distance of each image that can be read; of the others the reason."""
         sets = zip(engines, self._bundle.feature_sets, strict=True)
         found = [_features(engine, each, given, errors) for engine, each in sets]
@@ -125,11 +143,14 @@ class Predictor:
         if not read:
             return {}
         X = np.concatenate([[rows[number] for number in read] for rows in found], axis=1)
-        away = self._bundle.detector.score(X).tolist() if distances else [None] * len(read)
+        detector = self._bundle.detector if distances else None
+        away = detector.score(X).tolist() if detector else [None] * len(read)
         return dict(zip(read, zip(self._bundle.predict_proba(X), away, strict=True), strict=True))
 
 
-def predict(bundle, images, abstain: float | None = None) -> list[Prediction]:
+def predict(
+    bundle: Classifier, images: Image | Sequence[Image], abstain: float | None = None
+) -> list[Prediction]:
     """Classify images, and the images in folders.
 
     Parameters
@@ -159,7 +180,7 @@ def predict(bundle, images, abstain: float | None = None) -> list[Prediction]:
     return Predictor(bundle)(images, abstain)
 
 
-def _expanded(images) -> Iterator[Image]:
+def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
     """Yield single images, those of a folder in its place."""
     if is_one_image(images):
         images = images[np.newaxis]
@@ -171,8 +192,10 @@ def _expanded(images) -> Iterator[Image]:
         yield from image_files(several) if paths else several
 
 
-def _threshold(bundle, abstain: float | None) -> float | None:
-    if abstain is not None and bundle.detector is None:
+def _threshold(bundle: Classifier, abstain: float | None) -> float | None:
+    if abstain is None:
+        return None
+    if bundle.detector is None:
         tuned = not all(each.content_digest for each in bundle.feature_sets)
         command = "finetune BUNDLE SOURCE" if tuned else "train FILE.h5"
         raise HeadstartError(
@@ -181,30 +204,21 @@ def _threshold(bundle, abstain: float | None) -> float | None:
             "a bundle without a detector.npz, which holds them",
             f"make it again, with validation images: python -m classify {command}; or leave --abstain out",
         )
-    return None if abstain is None else bundle.detector.threshold(abstain)
-
-
-def _opened(each: FeatureSet) -> Engine:
-    """Open the engine of a feature set, and prove that it computes what the head was trained on."""
-    ensure_weights(each.recipe.backbone, each.recipe.weights, each.weights.get("name", "unknown"))
-    engine = open_engine("auto", each.recipe)
-    if each.probe:
-        check_probes(engine, each.recipe, [("the bundle", each.engine, each.probe)])
-    return engine
+    return bundle.detector.threshold(abstain)
 
 
 def _features(
     engine: Engine, each: FeatureSet, given: list[Image], errors: dict[int, str]
 ) -> dict[int, np.ndarray]:
     """Return the features of a feature set by image; of images that cannot be read, the reason."""
-    chosen = [each.recipe.layers.index(name) for name in each.layers]
-    rows, dim = {}, []
-    items = _readable(given, each.recipe, errors)
+    rows: dict[int, np.ndarray] = {}
+    dim: list[int] = []
+    items = _bytes_of(given, each.recipe, errors)
     for number, result in compute_features(engine, each.recipe, items, dim=dim.append):
         if isinstance(result, ImageError):
             errors[number] = str(result)
         else:
-            rows[number] = np.concatenate([result[layer] for layer in chosen])
+            rows[number] = each.columns(result)
     if dim:
         warn_of_dim([name_of(given[number], number) for number in sorted(dim)])
     return rows
@@ -246,7 +260,7 @@ def _images_below(folder: Path) -> list[Path]:
     return sorted(folder / path for path in tree.images)
 
 
-def _readable(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
     for number, image in enumerate(given):
         try:
             yield number, encoded(image, recipe.exif_orientation)
@@ -263,6 +277,6 @@ def _prediction(
 ) -> Prediction:
     best = class_names[int(proba.argmax())]
     shares = {label: round(float(share), 6) for label, share in zip(class_names, proba, strict=True)}
-    unknown = None if threshold is None else not distance <= threshold
+    unknown = None if threshold is None or distance is None else not distance <= threshold
     label, probability = (UNKNOWN, None) if unknown else (best, shares[best])
     return Prediction(file, label, probability, shares, unknown, distance)

@@ -7,12 +7,16 @@ import re
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import HeadstartError
 from data.output import writing, written_aside
 from data.text import with_type
+
+if TYPE_CHECKING:
+    import keras
 
 FORMAT, FORMAT_VERSION = "headstart run of fine-tuning", 2
 _OURS = re.compile(
@@ -70,7 +74,7 @@ class RunState:
         """Note the loss before the first epoch, and epochs whose weights are kept already."""
         self._commit(start, list(epochs))
 
-    def record(self, epoch: int, values: dict, model) -> None:
+    def record(self, epoch: int, values: dict, model: "keras.Model") -> None:
         """Note an epoch with the model after it; what was noted of it and of later ones is replaced.
 
         Parameters
@@ -85,14 +89,14 @@ class RunState:
         self.keep(epoch + 1, model)
         self._commit(self.start, [*self.epochs[:epoch], values])
 
-    def keep(self, epochs: int, model) -> None:
+    def keep(self, epochs: int, model: "keras.Model") -> None:
         """Write the model after so many epochs."""
         tensors = [np.asarray(variable) for variable in _variables(model)]
         size = sum(tensor.nbytes for tensor in tensors)
         with self._writing(), written_aside(self._file(epochs), size) as aside, open(aside, "wb") as file:
             np.savez(file, *tensors)
 
-    def resume(self, model) -> int:
+    def resume(self, model: "keras.Model") -> int:
         """Set a model to what it was after the last epoch that can be gone on from; return its number.
 
         One can where its weights and those of the best until then can be read; later ones are
@@ -116,7 +120,7 @@ class RunState:
             self._commit(self.start, self.epochs)
         return len(self.epochs)
 
-    def load(self, epochs: int, model) -> None:
+    def load(self, epochs: int, model: "keras.Model") -> None:
         """Set a model to what it was after so many epochs.
 
         Raises
@@ -156,7 +160,7 @@ class RunState:
     def _file(self, epochs: int) -> Path:
         return self.folder / f"epoch-{epochs}.npz"
 
-    def _tensors(self, epochs: int, model) -> list[np.ndarray]:
+    def _tensors(self, epochs: int, model: "keras.Model") -> list[np.ndarray]:
         with np.load(self._file(epochs), allow_pickle=False) as file:
             tensors = [file[name] for name in file.files]
         if _kinds(tensors) != _kinds(_variables(model)):
@@ -215,15 +219,15 @@ def _watched(epochs: Sequence[dict]) -> list[float]:
     return [values.get("val_loss", values["loss"]) for values in epochs]
 
 
-def _variables(model) -> list:
+def _variables(model: "keras.Model") -> "list[keras.Variable]":
     return [*model.variables, *model.optimizer.variables]
 
 
-def _kinds(tensors: Sequence) -> list[tuple]:
+def _kinds(tensors: "Sequence[np.ndarray | keras.Variable]") -> list[tuple[tuple[int, ...], str]]:
     return [(tuple(tensor.shape), str(tensor.dtype)) for tensor in tensors]
 
 
-def _assign(model, tensors: Sequence[np.ndarray]) -> None:
+def _assign(model: "keras.Model", tensors: Sequence[np.ndarray]) -> None:
     for variable, tensor in zip(_variables(model), tensors, strict=True):
         variable.assign(tensor)
 

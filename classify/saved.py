@@ -5,11 +5,14 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from classify.abstain import Detector
+from classify.checked_head import Head
 from classify.heads import trusted_types
 from classify.matrix import FeatureSet
 from classify.trees import check_trees, refuse_other_trees
@@ -19,7 +22,6 @@ from data.output import check_folder, target_of, writing
 from data.swap import check_carried, recover, swapped
 from data.text import some_of, with_type
 from extract.recipe import Recipe
-from extract.weights import copy_weights, find_weights, known_weights
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
@@ -28,7 +30,43 @@ TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move wit
 _FILES = ("bundle.json", "head.skops", "head.keras", _DETECTOR, _SEEN, TUNED_WEIGHTS)
 
 
-def write_bundle(folder: Path, bundle) -> None:
+@dataclass(frozen=True)
+class BundleContents:
+    """All that a folder keeps of a bundle.
+
+    Attributes
+    ----------
+    head : scikit-learn classifier
+        Its classes are indices into `class_names`.
+    name : str
+        Its name in `classify.heads.HEADS`.
+    class_names : tuple of str
+    feature_sets : tuple of FeatureSet
+        How its features are computed, side by side in this order.
+    scores : dict
+        Of the training and validation rows, as `classify.evaluate.evaluate` returns them.
+    provenance : dict
+        Rows of each split, versions.
+    temperature : float
+        Of Guo et al. (2017): the logarithms of the head's probabilities are divided by it.
+    detector : Detector or None
+        Tells which images are unlike the training images.
+    seen : ndarray of uint64, shape (M,)
+        The first eight bytes of the digests of the training images, sorted.
+    """
+
+    head: Head = field(repr=False)
+    name: str
+    class_names: tuple[str, ...]
+    feature_sets: tuple[FeatureSet, ...]
+    scores: dict = field(repr=False)
+    provenance: dict = field(repr=False)
+    temperature: float = 1.0
+    detector: Detector | None = field(default=None, repr=False, compare=False)
+    seen: np.ndarray = field(default_factory=lambda: np.empty(0, "<u8"), repr=False, compare=False)
+
+
+def write_bundle(folder: Path, bundle: BundleContents) -> None:
     """Write a bundle into a new folder or an empty one, or in the place of a bundle, as a whole.
 
     What else lies in that folder stays in it.
@@ -43,8 +81,8 @@ def write_bundle(folder: Path, bundle) -> None:
         _write(new, bundle)
 
 
-def read_bundle(folder: Path) -> dict:
-    """Return the attributes of the bundle in a folder.
+def read_bundle(folder: Path) -> BundleContents:
+    """Return what a folder keeps of a bundle.
 
     Raises
     ------
@@ -54,15 +92,14 @@ def read_bundle(folder: Path) -> dict:
     recover(folder)
     try:
         values = _read_json(folder)
-        read = {name: values[name] for name in _PLAIN}
-        read["class_names"] = tuple(read["class_names"])
-        read["feature_sets"] = tuple(map(_feature_set, values["feature_sets"]))
-        for each in read["feature_sets"]:
-            _keep_tuned(folder / TUNED_WEIGHTS, each.recipe)
-        read["head"] = _load_head(folder, values["head"])
-        read["detector"] = Detector.load(folder / _DETECTOR) if values["detector"] else None
-        read["seen"] = np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8")
-        return read
+        read = {name: values[name] for name in _PLAIN} | {"class_names": tuple(values["class_names"])}
+        return BundleContents(
+            **read,
+            feature_sets=tuple(_feature_set(each, folder) for each in values["feature_sets"]),
+            head=_load_head(folder, values["head"]),
+            detector=Detector.load(folder / _DETECTOR) if values["detector"] else None,
+            seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
+        )
     except HeadstartError:
         raise
     except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
@@ -74,33 +111,15 @@ def read_bundle(folder: Path) -> dict:
         ) from error
 
 
-def _keep_tuned(path: Path, recipe: Recipe) -> None:
-    """Keep the weights of a fine-tuned backbone in our cache, where engines look for them."""
-    if known_weights(recipe.weights) or not path.is_file():
-        return
-    try:
-        received = "the weights of another backbone"
-        if find_weights(recipe.backbone, path).digest == recipe.weights:
-            return
-    except HeadstartError as error:
-        received = error.args[2]
-    raise HeadstartError(
-        f"the backbone of the bundle {str(path.parent)!r} is damaged",
-        f"{path.name} as `python -m classify finetune` wrote it",
-        received,
-        "copy the bundle again, or fine-tune again",
-    )
-
-
-def _write(folder: Path, bundle) -> None:
-    values = {"format": FORMAT, "format_version": FORMAT_VERSION}
+def _write(folder: Path, bundle: BundleContents) -> None:
+    values: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
     values |= {name: getattr(bundle, name) for name in _PLAIN}
     values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
     values |= {"head": _save_head(bundle.head, folder)}
     values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
     for each in bundle.feature_sets:
         if each.weights.get("name") == TUNED_WEIGHTS:
-            copy_weights(each.recipe.weights, folder / TUNED_WEIGHTS)
+            each.copy_weights(folder / TUNED_WEIGHTS)
     if bundle.detector is not None:
         bundle.detector.save(folder / _DETECTOR)
     if len(bundle.seen):
@@ -115,11 +134,17 @@ def _described(each: FeatureSet) -> dict:
     return values | {"probe": {layer: _to_text(feature) for layer, feature in each.probe.items()}}
 
 
-def _feature_set(values: dict) -> FeatureSet:
+def _feature_set(values: dict, folder: Path) -> FeatureSet:
     plain = {name: values[name] for name in _OF_SET}
     plain |= {name: tuple(plain[name]) for name in ("layers", "widths")}
     probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
-    return FeatureSet(Recipe.from_json(json.dumps(values["recipe"])), **plain, probe=probe)
+    tuned = folder / TUNED_WEIGHTS
+    return FeatureSet(
+        Recipe.from_json(json.dumps(values["recipe"])),
+        **plain,
+        probe=probe,
+        weights_file=tuned if tuned.is_file() else None,
+    )
 
 
 def _of_version_1(values: dict) -> dict:
@@ -183,7 +208,7 @@ def _from_text(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), "<f4")
 
 
-def _plain_number(value):
+def _plain_number(value: np.generic) -> object:
     """Turn a number of numpy, as a grid search leaves in parameters, into one of Python."""
     return value.item()
 
@@ -194,7 +219,7 @@ def is_bundle(folder: Path) -> bool:
     return kind_of_output(folder) == "bundle"
 
 
-def _save_head(head, folder: Path) -> dict:
+def _save_head(head: Head, folder: Path) -> dict:
     """Write the head and return how to read it again."""
     if hasattr(head, "model_"):
         head.model_.save(folder / "head.keras")
@@ -212,14 +237,14 @@ def _save_head(head, folder: Path) -> dict:
     return {"file": "head.skops"}
 
 
-def _without(head, names: Iterable[str]):
+def _without(head: Head, names: Iterable[str]) -> Head:
     """Return a copy of a fitted head with some parameters as they are by default."""
     bare = copy(head)
     defaults = type(head)().get_params()
     return bare.set_params(**{name: defaults[name] for name in names})
 
 
-def _load_head(folder: Path, values: dict):
+def _load_head(folder: Path, values: dict) -> Head:
     path = folder / values["file"]
     if values["file"] == "head.keras":
         import keras

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
+from classify.bundle import Bundle
 from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder
+from classify.finetune_options import TrainingOptions, live_options
 from classify.heads import HEADS
+from classify.matrix import FeatureMatrix
 from classify.show import training_lines
 from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
 from data.errors import UsageError, unknown_name
-from data.source import open_source
+from data.source import Source, open_source
 
 
 def train(
@@ -49,7 +52,6 @@ def train(
 
     Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
     """
-    from classify.bundle import Bundle
     from classify.features import load_features
     from classify.heads import make_head
     from classify.memory import parse_memory
@@ -65,14 +67,12 @@ def train(
         raise typer.BadParameter("--folders-are-classes goes with --live")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
-        from classify.live import live_options  # seconds of TensorFlow
-
         folder = output or default_folder(files, "live")
-        options = params | ({"augment": True} if augment else {})
-        live_options(options)
+        options = live_options(params | ({"augment": True} if augment else {}))
         features = load_features(files, layer)
         warnings = checked_labels(features)
-        bundle = _train_live(features, live, folder, options, folders_are_classes)
+        source = open_source(live, folders_are_classes=folders_are_classes)
+        bundle = _train_live(features, source, folder, options)
         show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
         return
     head = head or "logistic"
@@ -109,7 +109,9 @@ def parse_params(words: list[str]) -> dict:
     return params
 
 
-def _check_live(live: str | None, augment: bool, *, several: bool, head, memory, calibrate) -> None:
+def _check_live(
+    live: str | None, augment: bool, *, several: bool, head: str | None, memory: str | None, calibrate: bool
+) -> None:
     """Raise if options are given that do not go with a head trained live, or without one."""
     if live is None:
         if augment:
@@ -128,18 +130,17 @@ def _check_live(live: str | None, augment: bool, *, several: bool, head, memory,
             )
 
 
-def _train_live(features, source: str, folder: Path, options: dict, folders_are_classes: bool):
+def _train_live(features: FeatureMatrix, source: Source, folder: Path, options: TrainingOptions) -> Bundle:
     """Train with the backbone in the graph, and return the bundle."""
-    from classify.live import train_live
+    from classify.live import train_live  # seconds of TensorFlow
     from extract.progress import progress_bar
 
-    opened = open_source(source, folders_are_classes=folders_are_classes)
-    say_warnings(opened.warnings)
+    say_warnings(source.warnings)
     with progress_bar("training with the backbone", "batch") as progress:
-        return train_live(features, opened, folder, progress=progress, **options)
+        return train_live(features, source, folder, options, progress=progress)
 
 
-def _training_values(bundle, folder: Path, warnings: list[str]) -> dict:
+def _training_values(bundle: Bundle, folder: Path, warnings: list[str]) -> dict:
     return {
         "bundle": str(folder),
         "head": bundle.name,

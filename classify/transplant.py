@@ -1,6 +1,7 @@
 """A trained head behind its backbone: one Keras model from raw images to probabilities."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -12,10 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from classify.checked_head import Head
 from classify.heads import HEADS
 from classify.matrix import FeatureSet
+from classify.saved import BundleContents
 from classify.temperature import of_raw_features
 from data.errors import HeadstartError
 from extract.backbones import pooled, scaled, tapped
-from extract.weights import ensure_weights, load_backbone
+from extract.weights import load_backbone
+
+if TYPE_CHECKING:
+    import keras
 
 Dense = tuple[np.ndarray, np.ndarray]  # coefficients (U, D) and intercepts (U,) of logits
 
@@ -66,7 +71,7 @@ def fold(head: Head) -> tuple[np.ndarray, np.ndarray]:
     return coef.T.astype(np.float64), intercept.astype(np.float64)
 
 
-def image_model(bundle, *, any_size: bool = True):
+def image_model(bundle: BundleContents, *, any_size: bool = True) -> "keras.Model":
     """Build one Keras model that does what `predict` does to decoded images, of stock layers alone.
 
     Resizing, scaling, the backbone as one nested layer, pooling, the head, and the probabilities of the
@@ -96,7 +101,7 @@ def image_model(bundle, *, any_size: bool = True):
     own = only_feature_set(bundle)
     recipe = own.recipe
     behind = head_layers(bundle.head, bundle.temperature, None)
-    ensure_weights(recipe.backbone, recipe.weights, own.weights.get("name", "unknown"))
+    own.ensure_weights()
     backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
     pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
@@ -105,7 +110,9 @@ def image_model(bundle, *, any_size: bool = True):
     return keras.Model(images, outputs, name=f"{recipe.backbone}_classifier")
 
 
-def logits_of(pixels, scaling: str, base, head: list):
+def logits_of(
+    pixels: "keras.KerasTensor", scaling: str, base: "keras.Model", head: "Sequence[keras.Layer]"
+) -> "keras.KerasTensor":
     """Let pixels pass through scaling, a backbone in inference mode, pooling and the layers of a head.
 
     Parameters
@@ -133,7 +140,7 @@ def logits_of(pixels, scaling: str, base, head: list):
     return values
 
 
-def check_transplant(bundle) -> None:
+def check_transplant(bundle: BundleContents) -> None:
     """Raise if a bundle cannot become one Keras model; TensorFlow is not needed for that.
 
     Raises
@@ -146,7 +153,7 @@ def check_transplant(bundle) -> None:
         fold(bundle.head)
 
 
-def only_feature_set(bundle) -> FeatureSet:
+def only_feature_set(bundle: BundleContents) -> FeatureSet:
     """Return how the features of a bundle are computed, or raise where it takes those of several recipes.
 
     Raises
@@ -197,7 +204,7 @@ _DENSE: dict[type, Callable[[Head], Dense | None]] = {
 }
 
 
-def in_inference_mode(model):
+def in_inference_mode(model: "keras.Model") -> "keras.Model":
     """Let a model compute as in inference whatever the model around it does.
 
     Calling it with ``training=False`` is not enough: in Keras 3 a model that trains tells every layer
@@ -206,14 +213,14 @@ def in_inference_mode(model):
     """
     call = model.call
 
-    def in_inference_mode(inputs, training=None, mask=None):
+    def in_inference_mode(inputs: object, training: bool | None = None, mask: object = None) -> object:
         return call(inputs, training=False, mask=mask)
 
     model.call = in_inference_mode
     return model
 
 
-def head_layers(head, temperature: float, dropout: float | None) -> list:
+def head_layers(head: Head, temperature: float, dropout: float | None) -> "list[keras.Layer]":
     """Return stock Keras layers from features to logits, with copies of the head's weights.
 
     The logits are divided by the temperature.
@@ -233,7 +240,7 @@ def head_layers(head, temperature: float, dropout: float | None) -> list:
     return [keras.layers.Dropout(rate), dense] if rate else [dense]
 
 
-def _refuse_own_layers(model) -> None:
+def _refuse_own_layers(model: "keras.Model") -> None:
     own = {
         type(layer) for layer in model._flatten_layers() if not type(layer).__module__.startswith("keras.")
     }
@@ -246,7 +253,7 @@ def _refuse_own_layers(model) -> None:
         )
 
 
-def _probabilities(logits, classes: np.ndarray, count: int):
+def _probabilities(logits: "keras.KerasTensor", classes: np.ndarray, count: int) -> "keras.KerasTensor":
     """Put the probability of each of `count` classes behind the logits of those in `classes`."""
     import keras
 

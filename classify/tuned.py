@@ -6,26 +6,26 @@ import numpy as np
 
 from classify.abstain import NEIGHBOURS, Detector, drawn
 from classify.bundle import Bundle
-from classify.end_to_end import Trained
+from classify.end_to_end import TunedModel
 from classify.evaluate import evaluate, mcnemar
 from classify.image_rows import ImageRows
 from classify.matrix import FeatureSet
 from classify.rows import short_digests
 from classify.saved import TUNED_WEIGHTS
 from classify.transplant import only_feature_set
-from extract.engines import open_engine
+from extract.engines import Engine
 from extract.parity import check_probes
 from extract.weights import keep_weights, tensors_digest
 
 
-def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tuple[Bundle, dict]:
-    """Return the new bundle, and the scores of both on the test rows.
+def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]) -> tuple[Bundle, Engine]:
+    """Return the new bundle, and the open engine of its backbone.
 
     Parameters
     ----------
     bundle : Bundle
         Before.
-    trained : Trained
+    trained : TunedModel
     rows : dict of str to ImageRows
 
     Returns
@@ -33,73 +33,74 @@ def judged(bundle: Bundle, trained: Trained, rows: dict[str, ImageRows]) -> tupl
     Bundle
         With the digest of the new backbone in its recipe, whose weights are in our cache, and a detector of
         unknown images by its features.
-    dict
-        ``before``, ``after`` and ``mcnemar``; empty where there are no labelled test rows.
+    Engine
     """
-    own = only_feature_set(bundle)
-    recipe, weights = own.recipe, own.weights
-    tuned_recipe = replace(recipe, quantization="none", calibration="")
-    if tensors_digest(trained.tensors) != recipe.weights:
-        origin = f"fine-tuned from {recipe.weights[:16]}"
-        kept = keep_weights(recipe.backbone, trained.tensors, TUNED_WEIGHTS, origin)
-        tuned_recipe = replace(tuned_recipe, weights=kept.digest)
-        weights = {"name": kept.name, "origin": kept.origin}
-    engine = open_engine("auto", tuned_recipe)
-    probe = dict(zip(recipe.layers, check_probes(engine, tuned_recipe, []), strict=True))
-    held, test = rows["validation"], rows["test"]
-    held_features = _features(own, engine, held.pixels)
+    own = _tuned_features(only_feature_set(bundle), trained.tensors)
+    engine = own.open()
+    outputs = check_probes(engine, own.recipe, [])
+    own = replace(own, engine=engine.describe(), probe=dict(zip(own.recipe.layers, outputs, strict=True)))
+    held, is_net = rows["validation"], hasattr(trained.head, "model_")
+    held_features = own.features(engine, held.pixels)
     tuned = replace(
         bundle,
         head=trained.head,
-        name="mlp" if hasattr(trained.head, "model_") else "keras-linear",
-        feature_sets=(
-            replace(
-                own,
-                recipe=tuned_recipe,
-                weights=weights,
-                content_digest="",
-                engine=engine.describe(),
-                probe=probe,
-            ),
-        ),
+        name="mlp" if is_net else "keras-linear",
+        feature_sets=(own,),
         scores={},
-        temperature=bundle.temperature if hasattr(trained.head, "model_") else 1.0,
+        temperature=bundle.temperature if is_net else 1.0,
         detector=_detector(own, engine, rows["train"], held_features),
         seen=np.union1d(bundle.seen, short_digests(rows["train"].digests)),
     )
-    if len(held.y):
-        proba = tuned.predict_proba(held_features)
-        tuned = replace(tuned, scores={"validation": evaluate(held.y, proba, bundle.class_names)})
+    if not len(held.y):
+        return tuned, engine
+    scores = evaluate(held.y, tuned.predict_proba(held_features), bundle.class_names)
+    return replace(tuned, scores={"validation": scores}), engine
+
+
+def before_and_after(bundle: Bundle, tuned: Bundle, engine: Engine, test: ImageRows) -> dict:
+    """Return the scores of both bundles on the test rows.
+
+    Parameters
+    ----------
+    bundle, tuned : Bundle
+    engine : Engine
+        Of `tuned`.
+    test : ImageRows
+
+    Returns
+    -------
+    dict
+        ``before``, ``after`` and ``mcnemar``; empty where there are no labelled test rows.
+    """
     if not len(test.y):
-        return tuned, {}
+        return {}
+    own = only_feature_set(bundle)
     probas = [
-        each.predict_proba(_features(own, by, test.pixels))
-        for each, by in ((bundle, open_engine("auto", recipe)), (tuned, engine))
+        each.predict_proba(own.features(by, test.pixels))
+        for each, by in ((bundle, replace(own, probe={}).open()), (tuned, engine))
     ]
     before, after = (proba.argmax(axis=1) for proba in probas)
     scores = {
         name: {"split": "test", **evaluate(test.y, proba, bundle.class_names)}
         for name, proba in zip(("before", "after"), probas, strict=True)
     }
-    return tuned, {**scores, "mcnemar": mcnemar(test.y, after, before)}
+    return {**scores, "mcnemar": mcnemar(test.y, after, before)}
 
 
-def _features(own: FeatureSet, engine, pixels: np.ndarray, rows: np.ndarray | None = None) -> np.ndarray:
-    """Return the features (N, D) of decoded images, or of some of them, computed as `predict` does."""
-    rows = np.arange(len(pixels)) if rows is None else rows
-    chosen = [own.recipe.layers.index(name) for name in own.layers]
-    features = [np.empty((0, sum(own.widths)), np.float32)]
-    for first in range(0, len(rows), engine.batch_size):
-        found = engine(pixels[rows[first : first + engine.batch_size]])
-        features.append(np.concatenate([found[number] for number in chosen], axis=1))
-    return np.concatenate(features)
+def _tuned_features(own: FeatureSet, tensors: list[np.ndarray]) -> FeatureSet:
+    """Return how features are computed from now on; weights that have changed are kept in our cache."""
+    recipe, weights = replace(own.recipe, quantization="none", calibration=""), own.weights
+    if tensors_digest(tensors) != recipe.weights:
+        kept = keep_weights(recipe.backbone, tensors, TUNED_WEIGHTS, f"fine-tuned from {recipe.weights[:16]}")
+        recipe, weights = replace(recipe, weights=kept.digest), {"name": kept.name, "origin": kept.origin}
+    return replace(own, recipe=recipe, weights=weights, content_digest="", probe={}, weights_file=None)
 
 
-def _detector(own: FeatureSet, engine, train: ImageRows, held: np.ndarray) -> Detector | None:
+def _detector(own: FeatureSet, engine: Engine, train: ImageRows, held: np.ndarray) -> Detector | None:
     """Fit a detector to what the tuned backbone gives; None where rows are too few for any."""
     if len(train.y) < NEIGHBOURS or not len(held):
         return None
-    return Detector.fit(_features(own, engine, train.pixels, drawn(len(train.y), train.y)), held)
+    return Detector.fit(own.features(engine, train.pixels, drawn(len(train.y), train.y)), held)
 
 
 def verdict(best: int, stopped: str, compared: dict | None) -> str:

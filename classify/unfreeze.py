@@ -2,9 +2,13 @@
 
 import re
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
 from extract.weights import tensors_digest
+
+if TYPE_CHECKING:
+    import keras
 
 _NUMBERED = re.compile(r".*?\d+[a-z]?(?=_|$)")  # the name of a block, in front of those of its layers
 
@@ -27,7 +31,7 @@ class Counts:
         return asdict(self)
 
 
-def unfreeze(backbone, what: str) -> None:
+def unfreeze(backbone: "keras.Model", what: str) -> None:
     """Set which layers of a backbone train; a model that holds it must be compiled again.
 
     Parameters
@@ -59,7 +63,7 @@ def unfreeze(backbone, what: str) -> None:
         layer.trainable = False
 
 
-def blocks(backbone) -> dict[str, int]:
+def blocks(backbone: "keras.Model") -> dict[str, int]:
     """Return the blocks of a backbone, each with the place of its first layer.
 
     A block is what the names of layers have in common up to their first number, as ``block14``
@@ -77,7 +81,7 @@ def blocks(backbone) -> dict[str, int]:
     return found
 
 
-def counts(model) -> Counts:
+def counts(model: "keras.Model") -> Counts:
     """Count the parameters of a model, without the state of its optimizer and random numbers.
 
     Parameters
@@ -91,7 +95,7 @@ def counts(model) -> Counts:
     return Counts(trainable + frozen, trainable, frozen)
 
 
-def frozen_digest(backbone) -> str:
+def frozen_digest(backbone: "keras.Model") -> str:
     """Return the digest of the weights of a backbone that do not train.
 
     Frozen layers are among them, and of those that train BatchNormalization's statistics.
@@ -103,7 +107,7 @@ def frozen_digest(backbone) -> str:
     return tensors_digest(weight.numpy() for weight in backbone.non_trainable_weights)
 
 
-def check_frozen(backbone, before: str) -> None:
+def check_frozen(backbone: "keras.Model", before: str) -> None:
     """Raise if weights that were not to train have changed since `frozen_digest` was taken.
 
     Raises
@@ -120,5 +124,5 @@ def check_frozen(backbone, before: str) -> None:
         )
 
 
-def _named_by_keras(layer) -> bool:
+def _named_by_keras(layer: "keras.Layer") -> bool:
     return layer.name.replace("_", "").startswith(type(layer).__name__.lower())

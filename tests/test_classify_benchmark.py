@@ -14,17 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
-from classify.benchmark import (
-    ARMS,
-    Job,
-    Settings,
-    _begin,
-    _counted_rows,
-    _run,
-    benchmark,
-    check_output,
-    some_rows,
-)
+from classify.arms import ARMS, Comparison, Job, some_rows
+from classify.benchmark import _begin, _counted_rows, _run, benchmark, check_output
 from classify.benchmark_arm import Clock, main
 from classify.benchmark_report import (
     all_epochs,
@@ -240,7 +231,7 @@ def test_what_a_benchmark_refuses(tmp_path, cache):
     ]
     for source, name, options, said in refused:
         with pytest.raises(HeadstartError, match=said) as error:
-            benchmark(str(source), tmp_path / name, Settings(**MOBILENET | options))
+            benchmark(str(source), tmp_path / name, Comparison(**MOBILENET | options))
         assert_four_parts(str(error.value))
     assert (tmp_path / "mine" / "features.h5").read_text() == "mine"
     assert not (tmp_path / "new").exists()
@@ -272,7 +263,7 @@ def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch, capfd):
 
     monkeypatch.setattr("subprocess.Popen.wait", interrupted)
     with pytest.raises(KeyboardInterrupt, match="the same command begins anew"):
-        benchmark(str(images), tmp_path / "out", Settings(**MOBILENET))
+        benchmark(str(images), tmp_path / "out", Comparison(**MOBILENET))
     check_output(tmp_path / "out")
 
 

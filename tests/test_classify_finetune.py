@@ -18,14 +18,18 @@ from classify import HEADS, Bundle, load_features
 from classify.abstain import Detector
 from classify.cli import app
 from classify.finetune import finetune
+from classify.finetune_options import LOOPS as NAMES_OF_LOOPS
+from classify.finetune_options import PRECISIONS, TrainingOptions, live_options
 from classify.guide_model import GuideModel
 from classify.image_rows import load_rows
 from classify.live import train_live, untrained
+from classify.loops import LOOPS
 from classify.tuned import verdict
 from classify.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
 from classify.watch import reseed
 from data import HeadstartError, open_source
 from extract import Recipe, extract
+from extract.engines.keras_engine import POLICIES
 
 FEW = {"epochs": 2, "batch_size": 16, "rows": 40, "learning_rate": 1e-3}
 
@@ -40,7 +44,7 @@ def drawn(small_file):
 def tuned(small_bundle, drawn, tmp_path_factory):
     """The report of an unbroken run, and its bundle."""
     folder = tmp_path_factory.mktemp("tuned") / "tuned"
-    return finetune(Bundle.load(small_bundle), drawn, folder, **FEW), folder
+    return finetune(Bundle.load(small_bundle), drawn, folder, TrainingOptions(**FEW)), folder
 
 
 def recipe_of(bundle) -> Recipe:
@@ -127,7 +131,9 @@ def walk(file) -> list[str]:
 
 
 def test_both_loops_give_the_same_losses(tuned, small_bundle, drawn, tmp_path):
-    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "custom", loop="custom", **FEW)
+    report = finetune(
+        Bundle.load(small_bundle), drawn, tmp_path / "custom", TrainingOptions(loop="custom", **FEW)
+    )
     np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
 
 
@@ -141,12 +147,11 @@ def test_a_killed_run_goes_on(tuned, small_bundle, drawn, tmp_path, monkeypatch,
     with monkeypatch.context() as patched:
         patched.setattr("classify.watch.reseed", reseed_or_stop)
         with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
-            finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+            finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", TrainingOptions(loop=loop, **FEW))
     with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):
-        finetune(
-            Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW | {"learning_rate": 0.5}
-        )
-    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", loop=loop, **FEW)
+        other = TrainingOptions(loop=loop, **FEW | {"learning_rate": 0.5})
+        finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", other)
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", TrainingOptions(loop=loop, **FEW))
     np.testing.assert_allclose(losses(report), losses(tuned[0]), atol=1e-4, rtol=1e-4)
 
 
@@ -154,7 +159,7 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(small_bundle, drawn, t
     before = Bundle.load(small_bundle)
     far = tf.keras.optimizers.Adam(1e38)  # no rate that is allowed takes so small a net beyond float32
     monkeypatch.setattr("classify.end_to_end.optimizer_of", lambda rate, precision: far)
-    report = finetune(before, drawn, tmp_path / "tuned", unfreeze="none", **FEW)
+    report = finetune(before, drawn, tmp_path / "tuned", TrainingOptions(unfreeze="none", **FEW))
     assert (report["stopped"], report["best_epoch"]) == ("diverged", 0)
     assert "choose a lower --learning-rate" in report["verdict"]
     assert recipe_of(Bundle.load(tmp_path / "tuned")) == recipe_of(before)
@@ -164,7 +169,7 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(small_bundle, drawn, t
 
 
 def test_memory_that_runs_out_halves_the_batch(small_bundle, drawn, tmp_path, monkeypatch):
-    from classify.loops import LOOPS, fit_loop
+    from classify.loops import fit_loop
 
     sizes = []
 
@@ -175,8 +180,8 @@ def test_memory_that_runs_out_halves_the_batch(small_bundle, drawn, tmp_path, mo
         fit_loop(model, training, *rest)
 
     monkeypatch.setitem(LOOPS, "fit", small_device)
-    options = FEW | {"epochs": 1, "batch_size": 20, "unfreeze": "none"}
-    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", **options)
+    options = TrainingOptions(**FEW | {"epochs": 1, "batch_size": 20, "unfreeze": "none"})
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", options)
     assert (sizes, report["batch_size"]) == ([20, 10], 10)
 
 
@@ -250,7 +255,7 @@ def test_what_finetune_refuses(small_bundle, small_file, drawn, tmp_path):
     ]
     for given, source, name, options, said in refused:
         with pytest.raises(HeadstartError, match=said) as error:
-            finetune(given, source, tmp_path / name, **FEW | options)
+            finetune(given, source, tmp_path / name, TrainingOptions(**FEW | options))
         assert_four_parts(str(error.value))
 
 
@@ -284,7 +289,7 @@ def test_a_live_head_starts_where_the_cached_one_starts(small_file):
 
 def test_a_live_head_is_nearly_that_on_cached_features(small_file, drawn, tmp_path):
     features = load_features(small_file)
-    train_live(features, drawn, tmp_path / "live", epochs=12, batch_size=16)
+    train_live(features, drawn, tmp_path / "live", live_options({"epochs": 12, "batch_size": 16}))
     bundle = Bundle.load(tmp_path / "live")
     assert bundle.feature_sets == features.feature_sets and bundle.name == "keras-linear"
     cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
@@ -298,10 +303,11 @@ def test_a_live_head_is_nearly_that_on_cached_features(small_file, drawn, tmp_pa
 def test_half_precision_class_weights_and_tensorboard(small_bundle, drawn, tmp_path):
     pytest.importorskip("tensorboard")
     options = FEW | {"epochs": 1, "unfreeze": "none", "precision": "float16", "loop": "custom"}
-    options |= {"class_weight": "balanced", "tensorboard": tmp_path / "logs"}
-    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", **options)
+    options = TrainingOptions(**options, class_weight="balanced")
+    logs = tmp_path / "logs"
+    report = finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", options, tensorboard=logs)
     assert np.isfinite(losses(report)).all() and report["stopped"] == "all epochs"
-    assert list((tmp_path / "logs").rglob("events.out.*"))
+    assert list(logs.rglob("events.out.*"))
 
 
 def test_the_command_trains_live(small_file, drawn, tmp_path):
@@ -345,3 +351,15 @@ def test_history_tells_the_validation_accuracy(tuned):
     report, folder = tuned
     told = report["history"][report["best_epoch"] - 1]["val_accuracy"]
     assert told == pytest.approx(Bundle.load(folder).scores["validation"]["accuracy"]["value"], abs=1e-6)
+
+
+def test_names_of_loops_and_precisions_are_those_of_their_tables():
+    assert tuple(LOOPS) == NAMES_OF_LOOPS and tuple(POLICIES) == PRECISIONS
+
+
+def test_an_option_given_as_a_keyword_is_told_its_place(small_bundle, small_file, drawn, tmp_path):
+    place = r"finetune\(\.\.\., TrainingOptions\(epochs=\.\.\.\)\)"
+    with pytest.raises(TypeError, match=place):
+        finetune(Bundle.load(small_bundle), drawn, tmp_path / "new", epochs=1)
+    with pytest.raises(TypeError, match=r"train_live\(\.\.\., live_options\(dict\(augment=\.\.\.\)\)\)"):
+        train_live(load_features(small_file), drawn, tmp_path / "new", augment=True)

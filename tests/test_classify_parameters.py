@@ -10,9 +10,9 @@ from test_classify_evaluate import drawn_features
 from test_classify_heads import drawn
 from typer.testing import CliRunner
 
-from classify.benchmark import Settings
+from classify.arms import Comparison
 from classify.cli import app
-from classify.end_to_end import Options
+from classify.finetune_options import TrainingOptions
 from classify.grids import Entry, entries
 from classify.heads import HEADS, fit_head, imported, make_head
 from classify.parameters import BENCHMARK, SWEEP, TRAINING
@@ -90,7 +90,7 @@ def test_the_table_is_of_the_heads_and_of_their_arguments(head):
 
 
 def test_defaults_are_allowed():
-    Options(), Settings()
+    TrainingOptions(), Comparison()
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -139,12 +139,12 @@ def test_a_bad_value_is_usage_for_train_and_leaves_nothing(table, name, bad, tmp
 
 @bad_values({"training": TRAINING})
 def test_a_bad_value_is_refused_by_trainings_with_the_backbone(table, name, bad):
-    refusal(lambda: Options(**{name: bad}), name)
+    refusal(lambda: TrainingOptions(**{name: bad}), name)
 
 
 @bad_values({"benchmark": BENCHMARK})
 def test_a_bad_value_is_refused_by_benchmarks(table, name, bad):
-    refusal(lambda: Settings(**{name: bad}), name)
+    refusal(lambda: Comparison(**{name: bad}), name)
 
 
 @bad_values({"sweep": SWEEP})

@@ -12,7 +12,7 @@ import pytest
 from conftest import assert_four_parts
 from PIL import Image
 
-from classify import Bundle, predict
+from classify import Bundle, matrix
 from data import HeadstartError
 
 
@@ -29,13 +29,13 @@ def paths(tiny_bundle):
 @pytest.fixture
 def opened(monkeypatch):
     """Count the engines that are opened."""
-    names, really = [], predict.open_engine
+    names, really = [], matrix.open_engine
 
     def counting(name, recipe):
         names.append(name)
         return really(name, recipe)
 
-    monkeypatch.setattr(predict, "open_engine", counting)
+    monkeypatch.setattr(matrix, "open_engine", counting)
     return names
 
 

@@ -17,6 +17,7 @@ from conftest import ROOT, assert_four_parts
 
 from classify import Bundle
 from classify.finetune import finetune, going_on
+from classify.finetune_options import TrainingOptions
 from classify.run_state import RunState
 from data import HeadstartError, open_source
 from data.ours import kind_of_output
@@ -62,7 +63,7 @@ def model():
 
 
 def tune(bundle: Path, images: Path, folder: Path) -> dict:
-    return finetune(Bundle.load(bundle), open_source(images), folder, **HOW)
+    return finetune(Bundle.load(bundle), open_source(images), folder, TrainingOptions(**HOW))
 
 
 def fill(model, number: int) -> None:

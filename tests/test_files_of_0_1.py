@@ -9,8 +9,8 @@ import pytest
 from conftest import draw_images
 
 from classify import HEADS, Bundle, load_features
-from classify.end_to_end import Options
 from classify.finetune import finetune, settings_of
+from classify.finetune_options import TrainingOptions, live_options
 from classify.live import train_live, untrained
 from data import open_source
 from extract import FeatureExtractor, FeatureFile, extract
@@ -75,7 +75,7 @@ def test_a_tuned_bundle_judges_as_it_did(old, expected):
 def test_an_interrupted_fine_tuning_goes_on(old):
     bundle, source = Bundle.load(old / "heads" / "logistic"), open_source(old / "images")
     kept = begun(old / "begun.run", bundle)
-    report = finetune(bundle, source, old / "begun", **FEW)
+    report = finetune(bundle, source, old / "begun", TrainingOptions(**FEW))
     assert report["history"][:2] == kept and len(report["history"]) == 3
     assert not (old / "begun.run").exists()
 
@@ -87,7 +87,7 @@ def test_a_state_of_fine_tuning_that_was_cut_short_goes_on(old, torn, caplog):
     for name in ("backup/latest.weights.h5", "best.weights.h5", "backup/latest.weights.h5.bkp")[:torn]:
         path = old / "begun.run" / name
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    report = finetune(bundle, source, old / "begun", **FEW)
+    report = finetune(bundle, source, old / "begun", TrainingOptions(**FEW))
     taken = {1: 2, 2: 1, 3: 0}[torn]
     assert report["history"][:taken] == kept[:taken] and len(report["history"]) == 3
     found, expected = ([epoch["val_loss"] for epoch in epochs[:2]] for epochs in (report["history"], kept))
@@ -100,13 +100,13 @@ def test_an_interrupted_live_training_goes_on(old, caplog):
     features, source = load_features(old / "photos.h5"), open_source(old / "images")
     begun(old / "begun-live.run", Bundle.of(untrained(features, 0), features, "keras-linear"))
     caplog.set_level("INFO", "headstart.finetune")
-    train_live(features, source, old / "begun-live", **FEW)
+    train_live(features, source, old / "begun-live", live_options(FEW))
     assert [record.message.split(":")[0] for record in caplog.records] == ["epoch 3 of 3"]
 
 
 def begun(folder: Path, bundle: Bundle) -> list[dict]:
     """Return the epochs that a run finished; its head gets the last digits of this CPU's arithmetic."""
     values = json.loads((folder / "run.json").read_text())
-    values["settings"]["head"] = settings_of(bundle, Options(), {})["head"]
+    values["settings"]["head"] = settings_of(bundle, TrainingOptions(), {})["head"]
     (folder / "run.json").write_text(json.dumps(values))
     return values["epochs"]
