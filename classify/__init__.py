@@ -8,7 +8,7 @@ _HOMES = {
 __all__ = ["HEADS", "Bundle", "load_features"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import on use: ``python -m classify`` looks for shadowing modules before it imports them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -172,7 +172,8 @@ def peak_memory() -> int:
     >>> peak_memory() > 10**6
     True
     """
-    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+    (kilobytes,) = re.findall(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+    return 1024 * int(kilobytes)
 
 
 def end_with_parent() -> None:

@@ -44,5 +44,7 @@ def benchmark(
 
     comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
-    where = {"data_dir": data_dir, "folders_are_classes": folders_are_classes}
-    show(compare(source, folder, comparison, say=say, **where), benchmark_lines, as_json)
+    report = compare(
+        source, folder, comparison, data_dir=data_dir, folders_are_classes=folders_are_classes, say=say
+    )
+    show(report, benchmark_lines, as_json)

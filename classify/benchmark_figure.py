@@ -1,8 +1,12 @@
 """The figure of a benchmark: validation accuracy over wall time, all arms."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from classify.figures import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _COLOURS = ("#1f77b4", "#17becf", "#2ca02c", "#ff7f0e", "#d62728", "#9467bd")
 _GREY = "#888888"
@@ -45,7 +49,7 @@ def write_figure(path: Path, report: dict) -> Path:
     return save_figure(figure, path)
 
 
-def _draw(axes, arm: dict, colour: str) -> None:
+def _draw(axes: "Axes", arm: dict, colour: str) -> None:
     seconds, accuracy = zip(*arm["curve"], strict=True)
     axes.plot(seconds, accuracy, "o-", color=colour, markersize=3, linewidth=1, label=arm["label"])
     if arm["total"]["projected"]:

@@ -178,8 +178,7 @@ def _compared(one: dict, two: dict) -> dict:
     labels = dict(zip(one["ids"], one["labels"], strict=True))
     first, second = (dict(zip(each["ids"], each["predicted"], strict=True)) for each in (one, two))
     ids = [name for name in labels if name in second]
-    y, one, two = (np.array([values[name] for name in ids]) for values in (labels, first, second))
-    return mcnemar(y, one, two)
+    return mcnemar(*(np.array([values[name] for name in ids]) for values in (labels, first, second)))
 
 
 def _epochs_even(cold: dict, live: dict) -> dict:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from io import FileIO
 from itertools import islice
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from data.errors import HeadstartError
 from data.text import counted, some_of
 from extract.progress import EVERY
+from extract.shards import ShardedArray
 
 _log = logging.getLogger("headstart")
 _EXTENTS = 256  # that a shuffled block is mixed from, where memory allows
@@ -20,6 +22,9 @@ _LEAST_EXTENT, _MOST_EXTENT = 2**16, 2**20  # bytes that are read at once
 _IN_ORDER = 8 * 2**20  # bytes of a block in file order: it stays in a processor's cache
 _AHEAD = 4  # extents that the system is asked for before they are read
 SHARE = 4  # of the memory: two blocks, a copy of one for Keras, and the rest for all else
+
+RowIndex = int | slice | Sequence[int] | np.ndarray
+Part = tuple[slice | np.ndarray, np.ndarray]  # places of rows, and the rows
 
 
 class Columns:
@@ -61,7 +66,7 @@ class Columns:
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: RowIndex) -> np.ndarray:
         rows = np.arange(len(self))[rows]
         block = np.empty((len(rows), self.shape[1]), self.dtype)
         for place, row in enumerate(rows):
@@ -104,11 +109,11 @@ class Columns:
             os.posix_fadvise(self._file.fileno(), *place, os.POSIX_FADV_WILLNEED)
 
     @cached_property
-    def _file(self):
-        return open(self._layers[0].filename, "rb", buffering=0)
+    def _file(self) -> FileIO:
+        return FileIO(str(self._layers[0].filename))
 
     def _read_bytes(self, offset: int, out: np.ndarray) -> None:
-        left = memoryview(out).cast("B")
+        left = memoryview(out.data).cast("B")
         while left:
             count = os.preadv(self._file.fileno(), [left], offset)
             if not count:
@@ -119,6 +124,9 @@ class Columns:
                     "do not change the file while it is read; python -m extract verify checks it",
                 )
             left, offset = left[count:], offset + count
+
+
+Matrix = np.ndarray | ShardedArray | Columns
 
 
 class Blocks:
@@ -207,13 +215,15 @@ class Blocks:
         other._prepare = prepare
         return other
 
-    def take(self, places) -> "Blocks":
+    def take(self, places: slice | np.ndarray) -> "Blocks":
         """Return some of the rows, by ascending places."""
         other = Blocks(self._columns, self._rows[places], self._ids, self._memory)
         other._checked, other._said = self._checked, self._said
         return other
 
-    def _pass(self, size: int, generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    def _pass(
+        self, size: int, generator: np.random.Generator | None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         extent, at_once = _extents(size, 4 * self.shape[1])
         bounds = self._bounds(extent)
         if generator is not None:
@@ -225,7 +235,7 @@ class Blocks:
         self.passes += 1
         ahead = 0 if generator is None else _AHEAD  # in order the system reads ahead by itself
 
-        def fill(buffer, group):
+        def fill(buffer: np.ndarray, group: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             return self._fill(buffer, group, stage, ahead)
 
         done = 0
@@ -245,7 +255,9 @@ class Blocks:
         starts = np.flatnonzero(np.diff(self._rows // extent, prepend=-1))
         return np.stack([starts, np.append(starts[1:], len(self._rows))], axis=1)
 
-    def _fill(self, buffer: np.ndarray, group: np.ndarray, stage: np.ndarray, ahead: int) -> tuple:
+    def _fill(
+        self, buffer: np.ndarray, group: np.ndarray, stage: np.ndarray, ahead: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         filled, coming = 0, iter(group[1:])
         for number, (start, end) in enumerate(group):
             for first, behind in islice(coming, min(ahead, 1) if number else ahead):
@@ -264,7 +276,9 @@ class Blocks:
         return places, block
 
 
-def refuse_not_finite(X: np.ndarray, name_of: Callable[[int], str], where: str = "the block read last"):
+def refuse_not_finite(
+    X: np.ndarray, name_of: Callable[[int], str], where: str = "the block read last"
+) -> None:
     """Raise if a row holds NaN or infinity.
 
     Raises
@@ -278,7 +292,7 @@ def refuse_not_finite(X: np.ndarray, name_of: Callable[[int], str], where: str =
     """
     with np.errstate(all="ignore"):
         suspects = np.flatnonzero(~np.isfinite(X.sum(axis=1)))  # or numbers so large that their sum is not
-    wrong = [row for row in suspects if not np.isfinite(X[row]).all()]
+    wrong = [int(row) for row in suspects if not np.isfinite(X[row]).all()]
     if wrong:
         raise HeadstartError(
             "features hold NaN or infinity",
@@ -306,7 +320,11 @@ def least_memory(width: int) -> int:
     return SHARE * 16 * max(_LEAST_EXTENT, 4 * width)
 
 
-def _read_ahead(fill: Callable, buffers: list[np.ndarray], groups: list) -> Iterator:
+def _read_ahead(
+    fill: Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]],
+    buffers: list[np.ndarray],
+    groups: list[np.ndarray],
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield what `fill` makes of each group; a thread fills the next buffer meanwhile."""
     with ThreadPoolExecutor(1) as reader:
         coming = reader.submit(fill, buffers[0], groups[0])
@@ -317,7 +335,7 @@ def _read_ahead(fill: Callable, buffers: list[np.ndarray], groups: list) -> Iter
             yield present
 
 
-def shuffled_parts(X, generator: np.random.Generator) -> Iterator[tuple]:
+def shuffled_parts(X: np.ndarray | Blocks, generator: np.random.Generator) -> Iterator[Part]:
     """Yield what one epoch learns from: blocks of `Blocks`, or an array as it is.
 
     Yields
@@ -334,12 +352,17 @@ def shuffled_parts(X, generator: np.random.Generator) -> Iterator[tuple]:
     return X.shuffled(generator) if isinstance(X, Blocks) else iter([(slice(None), X)])
 
 
-def ordered_parts(X) -> Iterator[tuple]:
+def ordered_parts(X: np.ndarray | Blocks) -> Iterator[Part]:
     """Yield the rows of `Blocks` in order, or an array as it is; as `shuffled_parts` does."""
     return X.in_order() if isinstance(X, Blocks) else iter([(slice(None), X)])
 
 
-def proba_of(predict_proba: Callable, X, rows: np.ndarray, ids: Sequence[str]) -> np.ndarray:
+def proba_of(
+    predict_proba: Callable[[np.ndarray], np.ndarray],
+    X: Matrix,
+    rows: np.ndarray,
+    ids: Sequence[str],
+) -> np.ndarray:
     """Return the probabilities of some rows; those of `Columns` are read in blocks.
 
     Parameters

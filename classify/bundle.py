@@ -125,12 +125,12 @@ class Bundle(BundleContents):
     def evaluate(self, features: FeatureMatrix, split: str = "test") -> dict:
         """Return the scores on one split of feature files.
 
-        Parameters and errors are those of `judge`.
+        Parameters and errors are those of `predict_split`.
         """
-        y, proba = self.judge(features, split)
+        y, proba = self.predict_split(features, split)
         return {"split": split, **evaluate(y, proba, self.class_names)}
 
-    def judge(self, features: FeatureMatrix, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+    def predict_split(self, features: FeatureMatrix, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
         """Return the labels of one split of feature files, and the probabilities of each class.
 
         Parameters

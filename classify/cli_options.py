@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from classify.matrix import FeatureMatrix
 from data.console import say_warnings
 
 FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
@@ -35,7 +36,7 @@ def names_between_commas(text: str | None) -> list[str] | None:
     return names
 
 
-def checked_labels(features) -> list[str]:
+def checked_labels(features: FeatureMatrix) -> list[str]:
     """Say what is odd about the labels that a head is to learn, and return it; raise where it cannot."""
     features.check_training()
     warnings = features.warnings()

@@ -4,6 +4,7 @@ import logging
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 from sklearn.utils.class_weight import compute_sample_weight
@@ -179,8 +180,7 @@ class Run:
         model, options = self._guide.model, self._options
         first = state.resume(model)
         if not first:
-            held = validation and model.evaluate(validation.dataset(), verbose=0, return_dict=True)["loss"]
-            state.begin(held)
+            state.begin(_loss(model, validation) if validation else None)
         watcher = EpochCallback(training, state, options, hooks)
         if not is_over(state.start, state.watched(), options.epochs, options.patience):
             epochs, callbacks = range(first, options.epochs), [watcher, *tensorboard(logs)]
@@ -214,6 +214,10 @@ class Run:
             return training, None
         pixels = held.pixels if known.all() else held.pixels[known]
         return training, Batches(pixels, np.searchsorted(classes, held.y[known]), self._batch_size)
+
+
+def _loss(model: keras.Model, rows: Batches) -> float:
+    return model.evaluate(rows.dataset(), verbose=0, return_dict=True)["loss"]
 
 
 def _no_memory(recipe: Recipe) -> HeadstartError:

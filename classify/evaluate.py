@@ -303,8 +303,8 @@ def _refuse_no_rows(y: np.ndarray) -> None:
 def _phi(both: int, first: int, second: int, neither: int) -> float:
     """Return the correlation of two classifiers' right rows, continuity-corrected (Newcombe's method 10)."""
     rows = both + first + second + neither
-    product = both * neither - first * second
-    product = max(product - rows / 2, 0) if product > 0 else product
+    product = float(both * neither - first * second)
+    product = max(product - rows / 2, 0.0) if product > 0 else product
     margins = float(both + first) * (second + neither) * (both + second) * (first + neither)
     return product / margins**0.5 if margins else 0.0
 

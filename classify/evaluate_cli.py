@@ -4,9 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 
+from classify.bundle import Bundle
 from classify.cli_options import JOIN
+from classify.evaluate import evaluate as score
+from classify.evaluate import mcnemar
+from classify.features import load_features
+from classify.figures import check_figures, write_figures
+from classify.matrix import FeatureMatrix
+from classify.saved import is_bundle
 from classify.show import comparison_lines, report_lines
 from data.console import show
 from data.text import counted
@@ -40,10 +48,6 @@ def evaluate(
 
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
-    from classify.bundle import Bundle
-    from classify.features import load_features
-    from classify.figures import check_figures
-
     folders, files = _divided(paths)
     if unseen_only and (split == "train" or cv is not None):
         raise typer.BadParameter("--unseen-only goes with the validation or the test rows of --split")
@@ -57,18 +61,18 @@ def evaluate(
     features = load_features(files, join=join)
     for bundle in bundles if unseen_only else ():
         features = features.without(split or "test", bundle.seen)
-    how = Judging(split or "test", cv, learning_curve)
-    judged = [_judge(bundle, features, how) for bundle in bundles]
+    how = Scoring(split or "test", cv, learning_curve)
+    scored = [_scored(bundle, features, how) for bundle in bundles]
     if figures:
-        _draw(figures, judged)
-    if len(judged) == 1:
-        show(judged[0][0], report_lines, as_json)
+        _draw(figures, scored)
+    if len(scored) == 1:
+        show(scored[0].report, report_lines, as_json)
     else:
-        show(_comparison(folders, judged), comparison_lines, as_json)
+        show(_comparison(folders, scored), comparison_lines, as_json)
 
 
 @dataclass(frozen=True)
-class Judging:
+class Scoring:
     """What `evaluate` does with each bundle: one split or a cross-validation of so many folds, and more."""
 
     split: str
@@ -76,10 +80,17 @@ class Judging:
     learning_curve: bool
 
 
+@dataclass(frozen=True)
+class Scored:
+    """The report on one bundle, and the labels and probabilities that it is about."""
+
+    report: dict
+    y: np.ndarray
+    proba: np.ndarray
+
+
 def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """Return the bundles and the feature files among paths."""
-    from classify.saved import is_bundle
-
     bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
     if len(paths) <= bundles or sum(map(is_bundle, paths)) > 2:
         raise typer.BadParameter(
@@ -88,22 +99,20 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     return paths[:bundles], paths[bundles:]
 
 
-def _judge(bundle, features, how: Judging) -> tuple:
-    """Return the report on a bundle, and the labels and probabilities that it judges."""
+def _scored(bundle: Bundle, features: FeatureMatrix, how: Scoring) -> Scored:
     from classify.cross_validation import cross_predict, fold_report
-    from classify.evaluate import evaluate
     from classify.learning_curve import learning_curve
 
     if how.folds is None:
-        y, proba = bundle.judge(features, how.split)
-        report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
+        y, proba = bundle.predict_split(features, how.split)
+        report = {"split": how.split, **score(y, proba, bundle.class_names)}
     else:
         y, proba, accuracies = cross_predict(bundle.head, bundle.select(features), how.folds)
         scores = fold_report(y, proba, accuracies, bundle.class_names)
         report = {"split": f"{how.folds}-fold cross-validation", **scores}
     if how.learning_curve:
         report["learning_curve"] = learning_curve(bundle.head, bundle.select(features))
-    return report, y, proba
+    return Scored(report, y, proba)
 
 
 def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
@@ -113,19 +122,12 @@ def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
     return [folder] if reports == 1 else [folder / "first", folder / "second"]
 
 
-def _draw(folder: Path, judged: list[tuple]) -> None:
-    from classify.figures import write_figures
-
-    folders = _figure_folders(folder, len(judged))
-    for path, (report, y, proba) in zip(folders, judged, strict=True):
-        report["figures"] = [str(figure) for figure in write_figures(path, report, y, proba)]
+def _draw(folder: Path, scored: list[Scored]) -> None:
+    for path, each in zip(_figure_folders(folder, len(scored)), scored, strict=True):
+        each.report["figures"] = [str(name) for name in write_figures(path, each.report, each.y, each.proba)]
 
 
-def _comparison(folders: list[Path], judged: list[tuple]) -> dict:
-    from classify.evaluate import mcnemar
-
-    reports = [
-        {"bundle": str(folder), **report} for folder, (report, _, _) in zip(folders, judged, strict=True)
-    ]
-    predicted = [proba.argmax(axis=1) for _, _, proba in judged]
-    return {"bundles": reports, "mcnemar": mcnemar(judged[0][1], *predicted)}
+def _comparison(folders: list[Path], scored: list[Scored]) -> dict:
+    reports = [{"bundle": str(folder), **each.report} for folder, each in zip(folders, scored, strict=True)]
+    predicted = [each.proba.argmax(axis=1) for each in scored]
+    return {"bundles": reports, "mcnemar": mcnemar(scored[0].y, *predicted)}

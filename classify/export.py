@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify import openvino_file
+from classify.bundle import Bundle
 from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
@@ -34,26 +36,29 @@ from extract.engines.converted import without_telemetry
 from extract.origins import file_hash
 from extract.recipe import Recipe
 
+if TYPE_CHECKING:
+    import keras
+
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
 _IMAGES = 8  # that the written file is checked with
 _log = logging.getLogger("headstart.export")
 
 
-def _with_keras(path: Path) -> Callable:
+def _with_keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     return lambda images: model.predict(images, verbose=0)
 
 
-def _with_tensorflow(path: Path) -> Callable:
+def _with_tensorflow(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
 
     model = tf.saved_model.load(str(path))
     return lambda images: model.serve(images).numpy()
 
 
-def _with_litert(path: Path) -> Callable:
+def _with_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     import tensorflow as tf
 
     with warnings.catch_warnings():
@@ -87,11 +92,11 @@ class Format:
 
     suffix: str
     name: str
-    run: Callable
+    run: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
     modules: tuple[str, ...] = ()
     extra: str = ""
     note: str = ""
-    by_default: Callable | None = None
+    by_default: Callable[[Path], Callable[[np.ndarray], np.ndarray]] | None = None
 
 
 _ONNX = (
@@ -109,7 +114,7 @@ FORMATS = {
 }
 
 
-def export(bundle, path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
+def export(bundle: Bundle, path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
     """Write backbone and head of a bundle as one model, from raw images to probabilities.
 
     The file is read again, by other code than Headstart's, before it gets its name: its probabilities
@@ -256,13 +261,13 @@ def _check_place(path: Path, a_folder: bool) -> None:
             "choose another -o",
         )
     check_parent(path)
-    card, model = card_of(path), (path, _weights_file(path))
+    card, model = card_of(path), [path, _weights_file(path)]
     as_written = exported_files(path)
     if a_folder and path.is_dir():
         check_folder(path, "exported model")
         with writing(path, "or choose another -o"):
             check_carried(target_of(path))
-        model = ()
+        model = []
     strange = [each for each in model if each.exists() and not as_written.get(each.name)]
     if card.exists() and kind_of_output(card) != "export card":
         strange.append(card)
@@ -300,7 +305,7 @@ def _card_text(values: dict, head: str, recipe: Recipe, files: dict[str, str]) -
     return json.dumps(card, indent=2, ensure_ascii=False)
 
 
-def _write(model, path: Path, format: str) -> None:
+def _write(model: "keras.Model", path: Path, format: str) -> None:
     name = FORMATS[format].name
     if not name:
         model.save(path)
@@ -324,7 +329,7 @@ def _write(model, path: Path, format: str) -> None:
         ) from error
 
 
-def _checked(path: Path, entry: Format, bundle, any_size: bool) -> dict:
+def _checked(path: Path, entry: Format, bundle: Bundle, any_size: bool) -> dict:
     """Compare a written model with the head on images of the recipe's size and, if it can, of another."""
     own = bundle.feature_sets[0]
     recipe = replace(own.recipe, precision="float32", quantization="none", calibration="")
@@ -337,8 +342,7 @@ def _checked(path: Path, entry: Format, bundle, any_size: bool) -> dict:
         images = sample_images(size)
         pixels = np.stack([load_image(npy_bytes(image), recipe.image_size) for image in images])
         rows = engine(pixels)
-        X = np.concatenate([rows[recipe.layers.index(name)] for name in own.layers], axis=1)
-        proba = bundle.predict_proba(X)
+        proba = bundle.predict_proba(own.columns(rows))
         off = [float(np.abs(run(images) - proba).max()) for run in readers]
         largest = np.maximum(largest, off).tolist()  # a NaN stays
     if not largest[0] <= TOLERANCE:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.blocks import Columns
+from classify.blocks import Columns, Matrix
 from classify.join import joined
 from classify.matrix import FeatureMatrix, FeatureSet
 from data.errors import HeadstartError, unknown_name
 from data.lists import as_list
+from extract.shards import ShardedArray
 from extract.store import FeatureFile
 
 
@@ -89,8 +90,6 @@ def _load(path: str | Path, wanted: Sequence[str] | None, in_memory: bool) -> Fe
         if name not in file.outputs:
             raise unknown_name(f"layer in {str(path)!r}:", name, file.outputs)
     matrices = [file.features(name) for name in layers]
-    columns = Columns(matrices)
-    in_memory = in_memory or not all(isinstance(matrix, np.memmap) for matrix in matrices)  # of shards
     contents = file.contents
     own = FeatureSet(
         recipe=contents.recipe,
@@ -102,7 +101,7 @@ def _load(path: str | Path, wanted: Sequence[str] | None, in_memory: bool) -> Fe
         probe=file.probe,
     )
     return FeatureMatrix(
-        X=columns.in_memory() if in_memory else columns,
+        X=_side_by_side(matrices, in_memory),
         y=contents.labels,
         ids=contents.ids,
         digests=contents.digests,
@@ -112,3 +111,11 @@ def _load(path: str | Path, wanted: Sequence[str] | None, in_memory: bool) -> Fe
         feature_sets=(own,),
         path=str(path),
     )
+
+
+def _side_by_side(layers: Sequence[np.ndarray | ShardedArray], in_memory: bool) -> Matrix:
+    """Return layers as one matrix: not read yet where they are mapped, which those of shards are not."""
+    mapped = [layer for layer in layers if isinstance(layer, np.memmap)]
+    if not in_memory and len(mapped) == len(layers):
+        return Columns(mapped)
+    return layers[0] if len(layers) == 1 else np.concatenate(layers, axis=1)

@@ -2,6 +2,7 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,6 +11,9 @@ from data.errors import HeadstartError
 from data.names import short_names
 from data.ours import SIGNATURE
 from data.output import check_file, writing, written_aside
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 MOST_CLASSES_NAMED = 30  # on a confusion matrix: beyond them names and counts cannot be read
 NAME = 24  # signs of a name
@@ -78,7 +82,7 @@ def write_figures(
         return [save_figure(figure, folder / name) for name, figure in drawn.items()]
 
 
-def figure_class():
+def figure_class() -> "type[Figure]":
     """Return matplotlib's class of figures.
 
     Raises
@@ -98,13 +102,13 @@ def figure_class():
     return Figure
 
 
-def new_figure(width: float = 5, height: float = 4.5, **values):
-    """Return a figure and its axes; without pyplot, there is no window and no global state."""
+def new_figure(width: float = 5, height: float = 4.5, **values: Any) -> "tuple[Figure, Any]":
+    """Return a figure and its axes, or several; without pyplot, there is no window and no global state."""
     figure = figure_class()(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(**values)
 
 
-def save_figure(figure, path: Path) -> Path:
+def save_figure(figure: "Figure", path: Path) -> Path:
     """Write a figure aside and rename it, so that the name never holds half of one."""
     with warnings.catch_warnings(), written_aside(path) as aside, open(aside, "wb") as file:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)  # names in any script
@@ -112,7 +116,7 @@ def save_figure(figure, path: Path) -> Path:
     return path
 
 
-def _confusion(report: dict):
+def _confusion(report: dict) -> "Figure":
     """Draw the share of each true class that goes to each predicted one, with the rows in numbers."""
     names = list(short_names((row["name"] for row in report["classes"]), NAME).values())
     counts = np.array(report["confusion"])
@@ -135,7 +139,7 @@ def _confusion(report: dict):
     return figure
 
 
-def _reliability(report: dict):
+def _reliability(report: dict) -> "Figure":
     """Draw accuracy over confidence with Wilson intervals, and how many rows each bin has."""
     bins = [row for row in report["reliability"] if row["rows"]]
     confidence, value = (np.array([row[name] for row in bins]) for name in ("confidence", "accuracy"))
@@ -152,7 +156,7 @@ def _reliability(report: dict):
     return figure
 
 
-def _roc(report: dict, y: np.ndarray, proba: np.ndarray):
+def _roc(report: dict, y: np.ndarray, proba: np.ndarray) -> "Figure":
     from sklearn.metrics import roc_curve
 
     false, true, _ = roc_curve(y, proba[:, 1])
@@ -167,7 +171,7 @@ def _roc(report: dict, y: np.ndarray, proba: np.ndarray):
     return figure
 
 
-def _learning_curve(curve: dict):
+def _learning_curve(curve: dict) -> "Figure":
     points = curve["points"]
     rows, mean = ([point[name] for point in points] for name in ("rows", "mean"))
     figure, axes = new_figure()

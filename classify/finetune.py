@@ -15,10 +15,11 @@ from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
-from data.errors import HeadstartError, counted, some_of
+from data.errors import HeadstartError
 from data.interrupt import interrupt_of
 from data.output import check_parent, check_room, writing
 from data.source import Source, as_source
+from data.text import counted, some_of
 from extract.recipe import Recipe
 from extract.weights import cache_folder, in_cache, weights_size
 

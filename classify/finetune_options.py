@@ -1,7 +1,8 @@
 """How a backbone and its head are trained on images, checked before TensorFlow is imported."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from classify.parameters import TRAINING
 from data.allowed import check_values
@@ -66,11 +67,11 @@ class TrainingOptions:
                 raise unknown_name(name, str(getattr(self, name)), valid)
 
 
-_LIVE = {"unfreeze": "none", "learning_rate": 1e-3, "epochs": 20, "patience": 20, "augment": False}
+_LIVE = TrainingOptions(unfreeze="none", learning_rate=1e-3, epochs=20, patience=20, augment=False)
 LIVE_PARAMETERS = tuple(field.name for field in fields(TrainingOptions) if field.name != "unfreeze")
 
 
-def live_options(given: Mapping[str, object] | None = None) -> TrainingOptions:
+def live_options(given: Mapping[str, Any] | None = None) -> TrainingOptions:
     """Return how a head is trained live: by default 20 epochs of Adam at 1e-3, not augmented.
 
     Parameters
@@ -92,7 +93,7 @@ def live_options(given: Mapping[str, object] | None = None) -> TrainingOptions:
     for name in given:
         if name not in LIVE_PARAMETERS:
             raise unknown_name("parameter of a live head", name, LIVE_PARAMETERS)
-    return TrainingOptions(**{**_LIVE, **given})
+    return replace(_LIVE, **given)
 
 
 def refuse_keywords(function: str, names: Iterable[str], options: str = "TrainingOptions({}=...)") -> None:

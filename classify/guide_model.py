@@ -64,7 +64,7 @@ class GuideModel:
 
         A linear head has the temperature of the bundle in its weights, a net has not.
         """
-        if hasattr(self._head, "model_"):
+        if isinstance(self._head, KerasHead) and hasattr(self._head, "model_"):
             head = copy(self._head)
             head.model_ = self._layers[0]
             return head

@@ -140,21 +140,25 @@ def choose_rows(source: Source, training_rows: int | None = None) -> dict[str, l
 
 def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]]) -> ImageRows:
     pixels = _mapped((len(pairs), *recipe.image_size, 3))
-    known, digests, labels, ids, rejected = dict(pairs), [], [], [], {}
-    summary = hashlib.sha256()
+    known, summary = dict(pairs), hashlib.sha256()
+    kept: list[Row] = []
+    rejected: dict[str, str] = {}
     for row, data in readable(source, [row for row, _ in pairs]):
         image = decode(recipe, data)
         if isinstance(image, ImageError):
             rejected[row.id] = str(image)
             continue
-        pixels[len(ids)] = image
+        pixels[len(kept)] = image
         summary.update(known[row] + row.label.to_bytes(4, "little"))
-        digests.append(known[row])
-        labels.append(row.label)
-        ids.append(row.id)
-    y = np.array(labels, np.int32)
-    images = np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-    return ImageRows(pixels[: len(ids)], y, tuple(ids), images, summary.hexdigest(), rejected)
+        kept.append(row)
+    return ImageRows(
+        pixels=pixels[: len(kept)],
+        y=np.array([row.label for row in kept], np.int32),
+        ids=tuple(row.id for row in kept),
+        digests=np.frombuffer(b"".join(known[row] for row in kept), np.uint8).reshape(-1, 32),
+        digest=summary.hexdigest(),
+        rejected=rejected,
+    )
 
 
 def _mapped(shape: tuple[int, ...]) -> np.ndarray:

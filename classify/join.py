@@ -7,7 +7,8 @@ import numpy as np
 
 from classify.matrix import FeatureMatrix
 from classify.rows import renumbered
-from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.errors import HeadstartError, unknown_name
+from data.text import counted, some_of
 
 JOINS = ("strict", "inner")
 

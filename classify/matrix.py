@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.blocks import Columns, refuse_not_finite
+from classify.blocks import Matrix, refuse_not_finite
 from classify.rows import LabelledRows
-from data.errors import HeadstartError, some_of
+from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from data.text import some_of
 from extract.engines import Engine, open_engine
 from extract.parity import check_probes
 from extract.recipe import Recipe
@@ -143,12 +144,12 @@ class FeatureMatrix(LabelledRows):
 
     Attributes
     ----------
-    X : ndarray of float32, or Columns, of shape (N, D)
+    X : ndarray of float32, ShardedArray or Columns, of shape (N, D)
         The features of `feature_sets` side by side; mapped from the file where it is one layer.
     feature_sets : tuple of FeatureSet
     """
 
-    X: np.ndarray | Columns
+    X: Matrix
     feature_sets: tuple[FeatureSet, ...]
 
     def __repr__(self) -> str:

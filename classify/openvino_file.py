@@ -11,10 +11,14 @@ import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from extract.engines.converted import quiet_openvino
+
+if TYPE_CHECKING:
+    import openvino
 
 
 def keep_float32(path: Path) -> None:
@@ -38,20 +42,20 @@ def keep_float32(path: Path) -> None:
         os.replace(aside.with_suffix(suffix), path.with_suffix(suffix))
 
 
-def run(path: Path, options: dict[str, str] | None = None) -> Callable:
+def run(path: Path, options: dict[str, str] | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a model does to images, by default with the options that OpenVINO has by default."""
     model = quiet_openvino().Core().compile_model(path, "CPU", options or {})
     return lambda images: model(images)[0]
 
 
-def run_in_float32(path: Path) -> Callable:
+def run_in_float32(path: Path) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a model does to images where OpenVINO is told to compute in float32."""
     return run(path, {"INFERENCE_PRECISION_HINT": "f32"})
 
 
 def _mark(path: Path) -> None:
     tree = ElementTree.parse(path)
-    for layer in tree.getroot().find("layers"):
+    for layer in tree.getroot().iterfind("layers/layer"):
         info = layer.find("rt_info")
         if info is None:
             info = ElementTree.Element("rt_info")
@@ -60,7 +64,7 @@ def _mark(path: Path) -> None:
     tree.write(path, "utf-8", xml_declaration=True)
 
 
-def _dense_as_convolution(product) -> None:
+def _dense_as_convolution(product: "openvino.Node") -> None:
     """Write a product with a constant matrix as a convolution of 1x1 pixels."""
     from openvino import opset10
 
@@ -78,7 +82,7 @@ def _dense_as_convolution(product) -> None:
     _replace(product, found)
 
 
-def _chosen(features, kernel: np.ndarray):
+def _chosen(features: "openvino.Output", kernel: np.ndarray) -> "openvino.Node":
     """Return the operation that puts each feature where a matrix of 0 and 1 puts it, and 0 elsewhere."""
     from openvino import opset10
 
@@ -87,7 +91,7 @@ def _chosen(features, kernel: np.ndarray):
     return opset10.gather(padded, places, np.int64(1))
 
 
-def _resize_channels_first(resize) -> None:
+def _resize_channels_first(resize: "openvino.Node") -> None:
     """Write a resize of pixels as one between two transpositions, the second of which may cancel another."""
     from openvino import opset10
 
@@ -104,7 +108,7 @@ def _resize_channels_first(resize) -> None:
         _replace(resize, opset10.transpose(resized, np.argsort(_CHANNELS_FIRST)))
 
 
-def _scaling_first(transpose) -> None:
+def _scaling_first(transpose: "openvino.Node") -> None:
     """Write arithmetic with constants behind a transposition in front of it."""
     from openvino import opset10
 
@@ -121,7 +125,7 @@ def _scaling_first(transpose) -> None:
     _scaling_first(found)
 
 
-def _first_pooling(pool) -> None:
+def _first_pooling(pool: "openvino.Node") -> None:
     """Write a pooling as the first operation set has it."""
     from openvino import opset1
 
@@ -138,21 +142,21 @@ def _first_pooling(pool) -> None:
         _replace(pool, opset1.avg_pool(pool.input_value(0), *places, exclude, **same))
 
 
-def _only_reader(operation):
+def _only_reader(operation: "openvino.Node") -> "openvino.Node | None":
     """Return the operation that reads the output of another one, if there is one alone."""
     readers = operation.output(0).get_target_inputs()
     return next(iter(readers)).get_node() if len(readers) == 1 else None
 
 
-def _order(transpose) -> list[int] | None:
+def _order(transpose: "openvino.Node") -> list[int] | None:
     return _constant(transpose.input_value(1).get_node())
 
 
-def _constant(operation) -> list[int] | None:
+def _constant(operation: "openvino.Node") -> list[int] | None:
     return operation.data.tolist() if operation.get_type_name() == "Constant" else None
 
 
-def _replace(old, new) -> None:
+def _replace(old: "openvino.Node", new: "openvino.Node") -> None:
     new.set_friendly_name(old.get_friendly_name())
     old.output(0).replace(new.output(0))
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
@@ -182,14 +183,15 @@ def predict(
 
 def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
     """Yield single images, those of a folder in its place."""
-    if is_one_image(images):
+    if isinstance(images, np.ndarray) and is_one_image(images):
         images = images[np.newaxis]
     given = images if isinstance(images, np.ndarray) else as_list(images)
     if not len(given):
         image_files([])  # says that there are none
-    for paths, group in groupby(checked_images(given), is_path):
+    for _, group in groupby(checked_images(given), is_path):
         several = list(group)
-        yield from image_files(several) if paths else several
+        paths = [image for image in several if isinstance(image, str | PathLike)]
+        yield from image_files(paths) if paths else several
 
 
 def _threshold(bundle: Classifier, abstain: float | None) -> float | None:
@@ -224,7 +226,7 @@ def _features(
     return rows
 
 
-def image_files(paths: Iterable[str | Path]) -> list[Path]:
+def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
     """List the images that paths name, in their order; what folders hold besides is counted in the log.
 
     Raises

@@ -7,9 +7,10 @@ from unicodedata import normalize
 
 import numpy as np
 
-from data.errors import HeadstartError, counted, some_of, unknown_name
+from data.errors import HeadstartError, unknown_name
 from data.label_checks import check_labels
 from data.splits import SPLIT_NAMES
+from data.text import counted, some_of
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def renumbered(y: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np
     >>> renumbered(np.array([0, 1, -1]), ["cat", "fox"], ["ant", "cat"]).tolist()
     [1, -2, -1]
     """
-    forms = [[normalize("NFC", name) for name in each] for each in (names, wanted)]
+    forms: list[Sequence[str]] = [[normalize("NFC", name) for name in each] for each in (names, wanted)]
     if any(len(set(each)) < len(each) for each in forms):
         forms = [names, wanted]
     places = {name: index for index, name in enumerate(forms[1])}

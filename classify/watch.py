@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import keras
@@ -111,7 +112,7 @@ def tensorboard(folder: Path | None) -> list[keras.callbacks.Callback]:
     if folder is None:
         return []
     try:
-        import tensorboard  # noqa: F401
+        import_module("tensorboard")
     except ImportError as error:
         raise missing_extra("--tensorboard needs TensorBoard", "tensorboard", str(error)) from error
     return [keras.callbacks.TensorBoard(folder)]
