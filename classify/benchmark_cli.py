@@ -5,16 +5,16 @@ from typing import Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, say, show
-from data.source import GRAMMAR
+from classify.cli_options import AsJson, FoldersAreClasses, Images, Seed, TrainingRows
+from data.console import say, show
 
 
 def benchmark(
-    source: Annotated[str, typer.Argument(help=GRAMMAR)],
+    source: Images,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: SOURCE-benchmark.")
     ] = None,
-    rows: Annotated[int | None, typer.Option(help="So many training images; default: all.")] = None,
+    rows: TrainingRows = None,
     budget: Annotated[
         float | None, typer.Option(help="Minutes for everything; default: all planned epochs.")
     ] = None,
@@ -25,10 +25,10 @@ def benchmark(
     image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
     backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
-    seed: Annotated[int, typer.Option(help="Of order, augmentation and dropout.")] = 0,
+    seed: Seed = 0,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare cached heads with a live frozen backbone and with fine-tuning, on the same rows.
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from classify.benchmark_cli import benchmark
+from classify.cli_options import AsJson, BundleFolder
 from classify.evaluate_cli import evaluate
 from classify.export import FORMATS, check_target
 from classify.export import export as export_bundle
@@ -19,7 +20,7 @@ app = command_app("Train heads on a feature file, judge them, and classify new i
 
 
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    bundle: BundleFolder,
     images: Annotated[list[Path], typer.Argument(readable=False, help="Image files or folders.")],
     abstain: Annotated[
         float | None,
@@ -29,7 +30,7 @@ def predict(
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all probabilities.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Classify images; backbone, size and weights are those of the bundle.
 
@@ -51,7 +52,7 @@ def predict(
 
 
 def export(
-    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
+    bundle: BundleFolder,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="File, or folder of a saved_model; gets a card .json beside."),
@@ -61,7 +62,7 @@ def export(
         bool,
         typer.Option("--fixed-size", help="Take images of the recipe's size only; default: of any size."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write backbone and head as one model that needs no Headstart, checked against the head.
 

@@ -1,15 +1,34 @@
 """Options and defaults that several commands share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.matrix import FeatureMatrix
-from data.console import say_warnings
+from data.console import FOLDERS_ARE_CLASSES, say_warnings
+from data.source import GRAMMAR
 
-FILES = typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
-JOIN = typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
-LAYER = typer.Option(help="Layer of the file; repeatable; default: all.")
+if TYPE_CHECKING:
+    from classify.matrix import FeatureMatrix
+
+Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
+]
+BundleFolder = Annotated[Path, typer.Argument(help="A folder that train wrote.")]
+Images = Annotated[str, typer.Argument(help=GRAMMAR)]
+Join = Annotated[
+    str, typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
+]
+Layers = Annotated[
+    list[str] | None, typer.Option("--layer", help="Layer of the file; repeatable; default: all.")
+]
+ClassWeight = Annotated[
+    str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
+]
+TrainingRows = Annotated[int | None, typer.Option(help="So many training images; default: all.")]
+Seed = Annotated[int, typer.Option(help="Of order, augmentation and dropout.")]
+FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
+AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
 
 
 def default_folder(files: list[Path], name: str) -> Path:
@@ -36,7 +55,7 @@ def names_between_commas(text: str | None) -> list[str] | None:
     return names
 
 
-def checked_labels(features: FeatureMatrix) -> list[str]:
+def checked_labels(features: "FeatureMatrix") -> list[str]:
     """Say what is odd about the labels that a head is to learn, and return it; raise where it cannot."""
     features.check_training()
     warnings = features.warnings()

@@ -135,17 +135,6 @@ def macro_f1(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float
     return float((2 * right[total > 0] / total[total > 0]).mean())
 
 
-def weighted_auc(y: np.ndarray, score: np.ndarray, weights: np.ndarray) -> float:
-    """Return the area under the ROC curve, rows counted by weights, ties by half.
-
-    Examples
-    --------
-    >>> weighted_auc(np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.35, 0.8]), np.ones(4))
-    0.75
-    """
-    return _auc(y, np.unique(score, return_inverse=True)[1], weights)
-
-
 def calibration(y: np.ndarray, proba: np.ndarray, bins: int = BINS) -> dict:
     """Return how far the probability of the predicted class is from the share of right rows.
 
@@ -198,23 +187,24 @@ def calibration(y: np.ndarray, proba: np.ndarray, bins: int = BINS) -> dict:
         return float(np.abs(np.bincount(place, weights * gaps)).sum() / len(y))
 
     value, drawn = bootstrap(len(y), {"ece": error})["ece"]
-    rows = np.bincount(place, minlength=bins)
-    sums = [np.bincount(place, values, bins) for values in (confidence, right)]
-    return {
-        "ece": shifted_interval(value, drawn),
-        "bins": [
-            {
-                "low": float(edges[k]),
-                "high": float(edges[k + 1]),
-                "rows": int(rows[k]),
-                **{
-                    name: float(total[k] / rows[k]) if rows[k] else None
-                    for name, total in zip(("confidence", "accuracy"), sums, strict=True)
-                },
-            }
-            for k in range(bins)
-        ],
-    }
+    return {"ece": shifted_interval(value, drawn), "bins": _bins(edges, place, confidence, right)}
+
+
+def _bins(edges: np.ndarray, place: np.ndarray, confidence: np.ndarray, right: np.ndarray) -> list[dict]:
+    """Return the bins of `calibration`, from the bin that each row is in."""
+    count = len(edges) - 1
+    rows = np.bincount(place, minlength=count)
+    means = [np.bincount(place, of_rows, count) / np.maximum(rows, 1) for of_rows in (confidence, right)]
+    return [
+        {
+            "low": float(edges[k]),
+            "high": float(edges[k + 1]),
+            "rows": int(rows[k]),
+            "confidence": float(means[0][k]) if rows[k] else None,
+            "accuracy": float(means[1][k]) if rows[k] else None,
+        }
+        for k in range(count)
+    ]
 
 
 def mcnemar(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> dict:
@@ -318,11 +308,26 @@ def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict
     }
     if proba.shape[1] == 2 and 0 < y.sum() < len(y):
         rank = np.unique(proba[:, 1], return_inverse=True)[1]
-        statistics["roc_auc"] = lambda weights: _auc(y, rank, weights)
+        statistics["roc_auc"] = lambda weights: roc_auc(y, rank, weights)
     return statistics
 
 
-def _auc(y: np.ndarray, rank: np.ndarray, weights: np.ndarray) -> float:
+def roc_auc(y: np.ndarray, rank: np.ndarray, weights: np.ndarray) -> float:
+    """Return the area under the ROC curve, rows counted by weights, ties by half.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (N,)
+        1 for the positive class, else 0.
+    rank : ndarray of int, shape (N,)
+        Place of a row's score among all scores; equal scores share one.
+    weights : ndarray of shape (N,)
+
+    Examples
+    --------
+    >>> roc_auc(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 3]), np.ones(4))
+    0.75
+    """
     positive = np.bincount(rank, weights * (y == 1))
     negative = np.bincount(rank, weights * (y == 0))
     below = np.cumsum(negative) - negative

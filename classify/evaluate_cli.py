@@ -2,22 +2,20 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
-from classify.bundle import Bundle
-from classify.cli_options import JOIN
-from classify.evaluate import evaluate as score
-from classify.evaluate import mcnemar
-from classify.features import load_features
-from classify.figures import check_figures, write_figures
-from classify.matrix import FeatureMatrix
-from classify.saved import is_bundle
+from classify.cli_options import AsJson, Join
 from classify.show import comparison_lines, report_lines
 from data.console import show
 from data.text import counted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from classify.bundle import Bundle
+    from classify.matrix import FeatureMatrix
 
 
 def evaluate(
@@ -39,8 +37,8 @@ def evaluate(
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
     ] = False,
-    join: Annotated[str, JOIN] = "strict",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    join: Join = "strict",
+    as_json: AsJson = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
 
@@ -48,6 +46,10 @@ def evaluate(
 
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
+    from classify.bundle import Bundle
+    from classify.features import load_features
+    from classify.figures import check_figures
+
     folders, files = _divided(paths)
     if unseen_only and (split == "train" or cv is not None):
         raise typer.BadParameter("--unseen-only goes with the validation or the test rows of --split")
@@ -85,12 +87,14 @@ class Scored:
     """The report on one bundle, and the labels and probabilities that it is about."""
 
     report: dict
-    y: np.ndarray
-    proba: np.ndarray
+    y: "np.ndarray"
+    proba: "np.ndarray"
 
 
 def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     """Return the bundles and the feature files among paths."""
+    from classify.saved import is_bundle
+
     bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
     if len(paths) <= bundles or sum(map(is_bundle, paths)) > 2:
         raise typer.BadParameter(
@@ -99,13 +103,14 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     return paths[:bundles], paths[bundles:]
 
 
-def _scored(bundle: Bundle, features: FeatureMatrix, how: Scoring) -> Scored:
+def _scored(bundle: "Bundle", features: "FeatureMatrix", how: Scoring) -> Scored:
     from classify.cross_validation import cross_predict, fold_report
+    from classify.evaluate import evaluate
     from classify.learning_curve import learning_curve
 
     if how.folds is None:
         y, proba = bundle.predict_split(features, how.split)
-        report = {"split": how.split, **score(y, proba, bundle.class_names)}
+        report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
     else:
         y, proba, accuracies = cross_predict(bundle.head, bundle.select(features), how.folds)
         scores = fold_report(y, proba, accuracies, bundle.class_names)
@@ -123,11 +128,15 @@ def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
 
 
 def _draw(folder: Path, scored: list[Scored]) -> None:
+    from classify.figures import write_figures
+
     for path, each in zip(_figure_folders(folder, len(scored)), scored, strict=True):
         each.report["figures"] = [str(name) for name in write_figures(path, each.report, each.y, each.proba)]
 
 
 def _comparison(folders: list[Path], scored: list[Scored]) -> dict:
+    from classify.evaluate import mcnemar
+
     reports = [{"bundle": str(folder), **each.report} for folder, each in zip(folders, scored, strict=True)]
     predicted = [each.proba.argmax(axis=1) for each in scored]
     return {"bundles": reports, "mcnemar": mcnemar(scored[0].y, *predicted)}

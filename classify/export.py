@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify import openvino_file
-from classify.bundle import Bundle
 from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
 from data.memory import npy_bytes
@@ -38,6 +37,8 @@ from extract.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
+
+    from classify.bundle import Bundle
 
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
 _IMAGES = 8  # that the written file is checked with
@@ -114,7 +115,7 @@ FORMATS = {
 }
 
 
-def export(bundle: Bundle, path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
+def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
     """Write backbone and head of a bundle as one model, from raw images to probabilities.
 
     The file is read again, by other code than Headstart's, before it gets its name: its probabilities
@@ -329,7 +330,7 @@ def _write(model: "keras.Model", path: Path, format: str) -> None:
         ) from error
 
 
-def _checked(path: Path, entry: Format, bundle: Bundle, any_size: bool) -> dict:
+def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dict:
     """Compare a written model with the head on images of the recipe's size and, if it can, of another."""
     own = bundle.feature_sets[0]
     recipe = replace(own.recipe, precision="float32", quantization="none", calibration="")

@@ -5,14 +5,23 @@ from typing import Annotated
 
 import typer
 
+from classify.cli_options import (
+    AsJson,
+    BundleFolder,
+    ClassWeight,
+    FoldersAreClasses,
+    Images,
+    Seed,
+    TrainingRows,
+)
 from classify.show import finetune_lines
-from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
-from data.source import GRAMMAR, open_source
+from data.console import say_warnings, show
+from data.source import open_source
 
 
 def finetune(
-    bundle: Annotated[Path, typer.Argument(help="A folder that train wrote.")],
-    source: Annotated[str, typer.Argument(help=GRAMMAR)],
+    bundle: BundleFolder,
+    source: Images,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
     ] = None,
@@ -23,20 +32,18 @@ def finetune(
     epochs: Annotated[int, typer.Option(help="At most.")] = 10,
     patience: Annotated[int, typer.Option(help="Epochs in a row without a lower loss.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 32,
-    rows: Annotated[int | None, typer.Option(help="So many training images; default: all.")] = None,
+    rows: TrainingRows = None,
     augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
-    class_weight: Annotated[
-        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
-    ] = None,
+    class_weight: ClassWeight = None,
     loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
     precision: Annotated[
         str, typer.Option(help="float32, float16 or bfloat16, while it trains.")
     ] = "float32",
-    seed: Annotated[int, typer.Option(help="Of order, augmentation and dropout.")] = 0,
+    seed: Seed = 0,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train the backbone too, from where the head is, and judge it before and after on the test rows.
 

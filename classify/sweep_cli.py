@@ -6,7 +6,15 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder, names_between_commas
+from classify.cli_options import (
+    AsJson,
+    Files,
+    Join,
+    Layers,
+    checked_labels,
+    default_folder,
+    names_between_commas,
+)
 from classify.parameters import SWEEP
 from classify.show import sweep_lines
 from data.allowed import check_values
@@ -14,7 +22,7 @@ from data.console import show
 
 
 def sweep(
-    files: Annotated[list[Path], FILES],
+    files: Files,
     heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
     search: Annotated[
         str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
@@ -28,10 +36,10 @@ def sweep(
     ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
     leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
-    layer: Annotated[list[str] | None, LAYER] = None,
-    join: Annotated[str, JOIN] = "strict",
+    layer: Layers = None,
+    join: Join = "strict",
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train many heads, choose by the validation rows, and judge the winner alone on the test rows.
 

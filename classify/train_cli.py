@@ -3,33 +3,42 @@
 import ast
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.bundle import Bundle
-from classify.cli_options import FILES, JOIN, LAYER, checked_labels, default_folder
-from classify.finetune_options import TrainingOptions, live_options
+from classify.cli_options import (
+    AsJson,
+    ClassWeight,
+    Files,
+    FoldersAreClasses,
+    Join,
+    Layers,
+    checked_labels,
+    default_folder,
+)
 from classify.heads import HEADS
-from classify.matrix import FeatureMatrix
 from classify.show import training_lines
-from data.console import FOLDERS_ARE_CLASSES, say_warnings, show
+from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.source import Source, open_source
 
+if TYPE_CHECKING:
+    from classify.bundle import Bundle
+    from classify.finetune_options import TrainingOptions
+    from classify.matrix import FeatureMatrix
+
 
 def train(
-    files: Annotated[list[Path], FILES],
+    files: Files,
     head: Annotated[str | None, typer.Option(help=f"{' | '.join(HEADS)}; default: logistic.")] = None,
     param: Annotated[
         list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
     ] = None,
-    class_weight: Annotated[
-        str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
-    ] = None,
+    class_weight: ClassWeight = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
-    layer: Annotated[list[str] | None, LAYER] = None,
-    join: Annotated[str, JOIN] = "strict",
+    layer: Layers = None,
+    join: Join = "strict",
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
     ] = False,
@@ -42,8 +51,8 @@ def train(
         typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
     ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the scores as JSON.")] = False,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
 
@@ -52,6 +61,7 @@ def train(
 
     Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
     """
+    from classify.bundle import Bundle
     from classify.features import load_features
     from classify.heads import make_head
     from classify.memory import parse_memory
@@ -67,6 +77,8 @@ def train(
         raise typer.BadParameter("--folders-are-classes goes with --live")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
+        from classify.finetune_options import live_options
+
         folder = output or default_folder(files, "live")
         options = live_options(params | ({"augment": True} if augment else {}))
         features = load_features(files, layer)
@@ -130,7 +142,9 @@ def _check_live(
             )
 
 
-def _train_live(features: FeatureMatrix, source: Source, folder: Path, options: TrainingOptions) -> Bundle:
+def _train_live(
+    features: "FeatureMatrix", source: Source, folder: Path, options: "TrainingOptions"
+) -> "Bundle":
     """Train with the backbone in the graph, and return the bundle."""
     from classify.live import train_live  # seconds of TensorFlow
     from extract.progress import progress_bar
@@ -140,7 +154,7 @@ def _train_live(features: FeatureMatrix, source: Source, folder: Path, options: 
         return train_live(features, source, folder, options, progress=progress)
 
 
-def _training_values(bundle: Bundle, folder: Path, warnings: list[str]) -> dict:
+def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dict:
     return {
         "bundle": str(folder),
         "head": bundle.name,
