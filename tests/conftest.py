@@ -62,6 +62,23 @@ def images(tmp_path) -> Path:
 
 
 @pytest.fixture
+def patch_ours(monkeypatch):
+    """Put a function in the place of one of ours; a test that does not call it fails: the name has moved."""
+    missed: set[str] = set()
+
+    def patch(name: str, replacement) -> None:
+        def noticed(*args, **options):
+            missed.discard(name)
+            return replacement(*args, **options)
+
+        missed.add(name)
+        monkeypatch.setattr(name, noticed)
+
+    yield patch
+    assert not missed, f"patched and never called: {missed}"
+
+
+@pytest.fixture
 def seen(monkeypatch):
     """Count the images that go through the backbone, the probe apart."""
     from extract import worker

@@ -342,11 +342,13 @@ class TestSaving:
         assert below(tmp_path) == before
 
     @pytest.mark.parametrize("blow", ["disk", "interrupt", "rename"])
-    def test_a_failed_save_leaves_the_old_bundle_and_nothing_else(self, blow, saved, tmp_path, monkeypatch):
+    def test_a_failed_save_leaves_the_old_bundle_and_nothing_else(
+        self, blow, saved, tmp_path, monkeypatch, patch_ours
+    ):
         shutil.copytree(saved["logistic"], tmp_path / "saved")
         before, bundle = below(tmp_path), trained(features=drawn_features(classes=3))
         if blow == "rename":
-            monkeypatch.setattr("data.swap._exchanged", lambda one, two: False)
+            patch_ours("data.swap._exchanged", lambda one, two: False)
             fail_once_to_rename_to(tmp_path / "saved", monkeypatch)
         else:
             bundle = replace(bundle, head=Unsaveable(UNSAVEABLE[blow]))

@@ -52,18 +52,18 @@ def test_the_same_search_finds_the_same_and_test_rows_do_not_count(features):
 
 
 @needs_optuna
-def test_results_shape_what_is_proposed(features, monkeypatch):
+def test_results_shape_what_is_proposed(features, patch_ours):
     """The estimator goes where the objective is high: here to small C, there to great C."""
     centres = []
     for sign in (1, -1):
-        monkeypatch.setattr(searches, "worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
+        patch_ours("classify.search.worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
         results = search(features, ["logistic"], trials=25)
         centres.append(np.median([np.log10(result.params["C"]) for result in results]))
     assert centres[0] > centres[1] + 2
 
 
 @needs_optuna
-def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path, monkeypatch):
+def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path, patch_ours):
     whole = search(features, ["logistic", "knn"], trials=6)
     journal, train, trained = tmp_path / "journal", searches.attempt, []
 
@@ -73,10 +73,10 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path,
         trained.extend(members)
         return train(members, *rest)
 
-    monkeypatch.setattr(searches, "attempt", interrupted)
+    patch_ours("classify.search.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(features, ["logistic", "knn"], trials=6, journal=journal)
-    monkeypatch.setattr(searches, "attempt", lambda *args: trained.extend(args[0]) or train(*args))
+    patch_ours("classify.search.attempt", lambda *args: trained.extend(args[0]) or train(*args))
     assert found(search(features, ["logistic", "knn"], trials=6, journal=journal)) == found(whole)
     assert len(trained) == len(whole)
 

@@ -149,11 +149,11 @@ def test_blocks_hold_the_rows_that_are_wanted_and_no_others(dtype, parts, tmp_pa
     assert np.array_equal(columns.in_memory(), values)
 
 
-def test_long_runs_of_other_rows_are_not_read(tmp_path, monkeypatch):
+def test_long_runs_of_other_rows_are_not_read(tmp_path, patch_ours):
     values = np.zeros((10_000, 64), np.float32)
     blocks = opened(values, tmp_path, rows=np.array([0, 1, 9_998]))
     read = []
-    monkeypatch.setattr(Columns, "read", lambda self, first, out: read.append((first, len(out))))
+    patch_ours("classify.blocks.Columns.read", lambda self, first, out: read.append((first, len(out))))
     list(blocks.in_order())
     assert read == [(0, 2), (9_998, 1)]
 

@@ -110,7 +110,7 @@ def test_seeds_give_mean_and_deviation(features):
     assert len(found["knn"].accuracies) == 1
 
 
-def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
+def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
     journal, train, calls = tmp_path / "journal", sweeps.attempt, []
 
     def interrupted(*args):
@@ -119,7 +119,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
         calls.append(args)
         return train(*args)
 
-    monkeypatch.setattr(sweeps, "attempt", interrupted)
+    patch_ours("classify.sweep.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     kept = len(journal.read_text().splitlines())
@@ -127,7 +127,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, monkeypatch):
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
-    monkeypatch.setattr(sweeps, "attempt", lambda *args: trained.extend(args[0]) or train(*args))
+    patch_ours("classify.sweep.attempt", lambda *args: trained.extend(args[0]) or train(*args))
     again = sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
@@ -229,17 +229,17 @@ def test_trials_go_with_a_search(tmp_path):
     assert done.exit_code == 2
 
 
-def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, monkeypatch):
+def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, patch_ours):
     def interrupt(*args):
         raise KeyboardInterrupt
 
     trained = sweeps.attempt
     for done, words in ((0, "nothing was finished yet"), (1, r"best.sweep.jsonl: the same command goes on")):
         steps = iter([trained] * done)
-        monkeypatch.setattr(sweeps, "attempt", lambda *args, steps=steps: next(steps, interrupt)(*args))
+        patch_ours("classify.sweep.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args))
         with pytest.raises(KeyboardInterrupt, match=words):
             sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
-    monkeypatch.setattr(sweeps, "attempt", trained)
+    patch_ours("classify.sweep.attempt", trained)
     sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
     assert not (tmp_path / "best.sweep.jsonl").exists()
 
