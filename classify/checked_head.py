@@ -34,6 +34,9 @@ class Head(Protocol):
     def get_params(self, deep: bool = True) -> dict[str, object]:
         """Return the parameters that it was made with."""
 
+    def set_params(self, **params: object) -> "Head":
+        """Set some of them; return itself."""
+
 
 def check_head(head: object, features: object) -> None:
     """Raise if a bundle cannot be made of a head and the features that it was fitted on.
