@@ -185,7 +185,7 @@ class Blocks:
         places : ndarray of int, shape (k,)
             Which of the n rows they are.
         block : ndarray of float32, shape (k, D)
-            Overwritten when the next but one is asked for.
+            Overwritten when the block after the next one is asked for.
 
         Raises
         ------

@@ -10,7 +10,7 @@ import numpy as np
 from classify.abstain import Detector
 from classify.blocks import proba_of
 from classify.checked_head import Head, check_head
-from classify.evaluate import evaluate, spread
+from classify.evaluate import evaluate, of_all_classes
 from classify.matrix import FeatureMatrix, names_text, sets_text
 from classify.predict import Prediction, Predictor
 from classify.saved import BundleContents, read_bundle, write_bundle
@@ -102,7 +102,7 @@ class Bundle(BundleContents):
             from classify.temperature import probabilities
 
             proba = probabilities(_logarithms(proba), 1 / self.temperature)
-        return spread(proba, self.head.classes_, len(self.class_names))
+        return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
     def predict(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
         """Classify image files, folders, bytes or arrays; see `classify.predict.predict`."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classify.evaluate import evaluate, spread
+from classify.evaluate import evaluate, of_all_classes
 from data.errors import HeadstartError
 
 
@@ -61,7 +61,7 @@ def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray
         if len(np.unique(y[train])) < 2:
             raise _no_folds(y, folds, features.class_names)
         fitted = clone(head).fit(X[train], y[train])
-        proba[test] = spread(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
+        proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
     return y, proba, accuracies
 

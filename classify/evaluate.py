@@ -81,12 +81,12 @@ def losses(y: np.ndarray, proba: np.ndarray) -> np.ndarray:
     return -np.log(np.clip(proba[np.arange(len(y)), y], _SMALLEST, None))
 
 
-def spread(proba: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+def of_all_classes(proba: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
     """Return probabilities of some classes as those of all; of classes that a head never saw, 0.
 
     Examples
     --------
-    >>> spread(np.array([[0.25, 0.75]]), np.array([0, 2]), 3).tolist()
+    >>> of_all_classes(np.array([[0.25, 0.75]]), np.array([0, 2]), 3).tolist()
     [[0.25, 0.0, 0.75]]
     """
     everything = np.zeros((len(proba), count))

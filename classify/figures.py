@@ -177,8 +177,8 @@ def _learning_curve(curve: dict) -> "Figure":
     figure, axes = new_figure()
     for point in points:
         axes.plot([point["rows"]] * len(point["values"]), point["values"], ".", color=_GREY, alpha=0.6)
-    spread = [point["standard_deviation"] or 0 for point in points]
-    axes.errorbar(rows, mean, spread, fmt="o-", color=_BLUE, capsize=2, label="mean, standard deviation")
+    deviations = [point["standard_deviation"] or 0 for point in points]
+    axes.errorbar(rows, mean, deviations, fmt="o-", color=_BLUE, capsize=2, label="mean, standard deviation")
     axes.set_xscale("log")
     axes.set_xticks(rows, [str(number) for number in rows])
     axes.minorticks_off()

@@ -16,10 +16,10 @@ def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
     lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
     for rank, row in enumerate(outcome["leaderboard"][:20], 1):
         score = score_text({**row["accuracy"], "value": row["mean"]})
-        spread = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
+        deviation = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
         params = " ".join(f"{name}={value}" for name, value in row["params"].items())
         lines.append(
-            f"{rank:>4}  {row['head']:<13}{score + spread:<27}{row['log_loss']:>8.4f}"
+            f"{rank:>4}  {row['head']:<13}{score + deviation:<27}{row['log_loss']:>8.4f}"
             f"{row['seconds']:>9.2f}  {params}".rstrip()
         )
     winner, count = outcome["winner"], len(outcome["leaderboard"])

@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from classify.evaluate import losses, spread
+from classify.evaluate import losses, of_all_classes
 from classify.grids import Entry
 from classify.heads import HEADS, Sharing, fit_head, imported, make_head
 from classify.journal import Trained
@@ -78,7 +78,7 @@ def _sharing(entry: Entry) -> Sharing | None:
 def _scored(
     entry: Entry, seed: int, proba: np.ndarray, classes: np.ndarray, y_val: np.ndarray, seconds: float
 ) -> Trained:
-    proba = spread(proba, classes, max(classes.max(), y_val.max()) + 1)
+    proba = of_all_classes(proba, classes, max(classes.max(), y_val.max()) + 1)
     right = int((proba.argmax(axis=1) == y_val).sum())
     return Trained(entry.key, seed, right, len(y_val), float(losses(y_val, proba).mean()), seconds)
 
