@@ -15,6 +15,7 @@ from classify.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Compariso
 from classify.benchmark_figure import write_figure
 from classify.benchmark_report import report_of
 from classify.figures import figure_class
+from classify.finetune_options import refuse_keywords
 from classify.image_rows import choose_rows
 from classify.saved import check_output as check_bundle
 from classify.show import benchmark_lines
@@ -40,6 +41,7 @@ def benchmark(
     data_dir: str | Path | None = None,
     folders_are_classes: bool = False,
     say: Callable[[str], None] = lambda text: None,
+    **moved: object,
 ) -> dict:
     """Compare cached heads with training that has the backbone in the graph, arm after arm.
 
@@ -72,6 +74,7 @@ def benchmark(
     --------
     >>> benchmark("photos/", "photos-benchmark", Comparison(rows=400, budget=20))  # doctest: +SKIP
     """
+    refuse_keywords("benchmark", moved, {"settings": "Comparison(...)"})
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     figure_class()
     check_output(folder)

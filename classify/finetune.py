@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.bundle import Bundle
-from classify.finetune_options import TrainingOptions, refuse_keywords
+from classify.finetune_options import OPTIONS, TrainingOptions, refuse_keywords
 from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
@@ -79,7 +79,7 @@ def finetune(
     >>> options = TrainingOptions(unfreeze="block14")
     >>> finetune(bundle, open_source("photos/"), "photos-tuned", options)  # doctest: +SKIP
     """
-    refuse_keywords("finetune", moved)
+    refuse_keywords("finetune", moved, OPTIONS)
     started, folder, source = time.perf_counter(), Path(folder), as_source(source)
     options = options or TrainingOptions()
     _check_first(bundle, source, folder, tensorboard)

@@ -96,22 +96,33 @@ def live_options(given: Mapping[str, Any] | None = None) -> TrainingOptions:
     return replace(_LIVE, **given)
 
 
-def refuse_keywords(function: str, names: Iterable[str], options: str = "TrainingOptions({}=...)") -> None:
-    """Raise where options are given as keywords of their own, as they were once.
+OPTIONS = {field.name: f"TrainingOptions({field.name}=...)" for field in fields(TrainingOptions)}
+LIVE_OPTIONS = {name: f"live_options({{'{name}': ...}})" for name in LIVE_PARAMETERS}
+
+
+def refuse_keywords(function: str, given: Iterable[str], places: Mapping[str, str]) -> None:
+    """Raise where what is part of a value is given as a keyword of its own, as it was once.
+
+    Parameters
+    ----------
+    function : str
+    given : iterable of str
+        Keywords that the function does not take.
+    places : mapping of str to str
+        What to write instead, by keyword.
 
     Raises
     ------
     TypeError
-        With the place where they belong.
 
     Examples
     --------
     >>> try:
-    ...     refuse_keywords("finetune", ["epochs"])
+    ...     refuse_keywords("finetune", ["epochs"], OPTIONS)
     ... except TypeError as error:
     ...     print(error)
-    finetune() takes 'epochs' as part of its options: finetune(..., TrainingOptions(epochs=...))
+    finetune() takes no keyword 'epochs': write finetune(..., TrainingOptions(epochs=...))
     """
-    for name in names:
-        wanted = f"{function}(..., {options.format(name)})"
-        raise TypeError(f"{function}() takes {name!r} as part of its options: {wanted}")
+    for name in given:
+        place = f": write {function}(..., {places[name]})" if name in places else ""
+        raise TypeError(f"{function}() takes no keyword {name!r}{place}")

@@ -8,7 +8,7 @@ import numpy as np
 from classify.bundle import Bundle
 from classify.end_to_end import Run
 from classify.finetune import ask_room, check_classes, going_on, settings_of
-from classify.finetune_options import TrainingOptions, live_options, refuse_keywords
+from classify.finetune_options import LIVE_OPTIONS, TrainingOptions, live_options, refuse_keywords
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot, number_of_logits
@@ -64,7 +64,7 @@ def train_live(
     >>> options = live_options({"augment": True})
     >>> train_live(features, open_source("photos/"), "photos-live", options)  # doctest: +SKIP
     """
-    refuse_keywords("train_live", moved, "live_options(dict({}=...))")
+    refuse_keywords("train_live", moved, LIVE_OPTIONS)
     folder, source = Path(folder), as_source(source)
     options = options or live_options()
     check_output(folder)

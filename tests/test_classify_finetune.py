@@ -363,5 +363,5 @@ def test_an_option_given_as_a_keyword_is_told_its_place(small_bundle, small_file
     place = r"finetune\(\.\.\., TrainingOptions\(epochs=\.\.\.\)\)"
     with pytest.raises(TypeError, match=place):
         finetune(Bundle.load(small_bundle), drawn, tmp_path / "new", epochs=1)
-    with pytest.raises(TypeError, match=r"train_live\(\.\.\., live_options\(dict\(augment=\.\.\.\)\)\)"):
+    with pytest.raises(TypeError, match=r"train_live\(\.\.\., live_options\(\{'augment': \.\.\.\}\)\)"):
         train_live(load_features(small_file), drawn, tmp_path / "new", augment=True)
