@@ -1,5 +1,13 @@
 """Images to features on disk; knows nothing of heads or scores."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from extract.recipe import Recipe
+    from extract.run import extract
+    from extract.store import FeatureFile
+    from extract.transformer import FeatureExtractor
+
 _HOMES = {
     "FeatureExtractor": "extract.transformer",
     "FeatureFile": "extract.store",
@@ -10,7 +18,7 @@ _HOMES = {
 __all__ = ["FeatureExtractor", "FeatureFile", "Recipe", "extract"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     """Import on use: ``python -m extract`` looks for shadowing modules before it imports `data`."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,8 +5,9 @@ import numpy as np
 from data.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
 from extract.contents import NO_DIGEST, Contents, Rejected
+from extract.layout import Store
 from extract.plan import Scan
-from extract.survey import Store, Survey
+from extract.survey import Survey
 from extract.weights import known_weights
 
 _VANISHED = "changed or vanished while the run was reading it; the next run tries it again"
@@ -29,10 +30,9 @@ def assemble(source: Source, scan: Scan, found: Survey) -> tuple[Contents, list[
     """
     features, old = found.features, found.old
     order = sorted(range(len(scan.rows)), key=lambda number: scan.rows[number].id.encode())
-    chosen = [number for number in order if scan.digests[number] in features]
+    chosen = [(scan.rows[number], digest) for number in order if (digest := scan.digests[number]) in features]
     lost = [number for number in order if scan.digests[number] not in features]
-    rows = [scan.rows[number] for number in chosen]
-    digests = [scan.digests[number] for number in chosen]
+    rows, digests = [row for row, _ in chosen], [digest for _, digest in chosen]
     places = [features[digest] for digest in digests]
     engines, origins = engines_of(places)
     weights = known_weights(found.recipe.weights)

@@ -5,9 +5,12 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
+from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, unknown_name
-from extract.engines import forked_error
+
+if TYPE_CHECKING:
+    import keras
 
 _process: int | None = None  # that uses Keras
 
@@ -18,10 +21,10 @@ _ROOT = tuple(value**0.5 for value in _STD)
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a backbone expects of pixels in 0..255: ``pixels * scale + offset`` for each channel."""
+    """What a backbone expects of pixels in 0..255: ``pixels * scale + offset`` for each of three channels."""
 
-    scale: tuple[float, float, float]
-    offset: tuple[float, float, float]
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
     reverse_channels: bool = False
 
 
@@ -148,7 +151,7 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
     return height, width
 
 
-def height_and_width(size) -> tuple[int, int]:
+def height_and_width(size: int | Iterable[int]) -> tuple[int, int]:
     """Return the sides of images in pixels; one number is both.
 
     Raises
@@ -172,11 +175,11 @@ def height_and_width(size) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def _is_whole(value) -> bool:
+def _is_whole(value: object) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float32"):
+def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float32") -> "keras.Model":
     """Build the Keras model without top, weights not loaded.
 
     Parameters
@@ -219,33 +222,17 @@ def _refuse_fork() -> None:
         raise forked_error("TensorFlow", _process)
 
 
-def feature_model(recipe, backbone):
-    """Put scaling in front of a backbone and pooling behind each output layer.
-
-    Parameters
-    ----------
-    recipe : Recipe
-    backbone : keras.Model
-        As `build_backbone` makes it.
-
-    Returns
-    -------
-    keras.Model
-        From pixels in 0..255, (B, H, W, 3), to a list of features (B, D), one for each layer.
-
-    Raises
-    ------
-    HeadstartError
-        If a layer is unknown; the nearest names are listed.
-    """
-    import keras
-
-    inputs = keras.Input((*recipe.image_size, 3))
-    maps = tapped(backbone, recipe.layers)(scaled(inputs, recipe.scaling), training=False)
-    return keras.Model(inputs, pooled(maps))
+def forked_error(what: str, process: int) -> HeadstartError:
+    """Make the error for a process whose parent holds the threads that it needs."""
+    return HeadstartError(
+        f"{what} cannot be used after a fork",
+        "a process that started by itself, or features that the parent computed before it forked",
+        f"process {os.getpid()}, a fork of process {process}, which has {what} in use",
+        'let joblib use its backend "loky", or multiprocessing the start method "spawn"',
+    )
 
 
-def tapped(backbone, layers: Sequence[str]):
+def tapped(backbone: "keras.Model", layers: Sequence[str]) -> "keras.Model":
     """Let a backbone return the feature maps of some of its layers.
 
     Parameters
@@ -271,13 +258,13 @@ def tapped(backbone, layers: Sequence[str]):
     return keras.Model(backbone.input, outputs, name=backbone.name, trainable=backbone.trainable)
 
 
-def pooled(maps) -> list:
+def pooled(maps: "keras.KerasTensor | list[keras.KerasTensor]") -> "list[keras.KerasTensor]":
     """Average one feature map, or each of a list, over height and width, inside a Keras graph."""
     maps = maps if isinstance(maps, list) else [maps]
     return [_pooled(feature_map) for feature_map in maps]
 
 
-def flops(model) -> int:
+def flops(model: "keras.Model") -> int:
     """Return the operations of one image, two for each multiplication and addition.
 
     Convolutions and dense layers are counted; what else there is, is small.
@@ -290,13 +277,13 @@ def flops(model) -> int:
     return sum(flops(layer) if hasattr(layer, "layers") else _layer_flops(layer) for layer in model.layers)
 
 
-def _layer_flops(layer) -> int:
+def _layer_flops(layer: "keras.Layer") -> int:
     places = math.prod(layer.output.shape[1:-1])
     kernels = [weight.shape for weight in layer.weights if "kernel" in weight.name]
     return 2 * places * sum(map(math.prod, kernels))
 
 
-def scaled(pixels, scaling: str):
+def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
     """Apply an entry of `SCALINGS` to pixels in 0..255, inside a Keras graph."""
     import keras
 
@@ -308,7 +295,7 @@ def scaled(pixels, scaling: str):
     return keras.layers.Rescaling(list(entry.scale), list(entry.offset))(pixels)
 
 
-def _layer_output(backbone, name: str):
+def _layer_output(backbone: "keras.Model", name: str) -> "keras.KerasTensor":
     if name == "avg_pool":
         return backbone.output
     names = {layer.name: layer for layer in backbone.layers}
@@ -317,7 +304,7 @@ def _layer_output(backbone, name: str):
     return names[name].output
 
 
-def _pooled(feature_map):
+def _pooled(feature_map: "keras.KerasTensor") -> "keras.KerasTensor":
     import keras
 
     if len(feature_map.shape) == 2:

@@ -10,10 +10,10 @@ from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
 from extract.assemble import engines_of
 from extract.contents import Contents
-from extract.layout import digest_array, split_digests
+from extract.layout import Store, digest_array, split_digests
 from extract.leaving import Leaving, before_path, check_leaving
 from extract.store import FeatureFile, write_feature_file
-from extract.survey import Store, Survey, same_recipe
+from extract.survey import Survey, same_recipe
 
 
 @dataclass(frozen=True)

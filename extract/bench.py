@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -16,11 +17,15 @@ from data.errors import HeadstartError
 from data.images import ImageError
 from data.memory import npy_bytes
 from data.source import Row, Source, as_source
-from extract.backbones import feature_model, flops
+from extract.backbones import flops
 from extract.engines import Engine, available_threads, open_engine
+from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe, checked_recipe
 from extract.weights import load_backbone
 from extract.worker import compute_features, decode, decode_ahead, readable
+
+if TYPE_CHECKING:
+    import keras
 
 _KERAS_READS = ("BMP", "GIF", "JPEG", "PNG")
 _SIDE = 2048  # of the square matrices
@@ -185,7 +190,9 @@ def _pipeline(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recip
     deque(compute_features(engine, recipe, readable(source, rows), threads), maxlen=0)
 
 
-def _keras_arm(source: Source, rows: Sequence[Row], recipe: Recipe, backbone, folder: Path) -> Callable:
+def _keras_arm(
+    source: Source, rows: Sequence[Row], recipe: Recipe, backbone: "keras.Model", folder: Path
+) -> Callable[[], float]:
     """Write the images into a folder as Keras wants it, and return what measures its own pipeline."""
     import keras
 

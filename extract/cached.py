@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,11 +34,11 @@ class FolderRows:
     recipe : Recipe
     """
 
-    def __init__(self, folder: str | Path, recipe: Recipe):
+    def __init__(self, folder: str | Path, recipe: Recipe) -> None:
         self._recipe = recipe
         self._folder = Path(folder).absolute() / recipe.key
 
-    def find(self, digests: Iterable[bytes]) -> dict[bytes, list[np.ndarray]]:
+    def find(self, digests: Iterable[bytes]) -> dict[bytes, Sequence[np.ndarray]]:
         """Return the features that are known, one array (D,) for each layer of the recipe.
 
         Parameters
@@ -46,7 +46,8 @@ class FolderRows:
         digests : iterable of bytes
             Sha256 of encoded images.
         """
-        wanted, found = set(digests), {}
+        wanted = set(digests)
+        found: dict[bytes, Sequence[np.ndarray]] = {}
         for part, places in self._parts():
             rows = {digest: places[digest] for digest in wanted & places.keys()}
             if rows:
@@ -59,7 +60,7 @@ class FolderRows:
         return [(str(part.path), part.engine(0), part.probe) for part, places in self._parts() if places]
 
     def keep(
-        self, engine: dict, probe: Sequence[np.ndarray], rows: dict[bytes, Sequence[np.ndarray]]
+        self, engine: dict, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
     ) -> Path:
         """Write rows as one part, named by their digests, and return its path.
 
@@ -139,7 +140,7 @@ class FolderRows:
             digest: [block[number] for block in blocks] for number, digest in enumerate(rows) if good[number]
         }
 
-    def _warn(self, path: Path, reason) -> None:
+    def _warn(self, path: Path, reason: object) -> None:
         _log.warning("rows of %s are damaged and will be computed again (%s)", path, reason)
 
     def _unwritable(self, error: OSError) -> HeadstartError:
@@ -173,20 +174,22 @@ class MemoryRows:
     {b'a digest': [array([1., 1.], dtype=float32)]}
     """
 
-    def __init__(self, recipe: Recipe):
+    def __init__(self, recipe: Recipe) -> None:
         self._layers, self._dtype = recipe.layers, recipe.dtype
         self._rows: dict[bytes, Sequence[np.ndarray]] = {}
         self._probes: dict[str, tuple[str, dict, dict[str, np.ndarray]]] = {}
 
-    def find(self, digests):
+    def find(self, digests: Iterable[bytes]) -> dict[bytes, Sequence[np.ndarray]]:
         """Return the features that are known."""
         return {digest: self._rows[digest] for digest in digests if digest in self._rows}
 
-    def probes(self):
+    def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
         """Return name, engine and probe of whatever computed rows."""
         return list(self._probes.values())
 
-    def keep(self, engine, probe, rows):
+    def keep(
+        self, engine: dict, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
+    ) -> None:
         """Keep rows until the process ends, in the type in which a file would."""
         stored = dict(zip(self._layers, probe, strict=True))
         self._probes[as_json(engine)] = ("this process", engine, stored)
@@ -194,6 +197,6 @@ class MemoryRows:
             digest: [np.array(layer, self._dtype) for layer in layers] for digest, layers in rows.items()
         }
 
-    def locked(self):
+    def locked(self) -> AbstractContextManager[None]:
         """Return a context that does nothing: no other process sees these rows."""
         return nullcontext()

@@ -2,6 +2,7 @@
 
 from os import PathLike, fspath
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image as Pillow
@@ -12,10 +13,11 @@ from data.lists import as_list
 from data.memory import npy_bytes
 from data.text import printable
 
-Image = str | PathLike | bytes | np.ndarray | Pillow.Image
+Image = str | PathLike[str] | bytes | np.ndarray | Pillow.Image
+_KINDS = (str, PathLike, bytes, np.ndarray, Pillow.Image)
 
 
-def checked_images(X) -> list[Image]:
+def checked_images(X: object) -> list[Image]:
     """Return images as a list, or raise for what is neither a sequence of images nor one of them.
 
     Parameters
@@ -32,13 +34,13 @@ def checked_images(X) -> list[Image]:
     >>> checked_images("cat.jpg"), len(checked_images(np.zeros((2, 8, 8, 3), np.uint8)))
     (['cat.jpg'], 2)
     """
-    if isinstance(X, dict) or not (isinstance(X, Image) or hasattr(X, "__len__")):
+    if isinstance(X, dict) or not (isinstance(X, _KINDS) or hasattr(X, "__len__")):
         raise _no_images("this", type(X).__name__)
     if hasattr(X, "__array__"):  # arrays, and columns of pandas
         X = np.asarray(X)
         _check_array(X)
     images = as_list(X)
-    wrong = [image for image in images if not isinstance(image, Image)]
+    wrong = [image for image in images if not isinstance(image, _KINDS)]
     if wrong or not images:
         raise _no_images("something else", repr(wrong[0])[:100] if wrong else "no images")
     arrays = [image for image in images if isinstance(image, np.ndarray)]
@@ -49,7 +51,7 @@ def checked_images(X) -> list[Image]:
     return images
 
 
-def is_one_image(X) -> bool:
+def is_one_image(X: object) -> bool:
     """Tell whether an array is one image, (H, W) or (H, W, C), rather than several.
 
     Examples
@@ -60,7 +62,7 @@ def is_one_image(X) -> bool:
     return isinstance(X, np.ndarray) and (X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (1, 3, 4)))
 
 
-def is_path(image: Image) -> bool:
+def is_path(image: Image) -> TypeGuard[str | PathLike[str]]:
     """Tell whether an image is given by its path."""
     return isinstance(image, str | PathLike)
 

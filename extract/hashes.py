@@ -3,6 +3,7 @@
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from data.source import Source
 from extract.plan import Scan
 from extract.weights import cache_folder
 
+Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
 
 
@@ -39,7 +41,8 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
         known.get((row.id, stamp)) if stamp else None for row, stamp in zip(source.rows, stamps, strict=True)
     ]
     unknown = [number for number, digest in enumerate(digests) if digest is None]
-    gone, failed = {}, {}
+    gone: dict[str, str] = {}
+    failed: dict[str, str] = {}
     started = time.time_ns()
     rows = [source.rows[number] for number in unknown]
     for number, row, data in zip(unknown, rows, source.read(rows), strict=True):
@@ -77,7 +80,9 @@ def _read_sidecar(source: Source) -> dict[tuple[str, tuple[int, int]], bytes]:
     }
 
 
-def _write_sidecar(source: Source, stamps: list, digests: list, latest: int) -> None:
+def _write_sidecar(
+    source: Source, stamps: Sequence[Stamp | None], digests: Sequence[bytes | None], latest: int
+) -> None:
     """Keep the digests of files that have been at rest; our cache may be out of reach, the run goes on."""
     kept = [
         (row.id, stamp, digest)
@@ -86,16 +91,12 @@ def _write_sidecar(source: Source, stamps: list, digests: list, latest: int) -> 
     ]
     if not kept:
         return
-    ids, stamps, digests = zip(*kept, strict=True)
-    arrays = {
-        "ids": np.frombuffer("\0".join(ids).encode(), np.uint8),
-        "stamps": np.array(stamps, np.int64),
-        "digests": np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-    }
+    ids = np.frombuffer("\0".join(name for name, _, _ in kept).encode(), np.uint8)
+    block = np.frombuffer(b"".join(digest for _, _, digest in kept), np.uint8).reshape(-1, 32)
     path = _sidecar(source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside, open(aside, "wb") as file:
-            np.savez(file, **arrays)
+            np.savez(file, ids=ids, stamps=np.array([stamp for _, stamp, _ in kept], np.int64), digests=block)
     except OSError:
         return

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -21,11 +23,62 @@ _OVERHEAD = 65536  # bytes of headers and attributes of a small file
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
 
 
-class Features:
-    """Features by output in an open HDF5 file, mapped into memory where HDF5 allows it."""
+class RowBlock(Protocol):
+    """Features of shape (N, D), in memory or on disk, of which rows are chosen as of an array."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return (N, D)."""
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Return the type of each value."""
+
+    def __len__(self) -> int:
+        """Return N."""
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return the features of some rows: a number, a slice, numbers or a mask."""
+
+
+class Store(ABC):
+    """Features of images by output in HDF5, mapped into memory where HDF5 allows it.
+
+    Attributes
+    ----------
+    path : Path
+    remedy : str
+        What helps where a row is damaged.
+    outputs : tuple of str
+        Names of the feature data sets.
+    digests : ndarray of uint8, shape (N, 32)
+        Of the images.
+    checksums : dict of str to ndarray of uint8, shape (N, 16)
+        Of the rows of each output, as `row_checksums` makes them.
+    probe : dict of str to ndarray of shape (D,)
+        The feature of `extract.engines.probe_image` for each output.
+    """
 
     path: Path
-    remedy: str  # of a damaged row
+    remedy: str
+    outputs: tuple[str, ...]
+    digests: np.ndarray
+    checksums: dict[str, np.ndarray]
+    probe: dict[str, np.ndarray]
+    _places: dict[str, tuple[tuple[int, ...], np.dtype, int | None]]  # shape, type and offset by output
+
+    @abstractmethod
+    def engine(self, row: int) -> dict:
+        """Return what computed a row."""
+
+    @abstractmethod
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that holds the feature of a row, and its number there."""
+
+    @property
+    @abstractmethod
+    def rejected(self) -> Mapping[bytes, str]:
+        """Reasons by digest, of images that cannot be decoded."""
 
     def paths(self) -> list[Path]:
         """Return the files that it is made of."""
@@ -57,13 +110,16 @@ class Features:
         """Return the type of the features of one output."""
         return self._places[output][1]
 
-    def features(self, output: str) -> np.ndarray:
+    def features(self, output: str) -> RowBlock:
         """Return the features of one output, read-only and mapped from the file.
 
         Returns
         -------
         ndarray of float32, shape (N, D)
         """
+        return self._mapped(output)
+
+    def _mapped(self, output: str) -> np.ndarray:
         shape, dtype, offset = self._places[output]
         if offset is None:
             return np.empty(shape, dtype)
@@ -102,13 +158,13 @@ def check_objects(file: h5py.File) -> None:
 
 
 def gathered(
-    rows: Sequence[tuple[Features, int]], output: str, contents: Contents
+    rows: Sequence[tuple[Store, int]], output: str, contents: Contents
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Gather features and checksums of rows in blocks, from each store at once.
 
     Parameters
     ----------
-    rows : sequence of (FeatureFile or PartFile, int)
+    rows : sequence of (Store, int)
     output : str
     contents : Contents
         Ids and digests of the rows.
@@ -122,7 +178,7 @@ def gathered(
     HeadstartError
         If a row is not what was stored, so that damage is never given a new checksum.
     """
-    features = {}
+    features: dict[Store, RowBlock] = {}
     for start in range(0, len(rows), BLOCK):
         chosen = slice(start, start + BLOCK)
         block, stored = _gather(rows[chosen], output, features)
@@ -134,9 +190,9 @@ def gathered(
 
 
 def _gather(
-    rows: Sequence[tuple[Features, int]], output: str, features: dict
+    rows: Sequence[tuple[Store, int]], output: str, features: dict[Store, RowBlock]
 ) -> tuple[np.ndarray, np.ndarray]:
-    places: dict[Features, list[tuple[int, int]]] = {}
+    places: dict[Store, list[tuple[int, int]]] = {}
     for number, (store, row) in enumerate(rows):
         places.setdefault(store, []).append((number, row))
     first = rows[0][0]
@@ -185,7 +241,7 @@ def split_digests(digests: np.ndarray) -> list[bytes]:
     return [block[start : start + 32] for start in range(0, len(block), 32)]
 
 
-def as_json(value) -> str:
+def as_json(value: object) -> str:
     """Return canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 

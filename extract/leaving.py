@@ -96,7 +96,8 @@ def leaving(
     """
     stay, were = ({name: digest for name, digest, _ in rows} for rows in (staying, present))
     free = Counter(digest for name, digest in stay.items() if were.get(name) != digest)  # under new names
-    dropped, replaced = [], []
+    dropped: list[int] = []
+    replaced: list[int] = []
     for number in [number for number, row in enumerate(present) if stay.get(row[0]) != row[1]]:
         name, digest, _ = present[number]
         if free[digest] > 0:

@@ -2,9 +2,11 @@
 
 import json
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 import h5py
 import numpy as np
@@ -13,7 +15,7 @@ from data.images import ImageError
 from extract.layout import (
     DAMAGED,
     REASON_BYTES,
-    Features,
+    Store,
     as_json,
     created,
     digest_array,
@@ -28,12 +30,12 @@ PART_FORMAT = "headstart part"
 KEEP_SECONDS = 5  # of work that a kill may cost, while a part grows
 
 
-class PartFile(Features):
+class PartFile(Store):
     """Features of some images by their digest; what a run keeps until it is complete."""
 
     remedy = "remove {path}: its images are then computed again"
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path) -> None:
         self.path = path
         with h5py.File(path) as file:
             if file.attrs.get("format") != PART_FORMAT:
@@ -42,11 +44,20 @@ class PartFile(Features):
             self.recipe_key = file.attrs["recipe_key"]
             self._engine = json.loads(file.attrs["engine"])
             rejected = zip(file["rejected/digest"][:], file["rejected/reason"][:], strict=True)
-            self.rejected = {digest.tobytes(): reason.decode() for digest, reason in rejected}
+            self._rejected = {digest.tobytes(): reason.decode() for digest, reason in rejected}
+
+    @property
+    def rejected(self) -> dict[bytes, str]:
+        """Reasons by digest, of images that cannot be decoded."""
+        return self._rejected
 
     def engine(self, row: int) -> dict:
         """Return what computed a row: the same for all rows of a part."""
         return self._engine
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the part and the row itself."""
+        return self.path, row
 
 
 def write_part(
@@ -54,8 +65,8 @@ def write_part(
     recipe: Recipe,
     engine: dict,
     probe: Sequence[np.ndarray],
-    rows: dict[bytes, Sequence[np.ndarray]],
-    rejected: dict[bytes, str],
+    rows: Mapping[bytes, Sequence[np.ndarray]],
+    rejected: Mapping[bytes, str],
 ) -> None:
     """Write one part aside, sync it, and give it its name.
 
@@ -84,6 +95,9 @@ def write_part(
             file[f"probe/{name}"] = probe[number]
         file["rejected/digest"] = digest_array(list(rejected))
         file["rejected/reason"] = text_array(list(rejected.values()), REASON_BYTES)
+
+
+WritesPart = Callable[[str, dict[bytes, Sequence[np.ndarray]], dict[bytes, str]], Path | None]
 
 
 class GrowingPart:
@@ -115,18 +129,20 @@ class GrowingPart:
     whole.h5 [b'a digest']
     """
 
-    def __init__(self, write: Callable[[str, dict, dict], Path | None], whole: bool = False):
+    def __init__(self, write: WritesPart, whole: bool = False) -> None:
         self.rows: dict[bytes, Sequence[np.ndarray]] = {}
         self.rejected: dict[bytes, str] = {}
         self._write, self._whole = write, whole
         self._new: dict[bytes, Sequence[np.ndarray]] = {}
-        self._small: set[Path | None] = set()
+        self._small: set[Path] = set()
         self._kept_at = time.monotonic()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, trace):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if kind:
             with suppress(Exception):  # the error that led here is the one to tell
                 self._keep()
@@ -145,12 +161,14 @@ class GrowingPart:
         """Write the whole part, then remove the small ones."""
         whole = self._write(name, self.rows, self.rejected)
         self._new = {}
-        for path in self._small - {whole}:
-            path.unlink()
+        for path in self._small:
+            if path != whole:
+                path.unlink()
 
     def _keep(self) -> None:
         if self._new and not self._whole:
-            self._small.add(self._write(part_name(self._new), self._new, {}))
+            if small := self._write(part_name(self._new), self._new, {}):
+                self._small.add(small)
             self._new = {}
         self._kept_at = time.monotonic()
 

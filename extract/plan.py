@@ -141,11 +141,11 @@ def plan(
     (1, 1, 1, ['a.jpg'])
     """
     missing: dict[bytes, Row] = {}
-    counts = Counter()
+    counts: Counter[str] = Counter()
     for row, digest in zip(scan.rows, scan.digests, strict=True):
         kind = _kind(row, digest, known, rejected, names, missing)
         counts[kind] += 1
-        if kind in ("added", "replaced"):
+        if digest and kind in ("added", "replaced"):
             missing[digest] = row
     items, part_rows = list(missing.items()), part_rows or PART_ROWS
     parts = tuple(
@@ -155,7 +155,14 @@ def plan(
     return Plan(rows=len(scan.rows), parts=parts, **{kind: counts[kind] for kind in KINDS})
 
 
-def _kind(row: Row, digest: bytes | None, known, rejected, names, missing) -> str:
+def _kind(
+    row: Row,
+    digest: bytes | None,
+    known: Container[bytes],
+    rejected: Container[bytes],
+    names: Container[str],
+    missing: Container[bytes],
+) -> str:
     if digest is None:
         return "unreadable"
     if digest in known:

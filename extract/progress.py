@@ -9,6 +9,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -21,11 +22,11 @@ EVERY = 10  # seconds between two lines
 
 
 class _Speed(ProgressColumn):
-    def __init__(self, noun: str):
+    def __init__(self, noun: str) -> None:
         super().__init__()
         self._noun = noun
 
-    def render(self, task) -> Text:
+    def render(self, task: Task) -> Text:
         return Text(f"{task.speed:.1f} {plural(self._noun)}/s" if task.speed else "")
 
 
@@ -57,13 +58,13 @@ class Lines:
         if done == 0:
             say(f"{counted(total, self._noun)} to compute")
             return
-        self._first = self._first or (now, done)
+        self._first = first = self._first or (now, done)
         if now - self._said >= EVERY and done < total:
             self._said = now
-            say(f"{done:,} of {total:,} {plural(self._noun)}{self._speed(now, done, total)}")
+            say(f"{done:,} of {total:,} {plural(self._noun)}{self._speed(first, now, done, total)}")
 
-    def _speed(self, now: float, done: int, total: int) -> str:
-        begun, before = self._first
+    def _speed(self, first: tuple[float, int], now: float, done: int, total: int) -> str:
+        begun, before = first
         if done == before or now == begun:
             return ""
         speed = (done - before) / (now - begun)

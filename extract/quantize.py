@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +22,9 @@ from extract.recipe import Recipe, checked_recipe
 from extract.shards import located
 from extract.store import FeatureFile
 from extract.worker import decode, readable
+
+if TYPE_CHECKING:
+    import openvino
 
 SAMPLE = 128  # images that calibrate
 _log = logging.getLogger("headstart.engines")
@@ -84,7 +88,7 @@ def _sample(recipe: Recipe, source: Source) -> Iterator[tuple[bytes, np.ndarray]
                 yield digest, image
 
 
-def _quantize(recipe: Recipe, images: list[np.ndarray]):
+def _quantize(recipe: Recipe, images: list[np.ndarray]) -> "openvino.Model":
     try:
         with without_telemetry(), contextlib.redirect_stdout(io.StringIO()):
             import nncf

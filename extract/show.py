@@ -156,7 +156,7 @@ def info_lines(summary: dict) -> list[str]:
     return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
 
 
-def _text(value) -> str:
+def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value) if value != "" else "-"

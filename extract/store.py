@@ -18,7 +18,7 @@ from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.layout import (
     DAMAGED,
     REASON_BYTES,
-    Features,
+    Store,
     as_json,
     check_objects,
     created,
@@ -35,7 +35,7 @@ _COLUMNS = ("digests", "labels", "splits", "origins")
 _TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
 
 
-class FeatureFile(Features):
+class FeatureFile(Store):
     """A complete feature file, open for reading.
 
     Parameters
@@ -71,7 +71,7 @@ class FeatureFile(Features):
 
     remedy = "run `python -m extract repair {path}`"
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with open_checked(self.path) as file:
             self.shards = read_shards(self.path, file) if "shards" in file else None
@@ -98,8 +98,9 @@ class FeatureFile(Features):
         ndarray of float32, shape (N, D), or ShardedArray
         """
         if not self.shards:
-            return super().features(output)
-        return ShardedArray(self.shards, output, *self._places[output][:2])
+            return self._mapped(output)
+        shape, dtype, _ = self._places[output]
+        return ShardedArray(self.shards, output, shape, dtype)
 
     @property
     def recipe(self) -> Recipe:
@@ -109,6 +110,12 @@ class FeatureFile(Features):
     def paths(self) -> list[Path]:
         """Return the files that it is made of."""
         return [located(self.path), *(self.shards.paths() if self.shards else ())]
+
+    def place(self, row: int) -> tuple[Path, int]:
+        """Return the file that holds the feature of a row, and its number there."""
+        if not self.shards:
+            return self.path, row
+        return self.path / self.shards.names[self.shards.part[row]], int(self.shards.row[row])
 
     def engine(self, row: int) -> dict:
         """Return what computed a row."""
@@ -148,7 +155,7 @@ class FeatureFile(Features):
 def write_feature_file(
     path: Path,
     contents: Contents,
-    rows: Sequence[tuple[Features, int]],
+    rows: Sequence[tuple[Store, int]],
     layout: str = "single",
     last: Callable[[], None] = lambda: None,
 ) -> None:
@@ -158,7 +165,7 @@ def write_feature_file(
     ----------
     path : Path
     contents : Contents
-    rows : sequence of (FeatureFile or PartFile, int)
+    rows : sequence of (Store, int)
         Where the features of each row are.
     layout : str
         ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
@@ -193,7 +200,11 @@ def write_feature_file(
 
 
 def _write_index(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Features, int]], shards: Shards, last: Callable
+    folder: Path,
+    contents: Contents,
+    rows: Sequence[tuple[Store, int]],
+    shards: Shards,
+    last: Callable[[], None],
 ) -> None:
     with created(folder / INDEX, 300 * len(rows)) as file:
         _write_contents(file, contents, INDEX_FORMAT)
@@ -225,9 +236,9 @@ def content_digest(file: h5py.File) -> str:
 
 def _data_sets(file: h5py.File) -> dict[str, tuple[str, list[int]]]:
     """Return type and shape of each data set; an index tells those of the features in its parts."""
-    sets = {}
+    sets: dict[str, tuple[str, list[int]]] = {}
 
-    def note(name, item):
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset) and not name.startswith("shards/"):
             sets[name] = (item.dtype.str, list(item.shape))
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.output import check_parent
-from extract.layout import DAMAGED, split_digests
+from extract.layout import DAMAGED, Store, split_digests
 from extract.leaving import Leaving, leaving
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
@@ -18,7 +18,6 @@ from extract.recipe import Recipe
 from extract.shards import chosen_layout, is_parts_folder, located, part_paths
 from extract.store import FeatureFile
 
-Store = FeatureFile | PartFile
 _log = logging.getLogger("headstart.run")
 
 
@@ -61,12 +60,15 @@ class Survey:
 
     def leaving(self, scan: Scan, class_names: Sequence[str]) -> Leaving:
         """Decide what would leave the file, as far as is known before anything is computed."""
-        pairs = zip(scan.rows, scan.digests, strict=True)
-        may = self.features.keys() | (set(scan.digests) - self.rejected.keys() - {None})
         names = [*class_names, ""]
+        pairs = zip(scan.rows, scan.digests, strict=True)
         return self.leaving_with(
-            [(row.id, digest, names[row.label]) for row, digest in pairs if digest in may]
+            [(row.id, digest, names[row.label]) for row, digest in pairs if digest and self._may_have(digest)]
         )
+
+    def _may_have(self, digest: bytes) -> bool:
+        """Tell whether an image has a feature, or may get one."""
+        return digest in self.features or digest not in self.rejected
 
     def leaving_with(self, staying: Sequence[tuple[str, bytes, str]]) -> Leaving:
         """Decide what leaves the file if it will have rows of these ids, digests and classes."""
@@ -76,7 +78,7 @@ class Survey:
 
     def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
         """Return name, engine and probe of each store whose rows will stand beside new ones."""
-        stores = [*([self.old] if self.old else []), *self.parts, *self.others]
+        stores: list[Store] = [*([self.old] if self.old else []), *self.parts, *self.others]
         return [(str(store.path), store.engine(0), store.probe) for store in stores if len(store.digests)]
 
     def places(self, digests: np.ndarray) -> dict[str, int]:
@@ -119,7 +121,8 @@ def survey(
     files = tuple(same_recipe(Path(other), recipe) for other in others)
     features: dict[bytes, tuple[Store, int]] = {}
     rejected: dict[bytes, str] = {}
-    for store in (*([old] if old else []), *parts, *files):
+    stores: list[Store] = [*([old] if old else []), *parts, *files]
+    for store in stores:
         for row, digest in enumerate(split_digests(store.digests)):
             features.setdefault(digest, (store, row))
         rejected |= store.rejected

@@ -4,11 +4,15 @@ import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
 
 from data.errors import HeadstartError
+from data.images import ImageError
 from data.text import counted
 from extract.cached import FolderRows, MemoryRows
 from extract.engines import Engine, open_engine
@@ -52,16 +56,16 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     0.97
     """
 
-    def __init__(self, recipe, cache=None, engine="auto"):
+    def __init__(self, recipe: Recipe, cache: str | Path | None = None, engine: str = "auto") -> None:
         self.recipe = recipe
         self.cache = cache
         self.engine = engine
 
-    def fit(self, X=None, y=None):
+    def fit(self, X: object = None, y: object = None) -> Self:
         """Return itself: a frozen backbone learns nothing."""
         return self
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: object) -> np.ndarray:
         """Return the features of images; those that are not known are computed and kept.
 
         Parameters
@@ -95,7 +99,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
             np.concatenate(found[digest], out=features[number])
         return features
 
-    def get_feature_names_out(self, input_features=None) -> np.ndarray:
+    def get_feature_names_out(self, input_features: object = None) -> np.ndarray:
         """Return a name for each column of `transform`: the layer and the index in it.
 
         Returns
@@ -115,7 +119,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
-    def __sklearn_tags__(self):
+    def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.input_tags.one_d_array, tags.input_tags.string = True, True
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
@@ -131,11 +135,15 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
     def _encoded(self, image: Image) -> bytes:
         return encoded(image, self.recipe.exif_orientation)
 
-    def _compute(self, rows, images: Sequence[Image], missing: dict[bytes, int]) -> dict[bytes, list]:
+    def _compute(
+        self, rows: FolderRows | MemoryRows, images: Sequence[Image], missing: dict[bytes, int]
+    ) -> dict[bytes, Sequence[np.ndarray]]:
         """Compute missing images by digest and keep them; at the end raise if some are broken."""
         engine = _opened_engine(self.engine, self.recipe)
         probe, described = _checked_probe(engine, self.recipe, rows), engine.describe()
-        done, broken, more = {}, {}, True
+        done: dict[bytes, Sequence[np.ndarray]] = {}
+        broken: dict[int, str] = {}
+        more = True
         contents = _contents(images, self._encoded, missing, broken)
         batches = compute_batches(engine, self.recipe, contents)
         while more:
@@ -149,7 +157,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         return {digest: [np.array(layer, self.recipe.dtype) for layer in row] for digest, row in done.items()}
 
 
-def _grow(part: GrowingPart, batches: Iterator[list]) -> None:
+def _grow(part: GrowingPart, batches: Iterator[list[tuple[bytes, list[np.ndarray] | ImageError]]]) -> None:
     """Fill a part, and close it if it has rows."""
     for batch in batches:
         part.add(batch)
@@ -179,17 +187,19 @@ def _renew_lock() -> None:
 os.register_at_fork(after_in_child=_renew_lock)
 
 
-def _checked_probe(engine: Engine, recipe: Recipe, rows) -> list[np.ndarray]:
+def _checked_probe(engine: Engine, recipe: Recipe, rows: FolderRows | MemoryRows) -> list[np.ndarray]:
     try:
         return check_probes(engine, recipe, rows.probes())
     except HeadstartError as error:
         todo = "use the versions that computed the kept features, or another cache folder"
-        raise HeadstartError(*error.args[:3], todo) from None
+        happened, expected, received, _ = error.args
+        raise HeadstartError(happened, expected, received, todo) from None
 
 
-def _digests(images: Sequence[Image], encode: Callable) -> list[bytes]:
+def _digests(images: Sequence[Image], encode: Callable[[Image], bytes]) -> list[bytes]:
     """Return the sha256 of each image's bytes, or raise with all that cannot be read."""
-    digests, broken = [], {}
+    digests: list[bytes] = []
+    broken: dict[int, str] = {}
     for number, image in enumerate(images):
         try:
             digests.append(hashlib.sha256(encode(image)).digest())
@@ -201,7 +211,10 @@ def _digests(images: Sequence[Image], encode: Callable) -> list[bytes]:
 
 
 def _contents(
-    images: Sequence[Image], encode: Callable, missing: dict[bytes, int], broken: dict[int, str]
+    images: Sequence[Image],
+    encode: Callable[[Image], bytes],
+    missing: dict[bytes, int],
+    broken: dict[int, str],
 ) -> Iterator[tuple[bytes, bytes]]:
     """Yield digest and bytes of missing images; say in `broken` which are not what was hashed."""
     for digest, number in missing.items():

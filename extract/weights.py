@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -22,8 +23,24 @@ from data.text import one_line
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
 
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
 _OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
 _log = logging.getLogger("headstart.weights")
+
+
+class NamesWeights(Protocol):
+    """What names weights by their digest, as a `Recipe` does."""
+
+    @property
+    def backbone(self) -> str:
+        """A name in `extract.backbones.BACKBONES`."""
+
+    @property
+    def weights(self) -> str:
+        """Digest of the weight tensors."""
 
 
 @dataclass(frozen=True)
@@ -142,6 +159,37 @@ def ensure_weights(backbone: str, digest: str, name: str) -> None:
         )
 
 
+def install_weights(path: Path, recipe: NamesWeights) -> None:
+    """Keep the weights of a fine-tuned backbone in our cache, where engines look for them.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the bundle; where there is none, the weights are not the bundle's own.
+    recipe : Recipe
+        That names the weights.
+
+    Raises
+    ------
+    HeadstartError
+        If the file holds other weights, or none.
+    """
+    if known_weights(recipe.weights) or not path.is_file():
+        return
+    try:
+        received = "the weights of another backbone"
+        if find_weights(recipe.backbone, path).digest == recipe.weights:
+            return
+    except HeadstartError as error:
+        received = error.args[2]
+    raise HeadstartError(
+        f"the backbone of the bundle {str(path.parent)!r} is damaged",
+        f"{path.name} as `python -m classify finetune` wrote it",
+        received,
+        "copy the bundle again, or fine-tune again",
+    )
+
+
 def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin: str) -> Weights:
     """Keep weights that were made here, as by fine-tuning, in our cache.
 
@@ -168,7 +216,9 @@ def copy_weights(digest: str, path: Path) -> None:
     shutil.copyfile(_folder() / f"{digest}.weights.h5", path)
 
 
-def load_backbone(backbone: str, image_size: tuple[int, int], digest: str, policy: str = "float32"):
+def load_backbone(
+    backbone: str, image_size: tuple[int, int], digest: str, policy: str = "float32"
+) -> "keras.Model":
     """Build a backbone and load the weights with this digest from our cache.
 
     Parameters
@@ -221,13 +271,13 @@ def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
     True
     """
     entries = sorted(
-        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor)).hexdigest()]
+        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor).data).hexdigest()]
         for tensor in tensors
     )
     return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
 
 
-def read_into(model, path: Path) -> None:
+def read_into(model: "keras.Model", path: Path) -> None:
     """Load tensors from a ``.h5``, ``.weights.h5`` or ``.keras`` file; nothing in it is run.
 
     A model that contains the backbone serves too: the part with the backbone's shapes is used.
@@ -262,14 +312,14 @@ def read_into(model, path: Path) -> None:
             ) from error
 
 
-def _backbone_group(file, model):
+def _backbone_group(file: "h5py.File", model: "keras.Model") -> "h5py.Group":
     """Return the smallest group ``layers`` whose tensors include the backbone's shapes."""
     wanted = Counter(tuple(weight.shape) for weight in model.weights)
-    fitting = []
+    fitting: list[tuple[int, str]] = []
 
-    def look(name, item):
+    def look(name: str, item: "h5py.Group | h5py.Dataset") -> None:
         if name.rsplit("/", 1)[-1] == "layers":
-            shapes = Counter()
+            shapes: Counter[tuple[int, ...]] = Counter()
             item.visititems(lambda _, leaf: shapes.update([leaf.shape] if hasattr(leaf, "shape") else []))
             if wanted <= shapes:
                 fitting.append((shapes.total(), name))
@@ -317,7 +367,7 @@ def _cached(backbone: str, name: str) -> Weights | None:
     return None
 
 
-def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
+def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
     """Load weights into a backbone and store them in our cache under their digest."""
     model = build_backbone(backbone, checked_size(backbone))
     load(model)
@@ -328,7 +378,7 @@ def _keep(backbone: str, name: str, origin: str, load: Callable) -> Weights:
 
 
 @in_cache()
-def _store(model, weights: Weights) -> None:
+def _store(model: "keras.Model", weights: Weights) -> None:
     folder = _folder()
     tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
     if not record.is_file():
@@ -346,7 +396,7 @@ def _store(model, weights: Weights) -> None:
             aside.write_text(json.dumps(asdict(weights)))
 
 
-def _fill_at_random(model) -> None:
+def _fill_at_random(model: "keras.Model") -> None:
     """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
     generator = np.random.default_rng(0)
     for variable in model.weights:

@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from extract.part import GrowingPart, write_part
 from extract.plan import Part, bytes_needed
 from extract.recipe import Recipe
 
+Key = TypeVar("Key")
 _log = logging.getLogger("headstart.run")
 _AHEAD = 3  # batches decoded, and waiting for the engine
 
@@ -32,10 +34,10 @@ _AHEAD = 3  # batches decoded, and waiting for the engine
 def compute_features(
     engine: Engine,
     recipe: Recipe,
-    items: Iterable[tuple[object, bytes]],
+    items: Iterable[tuple[Key, bytes]],
     threads: int | None = None,
-    dim: Callable[[object], None] | None = None,
-) -> Iterator[tuple[object, list[np.ndarray] | ImageError]]:
+    dim: Callable[[Key], None] | None = None,
+) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
     """Decode images in threads while the engine runs over batches of those before them.
 
     Parameters
@@ -61,14 +63,15 @@ def compute_features(
 def compute_batches(
     engine: Engine,
     recipe: Recipe,
-    items: Iterable[tuple[object, bytes]],
+    items: Iterable[tuple[Key, bytes]],
     threads: int | None = None,
-    dim: Callable[[object], None] | None = None,
-) -> Iterator[list[tuple[object, list[np.ndarray] | ImageError]]]:
+    dim: Callable[[Key], None] | None = None,
+) -> Iterator[list[tuple[Key, list[np.ndarray] | ImageError]]]:
     """Do what `compute_features` does, and yield in one list what is finished at once."""
     engine.check_process()
-    started: deque[tuple[list, Callable]] = deque()
-    keys, batch = [], []
+    started: deque[tuple[list[Key], Callable[[], list[np.ndarray]]]] = deque()
+    keys: list[Key] = []
+    batch: list[np.ndarray] = []
     for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):
         if isinstance(image, ImageError):
             yield [(key, image)]
@@ -124,7 +127,7 @@ class PartWorker:
         *,
         source: Source,
         progress: Callable[[int], None],
-    ):
+    ) -> None:
         self._source, self._recipe, self._folder = source, recipe, folder
         self._threads, self._whole, self._progress = threads, whole, progress
         self._engine = open_engine(engine, recipe, threads)
@@ -153,7 +156,7 @@ class PartWorker:
             )
         return len(growing.rows)
 
-    def _write(self, name: str, rows: dict, rejected: dict) -> Path:
+    def _write(self, name: str, rows: dict[bytes, Sequence[np.ndarray]], rejected: dict[bytes, str]) -> Path:
         path = self._folder / name
         write_part(path, self._recipe, self._engine.describe(), self._probe, rows, rejected)
         return path
@@ -180,17 +183,23 @@ def readable(source: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]
             raise unreadable("the source", {row.id: data.strerror or str(data)})
 
 
-def _finished(keys: list, finish: Callable) -> Iterator[tuple[object, list[np.ndarray]]]:
+def _finished(
+    keys: list[Key], finish: Callable[[], list[np.ndarray]]
+) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
     layers = finish()
     for number, key in enumerate(keys):
         yield key, [rows[number] for rows in layers]
 
 
 def decode_ahead(
-    engine: Engine, recipe: Recipe, items, threads: int, dim: Callable[[object], None] | None = None
-) -> Iterator[tuple[object, np.ndarray | ImageError]]:
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[Key, bytes]],
+    threads: int,
+    dim: Callable[[Key], None] | None = None,
+) -> Iterator[tuple[Key, np.ndarray | ImageError]]:
     """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
-    waiting: deque[tuple[object, Future]] = deque()
+    waiting: deque[tuple[Key, Future[np.ndarray | ImageError]]] = deque()
     pool = ThreadPoolExecutor(threads, "decode", _stand_back)
     try:
         for key, data in items:

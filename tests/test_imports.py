@@ -69,6 +69,44 @@ def _imported(path):
             yield node.module
 
 
+OURS = {
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    for package in PACKAGES
+    for path in (ROOT / package).rglob("*.py")
+}
+
+
+def _imported_of_ours(path):
+    """Name the modules of ours that a file imports, in functions and for type checkers too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names if name.name in OURS)
+        elif isinstance(node, ast.ImportFrom):
+            found = {f"{node.module}.{name.name}" for name in node.names} & OURS.keys()
+            yield from found or {node.module} & OURS.keys()
+
+
+def _circles(imports):
+    """Return the modules that are left once those that import nothing which is left are taken away."""
+    left = {module: set(others) - {module} for module, others in imports.items()}
+    while free := {module for module, others in left.items() if not others & left.keys()}:
+        left = {module: others for module, others in left.items() if module not in free}
+    used = set().union(*left.values())  # what only imports a circle is none
+    while unused := left.keys() - used:
+        left = {module: others for module, others in left.items() if module not in unused}
+        used = set().union(*left.values())
+    return {module: sorted(others & left.keys()) for module, others in left.items()}
+
+
+def test_no_circle():
+    assert _circles({module: _imported_of_ours(path) for module, path in OURS.items()}) == {}
+
+
+def test_a_circle_is_found():
+    imports = {"a": ["b"], "b": ["c"], "c": ["a", "d"], "d": [], "e": ["a"]}
+    assert _circles(imports) == {"a": ["b"], "b": ["c"], "c": ["a"]}
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_direction(package):
     files = list((ROOT / package).rglob("*.py"))

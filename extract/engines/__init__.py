@@ -8,6 +8,8 @@ from importlib import import_module
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
+from extract.backbones import forked_error
+from extract.recipe import Recipe
 
 ENGINES = {
     "keras": "extract.engines.keras_engine:KerasEngine",
@@ -68,11 +70,11 @@ class Engine(ABC):
         ------
         HeadstartError
         """
-        if self.process not in (None, os.getpid()):
+        if self.process is not None and self.process != os.getpid():
             raise forked_error("an engine", self.process)
 
 
-def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
+def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine:
     """Make an engine for a recipe.
 
     Parameters
@@ -98,17 +100,7 @@ def open_engine(name: str, recipe, threads: int | None = None) -> Engine:
     return opened
 
 
-def forked_error(what: str, process: int) -> HeadstartError:
-    """Make the error for a process whose parent holds the threads that it needs."""
-    return HeadstartError(
-        f"{what} cannot be used after a fork",
-        "a process that started by itself, or features that the parent computed before it forked",
-        f"process {os.getpid()}, a fork of process {process}, which has {what} in use",
-        'let joblib use its backend "loky", or multiprocessing the start method "spawn"',
-    )
-
-
-def check_engine(name: str, recipe) -> None:
+def check_engine(name: str, recipe: Recipe) -> None:
     """Raise if an engine is unknown or cannot compute a recipe; nothing is imported for it.
 
     Raises
@@ -135,7 +127,7 @@ def check_engine(name: str, recipe) -> None:
             )
 
 
-def _able(recipe) -> list[str]:
+def _able(recipe: Recipe) -> list[str]:
     """Return the engines that can compute a recipe."""
     return [
         name
@@ -144,7 +136,7 @@ def _able(recipe) -> list[str]:
     ]
 
 
-def chosen_engine(recipe) -> str:
+def chosen_engine(recipe: Recipe) -> str:
     """Return the engine that ``auto`` stands for."""
     able = _able(recipe)
     if len(able) == 1:
@@ -154,7 +146,7 @@ def chosen_engine(recipe) -> str:
     return "keras" if tf.config.list_physical_devices("GPU") else "openvino"
 
 
-def cpu_engine(recipe) -> str:
+def cpu_engine(recipe: Recipe) -> str:
     """Return the engine that ``auto`` stands for where there is no GPU; nothing is imported for it."""
     able = _able(recipe)
     return "openvino" if "openvino" in able or not able else able[0]

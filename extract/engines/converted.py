@@ -11,18 +11,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
 from data.output import full_told, try_room, written_aside
-from extract.backbones import feature_model
+from extract.engines.keras_engine import feature_model
 from extract.origins import file_hash
+from extract.recipe import Recipe
 from extract.weights import cache_folder, in_cache, load_backbone
+
+if TYPE_CHECKING:
+    import openvino
 
 _MAKERS = ("keras", "openvino", "tensorflow")  # whose versions may change the converted model
 _log = logging.getLogger("headstart.engines")
 
 
-def converted_model(recipe) -> Path:
+def converted_model(recipe: Recipe) -> Path:
     """Return the backbone of a recipe in OpenVINO's format, from our cache or converted now.
 
     Returns
@@ -45,7 +51,7 @@ def converted_model(recipe) -> Path:
     return path
 
 
-def float_model(recipe):
+def float_model(recipe: Recipe) -> "openvino.Model":
     """Convert the backbone with scaling and pooling, as float32.
 
     Returns
@@ -58,7 +64,7 @@ def float_model(recipe):
         return quiet_openvino().convert_model(model)
 
 
-def model_path(recipe) -> Path:
+def model_path(recipe: Recipe) -> Path:
     """Return where the model of a recipe is kept, or will be: by recipe and versions."""
     versions = {name: version(name) for name in _MAKERS}
     key = hashlib.sha256(json.dumps([recipe.key, versions], sort_keys=True).encode()).hexdigest()
@@ -75,7 +81,7 @@ def is_kept(path: Path) -> bool:
 
 
 @in_cache()
-def keep_model(model, path: Path) -> None:
+def keep_model(model: "openvino.Model", path: Path) -> None:
     """Write a model into the cache; its hashes are written last, so a half one counts as none."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent) as folder, full_told(path.parent):
@@ -88,14 +94,14 @@ def keep_model(model, path: Path) -> None:
         record.write_text(json.dumps(_hashes(path)))
 
 
-def quiet_openvino():
+def quiet_openvino() -> ModuleType:
     """Return the package `openvino`; its import alone would write to the user's home and send a message."""
     with without_telemetry():
         import openvino
     return openvino
 
 
-def _is_constant(operation) -> bool:
+def _is_constant(operation: "openvino.Node") -> bool:
     return operation.get_type_name() == "Constant"
 
 
@@ -104,7 +110,8 @@ def without_telemetry() -> Iterator[None]:
     """Let OpenVINO's tools be imported as if its telemetry package were not installed."""
     name = "openvino_telemetry"
     before = {name: sys.modules[name]} if name in sys.modules else {}
-    sys.modules[name] = None
+    # Python's own rule, which typeshed leaves out: a name with None is not imported.
+    sys.modules[name] = None  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -116,7 +123,7 @@ def _hashes(path: Path) -> dict[str, str]:
     return {suffix: file_hash(path.with_suffix(suffix), "sha256") for suffix in (".xml", ".bin")}
 
 
-def _not_quantized(recipe, path: Path) -> HeadstartError:
+def _not_quantized(recipe: Recipe, path: Path) -> HeadstartError:
     return HeadstartError(
         "the int8 backbone of this recipe is not in the cache",
         f"{path}, calibrated with the images {recipe.calibration[:16]}",

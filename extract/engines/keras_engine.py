@@ -2,16 +2,48 @@
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.backbones import feature_model
+from extract.backbones import pooled, scaled, tapped
 from extract.engines import Engine
+from extract.recipe import Recipe
 from extract.weights import load_backbone
+
+if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
 
 POLICIES = {"float32": "float32", "float16": "mixed_float16", "bfloat16": "mixed_bfloat16"}
 _log = logging.getLogger("headstart.engines")
+
+
+def feature_model(recipe: Recipe, backbone: "keras.Model") -> "keras.Model":
+    """Put scaling in front of a backbone and pooling behind each output layer.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    backbone : keras.Model
+        As `extract.backbones.build_backbone` makes it.
+
+    Returns
+    -------
+    keras.Model
+        From pixels in 0..255, (B, H, W, 3), to a list of features (B, D), one for each layer.
+
+    Raises
+    ------
+    HeadstartError
+        If a layer is unknown; the nearest names are listed.
+    """
+    import keras
+
+    inputs = keras.Input((*recipe.image_size, 3))
+    maps = tapped(backbone, recipe.layers)(scaled(inputs, recipe.scaling), training=False)
+    return keras.Model(inputs, pooled(maps))
 
 
 class KerasEngine(Engine):
@@ -27,7 +59,7 @@ class KerasEngine(Engine):
         Of a CPU; TensorFlow takes them only before its first operation.
     """
 
-    def __init__(self, recipe, threads: int):
+    def __init__(self, recipe: Recipe, threads: int):
         import tensorflow as tf
 
         self.batch_size, self.ahead = (128, 2) if _prepare(threads) else (32, 0)
@@ -38,7 +70,7 @@ class KerasEngine(Engine):
         )
         signature = [tf.TensorSpec((None, *recipe.image_size, 3), tf.float32)]
 
-        def run(pixels):
+        def run(pixels: "tf.Tensor") -> "list[tf.Tensor]":
             return tf.nest.flatten(model(pixels, training=False))
 
         self._run = tf.function(run, input_signature=signature)

@@ -6,6 +6,7 @@ import numpy as np
 
 from extract.engines import Engine
 from extract.engines.converted import converted_model, quiet_openvino
+from extract.recipe import Recipe
 
 
 class OpenVinoEngine(Engine):
@@ -19,7 +20,7 @@ class OpenVinoEngine(Engine):
 
     batch_size = 8
 
-    def __init__(self, recipe, threads: int):
+    def __init__(self, recipe: Recipe, threads: int):
         self.ahead = threads
         core = quiet_openvino().Core()
         options = {
