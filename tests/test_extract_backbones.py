@@ -8,7 +8,7 @@ import pytest
 from data import HeadstartError
 from extract.backbones import BACKBONES, SCALINGS, build_backbone, checked_size, scaled
 from extract.engines import probe_image
-from extract.keras_files import KERAS_ADDRESS, KERAS_FILES
+from extract.origins import KERAS_ADDRESS
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -20,7 +20,7 @@ def test_every_entry_is_a_model_of_keras(name):
     assert name == entry.model.lower()
     assert entry.min_size <= (entry.default_size or entry.native_size) <= entry.native_size
     assert entry.scaling in SCALINGS
-    assert name in KERAS_FILES
+    assert entry.published
 
 
 def test_every_model_of_keras_has_an_entry():
@@ -94,7 +94,7 @@ def test_weights_files_are_those_that_keras_asks_for(name, monkeypatch):
     monkeypatch.setattr(file_utils, "get_file", get_file)
     with pytest.raises(InterruptedError):
         getattr(keras.applications, BACKBONES[name].model)(include_top=False, weights="imagenet")
-    entry = KERAS_FILES[name]
+    entry = BACKBONES[name].published
     assert asked == [(entry.name, KERAS_ADDRESS + entry.path, entry.file_hash)]
 
 

