@@ -27,11 +27,12 @@ from classify.together import train_together
 from data.console import prepare_logging, say
 from extract import Recipe
 from extract.part import PartFile, write_part
+from extract.recipe import EngineInfo
 from extract.store import Contents, write_feature_file
 
 ROWS, WIDTH, REPEATS = 9305, 2048, 3
 ROOT = Path(__file__).resolve().parent.parent
-ENGINE = {"engine": "drawn", "version": "1", "device": "none"}
+ENGINE = EngineInfo("drawn", "1", "none")
 TARGETS = {  # what is compared, what is wanted, and whether more is better
     "keras-linear": ("fit / head", 10, True),
     "mlp": ("fit / head", 3, True),

@@ -68,7 +68,7 @@ def extraction(job: Job, clock: Clock) -> dict:
     with progress_bar("waiting for the backbone", doing="extracting") as progress:
         report = extract(some_rows(job), Recipe.from_json(job.recipe), path, progress=progress)
     seconds = clock.passed()
-    return {"seconds": seconds, "rejected": report.rejected, "engine": FeatureFile(path).engine(0)}
+    return {"seconds": seconds, "rejected": report.rejected, "engine": FeatureFile(path).engine(0).to_dict()}
 
 
 def cached_head(job: Job, clock: Clock) -> dict:

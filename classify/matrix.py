@@ -15,9 +15,9 @@ from data.splits import SPLIT_NAMES
 from data.text import some_of
 from extract.engines import Engine, open_engine
 from extract.parity import check_probes
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Probe, Recipe
 from extract.survey import refuse_other_recipe
-from extract.weights import copy_weights, ensure_weights, find_weights, known_weights
+from extract.weights import copy_weights, ensure_weights, install_weights, known_weights
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ class FeatureSet:
         self.ensure_weights()
         engine = open_engine("auto", self.recipe)
         if self.probe:
-            check_probes(engine, self.recipe, [("the bundle", self.engine, self.probe)])
+            stored = Probe("the bundle", EngineInfo.from_dict(self.engine), self.probe)
+            check_probes(engine, self.recipe, [stored])
         return engine
 
     def ensure_weights(self) -> None:
@@ -83,18 +84,7 @@ class FeatureSet:
         if self.weights_file is None or known_weights(digest):
             ensure_weights(backbone, digest, self.weights.get("name", "unknown"))
             return
-        try:
-            received = "the weights of another backbone"
-            if find_weights(backbone, self.weights_file).digest == digest:
-                return
-        except HeadstartError as error:
-            received = error.args[2]
-        raise HeadstartError(
-            f"the backbone of the bundle {str(self.weights_file.parent)!r} is damaged",
-            f"{self.weights_file.name} as `python -m classify finetune` wrote it",
-            received,
-            "copy the bundle again, or fine-tune again",
-        )
+        install_weights(self.weights_file, self.recipe)
 
     def copy_weights(self, path: Path) -> None:
         """Copy the weights of the backbone, as a file that ``--weights`` takes."""

@@ -38,7 +38,8 @@ def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]
     own = _tuned_features(only_feature_set(bundle), trained.tensors)
     engine = own.open()
     outputs = check_probes(engine, own.recipe, [])
-    own = replace(own, engine=engine.describe(), probe=dict(zip(own.recipe.layers, outputs, strict=True)))
+    probe = dict(zip(own.recipe.layers, outputs, strict=True))
+    own = replace(own, engine=engine.describe().to_dict(), probe=probe)
     held, is_net = rows["validation"], hasattr(trained.head, "model_")
     held_features = own.features(engine, held.pixels)
     tuned = replace(

@@ -7,6 +7,7 @@ from data.splits import SPLIT_NAMES, split_of
 from extract.contents import NO_DIGEST, Contents, Rejected
 from extract.layout import Store
 from extract.plan import Scan
+from extract.recipe import EngineInfo
 from extract.survey import Survey
 from extract.weights import known_weights
 
@@ -69,10 +70,9 @@ def _splits(rows: list[Row], digests: list[bytes]) -> np.ndarray:
     return np.array([SPLIT_NAMES.index(name) for name in names], np.int8)
 
 
-def engines_of(places: list[tuple[Store, int]]) -> tuple[tuple[dict, ...], np.ndarray]:
+def engines_of(places: list[tuple[Store, int]]) -> tuple[tuple[EngineInfo, ...], np.ndarray]:
     """Return the different engines that computed some rows, and the number of each row's."""
     used = [store.engine(row) for store, row in places]
-    keys = [tuple(sorted(engine.items())) for engine in used]
-    distinct = sorted(set(keys))
-    index = {key: number for number, key in enumerate(distinct)}
-    return tuple(dict(key) for key in distinct), np.array([index[key] for key in keys], np.uint8)
+    distinct = sorted(set(used), key=lambda engine: sorted(engine.to_dict().items()))
+    index = {engine: number for number, engine in enumerate(distinct)}
+    return tuple(distinct), np.array([index[engine] for engine in used], np.uint8)

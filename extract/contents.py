@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
 
@@ -30,7 +30,7 @@ class Contents:
     weights : dict
         Name and origin of the weights.
     class_names : tuple of str
-    engines : tuple of dict
+    engines : tuple of EngineInfo
         What computed the rows; `origins` are indices into it.
     ids : tuple of str
         Sorted by their UTF-8 bytes.
@@ -50,7 +50,7 @@ class Contents:
     source: dict
     weights: dict
     class_names: tuple[str, ...]
-    engines: tuple[dict, ...]
+    engines: tuple[EngineInfo, ...]
     ids: tuple[str, ...] = field(repr=False)
     digests: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)

@@ -14,6 +14,7 @@ import numpy as np
 from data.errors import HeadstartError
 from data.output import written_aside
 from extract.contents import Contents
+from extract.recipe import EngineInfo, Probe
 
 REASON_BYTES = 400
 DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError)  # what h5py raises on damaged files
@@ -68,8 +69,12 @@ class Store(ABC):
     _places: dict[str, tuple[tuple[int, ...], np.dtype, int | None]]  # shape, type and offset by output
 
     @abstractmethod
-    def engine(self, row: int) -> dict:
+    def engine(self, row: int) -> EngineInfo:
         """Return what computed a row."""
+
+    def probe_of(self) -> Probe:
+        """Return the probe with its place and the engine of the first row."""
+        return Probe(str(self.path), self.engine(0), self.probe)
 
     @abstractmethod
     def place(self, row: int) -> tuple[Path, int]:

@@ -6,22 +6,19 @@ import numpy as np
 
 from data.errors import HeadstartError
 from extract.engines import Engine, probe_image
-from extract.recipe import Recipe
+from extract.recipe import Probe, Recipe
 
 TOLERANCE = 1e-4  # times max(1, |value|): engines differ by 1e-5, another preprocessing by 1e-2 and more
 
 
-def check_probes(
-    engine: Engine, recipe: Recipe, probes: Sequence[tuple[str, dict, dict[str, np.ndarray]]]
-) -> list[np.ndarray]:
+def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> list[np.ndarray]:
     """Compute the probe image's features and compare them with stored ones.
 
     Parameters
     ----------
     engine : Engine
     recipe : Recipe
-    probes : sequence of (str, dict, dict)
-        Where a probe was stored, the engine that computed it, and its feature by layer.
+    probes : sequence of Probe
 
     Returns
     -------
@@ -34,15 +31,14 @@ def check_probes(
         If one differs by more than `TOLERANCE`, with what computed it then and now.
     """
     ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
-    for name, described, stored in probes:
-        difference = max(
-            relative_difference(mine, stored[layer]) for layer, mine in zip(recipe.layers, ours, strict=True)
-        )
+    for probe in probes:
+        pairs = zip(recipe.layers, ours, strict=True)
+        difference = max(relative_difference(mine, probe.features[layer]) for layer, mine in pairs)
         if not difference <= TOLERANCE:
             raise HeadstartError(
-                f"this machine computes other features than those in {name}",
-                f"that of the probe image within {TOLERANCE:g}, as computed by {_text(described)}",
-                f"a difference of {difference:.3g}, computed by {_text(engine.describe())}",
+                f"this machine computes other features than those in {probe.place}",
+                f"that of the probe image within {TOLERANCE:g}, as computed by {probe.engine}",
+                f"a difference of {difference:.3g}, computed by {engine.describe()}",
                 "use the versions that computed the stored rows, or extract into a new file with -o",
             )
     return ours
@@ -59,7 +55,3 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
     if one.shape != other.shape:
         return float("inf")
     return float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
-
-
-def _text(engine: dict) -> str:
-    return ", ".join(f"{name} {value}" for name, value in sorted(engine.items()))

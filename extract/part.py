@@ -24,7 +24,7 @@ from extract.layout import (
     text_array,
 )
 from extract.plan import part_name
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 
 PART_FORMAT = "headstart part"
 KEEP_SECONDS = 5  # of work that a kill may cost, while a part grows
@@ -42,7 +42,7 @@ class PartFile(Store):
                 raise OSError(f"{path} is not a part")
             self._read(file)
             self.recipe_key = file.attrs["recipe_key"]
-            self._engine = json.loads(file.attrs["engine"])
+            self._engine = EngineInfo.from_dict(json.loads(file.attrs["engine"]))
             rejected = zip(file["rejected/digest"][:], file["rejected/reason"][:], strict=True)
             self._rejected = {digest.tobytes(): reason.decode() for digest, reason in rejected}
 
@@ -51,7 +51,7 @@ class PartFile(Store):
         """Reasons by digest, of images that cannot be decoded."""
         return self._rejected
 
-    def engine(self, row: int) -> dict:
+    def engine(self, row: int) -> EngineInfo:
         """Return what computed a row: the same for all rows of a part."""
         return self._engine
 
@@ -63,7 +63,7 @@ class PartFile(Store):
 def write_part(
     path: Path,
     recipe: Recipe,
-    engine: dict,
+    engine: EngineInfo,
     probe: Sequence[np.ndarray],
     rows: Mapping[bytes, Sequence[np.ndarray]],
     rejected: Mapping[bytes, str],
@@ -74,7 +74,7 @@ def write_part(
     ----------
     path : Path
     recipe : Recipe
-    engine : dict
+    engine : EngineInfo
         What computed the rows.
     probe : sequence of ndarray of shape (D,)
         The feature of the probe image, one array for each layer of the recipe.
@@ -85,7 +85,7 @@ def write_part(
     """
     size = sum(array.nbytes for layers in rows.values() for array in layers)
     with created(path, size + 200 * (len(rows) + len(rejected))) as file:
-        file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=as_json(engine))
+        file.attrs.update(format=PART_FORMAT, recipe_key=recipe.key, engine=as_json(engine.to_dict()))
         file["digests"] = digest_array(list(rows))
         for number, name in enumerate(recipe.layers):
             features = [layers[number] for layers in rows.values()]

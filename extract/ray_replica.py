@@ -12,6 +12,7 @@ from data import __version__
 from data.errors import HeadstartError
 from data.source import Row, Source
 from data.text import with_type
+from extract.engines import makers
 from extract.plan import Part
 
 
@@ -78,7 +79,7 @@ class Replica:
 
 def versions() -> dict[str, str]:
     """Return the versions that must be the same on every node."""
-    names = ("keras", "numpy", "openvino", "pillow", "tensorflow")
+    names = sorted({"numpy", "pillow", *makers()})
     return {"headstart": __version__, "python": platform.python_version()} | {
         name: version(name) for name in names
     }

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Self
+
+import numpy as np
 
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
@@ -24,6 +26,67 @@ _SUPPORTED = {  # what this version can compute; the other values belong to file
     "dtype": ("float32",),
     "version": (RECIPE_VERSION,),
 }
+
+
+@dataclass(frozen=True)
+class EngineInfo:
+    """What computed a feature; it is kept beside it, and is no part of the recipe.
+
+    Attributes
+    ----------
+    engine : str
+        A name in `extract.engines.ENGINES`.
+    version, device : str
+    others : tuple of (str, str)
+        Names and versions of what else took part.
+
+    Examples
+    --------
+    >>> info = EngineInfo("openvino", "2026.2", "CPU")
+    >>> print(info)
+    device CPU, engine openvino, version 2026.2
+    >>> EngineInfo.from_dict(info.to_dict()) == info
+    True
+    """
+
+    engine: str
+    version: str = ""
+    device: str = ""
+    others: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, str]) -> Self:
+        """Read what `to_dict` returned, as files and bundles have it."""
+        own = {name: values.get(name, "") for name in ("engine", "version", "device")}
+        others = sorted((name, value) for name, value in values.items() if name not in own)
+        return cls(**own, others=tuple(others))
+
+    def to_dict(self) -> dict[str, str]:
+        """Return names and values as JSON-ready values; what is unknown is left out."""
+        values = {"engine": self.engine, "version": self.version, "device": self.device, **dict(self.others)}
+        return {name: value for name, value in values.items() if value}
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in sorted(self.to_dict().items()))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """The feature of `extract.engines.probe_image` that was stored: it tells whether we compute the same.
+
+    Attributes
+    ----------
+    place : str
+        Where it was stored.
+    engine : EngineInfo
+        What computed it.
+    features : mapping of str to ndarray of shape (D,)
+        By layer of the recipe.
+    """
+
+    place: str
+    engine: EngineInfo
+    features: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)

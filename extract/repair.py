@@ -13,7 +13,7 @@ from extract.contents import NO_DIGEST, Rejected
 from extract.layout import split_digests
 from extract.part import write_part
 from extract.plan import part_name
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 from extract.shards import INDEX
 from extract.store import FeatureFile, open_checked, read_shards, write_feature_file
 from extract.survey import parts_folder
@@ -107,7 +107,7 @@ def _salvage(path: Path, verdict: Verdict) -> Repair:
         blocks = [file["features"][name][:] for name in recipe.layers]
         rows = {digests[row]: [block[row] for block in blocks] for row in kept}
         probe = [file["probe"][name][:] for name in recipe.layers]
-        engine = json.loads(file.attrs["engines"])[0]
+        engine = EngineInfo.from_dict(json.loads(file.attrs["engines"])[0])
     if not rows:
         raise _hopeless(path, "; ".join(verdict.problems))
     folder = parts_folder(path, "single")

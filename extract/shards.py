@@ -10,9 +10,10 @@ import numpy as np
 from data.errors import HeadstartError, unknown_name
 from data.text import one_line
 from extract.contents import Contents
-from extract.layout import DAMAGED, Store, as_json, gathered, split_digests
+from extract.layout import DAMAGED, Store, gathered, split_digests
 from extract.part import PartFile, write_part
 from extract.plan import PART_ROWS, part_name
+from extract.recipe import EngineInfo
 
 LAYOUTS = ("single", "sharded")
 INDEX, INDEX_FORMAT = "index.h5", "headstart index"
@@ -254,13 +255,13 @@ def placed(
         If a row that is copied is damaged, or a part holds another image than the row.
     """
     found: dict[int, tuple[str, int]] = {}
-    foreign: dict[str, list[int]] = {}
+    foreign: dict[EngineInfo, list[int]] = {}
     for number, (store, row) in enumerate(rows):
         path, place = store.place(row)
         if path.parent == folder:
             found[number] = path.name, place
         else:
-            foreign.setdefault(as_json(store.engine(row)), []).append(number)
+            foreign.setdefault(store.engine(row), []).append(number)
     for same in foreign.values():
         for start in range(0, len(same), PART_ROWS):
             numbers = same[start : start + PART_ROWS]

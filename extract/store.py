@@ -26,7 +26,7 @@ from extract.layout import (
     gathered,
     text_array,
 )
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 from extract.shards import INDEX, INDEX_FORMAT, ShardedArray, Shards, located, placed
 
 FORMAT, FORMAT_VERSION = "headstart", 1
@@ -117,7 +117,7 @@ class FeatureFile(Store):
             return self.path, row
         return self.path / self.shards.names[self.shards.part[row]], int(self.shards.row[row])
 
-    def engine(self, row: int) -> dict:
+    def engine(self, row: int) -> EngineInfo:
         """Return what computed a row."""
         return self.contents.engines[self.contents.origins[row]]
 
@@ -135,7 +135,7 @@ class FeatureFile(Store):
             "recipe_key": contents.recipe.key,
             "recipe": json.loads(contents.recipe.to_json()),
             "weights": contents.weights,
-            "engines": list(contents.engines),
+            "engines": [engine.to_dict() for engine in contents.engines],
             "features": {name: list(self._places[name][0]) for name in self.outputs},
             "class_names": list(names),
             "rows_by_split": {
@@ -315,7 +315,7 @@ def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> 
         class_names=as_json(contents.class_names),
         split_names=as_json(SPLIT_NAMES),
         source_rows=len(contents.ids) + len(contents.rejected),
-        engines=as_json(contents.engines),
+        engines=as_json([engine.to_dict() for engine in contents.engines]),
     )
     file["ids"] = text_array(contents.ids)
     for name in _COLUMNS:
@@ -348,7 +348,7 @@ def read_contents(file: h5py.File) -> Contents:
         source=json.loads(values["source"]),
         weights=json.loads(values["weights"]),
         class_names=tuple(json.loads(values["class_names"])),
-        engines=tuple(json.loads(values["engines"])),
+        engines=tuple(map(EngineInfo.from_dict, json.loads(values["engines"]))),
         ids=tuple(texts["ids"]),
         groups=tuple(texts["groups"]),
         rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),

@@ -14,7 +14,7 @@ from extract.layout import DAMAGED, Store, split_digests
 from extract.leaving import Leaving, leaving
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
-from extract.recipe import Recipe
+from extract.recipe import Probe, Recipe
 from extract.shards import chosen_layout, is_parts_folder, located, part_paths
 from extract.store import FeatureFile
 
@@ -76,10 +76,10 @@ class Survey:
         spare = {digest for part in self.parts for digest in split_digests(part.digests)}
         return leaving(present, staying, spare)
 
-    def probes(self) -> list[tuple[str, dict, dict[str, np.ndarray]]]:
-        """Return name, engine and probe of each store whose rows will stand beside new ones."""
+    def probes(self) -> list[Probe]:
+        """Return the probe of each store whose rows will stand beside new ones."""
         stores: list[Store] = [*([self.old] if self.old else []), *self.parts, *self.others]
-        return [(str(store.path), store.engine(0), store.probe) for store in stores if len(store.digests)]
+        return [store.probe_of() for store in stores if len(store.digests)]
 
     def places(self, digests: np.ndarray) -> dict[str, int]:
         """Count rows by where their feature is known from.

@@ -109,7 +109,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         """
         known = self._rows().probes()
         if known:
-            probe = [known[0][2][layer] for layer in self.recipe.layers]
+            probe = [known[0].features[layer] for layer in self.recipe.layers]
         else:
             with _computing:
                 probe = check_probes(_opened_engine(self.engine, self.recipe), self.recipe, [])

@@ -165,7 +165,7 @@ def install_weights(path: Path, recipe: NamesWeights) -> None:
     Parameters
     ----------
     path : Path
-        The file of the bundle; where there is none, the weights are not the bundle's own.
+        The file of the bundle.
     recipe : Recipe
         That names the weights.
 
@@ -174,7 +174,7 @@ def install_weights(path: Path, recipe: NamesWeights) -> None:
     HeadstartError
         If the file holds other weights, or none.
     """
-    if known_weights(recipe.weights) or not path.is_file():
+    if known_weights(recipe.weights):
         return
     try:
         received = "the weights of another backbone"

@@ -24,7 +24,7 @@ from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
 from extract.part import GrowingPart, write_part
 from extract.plan import Part, bytes_needed
-from extract.recipe import Recipe
+from extract.recipe import Probe, Recipe
 
 Key = TypeVar("Key")
 _log = logging.getLogger("headstart.run")
@@ -102,9 +102,8 @@ class PartWorker:
     batch_size, threads : int, optional
         Images that the backbone sees at once, and threads of the CPU; by default what suits
         the engine and the machine.
-    probes : list of (str, dict, dict)
-        Name, engine and probe of the stores beside which the new rows will stand; if they do
-        not fit, nothing is computed.
+    probes : sequence of Probe
+        Of the stores beside which the new rows will stand; if they do not fit, nothing is computed.
     whole : bool
         Keep no row of a part before it is whole: shards stay, so each has the rows of its plan.
     rows : int
@@ -121,7 +120,7 @@ class PartWorker:
         engine: str = "auto",
         batch_size: int | None = None,
         threads: int | None = None,
-        probes: Sequence[tuple[str, dict, dict]] = (),
+        probes: Sequence[Probe] = (),
         whole: bool = False,
         rows: int = 0,
         *,

@@ -27,6 +27,7 @@ from data.names import shortened
 from extract import Recipe, extract
 from extract.contents import Contents
 from extract.part import PartFile, write_part
+from extract.recipe import EngineInfo
 from extract.store import FeatureFile, write_feature_file
 
 SCORE = {"value", "low", "high"}
@@ -75,13 +76,13 @@ def two_layers(tmp_path_factory) -> Path:
         digest: (generator.normal(size=4).astype(np.float32), 5 * np.eye(3, dtype=np.float32)[label])
         for digest, label in zip(digests, labels, strict=True)
     }
-    write_part(folder / "part.h5", recipe, {"engine": "none"}, (np.zeros(4), np.zeros(3)), rows, {})
+    write_part(folder / "part.h5", recipe, EngineInfo("none"), (np.zeros(4), np.zeros(3)), rows, {})
     contents = Contents(
         recipe=recipe,
         source={"kind": "drawn"},
         weights={"name": "none", "origin": "drawn"},
         class_names=("ant", "bee", "cow"),
-        engines=({"engine": "none"},),
+        engines=(EngineInfo("none"),),
         ids=tuple(f"{row:03d}.png" for row in range(60)),
         digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
         labels=labels,

@@ -30,6 +30,7 @@ from extract.cli import app
 from extract.compare import compare
 from extract.diff import diff
 from extract.engines import Engine
+from extract.recipe import EngineInfo
 from extract.repair import repair
 from extract.verify import examine, verify
 
@@ -56,7 +57,7 @@ class NumpyEngine(Engine):
         return np.ascontiguousarray(batch[:, :8, :8].reshape(len(batch), -1))
 
     def describe(self):
-        return {"engine": "numpy", "version": np.__version__, "device": "CPU"}
+        return EngineInfo("numpy", np.__version__, "CPU")
 
 
 class TimedEngine(NumpyEngine):

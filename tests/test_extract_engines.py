@@ -10,10 +10,24 @@ import pytest
 import tensorflow as tf
 from conftest import ROOT, assert_four_parts
 
-from data import HeadstartError
-from extract import Recipe
-from extract.engines import ENGINES, chosen_engine, converted, open_engine, probe_image
+from data import HeadstartError, open_source
+from extract import FeatureFile, Recipe, extract
+from extract.engines import (
+    ENGINES,
+    Engine,
+    EngineEntry,
+    chosen_engine,
+    converted,
+    cpu_engine,
+    engine_help,
+    makers,
+    open_engine,
+    probe_image,
+    values_help,
+)
 from extract.parity import relative_difference
+from extract.ray_replica import versions
+from extract.recipe import EngineInfo
 
 each_engine = pytest.mark.parametrize("name", ENGINES)
 
@@ -60,8 +74,9 @@ def test_equals_the_guides_own_pipeline(engine, pixels, tiny_recipe):
 
 
 def test_description_is_json(engine):
-    described = json.loads(json.dumps(engine.describe()))
-    assert {"engine", "version", "device"} <= set(described)
+    described = engine.describe()
+    assert described.engine in ENGINES and described.version and described.device
+    assert EngineInfo.from_dict(json.loads(json.dumps(described.to_dict()))) == described
 
 
 @each_engine
@@ -194,9 +209,48 @@ def test_one_of_several_gpus_is_used_and_told(tiny_recipe, monkeypatch, caplog):
     monkeypatch.setattr(tf.config.experimental, "set_memory_growth", lambda device, on: taken.append(device))
     monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {"device_name": device})
     caplog.set_level("INFO", "headstart.engines")
-    assert open_engine("keras", tiny_recipe, 1).describe()["device"] == "GPU:0"
+    assert open_engine("keras", tiny_recipe, 1).describe().device == "GPU:0"
     assert taken == ["GPU:0", "GPU:0"]
     assert "2 GPUs are visible, and one is used: --runner ray --num-gpus 1" in caplog.text
+
+
+class PixelEngine(Engine):
+    """An engine of a table entry and this class alone: features are sums of pixels."""
+
+    def __init__(self, recipe, threads):
+        self.batch_size, self.ahead, self._layers = 4, 0, len(recipe.layers)
+
+    def start(self, batch):
+        return lambda: [batch.sum(axis=(1, 2)).astype(np.float32)] * self._layers
+
+    def describe(self):
+        return EngineInfo("pixels", np.__version__, "CPU")
+
+
+@pytest.fixture
+def pixel_engine(monkeypatch):
+    entry = EngineEntry(f"{__name__}:PixelEngine", ("numpy",), ("float32", "bfloat16"), ("none", "int8"))
+    monkeypatch.setitem(ENGINES, "pixels", entry)
+
+
+def test_an_engine_is_one_entry_and_one_class(pixel_engine, tiny_recipe, images, tmp_path):
+    """It is opened, chosen where it alone computes a recipe, recorded, and told on a cluster."""
+    report = extract(open_source(images), tiny_recipe, tmp_path / "out.h5", engine="pixels")
+    file = FeatureFile(tmp_path / "out.h5")
+    assert (report.computed, file.features("avg_pool").shape) == (16, (16, 3))
+    assert file.engine(0) == EngineInfo("pixels", np.__version__, "CPU")
+    quantized = replace(tiny_recipe, precision="bfloat16", quantization="int8", calibration="ab")
+    assert chosen_engine(quantized) == cpu_engine(quantized) == "pixels"
+    assert cpu_engine(tiny_recipe) == "openvino"
+    assert "numpy" in makers() and versions()["numpy"] == np.__version__
+
+
+def test_help_names_every_engine(pixel_engine):
+    assert engine_help() == "auto, openvino, keras or pixels."
+    assert values_help("precision", "; ") == "float32; float16 or bfloat16 with keras, bfloat16 with pixels."
+    assert values_help("quantization", ", or ") == "none, or int8 with openvino or pixels."
+    with pytest.raises(HeadstartError, match="keras, openvino, pixels"):
+        open_engine("other", Recipe("mobilenet", "00"))
 
 
 def test_probe_image_is_frozen():

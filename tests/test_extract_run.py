@@ -176,7 +176,7 @@ def test_rows_of_both_engines_stand_in_one_file(run, file, images):
     draw_images(images, each=2, first=8)
     assert run(engine="openvino").computed == 4
     contents = file().contents
-    assert [entry["engine"] for entry in contents.engines] == ["keras", "openvino"]
+    assert [entry.engine for entry in contents.engines] == ["keras", "openvino"]
     new = [name.endswith(("008.png", "009.png")) for name in contents.ids]
     assert contents.origins.tolist() == [int(added) for added in new]
     assert verify(file().path).sound

@@ -15,11 +15,12 @@ from extract import FeatureFile, Recipe, store
 from extract.contents import Contents, Rejected
 from extract.layout import row_checksums
 from extract.part import PartFile, write_part
+from extract.recipe import EngineInfo
 from extract.store import content_digest, write_feature_file
 from extract.verify import examine
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))
-ENGINE = {"engine": "keras", "version": "3", "device": "CPU"}
+ENGINE = EngineInfo("keras", "3", "CPU")
 NAMES = ("a.jpg", "b/é.jpg", "猫.png")
 
 

@@ -27,6 +27,7 @@ from extract import FeatureExtractor, FeatureFile, transformer
 from extract import worker as worker_module
 from extract.cached import FolderRows
 from extract.part import PartFile
+from extract.recipe import EngineInfo
 
 
 @pytest.fixture(autouse=True)
@@ -299,7 +300,7 @@ def test_rows_that_this_machine_computes_otherwise_are_not_mixed_in(
     seen.clear()
     rows = extractor._rows()
     rows.keep(
-        {"engine": "another"}, [np.full(1024, 0.5, np.float32)], {bytes(32): [np.ones(1024, np.float32)]}
+        EngineInfo("another"), [np.full(1024, 0.5, np.float32)], {bytes(32): [np.ones(1024, np.float32)]}
     )
     with pytest.raises(HeadstartError) as caught:
         extractor.transform(paths)
@@ -441,7 +442,7 @@ def test_it_is_an_estimator_as_scikit_learn_wants_it(make, tiny_recipe, tmp_path
 def test_the_engine_that_is_asked_for_computes(make, paths, tiny_recipe, tmp_path, engine):
     make(engine=engine).transform(paths[:2])
     (part,) = parts(tmp_path / "kept", tiny_recipe)
-    assert PartFile(part).engine(0)["engine"] == engine
+    assert PartFile(part).engine(0).engine == engine
 
 
 def test_names_of_features_are_known_before_any_image_is(make, paths):

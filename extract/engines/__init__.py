@@ -3,21 +3,55 @@
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
 from extract.backbones import forked_error
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 
-ENGINES = {
-    "keras": "extract.engines.keras_engine:KerasEngine",
-    "openvino": "extract.engines.openvino_engine:OpenVinoEngine",
-}
-_COMPUTES = {  # values of a recipe's fields that an engine can compute
-    "keras": {"precision": ("float32", "float16", "bfloat16"), "quantization": ("none",)},
-    "openvino": {"precision": ("float32",), "quantization": ("none", "int8")},
+
+@dataclass(frozen=True)
+class EngineEntry:
+    """All of an engine: adding one is adding its entry to `ENGINES`, and its module.
+
+    Attributes
+    ----------
+    path : str
+        ``module:class`` of the `Engine`, imported on use.
+    packages : tuple of str
+        Whose versions may change what it computes.
+    precision, quantization : tuple of str
+        Values of a recipe's fields that it can compute.
+    gpu : bool
+        Whether it computes on a GPU where TensorFlow sees one.
+    """
+
+    path: str
+    packages: tuple[str, ...]
+    precision: tuple[str, ...] = ("float32",)
+    quantization: tuple[str, ...] = ("none",)
+    gpu: bool = False
+
+    def computes(self, recipe: Recipe) -> bool:
+        """Tell whether the engine can compute a recipe."""
+        return recipe.precision in self.precision and recipe.quantization in self.quantization
+
+
+ENGINES = {  # on a CPU, `auto` takes the first that can compute the recipe
+    "openvino": EngineEntry(
+        "extract.engines.openvino_engine:OpenVinoEngine",
+        ("keras", "openvino", "tensorflow"),
+        quantization=("none", "int8"),
+    ),
+    "keras": EngineEntry(
+        "extract.engines.keras_engine:KerasEngine",
+        ("keras", "tensorflow"),
+        precision=("float32", "float16", "bfloat16"),
+        gpu=True,
+    ),
 }
 
 
@@ -55,7 +89,7 @@ class Engine(ABC):
         """
 
     @abstractmethod
-    def describe(self) -> dict:
+    def describe(self) -> EngineInfo:
         """Return name, versions and device, to be stored beside the features."""
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
@@ -80,8 +114,8 @@ def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine
     Parameters
     ----------
     name : str
-        An entry of `ENGINES`, or ``auto``: what the recipe needs, else Keras where a GPU is
-        visible, else OpenVINO.
+        An entry of `ENGINES`, or ``auto``: what the recipe needs, else one for a GPU where one is
+        visible, else the first.
     recipe : Recipe
     threads : int, optional
         Of the CPU; by default all that this process may use.
@@ -94,7 +128,7 @@ def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine
     """
     check_engine(name, recipe)
     name = chosen_engine(recipe) if name == "auto" else name
-    module, engine = ENGINES[name].split(":")
+    module, engine = ENGINES[name].path.split(":")
     opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
     opened.process = os.getpid()
     return opened
@@ -109,14 +143,12 @@ def check_engine(name: str, recipe: Recipe) -> None:
     """
     if name not in (*ENGINES, "auto"):
         raise unknown_name("engine", name, [*ENGINES, "auto"])
-    if name == "auto" and not _able(recipe):
-        raise HeadstartError(
-            "no engine can compute this recipe",
-            "precision float32 with int8",
-            f"precision {recipe.precision} with {recipe.quantization}",
-            "leave --precision or --quantization out",
-        )
-    for field, values in _COMPUTES.get(name, {}).items():
+    if name == "auto":
+        if not _able(recipe):
+            raise _no_engine(recipe)
+        return
+    entry = ENGINES[name]
+    for field, values in (("precision", entry.precision), ("quantization", entry.quantization)):
         found = getattr(recipe, field)
         if found not in values:
             raise HeadstartError(
@@ -127,29 +159,84 @@ def check_engine(name: str, recipe: Recipe) -> None:
             )
 
 
+def _no_engine(recipe: Recipe) -> HeadstartError:
+    fitting = [entry.precision for entry in ENGINES.values() if recipe.quantization in entry.quantization]
+    precisions = dict.fromkeys(precision for values in fitting for precision in values)
+    return HeadstartError(
+        "no engine can compute this recipe",
+        f"precision {' or '.join(precisions)} with {recipe.quantization}",
+        f"precision {recipe.precision} with {recipe.quantization}",
+        "leave --precision or --quantization out",
+    )
+
+
 def _able(recipe: Recipe) -> list[str]:
     """Return the engines that can compute a recipe."""
-    return [
-        name
-        for name, fields in _COMPUTES.items()
-        if all(getattr(recipe, field) in values for field, values in fields.items())
-    ]
+    return [name for name, entry in ENGINES.items() if entry.computes(recipe)]
 
 
 def chosen_engine(recipe: Recipe) -> str:
     """Return the engine that ``auto`` stands for."""
     able = _able(recipe)
-    if len(able) == 1:
-        return able[0]
+    with_gpu = [name for name in able if ENGINES[name].gpu]
+    return with_gpu[0] if with_gpu and len(able) > 1 and _sees_gpu() else able[0]
+
+
+def _sees_gpu() -> bool:
     import tensorflow as tf
 
-    return "keras" if tf.config.list_physical_devices("GPU") else "openvino"
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def cpu_engine(recipe: Recipe) -> str:
     """Return the engine that ``auto`` stands for where there is no GPU; nothing is imported for it."""
-    able = _able(recipe)
-    return "openvino" if "openvino" in able or not able else able[0]
+    return next(iter(_able(recipe) or ENGINES))
+
+
+def engine_help() -> str:
+    """Return the values of ``--engine`` in words."""
+    *names, last = ENGINES
+    return f"auto, {', '.join(names)} or {last}."
+
+
+def values_help(field: str, between: str) -> str:
+    """Return the values of a field that engines restrict in words: what is usual, and who can do more.
+
+    Parameters
+    ----------
+    field : str
+        ``precision`` or ``quantization``.
+    between : str
+        What parts the usual value from the others.
+
+    Examples
+    --------
+    >>> values_help("precision", "; ")
+    'float32; float16 or bfloat16 with keras.'
+    """
+    usual = getattr(EngineEntry("", ()), field)
+    by_values: dict[tuple[str, ...], list[str]] = {}
+    for name, entry in ENGINES.items():
+        if more := tuple(value for value in getattr(entry, field) if value not in usual):
+            by_values.setdefault(more, []).append(name)
+    told = [f"{' or '.join(values)} with {' or '.join(names)}" for values, names in by_values.items()]
+    return f"{usual[0]}{between}{', '.join(told)}."
+
+
+def makers(*names: str) -> tuple[str, ...]:
+    """Return the packages whose versions may change what engines compute.
+
+    Parameters
+    ----------
+    *names : str
+        Entries of `ENGINES`; by default all.
+
+    Examples
+    --------
+    >>> makers("keras")
+    ('keras', 'tensorflow')
+    """
+    return tuple(sorted({package for name in names or ENGINES for package in ENGINES[name].packages}))
 
 
 def available_threads() -> int:

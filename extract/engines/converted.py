@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
 from data.output import full_told, try_room, written_aside
+from extract.engines import makers
 from extract.engines.keras_engine import feature_model
 from extract.origins import file_hash
 from extract.recipe import Recipe
@@ -24,7 +25,6 @@ from extract.weights import cache_folder, in_cache, load_backbone
 if TYPE_CHECKING:
     import openvino
 
-_MAKERS = ("keras", "openvino", "tensorflow")  # whose versions may change the converted model
 _log = logging.getLogger("headstart.engines")
 
 
@@ -66,7 +66,7 @@ def float_model(recipe: Recipe) -> "openvino.Model":
 
 def model_path(recipe: Recipe) -> Path:
     """Return where the model of a recipe is kept, or will be: by recipe and versions."""
-    versions = {name: version(name) for name in _MAKERS}
+    versions = {name: version(name) for name in makers("openvino")}
     key = hashlib.sha256(json.dumps([recipe.key, versions], sort_keys=True).encode()).hexdigest()
     return cache_folder() / "openvino" / f"{key[:32]}.xml"
 

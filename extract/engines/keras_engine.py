@@ -9,7 +9,7 @@ import numpy as np
 from data.errors import HeadstartError
 from extract.backbones import pooled, scaled, tapped
 from extract.engines import Engine
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 from extract.weights import load_backbone
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class KerasEngine(Engine):
 
         return finish
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineInfo:
         import keras
         import tensorflow as tf
 
@@ -99,12 +99,7 @@ class KerasEngine(Engine):
         device = (
             tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU") if gpus else "CPU"
         )
-        return {
-            "engine": "keras",
-            "version": keras.__version__,
-            "tensorflow": tf.__version__,
-            "device": device,
-        }
+        return EngineInfo("keras", keras.__version__, device, (("tensorflow", tf.__version__),))
 
     def _halved(self, batch: np.ndarray) -> list[np.ndarray]:
         if len(batch) == 1:

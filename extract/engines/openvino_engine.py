@@ -6,7 +6,7 @@ import numpy as np
 
 from extract.engines import Engine
 from extract.engines.converted import converted_model, quiet_openvino
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 
 
 class OpenVinoEngine(Engine):
@@ -45,6 +45,6 @@ class OpenVinoEngine(Engine):
 
         return finish
 
-    def describe(self) -> dict:
+    def describe(self) -> EngineInfo:
         version = quiet_openvino().__version__.split("-")[0]
-        return {"engine": "openvino", "version": version, "device": "CPU"}
+        return EngineInfo("openvino", version, "CPU")
