@@ -14,7 +14,6 @@ from tempfile import TemporaryDirectory
 from classify.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Comparison, Job
 from classify.benchmark_figure import write_figure
 from classify.benchmark_report import report_of
-from classify.figures import figure_class
 from classify.finetune_options import refuse_keywords
 from classify.image_rows import choose_rows
 from classify.saved import check_output as check_bundle
@@ -76,7 +75,6 @@ def benchmark(
     """
     refuse_keywords("benchmark", moved, {"settings": "Comparison(...)"})
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
-    figure_class()
     check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)
     for warning in opened.warnings:

@@ -129,7 +129,7 @@ def in_the_graph(job: Job, clock: Clock) -> dict:
         raise HeadstartError(
             f"{arm.label}: the loss diverged in the first epoch",
             "a finite loss",
-            "one that is no finite number",
+            "one that is not a finite number",
             "check the images and the weights; there is nothing to compare",
         )
     result = _result(clock, record.history, clock.passed(), record.best_epoch)

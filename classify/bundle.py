@@ -16,6 +16,7 @@ from classify.predict import Prediction, Predictor
 from classify.saved import BundleContents, read_bundle, write_bundle
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
+from data.text import counted
 from extract.given import Image
 
 _RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
@@ -92,9 +93,9 @@ class Bundle(BundleContents):
         """
         if X.shape[1] != self.head.n_features_in_:
             raise HeadstartError(
-                "the features have another width than the head takes",
-                f"{self.head.n_features_in_} features",
-                f"{X.shape[1]} features",
+                "the head expects a different number of features",
+                counted(self.head.n_features_in_, "feature"),
+                counted(X.shape[1], "feature"),
                 "train the head on features of the bundle's recipes and layers",
             )
         proba = self.head.predict_proba(X)

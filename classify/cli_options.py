@@ -51,7 +51,7 @@ def names_between_commas(text: str | None) -> list[str] | None:
     """
     names = None if text is None else [name.strip() for name in text.split(",") if name.strip()]
     if names == []:
-        raise typer.BadParameter(f"names between commas are wanted; received {text!r}")
+        raise typer.BadParameter(f"expected names between commas; received {text!r}")
     return names
 
 

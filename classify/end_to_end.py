@@ -187,7 +187,7 @@ class Run:
             LOOPS[options.loop](model, training, validation, epochs, callbacks)
         if watcher.diverged:
             _log.warning(
-                "epoch %d: the loss is no finite number; the last good weights are kept",
+                "epoch %d: the loss is not a finite number; the last good weights are kept",
                 len(state.epochs) + 1,
             )
             return "diverged"

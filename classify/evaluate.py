@@ -245,7 +245,7 @@ def mcnemar(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> dict:
     _refuse_no_rows(y)
     if not len(y) == len(one) == len(two):
         raise HeadstartError(
-            "two classifiers can be compared on the same rows alone",
+            "two classifiers can be compared only on the same rows",
             f"predictions for {len(y)} rows",
             f"{len(one)} and {len(two)} predictions",
             "let both predict the same rows",

@@ -98,7 +98,7 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     bundles = 2 if len(paths) > 2 and is_bundle(paths[1]) else 1
     if len(paths) <= bundles or sum(map(is_bundle, paths)) > 2:
         raise typer.BadParameter(
-            f"one bundle or two and feature files are wanted; received {counted(len(paths), 'path')}"
+            f"name one or two bundles, then feature files; received {counted(len(paths), 'path')}"
         )
     return paths[:bundles], paths[bundles:]
 

@@ -226,7 +226,7 @@ def notes_on(recipe: Recipe) -> list[str]:
     if recipe.decode_scale != "full":
         notes.append(
             "the head was trained on JPEGs decoded at a reduced scale; an image decoded at its full size "
-            "gives the exported model somewhat other pixels"
+            "gives the exported model slightly different pixels"
         )
     return notes
 
@@ -348,7 +348,7 @@ def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dic
         largest = np.maximum(largest, off).tolist()  # a NaN stays
     if not largest[0] <= TOLERANCE:
         raise HeadstartError(
-            "the written model says something else than the head",
+            "the written model disagrees with the head",
             f"probabilities within {TOLERANCE:g} of those of `predict`",
             f"a difference of {largest[0]:.3g}; nothing was kept",
             "choose another --format, or another head",

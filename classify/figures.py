@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.intervals import wilson
-from data.errors import HeadstartError
 from data.names import short_names
 from data.ours import SIGNATURE
 from data.output import check_file, writing, written_aside
@@ -22,15 +21,14 @@ _BLUE, _GREY = "#1f77b4", "#888888"
 
 
 def check_figures(folder: str | Path) -> None:
-    """Raise if figures cannot be drawn, or not into this folder; nothing is written.
+    """Raise if figures cannot be written into this folder; nothing is written.
 
     Raises
     ------
     HeadstartError
-        If matplotlib is missing, the folder is a file or lies where none can be made, or pictures
+        If the folder is a file or lies where none can be made, or pictures
         in it that we did not draw have the names of figures.
     """
-    figure_class()
     for name in _NAMES:
         check_file(Path(folder) / name, "figure", "folder for the figures")
 
@@ -60,7 +58,7 @@ def write_figures(
     Raises
     ------
     HeadstartError
-        If matplotlib is missing, or the folder cannot be written.
+        If the folder cannot be written.
 
     Examples
     --------
@@ -82,29 +80,11 @@ def write_figures(
         return [save_figure(figure, folder / name) for name, figure in drawn.items()]
 
 
-def figure_class() -> "type[Figure]":
-    """Return matplotlib's class of figures.
-
-    Raises
-    ------
-    HeadstartError
-        If it is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise HeadstartError(
-            "figures need matplotlib",
-            "matplotlib 3.10 or later",
-            str(error),
-            "pip install 'matplotlib>=3.10'",
-        ) from error
-    return Figure
-
-
 def new_figure(width: float = 5, height: float = 4.5, **values: Any) -> "tuple[Figure, Any]":
     """Return a figure and its axes, or several; without pyplot, there is no window and no global state."""
-    figure = figure_class()(figsize=(width, height), layout="constrained")
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.subplots(**values)
 
 

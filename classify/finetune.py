@@ -178,8 +178,8 @@ def _warnings(recipe: Recipe, rows: dict[str, ImageRows]) -> list[str]:
     found = []
     if recipe.quantization != "none":
         found.append(
-            "the head was trained on int8 features, and the float32 backbone gives others: for an exact "
-            "start extract again without --quantization, and train the head on that file"
+            "the head was trained on int8 features, and the float32 backbone gives different ones: for an "
+            "exact start extract again without --quantization, and train the head on that file"
         )
     rejected = sum(len(split.rejected) for split in rows.values())
     if rejected:

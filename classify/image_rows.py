@@ -171,7 +171,7 @@ def _mapped(shape: tuple[int, ...]) -> np.ndarray:
             os.posix_fallocate(file.fileno(), 0, size)
         except OSError as error:
             raise HeadstartError(
-                "the decoded images have no room",
+                "there is no room for the decoded images",
                 f"{size / 1e6:.0f} MB in {tempfile.gettempdir()!r}",
                 str(error),
                 "make room there, name another folder in TMPDIR, or take fewer images with --rows",

@@ -115,7 +115,7 @@ class LabelledRows:
             raise HeadstartError(
                 f"{self.path!r} has no labelled validation rows",
                 "one row or more, to choose or to compare by",
-                f"{len(self.rows('train'))} training rows, no validation rows",
+                f"{counted(len(self.rows('train')), 'training row')}, no validation rows",
                 "extract more images, or name a validation split",
             )
 
@@ -146,7 +146,7 @@ class LabelledRows:
         if len(found):
             raise HeadstartError(
                 f"training saw images of the split {split!r} of {self.path!r}",
-                "images that the head has not learnt, or the scores flatter",
+                "images that the head was not trained on, or the scores are too good",
                 f"{counted(len(found), 'image')} of {len(self.rows(split))}, known by their bytes: "
                 + some_of([self.ids[row] for row in found]),
                 "take them out of one split; or leave them out: python -m classify evaluate --unseen-only",
@@ -170,7 +170,7 @@ class LabelledRows:
         if divided:
             raise HeadstartError(
                 f"{self.path!r} has rows of one group in training and in another split",
-                "each group in one split, or the scores flatter",
+                "each group in one split, or the scores are too good",
                 f"{counted(len(divided), 'group')} in several: {some_of(divided)}",
                 "correct the column split of the CSV file, or leave it out: groups then stay together",
             )

@@ -126,13 +126,13 @@ class RunState:
         Raises
         ------
         HeadstartError
-            If they cannot be read any more.
+            If they can no longer be read.
         """
         try:
             _assign(model, self._tensors(epochs, model))
         except Exception as error:
             raise HeadstartError(
-                f"the weights of epoch {epochs} cannot be read any more",
+                f"the weights of epoch {epochs} can no longer be read",
                 f"{str(self._file(epochs))!r} as this run wrote it",
                 with_type(error),
                 "check the disk; the same command goes on from the last epoch that can be read",

@@ -27,7 +27,7 @@ def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
     lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
-        lines.append(f"test, read once: {score} accuracy on {outcome['test']['rows']} rows")
+        lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")
     return lines + saved_lines(files, outcome["bundle"])
 
 
@@ -53,7 +53,7 @@ def training_lines(files: list[Path], values: dict) -> list[str]:
     reports = {split: values[split] for split in ("train", "validation") if split in values}
     return [
         *(
-            f"{split:<12}{score_text(report['accuracy'])} accuracy on {report['rows']} rows"
+            f"{split:<12}{score_text(report['accuracy'])} accuracy on {counted(report['rows'], 'row')}"
             for split, report in reports.items()
         ),
         *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),

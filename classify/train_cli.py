@@ -112,7 +112,10 @@ def parse_params(words: list[str]) -> dict:
         name, equals, text = word.partition("=")
         if not equals or not name:
             raise UsageError(
-                "--param is not a parameter", "name=value, as C=0.1", word, "correct it, and repeat --param"
+                "--param takes a name and a value",
+                "name=value, as C=0.1",
+                word,
+                "correct it, and repeat --param",
             )
         try:
             params[name.strip()] = ast.literal_eval(text.strip())

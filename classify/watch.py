@@ -50,7 +50,7 @@ class EpochCallback(keras.callbacks.Callback):
     Attributes
     ----------
     diverged : bool
-        Whether a loss was no finite number; nothing of that epoch is recorded.
+        Whether a loss was not a finite number; nothing of that epoch is recorded.
     """
 
     def __init__(self, training: Batches, state: RunState, options: TrainingOptions, hooks: Hooks):

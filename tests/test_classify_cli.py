@@ -265,13 +265,6 @@ class TestEvaluate:
         assert report["figures"] == [str(tmp_path / f"{name}.png") for name in names]
         assert {str(path) for path in tmp_path.iterdir()} == set(report["figures"])
 
-    def test_figures_need_matplotlib(self, layers_bundle, two_layers, tmp_path, monkeypatch):
-        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-        message = fail("evaluate", layers_bundle, two_layers, "--figures", tmp_path / "figures")
-        assert "pip install 'matplotlib" in message
-        assert not list(tmp_path.iterdir())
-        assert "accuracy" in succeed("evaluate", layers_bundle, two_layers)
-
     def test_two_bundles_are_compared(self, layers_bundle, noise_bundle, two_layers):
         words = ("evaluate", layers_bundle, noise_bundle, two_layers)
         values = json.loads(succeed(*words, "--json"))

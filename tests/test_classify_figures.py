@@ -1,7 +1,5 @@
 """Figures: which are drawn, that they show the report, and how they are written."""
 
-import sys
-
 import numpy as np
 import pytest
 from conftest import assert_four_parts
@@ -145,11 +143,3 @@ def test_a_file_in_the_place_of_the_folder_is_refused(where, tmp_path):
 def test_a_look_makes_no_folder(tmp_path):
     check_figures(tmp_path / "new" / "figures")
     assert not list(tmp_path.iterdir())
-
-
-def test_missing_matplotlib_is_told(monkeypatch, tmp_path):
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    with pytest.raises(HeadstartError) as caught:
-        check_figures(tmp_path)
-    assert_four_parts(str(caught.value))
-    assert "pip install 'matplotlib" in str(caught.value)
