@@ -97,7 +97,7 @@ def _load(path: str | Path, wanted: Sequence[str] | None, in_memory: bool) -> Fe
         widths=tuple(matrix.shape[1] for matrix in matrices),
         weights=contents.weights,
         content_digest=file.content_digest,
-        engine=file.engine(0).to_dict(),
+        engine=file.engine(0),
         probe=file.probe,
     )
     return FeatureMatrix(

@@ -35,7 +35,7 @@ class FeatureSet:
         Name and origin of the backbone's weights.
     content_digest : str
         Of the feature file.
-    engine : dict
+    engine : EngineInfo
         What computed it.
     probe : dict of str to ndarray
         The feature of `extract.engines.probe_image` by layer; empty where there is no file.
@@ -48,7 +48,7 @@ class FeatureSet:
     widths: tuple[int, ...]
     weights: dict
     content_digest: str
-    engine: dict = field(default_factory=dict)
+    engine: EngineInfo = field(default_factory=lambda: EngineInfo(""))
     probe: dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
     weights_file: Path | None = field(default=None, repr=False, compare=False)
 
@@ -68,7 +68,7 @@ class FeatureSet:
         self.ensure_weights()
         engine = open_engine("auto", self.recipe)
         if self.probe:
-            stored = Probe("the bundle", EngineInfo.from_dict(self.engine), self.probe)
+            stored = Probe("the bundle", self.engine, self.probe)
             check_probes(engine, self.recipe, [stored])
         return engine
 

@@ -21,7 +21,7 @@ from data.ours import kind_of_output
 from data.output import check_folder, target_of, writing
 from data.swap import check_carried, recover, swapped
 from data.text import some_of, with_type
-from extract.recipe import Recipe
+from extract.recipe import EngineInfo, Recipe
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
@@ -129,7 +129,7 @@ def _write(folder: Path, bundle: BundleContents) -> None:
 
 
 def _described(each: FeatureSet) -> dict:
-    values = {name: getattr(each, name) for name in _OF_SET}
+    values = {name: getattr(each, name) for name in _OF_SET} | {"engine": each.engine.to_dict()}
     values["recipe"] = json.loads(each.recipe.to_json())
     return values | {"probe": {layer: _to_text(feature) for layer, feature in each.probe.items()}}
 
@@ -137,6 +137,7 @@ def _described(each: FeatureSet) -> dict:
 def _feature_set(values: dict, folder: Path) -> FeatureSet:
     plain = {name: values[name] for name in _OF_SET}
     plain |= {name: tuple(plain[name]) for name in ("layers", "widths")}
+    plain |= {"engine": EngineInfo.from_dict(plain["engine"])}
     probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
     tuned = folder / TUNED_WEIGHTS
     return FeatureSet(

@@ -39,7 +39,7 @@ def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]
     engine = own.open()
     outputs = check_probes(engine, own.recipe, [])
     probe = dict(zip(own.recipe.layers, outputs, strict=True))
-    own = replace(own, engine=engine.describe().to_dict(), probe=probe)
+    own = replace(own, engine=engine.describe(), probe=probe)
     held, is_net = rows["validation"], hasattr(trained.head, "model_")
     held_features = own.features(engine, held.pixels)
     tuned = replace(
