@@ -202,7 +202,7 @@ def test_a_budget_decides_how_many_epochs_are_trained():
     assert epochs_that_fit(59, 20, 19) == 2 and epochs_that_fit(0, 20, 19) == 0
     assert all_epochs(50, [20, 10, 20], 20) == {"seconds": 50 + 17 * 15, "projected": True}
     assert time_to([(5, 0.1)], 0.2) is None
-    clock = Clock(0.0, seconds=100.0, judging=0.5)
+    clock = Clock(0.0, seconds=100.0, testing=0.5)
     clock.passed = lambda: 50.0
     assert not clock.enough([{"seconds": 20.0}])
     assert clock.enough([{"seconds": 20.0}, {"seconds": 40.0}])
