@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import TypeGuard
 
 import numpy as np
 
@@ -36,25 +37,25 @@ class Number:
     below: bool = False
     whole: bool = False
 
-    def takes(self, value) -> bool:
+    def takes(self, value: object) -> bool:
         """Tell whether a value is allowed."""
         if not self._is_number(value) or not self.least <= value <= self.most:
             return False
         return not self._is_tiny(value) and not (self.below and value == self.most)
 
-    def words(self, value) -> str:
+    def words(self, value: object) -> str:
         """Say what is allowed to who gave this value."""
-        value = value if self._is_number(value) else np.nan
+        number = value if self._is_number(value) else np.nan
         low = f" above {self.least}" if self.above else f", {self.least} or more"
-        low = f", {_LITTLE} or more" if self._is_tiny(value) and value > self.least else low
+        low = f", {_LITTLE} or more" if self._is_tiny(number) and number > self.least else low
         high = f" and {'below' if self.below else 'at most'} {self.most}"
-        told = self.most != _MOST or value > _MOST
+        told = self.most != _MOST or number > _MOST
         return ("a whole number" if self.whole else "a number") + low + (high if told else "")
 
     def _is_tiny(self, value: float) -> bool:
         return self.above and 0 <= value - self.least < _LITTLE
 
-    def _is_number(self, value) -> bool:
+    def _is_number(self, value: object) -> TypeGuard[float]:
         kinds = (int, np.integer) if self.whole else (int, float, np.integer, np.floating)
         return isinstance(value, kinds) and not isinstance(value, bool)
 
@@ -79,15 +80,15 @@ class Choice:
     ('cosine or euclidean', False)
     """
 
-    def __init__(self, *values):
+    def __init__(self, *values: object) -> None:
         self.values = values
 
-    def takes(self, value) -> bool:
+    def takes(self, value: object) -> bool:
         """Tell whether a value is allowed."""
         value = value.item() if isinstance(value, np.generic) else value
         return any(type(value) is type(one) and value == one for one in self.values)
 
-    def words(self, value) -> str:
+    def words(self, value: object) -> str:
         """Say what is allowed to who gave this value."""
         return " or ".join(map(str, self.values))
 
@@ -105,13 +106,13 @@ class Several:
     each: Number
     fewest: int = 0
 
-    def takes(self, value) -> bool:
+    def takes(self, value: object) -> bool:
         """Tell whether a value is allowed."""
-        ordered = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
-        values = value if ordered else [value]
+        column = isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 1)
+        values = as_list(value) if column else [value]
         return len(values) >= self.fewest and all(map(self.each.takes, values))
 
-    def words(self, value) -> str:
+    def words(self, value: object) -> str:
         """Say what is allowed to who gave this value."""
         wrong = [one for one in as_list(value) if not self.each.takes(one)]
         return f"{self.each.words(wrong[0] if wrong else None)}, or a list of such"
@@ -130,7 +131,7 @@ class Other:
     said: str
     takes: Callable[[object], bool]
 
-    def words(self, value) -> str:
+    def words(self, value: object) -> str:
         """Say what is allowed to who gave this value."""
         return self.said
 
@@ -144,14 +145,14 @@ class AnyOf:
     ('None or a whole number, 1 or more', True)
     """
 
-    def __init__(self, *ways: "Allowed"):
+    def __init__(self, *ways: "Allowed") -> None:
         self.ways = ways
 
-    def takes(self, value) -> bool:
+    def takes(self, value: object) -> bool:
         """Tell whether a value is allowed."""
         return any(way.takes(value) for way in self.ways)
 
-    def words(self, value) -> str:
+    def words(self, value: object) -> str:
         """Say what is allowed to who gave this value."""
         return " or ".join(way.words(value) for way in self.ways)
 
@@ -194,7 +195,7 @@ def check_values(values: Mapping[str, object], table: Table) -> None:
             )
 
 
-def shortened(value) -> str:
+def shortened(value: object) -> str:
     """Return a value as it is written in Python, on one line of no great length.
 
     Examples

@@ -1,9 +1,14 @@
 """Seeded flips and rotations: the augmentation of the Keras guide."""
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # Keras takes seconds to import
+    import keras
+
 ROTATION = 0.1  # of a whole turn, to either side
 
 
-def augmentation(seed: int):
+def augmentation(seed: int) -> "keras.Sequential":
     """Build random horizontal flips and rotations, of stock Keras layers.
 
     Source: the guide "Transfer learning and fine-tuning" of Keras. Corners that a rotation

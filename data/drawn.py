@@ -23,7 +23,7 @@ class Drawn:
     root : str
     """
 
-    def __init__(self, root: str):
+    def __init__(self, root: str) -> None:
         name = hashlib.sha256(os.fsencode(os.path.realpath(root))).hexdigest()[:32]
         self._root, self._path = root, cache_folder() / "drawn" / f"{name}.json"
         self._known: dict[str, list] | None = None

@@ -7,6 +7,7 @@ from functools import cache
 
 import numpy as np
 from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
 
 from data.text import one_line
 
@@ -108,7 +109,7 @@ def _bits(data: bytes) -> int:
     if data.startswith(b"\x93NUMPY"):
         return 8
     image = Image.open(io.BytesIO(data), formats=_formats())
-    if image.format == "TIFF":
+    if isinstance(image, TiffImageFile):
         return max(image.tag_v2.get(_BITS, (1,)))
     return 16 if image.mode.startswith("I;16") else 8
 
@@ -175,7 +176,7 @@ def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
-        raise _too_large(int(re.search(r"\d+", str(error))[0]), pixel_limit) from error
+        raise _too_large(int(re.findall(r"\d+", str(error))[0]), pixel_limit) from error
     except Image.UnidentifiedImageError as error:
         raise ImageError(_unknown(data)) from error
     except Exception as error:  # Pillow's plugins raise anything on broken headers

@@ -1,6 +1,7 @@
 """Ctrl-C ends a command: heard also where a library swallows it, and with a limit to the waiting."""
 
 import atexit
+import math
 import os
 import select
 import signal
@@ -65,9 +66,10 @@ def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
     >>> interrupt_of(ValueError("no interrupt")) is None
     True
     """
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, KeyboardInterrupt):
+        found = found.__cause__ or found.__context__
+    return found
 
 
 def settle() -> None:
@@ -85,22 +87,23 @@ def _listen() -> None:
     signal.set_wakeup_fd(_pipe, warn_on_full_buffer=False)
     os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # the pipe is the parent's
     threading.Thread(target=_watch, args=(reading, threading.get_ident()), daemon=True).start()
-    tell, sys.unraisablehook = sys.unraisablehook, lambda lost: _on_lost(lost) or tell(lost)
+    tell = sys.unraisablehook
+    sys.unraisablehook = lambda lost: None if _on_lost(lost) else tell(lost)
 
 
-def _on_lost(lost) -> bool:
+def _on_lost(lost: "sys.UnraisableHookArgs") -> bool:
     """Have an interrupt sent again that was raised where nothing can be; tell whether it was one."""
     is_one = issubclass(lost.exc_type, KeyboardInterrupt)
-    if is_one:
+    if is_one and _pipe is not None:
         os.write(_pipe, bytes([_SWALLOWED]))
     return is_one
 
 
 def _watch(reading: int, main: int) -> None:
     """Wait for what the system or `_on_lost` writes, and end the process when it is time."""
-    first, sent = None, 0
+    first, sent = math.inf, 0  # until the first interrupt
     while True:
-        left = None if first is None else max(0, first + SECONDS - time.monotonic())
+        left = None if first == math.inf else max(0, first + SECONDS - time.monotonic())
         if not select.select([reading], [], [], left)[0]:
             _end(f"interrupted; ended without more ado, since {SECONDS} s did not do")
         for number in os.read(reading, 1):
@@ -110,7 +113,7 @@ def _watch(reading: int, main: int) -> None:
                 signal.pthread_kill(main, signal.SIGINT)
             elif number == signal.SIGINT and sent:
                 sent -= 1
-            elif number == signal.SIGINT and first is None:
+            elif number == signal.SIGINT and first == math.inf:
                 first = time.monotonic()
             elif number == signal.SIGINT and time.monotonic() > first + _SETTLED:
                 _end("interrupted twice; ended without more ado")

@@ -72,5 +72,5 @@ def _contradictions(
     ends = [*starts[1:], len(rows)]
     groups = sorted(rows[starts[number] : ends[number]].tolist() for number in odd)
     shown = [" = ".join(f"{ids[row]} ({class_names[y[row]]})" for row in group) for group in groups[:4]]
-    images = "1 image has" if len(odd) == 1 else f"{len(odd)} images have"
-    return [f"{images} several labels: {some_of(shown)}; no head is right about all of them"]
+    told = "1 image has" if len(odd) == 1 else f"{len(odd)} images have"
+    return [f"{told} several labels: {some_of(shown)}; no head is right about all of them"]

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from os import PathLike
 
 
-def as_list(values) -> list:
+def as_list(values: object) -> list:
     """Return values as a list; a text, a path, bytes or anything that has no items is one value.
 
     Examples
@@ -12,5 +12,6 @@ def as_list(values) -> list:
     >>> as_list("photos.h5"), as_list(["photos.h5", "photos299.h5"]), as_list(())
     (['photos.h5'], ['photos.h5', 'photos299.h5'], [])
     """
-    one = isinstance(values, str | bytes | PathLike) or not isinstance(values, Iterable)
-    return [values] if one else list(values)
+    if isinstance(values, str | bytes | PathLike) or not isinstance(values, Iterable):
+        return [values]
+    return list(values)

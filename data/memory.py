@@ -9,12 +9,15 @@ from numbers import Real
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from data.errors import HeadstartError
 from data.lists import as_list
 from data.source import Row, index_labels, label_text, label_warnings
 from data.splits import split_name
 from data.text import one_line, some_of
+
+Column = Sequence[object] | np.ndarray  # a value for each image
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,14 @@ def npy_bytes(image: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "arrays") -> ArraySource:
+def from_arrays(
+    images: ArrayLike,
+    labels: Column,
+    splits: Column | None = None,
+    *,
+    class_names: Column | None = None,
+    kind: str = "arrays",
+) -> ArraySource:
     """Make a source of images in memory.
 
     Parameters
@@ -87,16 +97,16 @@ def from_arrays(images, labels, splits=None, *, class_names=None, kind: str = "a
     (1, ('cat', 'dog'))
     """
     images = _checked_images(images)
-    labels = _column("labels", labels, len(images))
-    splits = [None] * len(images) if splits is None else _column("splits", splits, len(images))
+    given = _column("labels", labels, len(images))
+    placed = [None] * len(images) if splits is None else _column("splits", splits, len(images))
     if class_names is None:
-        names, indices = index_labels(labels)
-        warnings = tuple(label_warnings(labels))
+        names, indices = index_labels(given)
+        warnings = tuple(label_warnings(given))
     else:
-        names, indices, warnings = *_named(class_names, labels), ()
+        names, indices, warnings = *_named(class_names, given), ()
     rows = [
         Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
-        for number, (label, split) in enumerate(zip(indices, splits, strict=True))
+        for number, (label, split) in enumerate(zip(indices, placed, strict=True))
     ]
     return ArraySource(images, names, rows, kind, warnings)
 
@@ -110,7 +120,7 @@ def open_npz(path: Path) -> ArraySource:
         If it is not an NPZ file, holds pickled objects or lacks an array.
     """
     try:
-        with np.lib.npyio.NpzFile(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
         raise HeadstartError(
@@ -136,7 +146,7 @@ def open_npz(path: Path) -> ArraySource:
     return replace(source, warnings=(*unread, *source.warnings))
 
 
-def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
+def _named(class_names: Column, labels: Sequence[object]) -> tuple[tuple[str, ...], list[int]]:
     names = tuple(label_text(name) for name in as_list(class_names))
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
@@ -144,30 +154,28 @@ def _named(class_names, labels: list) -> tuple[tuple[str, ...], list[int]]:
             "two classes have one name", "a name for each class", f"{twice!r} twice", "rename one of them"
         )
     indices = [-1 if label_text(label) == "" else _whole(label) for label in labels]
-    wrong = [
-        label
-        for label, index in zip(labels, indices, strict=True)
-        if index is None or not -1 <= index < len(names)
-    ]
-    if wrong:
+    allowed = range(-1, len(names))
+    known = [index for index in indices if index is not None and index in allowed]
+    if len(known) < len(labels):
+        wrong = next(label for label, index in zip(labels, indices, strict=True) if index not in allowed)
         raise HeadstartError(
             "labels do not fit the class names",
             f"whole numbers from 0 to {len(names) - 1}, or -1 for unknown",
-            repr(wrong[0]),
+            repr(wrong),
             "give a name for each label, or leave class_names out",
         )
-    return names, indices
+    return names, known
 
 
-def _whole(label) -> int | None:
+def _whole(label: object) -> int | None:
     """Return a label as a whole number, which a column with NaN holds as a float; None if it is none."""
-    return int(label) if isinstance(label, Real) and label == label // 1 else None
+    return int(float(label)) if isinstance(label, Real) and label == label // 1 else None
 
 
-def _column(name: str, values, length: int) -> list:
+def _column(name: str, values: Column, length: int) -> list:
     """Return labels or splits as a list; a column of them, as keras.datasets has, is flattened."""
     try:
-        shape = np.shape(values)
+        shape: tuple[object, ...] = np.asarray(values).shape
     except ValueError:  # lists of unequal lengths
         shape = (len(values), "?")
     if shape not in ((length,), (length, 1)):
@@ -178,11 +186,11 @@ def _column(name: str, values, length: int) -> list:
             f"give each image exactly one of the {name}",
         )
     if len(shape) == 2:
-        values = np.reshape(values, -1)
+        values = np.asarray(values).reshape(-1)
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _checked_images(images) -> np.ndarray:
+def _checked_images(images: ArrayLike) -> np.ndarray:
     try:
         images = np.asarray(images)
     except ValueError as error:

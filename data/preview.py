@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from data.names import UNKNOWN, shortened
 from data.ours import SIGNATURE
 from data.output import check_file, writing, written_aside
 from data.source import Row, Source, as_source
+
+if TYPE_CHECKING:  # Matplotlib is needed to draw alone
+    from matplotlib.figure import Figure
 
 CELLS = 9
 _NAME = 24  # signs of a label above its image
@@ -50,7 +54,7 @@ class Sheet:
         return asdict(self)
 
 
-def preview(source: Source, path: str | Path, *, augment: bool = False, seed: int = 0) -> Sheet:
+def preview(source: Source | str | Path, path: str | Path, *, augment: bool = False, seed: int = 0) -> Sheet:
     """Draw the first nine images of a source, each at its own size, with their labels.
 
     Images that cannot be read are skipped, and the next ones take their place.
@@ -79,11 +83,11 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
     >>> [image["label"] for image in sheet.images]
     ['0', '1', '2', '3', '4', '5', '6', '7', '8']
     """
-    path, source = Path(path), as_source(source)
+    path, opened = Path(path), as_source(source)
     _check_output(path)
     skipped: list[dict] = []
     size = AUGMENTED_SIZE if augment else None
-    found = list(islice(_readable(source, size, skipped), 1 if augment else CELLS))
+    found = list(islice(_readable(opened, size, skipped), 1 if augment else CELLS))
     if not found:
         raise HeadstartError(
             "no image of the source can be read",
@@ -91,7 +95,7 @@ def preview(source: Source, path: str | Path, *, augment: bool = False, seed: in
             f"{len(skipped)} that cannot; the first, {skipped[0]['id']}: {skipped[0]['reason']}",
             "mend the images, or name another source",
         )
-    shown = [{"id": row.id, "label": _label(source, row)} for row, _ in found]
+    shown = [{"id": row.id, "label": _label(opened, row)} for row, _ in found]
     pixels = [image for _, image in found]
     if augment:
         pixels = _augmented(pixels[0], seed)
@@ -132,7 +136,7 @@ def _augmented(image: np.ndarray, seed: int) -> list[np.ndarray]:
     return list(np.asarray(augmentation(seed)(np.stack([image] * CELLS), training=True)))
 
 
-def _draw(images: list[np.ndarray], labels: list[str]):
+def _draw(images: list[np.ndarray], labels: list[str]) -> "Figure":
     """Draw images in rows of three; one label serves them all, or each has its own."""
     from matplotlib.figure import Figure
 
@@ -147,7 +151,7 @@ def _draw(images: list[np.ndarray], labels: list[str]):
     return figure
 
 
-def _write(path: Path, figure) -> None:
+def _write(path: Path, figure: "Figure") -> None:
     """Draw into memory first, so that a failure to draw leaves no half file."""
     drawn = io.BytesIO()
     with warnings.catch_warnings():

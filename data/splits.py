@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from typing import Protocol
 
 from data.errors import HeadstartError
 
@@ -13,6 +14,16 @@ _COMMON = {  # in lower case; Hugging Face's datasets read `eval` as test, too
 }
 _FULL = {name: split for split, names in _COMMON.items() for name in names.split()}
 _WORDS_AFTER = re.compile(r"[ _-]?(set|split|data|images?|imgs?)$")  # as in train_set, test-images
+
+
+class HasSplit(Protocol):
+    """What may say its split, or the group that must stay in one."""
+
+    @property
+    def split(self) -> str | None: ...
+
+    @property
+    def group(self) -> str | None: ...
 
 
 def _split_named(name: str) -> str | None:
@@ -72,12 +83,13 @@ def hashed_split(digest: bytes) -> str:
     return "train" if u < 0.8 else "validation" if u < 0.9 else "test"
 
 
-def split_of(row, digest: bytes) -> str:
+def split_of(row: HasSplit, digest: bytes) -> str:
     """Return the split of a row: its own, else that of its group, else that of its image.
 
     Parameters
     ----------
-    row : data.source.Row
+    row : HasSplit
+        As `data.source.Row`.
     digest : bytes
         Sha256 of its image bytes.
 

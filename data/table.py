@@ -30,7 +30,8 @@ def open_csv(path: Path) -> FileSource:
     records, notes = read_table(path, COLUMNS, needed=2)
     texts = [{name: windows_text(path, text) for name, text in fields.items()} for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
-    rows, paths = [], {}
+    rows: list[Row] = []
+    paths: dict[str, str] = {}
     for (line, fields), text, label in zip(records, texts, numbers, strict=True):
         relative = _existing(path, line, fields["path"], text["path"])
         split = split_name(text["split"], f"{path}, line {line}")
