@@ -319,7 +319,7 @@ def _write(model: "keras.Model", path: Path, format: str) -> None:
             model.export(str(path), format=name, verbose=False)
             if name == "openvino":
                 openvino_file.keep_float32(path)
-    except OSError:
+    except (HeadstartError, OSError):
         raise
     except Exception as error:  # converters raise anything on what they do not know
         raise HeadstartError(

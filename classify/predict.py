@@ -15,7 +15,7 @@ import numpy as np
 
 from classify.abstain import NEIGHBOURS, Detector
 from classify.matrix import FeatureSet
-from data.errors import HeadstartError, is_missing
+from data.errors import HeadstartError, NotFoundError, is_missing
 from data.images import ImageError
 from data.lists import as_list
 from data.text import printable
@@ -238,7 +238,7 @@ def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
     given = [Path(path) for path in paths]
     for path in given:
         if is_missing(path):
-            raise HeadstartError(
+            raise NotFoundError(
                 f"there is no image {printable(str(path))!r}",
                 "image files or folders",
                 "a path that does not exist",
@@ -265,9 +265,13 @@ def _images_below(folder: Path) -> list[Path]:
 def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
     for number, image in enumerate(given):
         try:
-            yield number, encoded(image, recipe.exif_orientation)
+            data = encoded(image, recipe.exif_orientation)
+        except HeadstartError:
+            raise
         except (OSError, ValueError) as error:
             errors[number] = why_unreadable(error)
+            continue
+        yield number, data
 
 
 def _prediction(

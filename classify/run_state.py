@@ -152,10 +152,14 @@ class RunState:
 
     def remove(self) -> None:
         """Remove the folder, or what in it is ours: the run is done."""
-        with suppress(OSError):
+        try:
             (self.folder / "run.json").unlink()
             self._remove(keep=())
             self.folder.rmdir()
+        except HeadstartError:
+            raise
+        except OSError:  # nothing is lost where it stays
+            return
 
     def _file(self, epochs: int) -> Path:
         return self.folder / f"epoch-{epochs}.npz"
@@ -238,6 +242,8 @@ def _read(path: Path) -> dict | None:
         values = json.loads(path.read_text("utf-8"))
         _watched(values["epochs"])
         version = values["settings"] and values.get("format_version", FORMAT_VERSION)
+    except HeadstartError:
+        raise
     except FileNotFoundError:
         return None
     except Exception as error:  # JSON of anything

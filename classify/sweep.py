@@ -285,8 +285,7 @@ def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[li
 
 def left_out(error: HeadstartError) -> HeadstartError:
     """Say that a head is left out, and why; return the error."""
-    happened, _, received, _ = error.args
-    say(f"left out: {happened}: {received}")
+    say(f"left out: {error.happened}: {error.received}")
     return error
 
 

@@ -3,6 +3,7 @@
 import codecs
 import errno
 import faulthandler
+import io
 import json
 import logging
 import os
@@ -10,7 +11,7 @@ import sys
 import warnings
 from collections.abc import Callable, Container, Iterable
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any, TextIO
 
 import typer
 from rich.console import Console
@@ -35,18 +36,21 @@ class Commands(TyperGroup):
     1 a user's error, 2 usage (Typer's own), 130 interrupted.
     """
 
-    def main(self, *args, **options):
+    def main(self, *args: Any, **options: Any) -> Any:
         for stream in (sys.stdout, sys.stderr):
-            stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
         try:
             return super().main(*args, **options)
+        except HeadstartError:
+            raise
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
             _silence(sys.stdout)
             _end(f"error: {unprinted(error)}", 1)
 
-    def invoke(self, ctx):
+    def invoke(self, ctx: Any) -> Any:  # typer's own Context, which has no public name
         try:
             prepare_logging()
             return super().invoke(ctx)
@@ -124,7 +128,7 @@ def say_warnings(warnings: Iterable[str], said: Container[str] = ()) -> None:
             say(f"warning: {warning}")
 
 
-def show(value, lay_out: Callable[..., list[str]], as_json: bool) -> None:
+def show(value: object, lay_out: Callable[..., list[str]], as_json: bool) -> None:
     """Print a result to stdout: one JSON document, or the lines that `lay_out` makes of it.
 
     Raises
@@ -155,7 +159,7 @@ def unprinted(error: OSError) -> HeadstartError:
     )
 
 
-def _silence(stream) -> None:
+def _silence(stream: TextIO) -> None:
     """Let a stream that cannot be written go nowhere, so that the process ends without more words."""
     with suppress(OSError, ValueError, AttributeError):
         null = os.open(os.devnull, os.O_WRONLY)
@@ -163,7 +167,7 @@ def _silence(stream) -> None:
         os.close(null)
 
 
-def _is_utf8(stream) -> bool:
+def _is_utf8(stream: TextIO) -> bool:
     return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
 
 
@@ -183,8 +187,8 @@ def _take_stderr() -> None:
     ours, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)
     os.close(null)
-    how = {"encoding": sys.stderr.encoding, "errors": "backslashreplace", "buffering": 1}
-    sys.stderr = open(ours, "w", **how)  # noqa: SIM115  (until the process ends)
+    how = (1, sys.stderr.encoding, "backslashreplace")
+    sys.stderr = open(ours, "w", *how)  # noqa: SIM115  (until the process ends)
     faulthandler.enable(sys.stderr)
 
 

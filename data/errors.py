@@ -15,23 +15,27 @@ class HeadstartError(ValueError):
     Parameters
     ----------
     happened, expected, received, todo : str
-        One sentence or phrase each. The command line prints them and exits with 1.
+        One sentence or phrase each; also attributes. The command line prints them and exits with 1.
 
     Examples
     --------
-    >>> print(HeadstartError("no such file", "a feature file", "x.h5", "check the path"))
+    >>> error = HeadstartError("no such file", "a feature file", "x.h5", "check the path")
+    >>> print(error)
     no such file
       expected: a feature file
       received: x.h5
       what to do: check the path
+    >>> error.received
+    'x.h5'
     """
 
-    def __init__(self, happened: str, expected: str, received: str, todo: str):
-        super().__init__(happened, expected, received, todo)
+    def __init__(self, happened: str, expected: str, received: str, todo: str) -> None:
+        super().__init__(happened, expected, received, todo)  # as `args` they are pickled
+        self.happened, self.expected, self.received, self.todo = happened, expected, received, todo
 
     def __str__(self) -> str:
-        happened, expected, received, todo = self.args
-        return f"{happened}\n  expected: {expected}\n  received: {received}\n  what to do: {todo}"
+        lines = f"  expected: {self.expected}\n  received: {self.received}\n  what to do: {self.todo}"
+        return f"{self.happened}\n{lines}"
 
 
 class UsageError(HeadstartError):
@@ -42,6 +46,40 @@ class UsageError(HeadstartError):
     >>> isinstance(UsageError("unknown engine 'x'", "keras", "x", "choose keras"), HeadstartError)
     True
     """
+
+
+class NotFoundError(HeadstartError, FileNotFoundError):
+    """There is nothing at a path.
+
+    ``errno`` is ENOENT; ``filename`` and ``strerror`` are None, as the four parts name the path.
+
+    Examples
+    --------
+    >>> error = NotFoundError("there is no source 'x'", "a folder", "a path that does not exist", "check it")
+    >>> isinstance(error, FileNotFoundError), error.errno, error.filename
+    (True, 2, None)
+    """
+
+    def __init__(self, happened: str, expected: str, received: str, todo: str) -> None:
+        super().__init__(happened, expected, received, todo)
+        self.errno = errno.ENOENT
+
+
+class NotAllowedError(HeadstartError, PermissionError):
+    """What is at a path may not be read, or not be written.
+
+    ``errno`` is EACCES; ``filename`` and ``strerror`` are None, as the four parts name the path.
+
+    Examples
+    --------
+    >>> error = NotAllowedError("'x.h5' cannot be written", "one that may be", "a locked one", "unlock it")
+    >>> isinstance(error, PermissionError), error.errno
+    (True, 13)
+    """
+
+    def __init__(self, happened: str, expected: str, received: str, todo: str) -> None:
+        super().__init__(happened, expected, received, todo)
+        self.errno = errno.EACCES
 
 
 def is_there(error: OSError) -> bool:
@@ -79,7 +117,7 @@ def is_missing(path: str | os.PathLike) -> bool:
     return False
 
 
-def unreadable(where: str, reasons: Mapping[str, str]) -> HeadstartError:
+def unreadable(where: str, reasons: Mapping[str, str]) -> NotAllowedError:
     """Make the error for files and folders that exist but cannot be read.
 
     Parameters
@@ -99,7 +137,7 @@ def unreadable(where: str, reasons: Mapping[str, str]) -> HeadstartError:
     """
     shown = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items())[:_FEW])
     more, things = len(reasons) - _FEW, "file or folder" if len(reasons) == 1 else "files or folders"
-    return HeadstartError(
+    return NotAllowedError(
         f"{where}: {len(reasons)} {things} cannot be read",
         "everything readable; what is not seen would be lost without a word",
         shown + (f"; and {more} more" if more > 0 else ""),

@@ -50,10 +50,7 @@ class FileSource:
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         for row in rows:
-            try:
-                yield (self.root / self.paths[row.id]).read_bytes()
-            except OSError as error:
-                yield error
+            yield _read(self.root / self.paths[row.id])
 
 
 def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
@@ -82,7 +79,8 @@ def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
         raise _no_images(root, tree, loose)
     names = sorted({name for _, name in placed})
     labels = {name: label for label, name in enumerate(names)}
-    rows, paths = [], {}
+    rows: list[Row] = []
+    paths: dict[str, str] = {}
     for (top, name), found in sorted(placed.items()):
         split = split_name(top, str(root))
         for path in sorted(found):
@@ -94,7 +92,7 @@ def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
         warnings += [*_splits_as_classes(tops, folders_are_classes), *_splits_inside(tree.folders)]
     shown = tuple(printable(name) for name in names)
     layout = "split/class/image" if splits else "class/image"
-    rows = unique_ids(rows, str(root))
+    unique_ids(rows, str(root))
     return FileSource(root, shown, rows, paths, layout, os.path.abspath(root), tuple(warnings))
 
 
@@ -110,6 +108,13 @@ def escaped(paths: dict[str, str]) -> list[str]:
     if not odd:
         return []
     return [f"{len(odd)} file names are not UTF-8; their ids are escaped, the first: {odd[0]}"]
+
+
+def _read(path: Path) -> bytes | OSError:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        return error
 
 
 def _stamp(path: str) -> tuple[int, int] | None:

@@ -5,6 +5,8 @@ import json
 import os
 from pathlib import Path
 
+from data.errors import HeadstartError
+
 SIGNATURE = "Headstart"  # stands in the field `Software` of every picture that we draw
 _HDF5 = {
     "headstart": "feature file",
@@ -54,6 +56,8 @@ def kind_of_output(path: str | Path) -> str | None:
     path = Path(path)
     try:
         return _kind_of_folder(path) if path.is_dir() else _kind_of_file(path)
+    except HeadstartError:
+        raise
     except (OSError, ValueError):
         return None
 

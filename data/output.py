@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, NotAllowedError
 from data.ours import kind_of_output
 from data.text import one_line, some_of, with_article
 
@@ -172,8 +172,8 @@ def check_parent(path: Path, option: str = "-o") -> None:
         raise _cannot(path, f"{str(above)!r}, {what}", option)
 
 
-def _cannot(path: Path, received: str, option: str) -> HeadstartError:
-    return HeadstartError(
+def _cannot(path: Path, received: str, option: str) -> NotAllowedError:
+    return NotAllowedError(
         f"{str(path)!r} cannot be written",
         "a path in a folder that may be written, or that can be made",
         received,
@@ -234,13 +234,16 @@ def writing(path: Path, todo: str) -> Iterator[None]:
     """
     try:
         yield
+    except HeadstartError:
+        raise
     except OSError as error:
         raise unwritten(path, error, todo) from error
 
 
 def unwritten(path: Path, error: Exception, todo: str) -> HeadstartError:
     """Make the error for an output that could not be written."""
-    return HeadstartError(
+    kind = NotAllowedError if isinstance(error, PermissionError) else HeadstartError
+    return kind(
         f"{str(path)!r} could not be written",
         "a disk with room, and a folder that may be written",
         why(error),
@@ -259,5 +262,6 @@ def why(error: Exception) -> str:
     ('the disk is full (unable to flush (errno = 28))', 'odd')
     """
     told = one_line(error)
-    full = _FULL.get(getattr(error, "errno", None)) or (_FULL_WORDS.search(told) and _FULL[errno.ENOSPC])
+    code = error.errno if isinstance(error, OSError) else None
+    full = _FULL.get(code or 0) or (_FULL_WORDS.search(told) and _FULL[errno.ENOSPC])
     return f"{full} ({told})" if full else told

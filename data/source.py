@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral, Real
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 from unicodedata import category, normalize
 
-from data.errors import HeadstartError, UsageError, is_missing
+from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.text import counted
 
 SOURCES = {
@@ -158,7 +158,7 @@ def source_kind(text: str) -> str:
     if os.path.isfile(path) and path.suffix.lower() in (".csv", ".npz"):
         return path.suffix.lower()[1:]
     if not text or is_missing(path):
-        raise HeadstartError(
+        raise NotFoundError(
             f"there is no source {text!r}",
             GRAMMAR,
             "a path that does not exist" if text else "an empty text",
@@ -226,7 +226,7 @@ def _odd_labels(texts: list[str]) -> tuple[set[str], bool]:
     return odd, all(map(_WHOLE.fullmatch, found - odd))
 
 
-def label_text(label) -> str:
+def label_text(label: object) -> str:
     """Return a label, or a split, as text: that of unknown ones is empty, whole numbers have no point.
 
     Examples
@@ -239,7 +239,7 @@ def label_text(label) -> str:
     if label is None or label != label:  # NaN alone is not equal to itself
         return ""
     if isinstance(label, Real) and not isinstance(label, Integral) and float(label).is_integer():
-        label = int(label)
+        label = int(float(label))
     return str(label).encode("utf-8", "backslashreplace").decode()
 
 
@@ -292,6 +292,6 @@ def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:
     return rows
 
 
-def _opener(kind: str):
+def _opener(kind: str) -> Callable[..., Source]:
     module, name = SOURCES[kind].split(":")
     return getattr(import_module(module), name)

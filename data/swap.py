@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 
+from data.errors import HeadstartError
 from data.lock import locked
 from data.output import sync, take_mode, target_of
 
@@ -58,8 +59,13 @@ def recover(folder: Path) -> None:
     """Bring back a folder whose exchange a kill cut in two, on a file system that has none in one step."""
     folder = target_of(folder)
     if not folder.exists() and _beside(folder, "old").is_dir():
-        with suppress(OSError), locked(_beside(folder, "swap")):
-            _bring_back(folder)
+        try:
+            with locked(_beside(folder, "swap")):
+                _bring_back(folder)
+        except HeadstartError:
+            raise
+        except OSError:  # whoever reads it says what is missing
+            return
 
 
 def check_carried(folder: Path) -> None:
@@ -176,7 +182,7 @@ def _exchanged(one: Path, two: Path) -> bool:
 
 
 @cache
-def _renameat2():
+def _renameat2() -> "ctypes._NamedFuncPointer | None":
     """Return the C library's function, or None where it has none."""
     function = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if function is not None:

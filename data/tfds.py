@@ -6,11 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
 
-from data.errors import HeadstartError, unknown_name
+from data.errors import HeadstartError, NotFoundError, unknown_name
 from data.source import Row, unique_ids
 from data.splits import SPLIT_NAMES, is_split, split_name
 from data.text import one_line, with_type
+
+if TYPE_CHECKING:  # both take seconds to import
+    import tensorflow as tf
+    from tensorflow_datasets.core import DatasetBuilder
 
 _GRAMMAR = re.compile(r"tfds:(?P<name>[\w/.\-]+)(:(?P<version>\d+\.\d+\.\d+))?(:(?P<splits>.+))?")
 _log = logging.getLogger("headstart.tfds")
@@ -66,7 +72,7 @@ class TfdsSource:
                 yield example[image]
 
     @cached_property
-    def _builder(self):
+    def _builder(self) -> "DatasetBuilder":
         return _tfds().builder_from_directory(self.data_dir)
 
     def __getstate__(self) -> dict:
@@ -115,16 +121,16 @@ def open_tfds(text: str, data_dir: str | Path | None = None) -> TfdsSource:
     )
 
 
-def _tfds():
+def _tfds() -> ModuleType:
     import tensorflow_datasets
 
     return tensorflow_datasets
 
 
-def _prepared_builder(name: str, version: str | None, data_dir):
+def _prepared_builder(name: str, version: str | None, data_dir: str | Path | None) -> "DatasetBuilder":
     tfds = _tfds()
     if data_dir is not None and not Path(data_dir).is_dir():
-        raise HeadstartError(
+        raise NotFoundError(
             f"there is no folder {str(data_dir)!r}",
             "the folder of prepared data sets, or an empty one to download into",
             str(data_dir),
@@ -149,7 +155,7 @@ def _cannot_open(name: str, version: str | None, reason: str) -> HeadstartError:
     )
 
 
-def _prepare(builder, name: str) -> None:
+def _prepare(builder: "DatasetBuilder", name: str) -> None:
     _log.info("%s is not prepared in %s: downloading it", name, builder.data_path)
     try:
         builder.download_and_prepare()
@@ -166,7 +172,7 @@ def _split_list(text: str | None) -> tuple[str, ...]:
     return tuple(part.strip() for part in re.split(r",(?![^\[]*\])", text)) if text else ()
 
 
-def _default_splits(splits) -> tuple[str, ...]:
+def _default_splits(splits: Iterable[str]) -> tuple[str, ...]:
     known = tuple(name for name in splits if is_split(name))
     return known or tuple(splits)[:1]
 
@@ -186,7 +192,7 @@ def _names(instructions: tuple[str, ...]) -> tuple[str | None, ...]:
     return SPLIT_NAMES if len(instructions) == 3 else ("train", "test")
 
 
-def _image_and_label(builder) -> tuple[str, str]:
+def _image_and_label(builder: "DatasetBuilder") -> tuple[str, str]:
     features = builder.info.features
     tfds = _tfds()
     kinds = {"image": tfds.features.Image, "label": tfds.features.ClassLabel}
@@ -205,7 +211,9 @@ def _image_and_label(builder) -> tuple[str, str]:
     return found["image"][0], found["label"][0]
 
 
-def _rows(builder, instruction: str, split: str | None, label: str) -> Iterator[tuple[Row, tuple[str, int]]]:
+def _rows(
+    builder: "DatasetBuilder", instruction: str, split: str | None, label: str
+) -> Iterator[tuple[Row, tuple[str, int]]]:
     try:
         absolute = _tfds().core.ReadInstruction.from_spec(instruction).to_absolute(builder.info.splits)
     except Exception as error:  # TFDS raises AssertionError, KeyError and ValueError here
@@ -231,7 +239,9 @@ def _rows(builder, instruction: str, split: str | None, label: str) -> Iterator[
             yield row, (part.splitname, first + offset)
 
 
-def _examples(builder, instruction: str, feature: str, skip_decoding: bool = False):
+def _examples(
+    builder: "DatasetBuilder", instruction: str, feature: str, skip_decoding: bool = False
+) -> "tf.data.Dataset":
     tfds = _tfds()
     decoders = {feature: tfds.decode.SkipDecoding()} if skip_decoding else None
     return builder.as_dataset(
@@ -244,7 +254,7 @@ def _examples(builder, instruction: str, feature: str, skip_decoding: bool = Fal
 
 def _stretches(wanted: Iterable[tuple[str, int]]) -> Iterator[tuple[str, list[int]]]:
     """Group positions that one sequential read serves: ascending, without a long gap."""
-    split, positions = None, []
+    split, positions = "", list[int]()
     for name, position in wanted:
         if positions and (name != split or not 0 < position - positions[-1] <= _LONGEST_GAP):
             yield split, positions

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.drawn import Drawn
-from data.errors import unreadable
+from data.errors import HeadstartError, unreadable
 from data.ours import kind_of_output
 from data.splits import is_split
 from data.text import counted, printable, some_of
@@ -90,9 +90,9 @@ class Tree:
         if self.ours:
             number = counted(self.ours.total(), "output")
             lines.append(f"{number} of Headstart passed over: {_by_kind(self.ours)}")
-        for kind, number in Counter(self.odd.values()).items():
+        for kind, count in Counter(self.odd.values()).items():
             names = sorted(printable(path) for path, found in self.odd.items() if found == kind)
-            lines.append(f"{counted(number, kind[0])} {kind[1]}passed over: {some_of(names)}")
+            lines.append(f"{counted(count, kind[0])} {kind[1]}passed over: {some_of(names)}")
         return lines
 
 
@@ -126,7 +126,7 @@ def read_tree(root: str | Path) -> Tree:
 
 
 class _Walk:
-    def __init__(self, root: str):
+    def __init__(self, root: str) -> None:
         self.tree, self.drawn = Tree(root), Drawn(root)
         self.failed: dict[str, str] = {}
         self._links: list[str] = []
@@ -139,6 +139,8 @@ class _Walk:
             folder = waiting.pop()
             try:
                 waiting += self._read(folder, linked=bool(start))
+            except HeadstartError:
+                raise
             except OSError as error:
                 self._fail(folder, error)
 
@@ -178,13 +180,16 @@ class _Walk:
             return []
         if folder:
             self.tree.folders.append(folder)
-        subfolders, files = [], []
+        subfolders: list[str] = []
+        files: list[str] = []
         for entry in entries:
             try:
                 if entry.is_file(follow_symlinks=False):
                     files.append(entry.name)
                 else:
                     self._place(os.path.join(folder, entry.name), entry, subfolders, files)
+            except HeadstartError:
+                raise
             except OSError as error:
                 self._fail(os.path.join(folder, entry.name), error)
         self._keep_files(folder, files)
@@ -215,7 +220,8 @@ class _Walk:
             subfolders.append(path)
 
     def _keep_files(self, folder: str, names: list[str]) -> None:
-        images, others = [], []
+        images: list[str] = []
+        others: list[str] = []
         for name in names:
             (images if _suffix(name) in IMAGE_SUFFIXES else others).append(name)
         drawn = self.drawn.among(folder, images)

@@ -80,6 +80,8 @@ class FolderRows:
         path = self._folder / part_name(rows)
         try:
             write_part(path, self._recipe, engine, probe, rows, {})
+        except HeadstartError:
+            raise
         except OSError as error:
             raise self._unwritable(error) from error
         return path
@@ -98,6 +100,8 @@ class FolderRows:
                 self._folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self._folder, say=_log.info))
                 self._clear_abandoned()
+            except HeadstartError:
+                raise
             except OSError as error:
                 raise self._unwritable(error) from error
             yield

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import is_there, unreadable
+from data.errors import HeadstartError, is_there, unreadable
 from data.output import written_aside
 from data.source import Source
 from extract.plan import Scan
@@ -67,8 +67,9 @@ def _read_sidecar(source: Source) -> dict[tuple[str, tuple[int, int]], bytes]:
     """Return digests by id and stamp; a sidecar that cannot be read is as none."""
     if not hasattr(source, "location"):
         return {}
+    path = _sidecar(source)
     try:
-        with np.load(_sidecar(source), allow_pickle=False) as file:
+        with np.load(path, allow_pickle=False) as file:
             ids, stamps, digests = (file[name] for name in ("ids", "stamps", "digests"))
     except (OSError, ValueError, KeyError, EOFError):
         return {}
@@ -98,5 +99,7 @@ def _write_sidecar(
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside, open(aside, "wb") as file:
             np.savez(file, ids=ids, stamps=np.array([stamp for _, stamp, _ in kept], np.int64), digests=block)
+    except HeadstartError:
+        raise
     except OSError:
         return

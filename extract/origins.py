@@ -72,7 +72,7 @@ def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
     try:
         return path, f"Keras' cache, {verified(path, entry.file_hash)}"
     except HeadstartError as error:
-        raise Unreachable(f"Keras' cache: {error.args[2]} instead of {error.args[1]}") from error
+        raise Unreachable(f"Keras' cache: {error.received} instead of {error.expected}") from error
 
 
 def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:

@@ -203,8 +203,8 @@ class _Driver:
 
     def _after_open(self, step: _Step, result: bool | Exception) -> Iterator[tuple[Part, object]]:
         if isinstance(result, HeadstartError):
-            happened, *rest = result.args
-            raise HeadstartError(f"node {step.node}: {happened}", *rest)
+            happened = f"node {step.node}: {result.happened}"
+            raise HeadstartError(happened, result.expected, result.received, result.todo)
         if isinstance(result, Exception):
             self._failed_start(step, result)
             self.ray.kill(step.actor)

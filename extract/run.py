@@ -285,6 +285,8 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
                     folder.rmdir()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
+    except HeadstartError:
+        raise
     except OSError as error:
         raise unwritten(path, error, f"or choose another output with -o; {_kept(folder)}") from error
     except MemoryError as error:

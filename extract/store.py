@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, NotFoundError
 from data.names import UNKNOWN
 from data.splits import SPLIT_NAMES
 from data.text import one_line
@@ -269,7 +269,7 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
         If it is none, of another version, or refers to data outside itself.
     """
     if not located(path).is_file():
-        raise HeadstartError(
+        raise NotFoundError(
             f"there is no feature file {str(path)!r}",
             "a file that `python -m extract run` wrote",
             "a folder" if path.is_dir() else "a path that does not exist",

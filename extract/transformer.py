@@ -192,8 +192,7 @@ def _checked_probe(engine: Engine, recipe: Recipe, rows: FolderRows | MemoryRows
         return check_probes(engine, recipe, rows.probes())
     except HeadstartError as error:
         todo = "use the versions that computed the kept features, or another cache folder"
-        happened, expected, received, _ = error.args
-        raise HeadstartError(happened, expected, received, todo) from None
+        raise HeadstartError(error.happened, error.expected, error.received, todo) from None
 
 
 def _digests(images: Sequence[Image], encode: Callable[[Image], bytes]) -> list[bytes]:

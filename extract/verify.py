@@ -10,7 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, NotFoundError
 from data.splits import SPLIT_NAMES
 from data.text import one_line
 from extract.layout import BLOCK, DAMAGED, row_checksums
@@ -74,7 +74,7 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
     """
     path = Path(path)
     if not located(path).is_file():
-        raise HeadstartError(
+        raise NotFoundError(
             f"there is no feature file {str(path)!r}",
             "a file, or a folder of parts with an index",
             "a folder without an index" if path.is_dir() else "a path that does not exist",
@@ -108,7 +108,7 @@ def examine(path: Path) -> Verdict:
             ids = read_contents(file).ids
         names = tuple(ids[row] for row in damaged if row < len(ids))
     except DAMAGED as error:  # a HeadstartError is a ValueError
-        reason = error.args[2] if isinstance(error, HeadstartError) else one_line(error)
+        reason = error.received if isinstance(error, HeadstartError) else one_line(error)
         return Verdict((f"it cannot be read: {reason}",), (), (), "extract")
     return Verdict(tuple(problems), tuple(damaged), names, "repair" if problems or damaged else "")
 
@@ -143,7 +143,7 @@ def damaged_shards(folder: Path, file: h5py.File) -> tuple[list[str], list[int]]
                 wrong = _wrong(shards.read(part, rows, name), digests[rows], sums[rows])
                 damaged.update(rows[wrong].tolist())
         except HeadstartError as error:
-            lost.append(f"the part {shards.names[part]} is missing or damaged: {error.args[2]}")
+            lost.append(f"the part {shards.names[part]} is missing or damaged: {error.received}")
             damaged.update(rows.tolist())
     return lost, sorted(damaged)
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, NotFoundError
 from data.ours import cache_folder
 from data.output import try_room, why, written_aside
 from data.text import one_line
@@ -74,6 +74,8 @@ def in_cache() -> Iterator[None]:
     """
     try:
         yield
+    except HeadstartError:
+        raise
     except OSError as error:
         raise HeadstartError(
             f"the cache {str(cache_folder())!r} cannot be used",
@@ -109,7 +111,7 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
         return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", _fill_at_random)
     path = Path(name)
     if not path.is_file():
-        raise HeadstartError(
+        raise NotFoundError(
             f"there are no weights {str(name)!r}",
             "imagenet, none, or a file .weights.h5, .h5 or .keras",
             "a path that is not a file",
@@ -181,7 +183,7 @@ def install_weights(path: Path, recipe: NamesWeights) -> None:
         if find_weights(recipe.backbone, path).digest == recipe.weights:
             return
     except HeadstartError as error:
-        received = error.args[2]
+        received = error.received
     raise HeadstartError(
         f"the backbone of the bundle {str(path.parent)!r} is damaged",
         f"{path.name} as `python -m classify finetune` wrote it",
@@ -303,6 +305,8 @@ def read_into(model: "keras.Model", path: Path) -> None:
                     with h5py.File(path, "w") as target:
                         file.copy(group, target, "layers")
             model.load_weights(path)
+        except HeadstartError:
+            raise
         except (OSError, KeyError, ValueError) as error:
             raise HeadstartError(
                 f"{path.name!r} holds no weights of this backbone",

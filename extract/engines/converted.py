@@ -76,6 +76,8 @@ def is_kept(path: Path) -> bool:
     try:
         expected = json.loads(path.with_suffix(".json").read_text())
         return expected == _hashes(path)
+    except HeadstartError:
+        raise
     except (OSError, ValueError):
         return False
 
