@@ -128,7 +128,7 @@ def test_without_the_best_the_run_goes_back_before_it(tmp_path, model, caplog):
     truncated(state.folder / "epoch-2.npz")
     assert (state.resume(model), filled(model)) == (0, {0})
     assert "epoch 2 cannot be read" in caplog.text and "from the start" in caplog.text
-    with pytest.raises(HeadstartError, match="weights of epoch 2 cannot be read") as caught:
+    with pytest.raises(HeadstartError, match="weights of epoch 2 can no longer be read") as caught:
         state.load(2, model)
     assert_four_parts(str(caught.value))
 
