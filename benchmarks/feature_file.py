@@ -20,7 +20,7 @@ from machine import machine
 from PIL import Image
 
 from data import open_source
-from extract import FeatureFile, Recipe, extract
+from extract import FeatureFile, Options, Recipe, extract
 from extract.assemble import assemble
 from extract.hashes import scan_source
 from extract.store import write_feature_file
@@ -36,14 +36,14 @@ def main() -> None:
         images, path = Path(folder) / "images", Path(folder) / "images.h5"
         draw(images, 0, ROWS)
         recipe = Recipe.for_backbone("mobilenet", weights="none", image_size=32)
-        extract(open_source(images), recipe, path, batch_size=256)
+        extract(open_source(images), recipe, path, Options(batch_size=256))
         result = {"machine": machine(), "rows": ROWS, "width": 1024, "bytes": path.stat().st_size}
         result["hit_seconds"] = [hit(images, path) for _ in range(REPEATS)]
         result["assembly_mb_per_second"] = [assembly(images, recipe, path) for _ in range(REPEATS)]
         result["reads"] = reads(path)
         draw(images, ROWS, ROWS // 100)
         started = time.perf_counter()
-        report = extract(open_source(images), recipe, path, batch_size=256)
+        report = extract(open_source(images), recipe, path, Options(batch_size=256))
         result["one_percent_more"] = {"computed": report.computed, "seconds": time.perf_counter() - started}
     target = Path(__file__).parent / "results" / "feature_file.json"
     target.write_text(json.dumps(result, indent=1) + "\n")

@@ -27,7 +27,7 @@ from extract.plan import Part, plan
 from extract.ray_cluster import Cluster
 from extract.ray_runner import ray_map
 from extract.run import local_map
-from extract.worker import PartWorker
+from extract.worker import PartWorker, Work
 
 PART, REPEATS = 16, 5
 
@@ -38,7 +38,7 @@ def main(photos: str, images: int = 384) -> None:
     os.environ["PYTHONPATH"] = str(Path(__file__).resolve().parent.parent)
     parts = plan(scan_source(source), (), part_rows=PART).parts[: images // PART]
     with tempfile.TemporaryDirectory() as folder:
-        make = partial(PartWorker, recipe, Path(folder), engine="openvino")
+        make = Work(PartWorker, recipe, Path(folder), engine="openvino")
         result = {"machine": machine(), "images": PART * len(parts), "part_rows": PART}
         result |= measure(make, source, parts)
     target = Path(__file__).parent / "results" / "ray.json"

@@ -40,7 +40,7 @@ def benchmark(
     from classify.arms import Comparison
     from classify.benchmark import benchmark as compare
     from classify.show import benchmark_lines
-    from extract.cli import default_name, parse_size
+    from extract.cli_options import default_name, parse_size
 
     comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")

@@ -2,11 +2,16 @@
 
 import errno
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 _FEW = 5  # names that are all listed
 _NOT_THERE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class HeadstartError(ValueError):
@@ -189,3 +194,43 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
         str(name),
         "choose one of the names above",
     )
+
+
+def moved_keywords(names: Iterable[str], options: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function that took options as keywords, and takes them as one value now, say so.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The keywords of before.
+    options : str
+        The class that has them as its fields.
+
+    Raises
+    ------
+    TypeError
+        With the place where the keyword belongs.
+
+    Examples
+    --------
+    >>> @moved_keywords(["threads"], "Options")
+    ... def run(options=None): ...
+    >>> run(threads=2)
+    Traceback (most recent call last):
+    TypeError: run() takes 'threads' as part of its options: run(..., Options(threads=...))
+    """
+    moved = frozenset(names)
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+            for name in moved & kwargs.keys():
+                own = function.__name__
+                raise TypeError(
+                    f"{own}() takes {name!r} as part of its options: {own}(..., {options}({name}=...))"
+                )
+            return function(*args, **kwargs)
+
+        return checked
+
+    return decorate

@@ -4,18 +4,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from extract.recipe import Recipe
-    from extract.run import extract
+    from extract.run import Options, extract
     from extract.store import FeatureFile
     from extract.transformer import FeatureExtractor
 
 _HOMES = {
     "FeatureExtractor": "extract.transformer",
     "FeatureFile": "extract.store",
+    "Options": "extract.run",
     "Recipe": "extract.recipe",
     "__version__": "data",
     "extract": "extract.run",
 }
-__all__ = ["FeatureExtractor", "FeatureFile", "Recipe", "extract"]
+__all__ = ["FeatureExtractor", "FeatureFile", "Options", "Recipe", "extract"]
 
 
 def __getattr__(name: str) -> object:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, moved_keywords
 from data.images import ImageError
 from data.memory import npy_bytes
 from data.source import Row, Source, as_source
@@ -21,6 +21,7 @@ from extract.backbones import flops
 from extract.engines import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
 from extract.recipe import EngineInfo, Recipe, checked_recipe
+from extract.run import Options
 from extract.weights import load_backbone
 from extract.worker import compute_features, decode, decode_ahead, readable
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _KERAS_READS = ("BMP", "GIF", "JPEG", "PNG")
 _SIDE = 2048  # of the square matrices
+_USUAL = Options()
 
 
 @dataclass(frozen=True)
@@ -67,13 +69,12 @@ class Bench:
         return {**asdict(self), "engine": self.engine.to_dict()}
 
 
+@moved_keywords(["engine", "threads", "batch_size"], "Options")
 def bench(
-    source: Source,
+    source: Source | str | Path,
     recipe: Recipe,
+    options: Options = _USUAL,
     *,
-    engine: str = "auto",
-    threads: int | None = None,
-    batch_size: int | None = None,
     images: int = 256,
     repeats: int = 5,
 ) -> Bench:
@@ -83,8 +84,8 @@ def bench(
     ----------
     source : Source, str or Path
     recipe : Recipe
-    engine, threads, batch_size
-        As `extract.run.Options` has them.
+    options : Options
+        Of which engine, threads and batch size count.
     images : int
         Each arm takes so many of the source's images, spread evenly.
     repeats : int
@@ -95,9 +96,9 @@ def bench(
         If the source has no image that can be decoded.
     """
     source, recipe = as_source(source), checked_recipe(recipe)
-    threads = threads or available_threads()
-    opened = open_engine(engine, recipe, threads)
-    opened.batch_size = batch_size or opened.batch_size
+    threads = options.threads or available_threads()
+    opened = open_engine(options.engine, recipe, threads)
+    opened.batch_size = options.batch_size or opened.batch_size
     rows, pixels = _decodable(source, recipe, images)
     with tempfile.TemporaryDirectory() as folder:
         backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)

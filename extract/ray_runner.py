@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,6 +18,7 @@ from extract.plan import Part
 from extract.ray_cluster import Cluster, connected, other_versions
 from extract.ray_replica import Replica, Task, versions
 from extract.shards import INDEX
+from extract.worker import Work
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -29,14 +30,14 @@ _log = logging.getLogger("headstart.ray")
 
 
 def ray_map(
-    make: Callable,
+    make: Work,
     parts: Sequence[Part],
     replicas: int | None = None,
     *,
     source: Source,
     progress: Callable[[int], None],
     cluster: Cluster,
-) -> Iterator[tuple[Part, object]]:
+) -> Generator[tuple[Part, int | Exception], None, None]:
     """Compute parts in actors on a Ray cluster, each with one part at a time.
 
     A part whose actor dies, or that raises, is given to another one, three times in all; then it
@@ -65,7 +66,7 @@ def ray_map(
     >>> run = partial(ray_map, cluster=Cluster("10.0.0.1:6379"))  # doctest: +SKIP
     >>> extract(open_source("/shared/photos"), recipe, "/shared/photos.h5", map=run)  # doctest: +SKIP
     """
-    with connected(cluster.address) as ray, _marker(make.args[1]) as marker:
+    with connected(cluster.address) as ray, _marker(make.folder) as marker:
         fitting = sum(row["replicas"] for row in division(ray, cluster))
         task = Task(
             make, _portable(source), marker, parts[0], cluster.threads or max(1, int(cluster.num_cpus))
@@ -155,7 +156,7 @@ class _Driver:
     steps: "dict[ObjectRef, _Step]" = field(default_factory=dict)
     failed_starts: int = 0
 
-    def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, object]]:
+    def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, int | Exception]]:
         """Yield each part once, with its result or its last error."""
         self.waiting.extend(parts)
         self.started = self.heard = self.said = time.monotonic()
@@ -179,7 +180,7 @@ class _Driver:
         actor = self.ray.remote(Replica).options(**options).remote()
         self.steps[actor.place.remote()] = _Step(actor, self.task.sample)
 
-    def _next(self) -> Iterator[tuple[Part, object]]:
+    def _next(self) -> Iterator[tuple[Part, int | Exception]]:
         done, _ = self.ray.wait(list(self.steps), timeout=1)
         for reference in done:
             step = self.steps.pop(reference)
@@ -193,7 +194,7 @@ class _Driver:
         if time.monotonic() - self.said > _SAY_EVERY:
             self._say_speed()
 
-    def _after_place(self, step: _Step, found: dict) -> Iterator[tuple[Part, object]]:
+    def _after_place(self, step: _Step, found: dict) -> Iterator[tuple[Part, int | Exception]]:
         step.node = found["node"]
         if found["versions"] != versions():
             raise other_versions(f"node {step.node}", versions(), found["versions"])
@@ -201,7 +202,7 @@ class _Driver:
         self.steps[step.actor.open.remote(self.task)] = step
         yield from ()
 
-    def _after_open(self, step: _Step, result: bool | Exception) -> Iterator[tuple[Part, object]]:
+    def _after_open(self, step: _Step, result: bool | Exception) -> Iterator[tuple[Part, int | Exception]]:
         if isinstance(result, HeadstartError):
             happened = f"node {step.node}: {result.happened}"
             raise HeadstartError(happened, result.expected, result.received, result.todo)
@@ -213,7 +214,7 @@ class _Driver:
             self.idle.append(step)
         yield from ()
 
-    def _after_compute(self, step: _Step, result: int | Exception) -> Iterator[tuple[Part, object]]:
+    def _after_compute(self, step: _Step, result: int | Exception) -> Iterator[tuple[Part, int | Exception]]:
         self.idle.append(step)
         if isinstance(result, Exception):
             yield from self._again(step.part, result)
@@ -222,7 +223,7 @@ class _Driver:
         self.progress(len(step.part.rows))
         yield step.part, result
 
-    def _lost(self, step: _Step, error: Exception) -> Iterator[tuple[Part, object]]:
+    def _lost(self, step: _Step, error: Exception) -> Iterator[tuple[Part, int | Exception]]:
         """Replace an actor that died, and give its part to another one."""
         words = one_line(error)
         _log.warning("a replica on %s was lost", step.node)
@@ -243,7 +244,7 @@ class _Driver:
             )
         self._start()
 
-    def _again(self, part: Part, error: Exception) -> Iterator[tuple[Part, object]]:
+    def _again(self, part: Part, error: Exception) -> Iterator[tuple[Part, int | Exception]]:
         self.attempts[part.name] += 1
         if self.attempts[part.name] < ATTEMPTS:
             self.waiting.append(part)

@@ -31,7 +31,7 @@ def allowed_rejections(max_bad: str | int, rows: int) -> float:
     )
 
 
-def check_rejections(folder: Path, path: Path, contents: Contents, allowed: float) -> None:
+def check_rejections(folder: Path, path: Path, contents: Contents, max_bad: str | int) -> None:
     """Raise if too many rows are rejected for the file to be written.
 
     Parameters
@@ -42,18 +42,19 @@ def check_rejections(folder: Path, path: Path, contents: Contents, allowed: floa
         The feature file.
     contents : Contents
         What would be written.
-    allowed : float
-        Rejected rows, at most.
+    max_bad : str or int
+        As `allowed_rejections` takes it.
 
     Raises
     ------
     HeadstartError
     """
     bad = contents.rejected
+    total = len(bad) + len(contents.ids)
+    allowed = allowed_rejections(max_bad, total)
     if contents.ids and len(bad) <= allowed:
         return
     shown = "; ".join(f"{row.id}: {row.reason}" for row in bad[:5])
-    total = len(bad) + len(contents.ids)
     raise HeadstartError(
         f"{len(bad)} of {total} images were rejected, so {str(path)!r} was not written",
         f"at most {allowed:g} (--max-bad)" if contents.ids else "at least one image that can be decoded",

@@ -2,13 +2,14 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from data.errors import HeadstartError
+from data.errors import HeadstartError, moved_keywords
 from data.label_checks import check_labels
 from data.lists import as_list
 from data.lock import clear_abandoned, locked
@@ -20,6 +21,7 @@ from extract.before import check_before, keep_before
 from extract.contents import Contents
 from extract.engines import check_engine
 from extract.hashes import scan_source
+from extract.layout import Store
 from extract.leaving import Leaving, before_path
 from extract.part import count_rows
 from extract.plan import Part, Plan, Scan
@@ -27,8 +29,8 @@ from extract.recipe import Recipe, checked_recipe
 from extract.rejections import allowed_rejections, check_rejections
 from extract.shards import part_paths
 from extract.store import FeatureFile, write_feature_file
-from extract.survey import Survey, parts_folder, survey
-from extract.worker import PartWorker
+from extract.survey import Survey, survey
+from extract.worker import PartWorker, Work
 
 _MOST_OPENED = 1000  # parts, to count their images while the user waits for an answer
 _log = logging.getLogger("headstart.run")
@@ -60,6 +62,9 @@ class Options:
         ``single`` or ``sharded``; None is what the output has, ``single`` for a new one.
     replicas : int or None
         Workers at once, where the map has several; None is as many as it has room for.
+    scan : Scan or None
+        What `extract.hashes.scan_source` found just now, where the caller needed it too, so that
+        nothing is read twice.
     """
 
     engine: str = "auto"
@@ -67,14 +72,23 @@ class Options:
     threads: int | None = None
     max_bad: str | int = "10%"
     allow_drop: bool = False
-    reuse: tuple = ()
+    reuse: str | Path | Sequence[str | Path] = ()
     wait: bool = True
     rehash: bool = False
     layout: str | None = None
     replicas: int | None = None
+    scan: Scan | None = field(default=None, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
+
+    @property
+    def others(self) -> list[Path]:
+        """The files of `reuse`."""
+        return [Path(path) for path in as_list(self.reuse)]
+
+
+_USUAL = Options()
 
 
 @dataclass(frozen=True)
@@ -133,16 +147,36 @@ class Report:
         return asdict(self)
 
 
+class Map(Protocol):
+    """What runs the parts of a run, as `local_map` and `extract.ray_runner.ray_map` do."""
+
+    def __call__(
+        self,
+        make: Work,
+        parts: Sequence[Part],
+        replicas: int | None = None,
+        *,
+        source: Source,
+        progress: Callable[[int], None],
+    ) -> Generator[tuple[Part, int | Exception], None, None]:
+        """Yield each part with the images computed, or with why there are none, in any order."""
+
+
 def local_map(
-    make: Callable, parts: Iterable[Part], replicas: int | None = None, *, source, progress: Callable
-) -> Iterator[tuple[Part, object]]:
+    make: Work,
+    parts: Sequence[Part],
+    replicas: int | None = None,
+    *,
+    source: Source,
+    progress: Callable[[int], None],
+) -> Generator[tuple[Part, int | Exception], None, None]:
     """Compute parts in this process, one after the other; an error ends the run.
 
     Parameters
     ----------
-    make : callable
+    make : Work
         ``make(source=..., progress=...)`` makes the worker, a callable from a part to its result.
-    parts : iterable of Part
+    parts : sequence of Part
     replicas : int, optional
         Workers at once; here always one.
     source : Source
@@ -159,14 +193,15 @@ def local_map(
         yield part, work(part)
 
 
+@moved_keywords([option.name for option in fields(Options)], "Options")
 def extract(
     source: Source | str | Path,
     recipe: Recipe,
     path: str | Path,
+    options: Options = _USUAL,
     *,
+    map: Map = local_map,
     progress: Callable[[int, int], None] | None = None,
-    map: Callable = local_map,
-    **options,
 ) -> Report:
     """Bring a feature file up to date with a source.
 
@@ -181,14 +216,12 @@ def extract(
     recipe : Recipe
     path : str or Path
         The feature file.
+    options : Options
+        How the run goes about it.
+    map : callable
+        Runs the parts: `local_map` here, ``partial(ray_map, cluster=...)`` on a Ray cluster.
     progress : callable, optional
         Called with the images done and the images to do, first with (0, n).
-    map : callable
-        Runs the parts: ``map(make, parts, replicas, source=..., progress=...)``, as `local_map`,
-        yields (part, result or Exception) in any order.
-    **options
-        Fields of `Options`: `engine`, `batch_size`, `threads`, `max_bad`, `allow_drop`, `reuse`,
-        `wait`, `rehash`, `layout`, `replicas`.
 
     Returns
     -------
@@ -208,65 +241,96 @@ def extract(
     >>> extract("photos/", recipe, "photos.h5").rows  # doctest: +SKIP
     2002
     """
-    started, named, options = time.perf_counter(), Path(path), Options(**options)
-    path, source, recipe = target_of(named), as_source(source), checked_recipe(recipe)
-    allowed = partial(allowed_rejections, options.max_bad)
-    allowed(0)
+    started = time.perf_counter()
+    run = _Run(as_source(source), checked_recipe(recipe), target_of(Path(path)), options, map, progress)
+    allowed_rejections(options.max_bad, 0)
     check_engine(options.engine, recipe)
-    look = partial(survey, recipe, path, options.reuse, options.layout)
-    found, computed, leaves = look(), 0, Leaving(0)
-    scan = scan_source(source, options.rehash)
-    contents = _finished(source, scan, found)
-    if contents:
-        clear_abandoned(path)
-    else:
-        folder = parts_folder(path, found.layout)
-        with _writing(path, folder, options.wait):
-            found = look()  # another run may have ended since
-            leaves = found.leaving(scan, source.class_names)
-            check_before(found, leaves, source, options.allow_drop)
-            how = {"engine": options.engine, "batch_size": options.batch_size, "threads": options.threads}
+    return _report(Path(path), run.source, _up_to_date(run), time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run is given."""
+
+    source: Source
+    recipe: Recipe
+    path: Path
+    options: Options
+    map: Map
+    progress: Callable[[int, int], None] | None
+
+    def survey(self) -> Survey:
+        return survey(self.recipe, self.path, self.options.others, self.options.layout)
+
+    def scan(self) -> Scan:
+        return self.options.scan or scan_source(self.source, self.options.rehash)
+
+    def check(self, found: Survey, leaves: Leaving, kept: Callable[[], str] = str) -> Leaving:
+        check_before(found, leaves, self.source, self.options.allow_drop, kept)
+        return leaves
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a run came to: what was known before it, the new contents, the rows that left."""
+
+    found: Survey
+    contents: Contents
+    leaves: Leaving
+    computed: int
+
+
+def _up_to_date(run: _Run) -> _Done:
+    """Go the way of every image: survey, scan, plan, compute, assemble, write."""
+    found, scan = run.survey(), run.scan()
+    decided = found.plan(scan)
+    ready = None if decided.parts else assemble(run.source, scan, found)
+    if ready and not found.parts and found.holds(ready[0]):
+        clear_abandoned(found.path)
+        return _Done(found, ready[0], Leaving(0), 0)
+    with _writing(found.path, found.folder, run.options.wait):
+        if found.is_stale():  # another run ended since
+            found, ready = run.survey(), None
             decided = found.plan(scan)
-            how |= {"probes": found.probes(), "whole": found.layout == "sharded"}
-            how["rows"] = decided.written(found.layout, leaves.kept)
-            make = partial(PartWorker, recipe, folder.absolute(), **how)
-            run = partial(map, make, replicas=options.replicas, source=source)
-            computed = _compute(found, decided, run, progress)
-            contents, leaves = _write(source, scan, look(), allowed, options.allow_drop)
-    return _report(named, contents, found, computed, leaves, source, time.perf_counter() - started)
+        leaves = run.check(found, found.leaving(scan, run.source.class_names))
+        computed = _compute(run, found, decided, leaves) if decided.parts else 0
+        whole = found.with_new_parts() if decided.parts else found
+        contents, rows = ready or assemble(run.source, scan, whole)
+        return _Done(found, contents, _write(run, whole, contents, rows), computed)
 
 
-def _finished(source: Source, scan: Scan, found: Survey) -> Contents | None:
-    """Return the contents of the present file if they are what the source holds now."""
-    if found.old is None or found.parts or found.plan(scan).parts:
-        return None
-    contents, _ = assemble(source, scan, found)
-    return contents if found.old.contents.same_as(contents) else None
+def _work(found: Survey, decided: Plan, leaves: Leaving, options: Options) -> Work:
+    return Work(
+        PartWorker,
+        found.recipe,
+        found.folder.absolute(),
+        engine=options.engine,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        probes=found.probes(),
+        whole=found.layout == "sharded",
+        rows=decided.written(found.layout, leaves.kept),
+    )
 
 
-def _write(
-    source: Source, scan: Scan, found: Survey, allowed: Callable[[int], float], allow_drop: bool
-) -> tuple[Contents, Leaving]:
-    contents, rows = assemble(source, scan, found)
-    folder = parts_folder(found.path, found.layout)
-    check_rejections(folder, found.path, contents, allowed(len(scan.rows)))
-    leaves = found.leaving_with(contents.rows())
-    check_before(found, leaves, source, allow_drop, partial(_kept, folder))
+def _write(run: _Run, found: Survey, contents: Contents, rows: Sequence[tuple[Store, int]]) -> Leaving:
+    check_rejections(found.folder, found.path, contents, run.options.max_bad)
+    leaves = run.check(found, found.leaving_with(contents.rows()), partial(_kept, found.folder))
     keep = partial(keep_before, found, leaves, contents)
-    if found.old is None or not found.old.contents.same_as(contents):
-        write_feature_file(found.path, contents, rows, found.layout, keep)
-    else:
+    if found.holds(contents):
         keep()  # of parts alone
+    else:
+        write_feature_file(found.path, contents, rows, found.layout, keep)
     for path in _no_longer_needed(found):
         path.unlink()
-    return contents, leaves
+    return leaves
 
 
 def _no_longer_needed(found: Survey) -> list[Path]:
     """Return the parts that the file which was just written does not use."""
     if found.layout == "single":
         return [part.path for part in found.parts]
-    known = [*found.parts, *([found.old] if found.old else [])]
+    known: list[Store] = [*found.parts, *([found.old] if found.old else [])]
     before = {path for store in known for path in store.paths()}
     return sorted(before - set(FeatureFile(found.path).paths()))
 
@@ -307,13 +371,12 @@ def _kept(folder: Path) -> str:
     return f"{kept} kept in {folder}: the same command goes on from there"
 
 
-def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | None) -> int:
+def _compute(run: _Run, found: Survey, decided: Plan, leaves: Leaving) -> int:
     """Run the missing parts and return how many images went through the backbone."""
-    if not decided.parts:
-        return 0
-    folder, done, computed, failed = parts_folder(found.path, found.layout), 0, 0, []
-    folder.mkdir(parents=True, exist_ok=True)
-    progress = progress or (lambda done, total: None)
+    done, computed = 0, 0
+    failed: list[tuple[Part, Exception]] = []
+    progress = run.progress or (lambda done, total: None)
+    found.folder.mkdir(parents=True, exist_ok=True)
 
     def advance(images: int) -> None:
         nonlocal done
@@ -321,14 +384,16 @@ def _compute(found: Survey, decided: Plan, run: Callable, progress: Callable | N
         progress(done, decided.missing)
 
     advance(0)
-    with closing(run(decided.parts, progress=advance)) as results:
+    work = _work(found, decided, leaves, run.options)
+    results = run.map(work, decided.parts, run.options.replicas, source=run.source, progress=advance)
+    with closing(results):
         for part, result in results:
             if isinstance(result, Exception):
                 failed.append((part, result))
-                continue
-            computed += result
+            else:
+                computed += result
     if failed:
-        raise _failed(failed, folder)
+        raise _failed(failed, found.folder)
     return computed
 
 
@@ -342,15 +407,8 @@ def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartErro
     )
 
 
-def _report(
-    path: Path,
-    contents: Contents,
-    found: Survey,
-    computed: int,
-    leaves: Leaving,
-    source: Source,
-    seconds: float,
-) -> Report:
+def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
+    contents, leaves = done.contents, done.leaves
     labels, splits = contents.labels, contents.splits
     warnings = [
         *source.warnings,
@@ -361,14 +419,14 @@ def _report(
     classes = len(set(labels.tolist()) - {-1})
     if classes < 2:
         warnings.append("the images have fewer than two classes; a head needs two")
-    places = found.places(contents.digests)
-    places["twins"] = len(contents.ids) - computed - sum(places.values())
+    places = done.found.places(contents.digests)
+    places["twins"] = len(contents.ids) - done.computed - sum(places.values())
     return Report(
         file=str(path),
         recipe_key=contents.recipe.key,
         rows=len(contents.ids),
-        computed=computed,
-        reused=len(contents.ids) - computed,
+        computed=done.computed,
+        reused=len(contents.ids) - done.computed,
         reused_from=places,
         dropped=leaves.lost,
         replaced=len(leaves.replaced),

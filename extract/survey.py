@@ -2,22 +2,24 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
 from data.errors import HeadstartError
 from data.output import check_parent
+from extract.contents import Contents
 from extract.layout import DAMAGED, Store, split_digests
 from extract.leaving import Leaving, leaving
 from extract.part import PartFile
 from extract.plan import Plan, Scan, plan
 from extract.recipe import Probe, Recipe
-from extract.shards import chosen_layout, is_parts_folder, located, part_paths
+from extract.shards import LAYOUTS, chosen_layout, is_parts_folder, located, part_paths
 from extract.store import FeatureFile
 
+Seen = tuple[tuple[int, int, int] | None, tuple[str, ...]]  # of the file, and the names of parts
 _log = logging.getLogger("headstart.run")
 
 
@@ -42,6 +44,8 @@ class Survey:
         Where the feature of each digest is.
     rejected : dict of bytes to str
         Reasons by digest.
+    seen : tuple
+        What was there, by which `is_stale` tells whether another run has ended since.
     """
 
     path: Path
@@ -52,6 +56,32 @@ class Survey:
     others: tuple[FeatureFile, ...]
     features: dict[bytes, tuple[Store, int]] = field(repr=False)
     rejected: dict[bytes, str] = field(repr=False)
+    seen: Seen = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where finished parts are."""
+        return parts_folder(self.path, self.layout)
+
+    def is_stale(self) -> bool:
+        """Tell whether the file or its parts are others than they were."""
+        return _seen(self.path) != self.seen
+
+    def with_new_parts(self) -> "Survey":
+        """Return the same with the parts that were finished since."""
+        used = self.old.shards.names if self.old and self.old.shards else ()
+        new = tuple(_parts(self.folder, self.recipe, {*used, *(part.path.name for part in self.parts)}))
+        features, rejected = _known(new)
+        return replace(
+            self,
+            parts=(*self.parts, *new),
+            features=features | self.features,
+            rejected=self.rejected | rejected,
+        )
+
+    def holds(self, contents: Contents) -> bool:
+        """Tell whether the present file says just that of its rows."""
+        return self.old is not None and self.old.contents.same_as(contents)
 
     def plan(self, scan: Scan) -> Plan:
         """Decide what is missing for a source."""
@@ -114,19 +144,32 @@ def survey(
     HeadstartError
         If a file is none or has another recipe, or `path` cannot be written.
     """
-    layout = chosen_layout(path, layout)
+    seen, layout = _seen(path), chosen_layout(path, layout)
     old = _existing(path, recipe, layout)
     used = frozenset(old.shards.names) if old and old.shards else frozenset()
     parts = tuple(_parts(parts_folder(path, layout), recipe, used))
     files = tuple(same_recipe(Path(other), recipe) for other in others)
+    features, rejected = _known([*([old] if old else []), *parts, *files])
+    return Survey(path, layout, recipe, old, parts, files, features, rejected, seen)
+
+
+def _known(stores: Iterable[Store]) -> tuple[dict[bytes, tuple[Store, int]], dict[bytes, str]]:
+    """Return where the feature of each digest is, in the first of several stores, and what has none."""
     features: dict[bytes, tuple[Store, int]] = {}
     rejected: dict[bytes, str] = {}
-    stores: list[Store] = [*([old] if old else []), *parts, *files]
     for store in stores:
         for row, digest in enumerate(split_digests(store.digests)):
             features.setdefault(digest, (store, row))
         rejected |= store.rejected
-    return Survey(path, layout, recipe, old, parts, files, features, rejected)
+    return features, rejected
+
+
+def _seen(path: Path) -> Seen:
+    """Return what tells a file and its parts from those that another run leaves."""
+    file = located(path)
+    stat = file.stat() if file.is_file() else None
+    names = [part.name for layout in LAYOUTS for part in part_paths(parts_folder(path, layout))]
+    return (stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)), tuple(names)
 
 
 def parts_folder(path: Path, layout: str) -> Path:
@@ -178,7 +221,7 @@ def same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
     return file
 
 
-def _parts(folder: Path, recipe: Recipe, used: frozenset[str]) -> Iterable[PartFile]:
+def _parts(folder: Path, recipe: Recipe, used: Container[str]) -> Iterable[PartFile]:
     for path in part_paths(folder):
         if path.name in used:
             continue

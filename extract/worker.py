@@ -8,17 +8,18 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import numpy as np
 
 from data.errors import is_there, unreadable
 from data.images import ImageError, is_dim, load_image
 from data.output import check_room
-from data.source import Row, Source
+from data.source import Row
 from data.text import some_of
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
@@ -89,11 +90,21 @@ def compute_batches(
         yield list(_finished(keys, finish))
 
 
-class PartWorker:
-    """Compute parts of one source by one recipe; opening the engine is the slow step.
+class Reads(Protocol):
+    """What gives the bytes of rows, as a `data.source.Source` does."""
 
-    Parameters
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        """Yield the encoded bytes of rows, or why there are none, in their order."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the workers of a run compute, and how; called, it makes one, here or on a node of a cluster.
+
+    Attributes
     ----------
+    worker : type
+        `PartWorker`, or what does as it does.
     recipe : Recipe
     folder : Path
         Where part files go.
@@ -108,31 +119,51 @@ class PartWorker:
         Keep no row of a part before it is whole: shards stay, so each has the rows of its plan.
     rows : int
         That parts and file will hold: where the disk has no room for them, nothing is computed.
-    source : Source
-    progress : callable
-        Called with 1 for each image that is done.
     """
 
-    def __init__(
-        self,
-        recipe: Recipe,
-        folder: Path,
-        engine: str = "auto",
-        batch_size: int | None = None,
-        threads: int | None = None,
-        probes: Sequence[Probe] = (),
-        whole: bool = False,
-        rows: int = 0,
-        *,
-        source: Source,
-        progress: Callable[[int], None],
-    ) -> None:
-        self._source, self._recipe, self._folder = source, recipe, folder
-        self._threads, self._whole, self._progress = threads, whole, progress
-        self._engine = open_engine(engine, recipe, threads)
-        self._engine.batch_size = batch_size or self._engine.batch_size
-        self._probe = check_probes(self._engine, recipe, probes)
-        check_room(folder, bytes_needed(rows, sum(map(len, self._probe))))
+    worker: "type[PartWorker]"
+    recipe: Recipe
+    folder: Path
+    engine: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    probes: Sequence[Probe] = ()
+    whole: bool = False
+    rows: int = 0
+
+    def __call__(
+        self, *, source: Reads, progress: Callable[[int], None], threads: int | None = None
+    ) -> Callable[[Part], int]:
+        """Make a worker, which opens its engine.
+
+        Parameters
+        ----------
+        source : Source
+        progress : callable
+            Called with a number of images, when they are done.
+        threads : int, optional
+            In the place of its own.
+        """
+        return self.worker(replace(self, threads=threads or self.threads), source, progress)
+
+
+class PartWorker:
+    """Compute parts of one source by one recipe; opening the engine is the slow step.
+
+    Parameters
+    ----------
+    work : Work
+    source : Source
+    progress : callable
+        Called with a number of images, when they are done.
+    """
+
+    def __init__(self, work: Work, source: Reads, progress: Callable[[int], None]) -> None:
+        self._work, self._recipe, self._source, self._progress = work, work.recipe, source, progress
+        self._engine = open_engine(work.engine, work.recipe, work.threads)
+        self._engine.batch_size = work.batch_size or self._engine.batch_size
+        self._probe = check_probes(self._engine, work.recipe, work.probes)
+        check_room(work.folder, bytes_needed(work.rows, sum(map(len, self._probe))))
         self._warned = False
 
     def __call__(self, part: Part) -> int:
@@ -142,8 +173,10 @@ class PartWorker:
         vanished since it was hashed is left out.
         """
         dim: list[bytes] = []
-        batches = compute_batches(self._engine, self._recipe, self._items(part), self._threads, dim.append)
-        with GrowingPart(self._write, self._whole) as growing:
+        batches = compute_batches(
+            self._engine, self._recipe, self._items(part), self._work.threads, dim.append
+        )
+        with GrowingPart(self._write, self._work.whole) as growing:
             for batch in batches:
                 growing.add(batch)
                 self._progress(len(batch))
@@ -156,7 +189,7 @@ class PartWorker:
         return len(growing.rows)
 
     def _write(self, name: str, rows: dict[bytes, Sequence[np.ndarray]], rejected: dict[bytes, str]) -> Path:
-        path = self._folder / name
+        path = self._work.folder / name
         write_part(path, self._recipe, self._engine.describe(), self._probe, rows, rejected)
         return path
 
@@ -167,7 +200,7 @@ class PartWorker:
                 yield digests[row], data
 
 
-def readable(source: Source, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+def readable(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
     """Yield rows with their bytes; those that are not there any more are left out.
 
     Raises

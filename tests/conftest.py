@@ -163,6 +163,14 @@ def extracted(recipe, path: Path) -> Path:
     return path
 
 
+def extract_with(source, recipe, path: Path, **keywords):
+    """Extract with fields of `extract.Options` among the keywords."""
+    from extract import Options, extract
+
+    own = {name: keywords.pop(name) for name in ("map", "progress") if name in keywords}
+    return extract(source, recipe, path, Options(**keywords), **own)
+
+
 def trained(file: Path) -> Path:
     """Save a logistic head on a feature file as a bundle beside it."""
     from classify import HEADS, Bundle, load_features

@@ -10,12 +10,12 @@ from functools import partial
 import h5py
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images, run_command
+from conftest import assert_four_parts, draw_images, extract_with, run_command
 from PIL import Image, ImageOps
 
 from classify import HEADS, Bundle, load_features
 from data import HeadstartError, open_source
-from extract import FeatureFile, extract, plan, worker
+from extract import FeatureFile, plan, worker
 from extract.compare import compare
 from extract.layout import row_checksums
 from extract.store import write_feature_file
@@ -33,7 +33,7 @@ def run(folder, small_recipe, tmp_path):
     """A run over the folder; keywords are of `extract`, `recipe` in place of the usual one."""
 
     def run(recipe=small_recipe, path=tmp_path / "photos.h5", source=None, **options):
-        return extract(source or open_source(folder), recipe, path, **options)
+        return extract_with(source or open_source(folder), recipe, path, **options)
 
     return run
 

@@ -16,7 +16,7 @@ from data import HeadstartError
 from data.lists import as_list
 from data.memory import from_arrays
 from data.preview import preview as sheet
-from extract import Recipe, extract
+from extract import Options, Recipe, extract
 from extract.bench import bench
 from extract.compare import compare
 from extract.preview import preview
@@ -50,8 +50,8 @@ def test_a_second_file_in_the_place_of_the_layers(tiny_file):
 @pytest.mark.parametrize("form", [str, Path, lambda path: [path]])
 def test_one_file_to_reuse(tiny_file, tiny_recipe, tmp_path, seen, form):
     source = tiny_file.parent / "images"
-    assert preview(source, tiny_recipe, tmp_path / "out.h5", reuse=form(tiny_file)).missing == 0
-    report = extract(source, tiny_recipe, tmp_path / "out.h5", reuse=form(tiny_file))
+    assert preview(source, tiny_recipe, tmp_path / "out.h5", Options(reuse=form(tiny_file))).missing == 0
+    report = extract(source, tiny_recipe, tmp_path / "out.h5", Options(reuse=form(tiny_file)))
     assert (report.rows, report.reused_from["others"], seen) == (120, 120, [])
 
 
@@ -76,7 +76,7 @@ def test_names():
 def test_a_path_where_a_source_is_taken_is_opened(tiny_file, tiny_recipe, tmp_path):
     images = tiny_file.parent / "images"
     for number, source in enumerate((images, str(images))):
-        assert extract(source, tiny_recipe, tmp_path / f"{number}.h5", reuse=tiny_file).rows == 120
+        assert extract(source, tiny_recipe, tmp_path / f"{number}.h5", Options(reuse=tiny_file)).rows == 120
         assert compare(tiny_file, source).sound
         assert len(sheet(source, tmp_path / "sheet.png").images) == 9
 

@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 from data import HeadstartError
 from data.lock import locked
 from data.memory import from_arrays
-from extract import FeatureFile, Recipe, extract, worker
+from extract import FeatureFile, Options, Recipe, extract, worker
 from extract.cli import app
 from extract.compare import compare
 from extract.diff import diff
@@ -105,7 +105,7 @@ import json, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
 from data import output
-from extract import extract
+from extract import Options, extract
 options = json.loads(sys.argv[2])
 shared.use_numpy(options.pop("counter", None), options.pop("pause", 0))
 sync, slow = output.sync, options.pop("slow_sync", 0)
@@ -113,7 +113,7 @@ output.sync = lambda path: (time.sleep(slow), sync(path))
 from data.console import Commands, prepare_logging
 prepare_logging()
 try:
-    report = extract(shared.arrays(), shared.RECIPE, sys.argv[1], batch_size=shared.PART, **options)
+    report = extract(shared.arrays(), shared.RECIPE, sys.argv[1], Options(batch_size=shared.PART, **options))
     print(json.dumps(report.to_dict()))
 except ValueError as error:
     sys.exit(f"error: {{error}}")
@@ -147,7 +147,7 @@ def numpy_backbone(monkeypatch):
 @pytest.fixture
 def path(numpy_backbone, tmp_path):
     """A finished file of the arrays."""
-    extract(arrays(), RECIPE, tmp_path / "out.h5", batch_size=PART)
+    extract(arrays(), RECIPE, tmp_path / "out.h5", Options(batch_size=PART))
     return tmp_path / "out.h5"
 
 
@@ -167,7 +167,7 @@ def kill_and_resume(reference: bytes, folder: Path, moments: np.ndarray) -> list
         complete = path.exists()
         finished.append(-1 if complete else parts)
         use_numpy(str(counter))
-        report = extract(arrays(), RECIPE, path, batch_size=PART)
+        report = extract(arrays(), RECIPE, path, Options(batch_size=PART))
         assert path.read_bytes() == reference, f"killed after {moment:.3f} s"
         assert report.computed == (0 if complete else IMAGES - PART * parts)
         assert counter.stat().st_size <= IMAGES + PART
@@ -192,7 +192,7 @@ path, layout, last, sign = sys.argv[1:]
 shared.use_numpy(engine=shared.TimedEngine(int(last), int(sign)))
 extract.plan.PART_ROWS = 64
 try:
-    extract.extract(shared.arrays(), shared.RECIPE, path, batch_size=4, layout=layout)
+    extract.extract(shared.arrays(), shared.RECIPE, path, extract.Options(batch_size=4, layout=layout))
 except KeyboardInterrupt as error:
     print(error)
 """
@@ -212,7 +212,7 @@ def ends_at(image: int, sign: int, path: Path, layout: str = "single") -> str:
 def resumed(path: Path, monkeypatch, layout: str = "single"):
     use_numpy()
     monkeypatch.setattr("extract.plan.PART_ROWS", 64)
-    report = extract(arrays(), RECIPE, path, batch_size=4, layout=layout)
+    report = extract(arrays(), RECIPE, path, Options(batch_size=4, layout=layout))
     assert not path.with_name(f"{path.name}.parts").exists()
     return report
 
@@ -251,7 +251,7 @@ def test_a_kill_inside_assembly_keeps_the_old_file(path, tmp_path):
     (tmp_path / "out.h5.123.tmp").write_bytes(before[:1000])  # as a killed assembly leaves it
     assert extract(arrays(), RECIPE, path).computed == 0
     more = from_arrays(arrays(2, first=9).images, ["cat", "dog"])
-    extract(more, RECIPE, path, batch_size=PART, allow_drop=True)
+    extract(more, RECIPE, path, Options(batch_size=PART, allow_drop=True))
     assert sorted(found.name for found in tmp_path.iterdir()) == ["out.h5", "out.h5.before"]
 
 
@@ -265,7 +265,7 @@ def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
     assert_four_parts(told)
     assert f"{IMAGES} finished images kept" in told
     assert not new.exists()
-    report = extract(arrays(), RECIPE, new, batch_size=PART)
+    report = extract(arrays(), RECIPE, new, Options(batch_size=PART))
     assert (report.computed, report.reused_from["parts"]) == (0, IMAGES)
     assert new.read_bytes() == old
 
@@ -273,7 +273,7 @@ def test_a_full_disk_ends_with_one_message_and_loses_nothing(path, tmp_path):
 def test_too_small_a_disk_is_told_before_the_work(numpy_backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**6, 10**6, 30_000))
     with pytest.raises(HeadstartError) as caught:
-        extract(arrays(), RECIPE, tmp_path / "new.h5", batch_size=PART)
+        extract(arrays(), RECIPE, tmp_path / "new.h5", Options(batch_size=PART))
     assert_four_parts(str(caught.value))
     assert "the disk is full" in str(caught.value) and "MB are free" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -334,7 +334,7 @@ def test_two_runs_at_once_compute_each_image_once(path, tmp_path):
 
 def test_a_lock_of_a_dead_process_is_taken_over(path, tmp_path):
     (tmp_path / "new.h5.lock").write_text(json.dumps({"pid": 2**22 + 1, "host": "gone"}))
-    assert extract(arrays(), RECIPE, tmp_path / "new.h5", wait=False).computed == IMAGES
+    assert extract(arrays(), RECIPE, tmp_path / "new.h5", Options(wait=False)).computed == IMAGES
     assert not (tmp_path / "new.h5.lock").exists()
 
 
@@ -351,17 +351,19 @@ def test_a_lock_that_a_killed_run_left_goes_also_where_nothing_is_to_do(path, tm
 def test_a_reader_of_the_old_file_keeps_reading_it(path):
     features = FeatureFile(path).features("avg_pool")
     before = features.copy()
-    extract(from_arrays(arrays(4, first=5).images, ["cat", "dog"] * 2), RECIPE, path, allow_drop=True)
+    extract(
+        from_arrays(arrays(4, first=5).images, ["cat", "dog"] * 2), RECIPE, path, Options(allow_drop=True)
+    )
     np.testing.assert_array_equal(features, before)
     assert len(FeatureFile(path).contents.ids) == 4
 
 
 def test_rows_are_taken_from_other_files(path, tmp_path):
-    report = extract(arrays(), RECIPE, tmp_path / "other.h5", reuse=(path,))
+    report = extract(arrays(), RECIPE, tmp_path / "other.h5", Options(reuse=(path,)))
     assert (report.computed, report.reused_from["others"]) == (0, IMAGES)
     assert (tmp_path / "other.h5").read_bytes() == path.read_bytes()
     with pytest.raises(HeadstartError, match="pixel_limit"):
-        extract(arrays(), replace(RECIPE, pixel_limit=5), tmp_path / "third.h5", reuse=(path,))
+        extract(arrays(), replace(RECIPE, pixel_limit=5), tmp_path / "third.h5", Options(reuse=(path,)))
 
 
 def test_other_features_are_not_mixed_in(path, monkeypatch):
@@ -371,7 +373,7 @@ def test_other_features_are_not_mixed_in(path, monkeypatch):
     monkeypatch.setattr(worker, "open_engine", lambda *args: other)
     before = path.read_bytes()
     with pytest.raises(HeadstartError) as caught:
-        extract(arrays(IMAGES + 2, first=3), RECIPE, path, allow_drop=True)
+        extract(arrays(IMAGES + 2, first=3), RECIPE, path, Options(allow_drop=True))
     assert_four_parts(str(caught.value))
     assert "numpy" in str(caught.value)
     assert path.read_bytes() == before
@@ -460,7 +462,7 @@ def test_damaged_labels_cost_no_feature(path):
     change_feature(path, 5)
     repaired = repair(path)
     assert (repaired.kept, repaired.dropped) == (IMAGES - 1, 1)
-    report = extract(arrays(), RECIPE, path, batch_size=PART)
+    report = extract(arrays(), RECIPE, path, Options(batch_size=PART))
     assert (report.computed, report.reused_from["parts"]) == (1, IMAGES - 1)
     assert path.read_bytes() == sound
 
@@ -590,7 +592,7 @@ def test_unchanged_files_are_not_read_again(numpy_backbone, tmp_path, monkeypatc
     assert read == [0]
     os.utime(folder / "red" / "000.png", (2, 2))
     assert extract(open_source(folder), RECIPE, tmp_path / "out.h5").computed == 0
-    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5", rehash=True).computed == 0
+    assert extract(open_source(folder), RECIPE, tmp_path / "out.h5", Options(rehash=True)).computed == 0
     assert read == [0, 1, 8]
 
 

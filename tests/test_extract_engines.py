@@ -11,7 +11,7 @@ import tensorflow as tf
 from conftest import ROOT, assert_four_parts
 
 from data import HeadstartError, open_source
-from extract import FeatureFile, Recipe, extract
+from extract import FeatureFile, Options, Recipe, extract
 from extract.engines import (
     ENGINES,
     Engine,
@@ -235,7 +235,7 @@ def pixel_engine(monkeypatch):
 
 def test_an_engine_is_one_entry_and_one_class(pixel_engine, tiny_recipe, images, tmp_path):
     """It is opened, chosen where it alone computes a recipe, recorded, and told on a cluster."""
-    report = extract(open_source(images), tiny_recipe, tmp_path / "out.h5", engine="pixels")
+    report = extract(open_source(images), tiny_recipe, tmp_path / "out.h5", Options(engine="pixels"))
     file = FeatureFile(tmp_path / "out.h5")
     assert (report.computed, file.features("avg_pool").shape) == (16, (16, 3))
     assert file.engine(0) == EngineInfo("pixels", np.__version__, "CPU")

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from data import HeadstartError, open_source, output
 from data.images import ImageError
 from data.memory import from_arrays
-from extract import FeatureFile, extract, worker
+from extract import FeatureFile, Options, extract, worker
 from extract.cli import app
 from extract.layout import split_digests
 from extract.leaving import leaving
@@ -87,7 +87,7 @@ def test_images_of_parts_count_and_forbid_nothing():
 
 @pytest.fixture
 def path(numpy_backbone, tmp_path):  # noqa: F811
-    extract(arrays(), RECIPE, tmp_path / "out.h5", batch_size=16)
+    extract(arrays(), RECIPE, tmp_path / "out.h5", Options(batch_size=16))
     return tmp_path / "out.h5"
 
 
@@ -136,7 +136,7 @@ def test_rows_that_leave_are_kept_once_and_taken_back(path):
     assert (report.dropped, len(known(before)), known(path) & known(before)) == (4, 32, set())
     assert {**features_of(path), **features_of(before)} == first
     assert verify(before).sound
-    report = extract(arrays(), RECIPE, path, reuse=[before])
+    report = extract(arrays(), RECIPE, path, Options(reuse=[before]))
     assert (report.computed, report.reused_from["others"], report.dropped) == (0, 32, 0)
     assert features_of(path) == first
 
@@ -156,10 +156,10 @@ def test_replaced_images_are_counted_and_kept(path):
 def test_going_to_and_fro_computes_nothing_twice(path):
     """Rows come back from the very file that is written anew in the same run."""
     before, first = path.with_name("out.h5.before"), features_of(path)
-    extract(some(128, first=5), RECIPE, path, allow_drop=True)
+    extract(some(128, first=5), RECIPE, path, Options(allow_drop=True))
     second = features_of(path)
     for wanted, source in ((first, arrays()), (second, some(128, first=5)), (first, arrays())):
-        assert extract(source, RECIPE, path, allow_drop=True, reuse=[before]).computed == 0
+        assert extract(source, RECIPE, path, Options(allow_drop=True, reuse=[before])).computed == 0
         assert features_of(path) == wanted
         assert features_of(before).items() >= (first.items() | second.items()) - wanted.items()
 
@@ -176,7 +176,7 @@ def test_rows_of_an_interrupted_run_on_another_source_are_kept(numpy_backbone, t
     report = extract(some(16, first=5), RECIPE, path)
     assert (report.rows, report.dropped, len(known(before))) == (16, 16, 16)
     assert not (tmp_path / "out.h5.parts").exists()
-    assert extract(arrays(), RECIPE, tmp_path / "new.h5", reuse=[before]).computed == 112
+    assert extract(arrays(), RECIPE, tmp_path / "new.h5", Options(reuse=[before])).computed == 112
 
 
 def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeypatch):  # noqa: F811
@@ -196,12 +196,12 @@ def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeyp
     source = open_source(images / "list.csv")
     (images / names[0]).unlink()
     (images / names[1]).write_text("text")
-    report = extract(source, RECIPE, tmp_path / "out.h5", max_bad=2)
+    report = extract(source, RECIPE, tmp_path / "out.h5", Options(max_bad=2))
     assert (report.rows, report.rejected, report.dropped) == (6, 2, 2)
     for name in names[2:4]:
         (images / name).write_text("text " + name)
     with pytest.raises(HeadstartError, match="a whole class") as caught:
-        extract(source, RECIPE, tmp_path / "out.h5", max_bad=4)
+        extract(source, RECIPE, tmp_path / "out.h5", Options(max_bad=4))
     assert "finished image" in str(caught.value)
     assert len(FeatureFile(tmp_path / "out.h5").contents.ids) == 6
 
@@ -218,8 +218,8 @@ def test_a_kill_at_any_moment_loses_no_row(path, layout, monkeypatch, tmp_path):
         folder = tmp_path / str(moment)
         folder.mkdir()
         target, kept, steps = folder / "x", folder / "x.before", iter(range(moment))
-        extract(arrays(), RECIPE, target, reuse=[path], layout=layout)
-        extract(some(128, first=5), RECIPE, target, allow_drop=True)
+        extract(arrays(), RECIPE, target, Options(reuse=[path], layout=layout))
+        extract(some(128, first=5), RECIPE, target, Options(allow_drop=True))
         everything = known(target, kept)
 
         def step(real, *words, steps=steps):
@@ -232,11 +232,11 @@ def test_a_kill_at_any_moment_loses_no_row(path, layout, monkeypatch, tmp_path):
             patched.setattr(output, "sync", lambda *words: step(sync, *words))  # noqa: B023
             patched.setattr(os, "replace", lambda *words: step(replace, *words))  # noqa: B023
             try:
-                extract(arrays(), RECIPE, target, allow_drop=True, reuse=[kept])
+                extract(arrays(), RECIPE, target, Options(allow_drop=True, reuse=[kept]))
                 done = True
             except Cut:
                 assert known(target, kept) == everything and len(everything) == 256
-        assert extract(arrays(), RECIPE, target, allow_drop=True, reuse=[kept]).rows == 128
+        assert extract(arrays(), RECIPE, target, Options(allow_drop=True, reuse=[kept])).rows == 128
         assert known(target, kept) == everything
         moment += 1
     assert moment > 6

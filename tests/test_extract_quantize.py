@@ -5,7 +5,7 @@ import pytest
 from conftest import assert_four_parts, draw_images
 
 from data import HeadstartError, open_source
-from extract import FeatureFile, extract
+from extract import FeatureFile, Options, extract
 from extract.engines import chosen_engine, converted, open_engine
 from extract.quantize import quantized
 
@@ -63,6 +63,17 @@ def test_broken_images_do_not_calibrate(tiny_recipe, tmp_path):
     with pytest.raises(HeadstartError) as caught:
         quantized(tiny_recipe, open_source(tmp_path / "bad"))
     assert_four_parts(str(caught.value))
+
+
+def test_the_scan_that_calibrates_serves_the_run_too(recipe, tiny_recipe, source, tmp_path, monkeypatch):
+    import extract.run
+    from extract.cli import _quantized
+
+    found, scan = _quantized(tiny_recipe, "int8", None, source)
+    assert found == recipe and len(scan.digests) == len(source.rows)
+    monkeypatch.setattr(extract.run, "scan_source", None)
+    report = extract.run.extract(source, found, tmp_path / "out.h5", Options(scan=scan))
+    assert report.computed == len(set(scan.digests))
 
 
 def test_where_the_model_is_not_in_the_cache_the_way_to_make_it_is_told(recipe, monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ import pytest
 from conftest import ROOT, assert_four_parts, draw_images, run_command
 
 from data import HeadstartError, open_source
-from extract import FeatureFile, Recipe, extract
+from extract import FeatureFile, Options, Recipe, extract
 from extract.plan import Part
 from extract.ray_cluster import check_cluster, connected
 from extract.ray_replica import Replica, Task, versions
@@ -73,8 +73,8 @@ if how["worker"]:
 run = partial(ray_map, cluster=Cluster(how["address"], patience=how["patience"]))
 try:
     recipe = Recipe.from_json(how["recipe"])
-    options = {"engine": "openvino", "map": run, "replicas": how["replicas"], "layout": how["layout"]}
-    report = extract.run.extract(open_source(how["source"]), recipe, how["output"], **options)
+    options = extract.run.Options(engine="openvino", replicas=how["replicas"], layout=how["layout"])
+    report = extract.run.extract(open_source(how["source"]), recipe, how["output"], options, map=run)
     print(json.dumps(report.to_dict()))
 except ValueError as error:
     sys.exit(f"error: {error}")
@@ -216,7 +216,7 @@ class Work:
 
     @classmethod
     def of(cls, images: Path, recipe: Recipe) -> "Work":
-        extract(open_source(images), recipe, images.parent / "local.h5", engine="openvino")
+        extract(open_source(images), recipe, images.parent / "local.h5", Options(engine="openvino"))
         return cls(images, recipe, images.parent / "local.h5")
 
 
@@ -277,7 +277,7 @@ def test_parts_that_raise_or_kill_are_reported_and_the_rest_is_done(nodes, work,
     assert "ZeroDivisionError: poison" in errors and "its process died on " in errors
     assert errors.count("was lost") == 3  # three attempts, each with an actor of its own
     assert not (tmp_path / "ray.h5").exists()
-    report = extract(open_source(work.images), work.recipe, tmp_path / "ray.h5", engine="openvino")
+    report = extract(open_source(work.images), work.recipe, tmp_path / "ray.h5", Options(engine="openvino"))
     assert report.computed == 2 * ROWS
     assert (tmp_path / "ray.h5").read_bytes() == work.local.read_bytes()
 

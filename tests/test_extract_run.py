@@ -6,17 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
 from functools import partial
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images
+from conftest import ROOT, assert_four_parts, draw_images, extract_with
 
 from data import HeadstartError, open_source
 from data.memory import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
-from extract import FeatureFile, extract
+from extract import FeatureFile, Options, extract
 from extract.show import report_lines
 from extract.verify import verify
 
@@ -25,7 +26,7 @@ from extract.verify import verify
 def run(tiny_recipe, tmp_path, images):
     def run(source=images, recipe=tiny_recipe, **options):
         source = source if hasattr(source, "rows") else open_source(source)
-        return extract(source, recipe, tmp_path / "out.h5", **options)
+        return extract_with(source, recipe, tmp_path / "out.h5", **options)
 
     return run
 
@@ -166,7 +167,7 @@ def test_moving_the_source_changes_no_byte(run, images, tmp_path):
 
 def test_the_batch_size_changes_no_feature(run, file, tiny_recipe, images, tmp_path):
     run(batch_size=3)
-    extract(open_source(images), tiny_recipe, tmp_path / "other.h5", batch_size=7)
+    extract(open_source(images), tiny_recipe, tmp_path / "other.h5", Options(batch_size=7))
     one, other = (FeatureFile(tmp_path / name).features("avg_pool") for name in ("out.h5", "other.h5"))
     np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(one).max())
 
@@ -487,3 +488,58 @@ def test_names_as_long_as_file_systems_allow_and_in_any_script(run, file, images
     assert (report.rows, report.computed) == (18, 16)
     assert f"red/{'d' * 200}/{'e' * 200}/{name}" in file().contents.ids
     assert verify(file().path).sound
+
+
+@pytest.fixture
+def steps(monkeypatch):
+    """Count the steps of a run on the way of its images."""
+    import extract.run
+
+    counts = Counter()
+
+    def counted(name, step):
+        def counting(*args):
+            counts[name] += 1
+            return step(*args)
+
+        return counting
+
+    for name in ("survey", "scan_source", "assemble", "write_feature_file"):
+        monkeypatch.setattr(extract.run, name, counted(name, getattr(extract.run, name)))
+    yield counts
+    assert counts
+
+
+def test_each_step_is_taken_once(run, images, steps):
+    once = {"survey": 1, "scan_source": 1, "assemble": 1, "write_feature_file": 1}
+    run()
+    assert steps == once
+    steps.clear()
+    run()
+    assert steps == {"survey": 1, "scan_source": 1, "assemble": 1}
+    steps.clear()
+    (images / "red" / "000.png").rename(images / "red" / "renamed.png")
+    assert run().computed == 0 and steps == once
+
+
+def test_a_run_that_ended_meanwhile_is_seen(run, steps, monkeypatch):
+    import extract.run
+
+    scan = extract.run.scan_source
+
+    def scanning(*args):
+        monkeypatch.setattr(extract.run, "scan_source", scan)
+        assert run().computed == 16  # another run writes the whole file just now
+        steps.clear()
+        return scan(*args)
+
+    monkeypatch.setattr(extract.run, "scan_source", scanning)
+    report = run()
+    assert (report.computed, report.reused_from["file"]) == (0, 16)
+    assert steps == {"survey": 1, "scan_source": 1, "assemble": 1}
+
+
+@pytest.mark.parametrize("keyword", [option.name for option in fields(Options)])
+def test_a_keyword_of_before_names_its_new_place(run, tiny_recipe, tmp_path, keyword):
+    with pytest.raises(TypeError, match=rf"Options\({keyword}=\.\.\.\)"):
+        extract("photos", tiny_recipe, tmp_path / "out.h5", **{keyword: None})

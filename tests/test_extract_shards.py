@@ -6,12 +6,12 @@ import shutil
 import h5py
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
+from conftest import assert_four_parts, draw_images, extract_with
 from typer.testing import CliRunner
 
 from classify import HEADS, load_features
 from data import HeadstartError, open_source
-from extract import FeatureFile, extract
+from extract import FeatureFile
 from extract.cli import app
 from extract.diff import diff
 from extract.merge import merge
@@ -26,7 +26,7 @@ def run(tiny_recipe, tmp_path, images, monkeypatch):
     monkeypatch.setattr("extract.plan.PART_ROWS", ROWS)
 
     def run(name="out", layout="sharded", **options):
-        return extract(open_source(images), tiny_recipe, tmp_path / name, layout=layout, **options)
+        return extract_with(open_source(images), tiny_recipe, tmp_path / name, layout=layout, **options)
 
     return run
 

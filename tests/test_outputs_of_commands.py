@@ -24,7 +24,7 @@ from data import HeadstartError
 from data.cli import app as data
 from data.memory import from_arrays
 from data.ours import kind_of_output
-from extract import FeatureFile, extract
+from extract import FeatureFile, Options, extract
 from extract.cli import app as extraction
 from extract.repair import repair
 
@@ -140,12 +140,14 @@ def test_a_run_writes_through_links_and_keeps_the_mode(numpy_backbone, tmp_path)
     (tmp_path / "link.h5").symlink_to("not/yet/f.h5")
     (tmp_path / "shards").symlink_to("not/yet/folder")
     target = tmp_path / "not/yet/f.h5"
-    assert extract(arrays(), RECIPE, tmp_path / "link.h5", batch_size=PART).file == str(tmp_path / "link.h5")
+    assert extract(arrays(), RECIPE, tmp_path / "link.h5", Options(batch_size=PART)).file == str(
+        tmp_path / "link.h5"
+    )
     target.chmod(0o600)
     more = from_arrays(np.concatenate([arrays().images, arrays(2, first=9).images]), ["cat", "dog"] * 65)
     for name, kind in (("link.h5", "feature file"), ("shards", "sharded feature file")):
         layout = "sharded" if name == "shards" else None
-        extract(more, RECIPE, tmp_path / name, batch_size=PART, layout=layout)
+        extract(more, RECIPE, tmp_path / name, Options(batch_size=PART, layout=layout))
         assert (tmp_path / name).is_symlink() and kind_of_output(tmp_path / name) == kind
     assert mode(target) == 0o600
     assert sorted(os.listdir(tmp_path)) == ["link.h5", "not", "shards"]
@@ -158,7 +160,7 @@ def test_repair_keeps_an_earlier_damaged_file_and_the_link(numpy_backbone, tmp_p
     target = tmp_path / "disk.h5"
     (tmp_path / "link.h5").symlink_to(target)
     (tmp_path / "disk.h5.damaged").write_text("an earlier one")
-    extract(arrays(), RECIPE, tmp_path / "link.h5", batch_size=PART)
+    extract(arrays(), RECIPE, tmp_path / "link.h5", Options(batch_size=PART))
     with h5py.File(target, "r+") as file:
         file["labels"][0] ^= 1
     assert repair(tmp_path / "link.h5").salvaged

@@ -21,7 +21,7 @@ from classify import HEADS, Bundle, load_features
 from classify.finetune import finetune
 from classify.live import train_live
 from data import open_source
-from extract import FeatureExtractor, FeatureFile, Recipe, extract, plan
+from extract import FeatureExtractor, FeatureFile, Options, Recipe, extract, plan
 from extract.backbones import BACKBONES, Backbone
 
 HERE = Path(__file__).parent / "0.1"
@@ -45,9 +45,9 @@ def interrupted(after: int):
 def features(recipe: Recipe, source) -> None:
     extract(source, recipe, HERE / "photos.h5")
     plan.PART_ROWS = 8
-    extract(source, recipe, HERE / "photos.shards", layout="sharded")
+    extract(source, recipe, HERE / "photos.shards", Options(layout="sharded"))
     try:
-        extract(source, recipe, HERE / "begun.h5", progress=interrupted(20), batch_size=4)
+        extract(source, recipe, HERE / "begun.h5", Options(batch_size=4), progress=interrupted(20))
     except KeyboardInterrupt:
         print(sorted(path.name for path in (HERE / "begun.h5.parts").iterdir()))
     FeatureExtractor(recipe, HERE / "rows").transform(sorted((HERE / "images").rglob("*.png"))[:10])
