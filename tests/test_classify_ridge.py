@@ -10,7 +10,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classify.ridge import ALPHAS, RidgeHead, _ByFeatures, _ByRows
+from classify.ridge import ALPHAS, RidgeHead, _blocks, _ByFeatures, _ByRows
 from classify.temperature import fit_temperature, log_loss, probabilities, smoothing_of
 
 SHAPES = [(40, 6), (15, 30), (12, 12), (13, 12)]  # more rows than features, fewer, as many, one more
@@ -86,6 +86,7 @@ def test_left_out_values_of_more_rows_than_a_block(monkeypatch):
     scaler, targets = StandardScaler().fit(X), signs(y, 3)
     (whole,) = _ByFeatures(X, scaler.mean_, scaler.scale_, targets).left_out([1.0])
     monkeypatch.setattr("classify.ridge._BLOCK_ROWS", 7)
+    assert len(list(_blocks(X, scaler.mean_, scaler.scale_))) > 1
     (parts,) = _ByFeatures(X, scaler.mean_, scaler.scale_, targets).left_out([1.0])
     np.testing.assert_allclose(parts, whole, atol=1e-10)
 

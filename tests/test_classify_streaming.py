@@ -201,8 +201,8 @@ def test_bad_amounts_have_one_message(text, tiny_file):
     assert "--memory is not an amount of memory" in fail("train", tiny_file, f"--memory={text}", code=2)
 
 
-def test_less_than_a_block_is_refused_with_what_is_needed(tiny_file, monkeypatch):
-    monkeypatch.setattr("classify.memory._COPIES", 1000)
+def test_less_than_a_block_is_refused_with_what_is_needed(tiny_file, patch_ours):
+    patch_ours("classify.memory.in_memory_needs", lambda matrix: 1000 * matrix)
     told = fail("train", tiny_file, "--memory", "100KB")
     assert "--memory is too little for the head logistic" in told
     needed = told.split("expected: ")[1].split(" or more")[0]
@@ -232,8 +232,9 @@ def test_ridge_asks_for_validation_rows(tmp_path):
         fit_streaming("ridge", make_head("ridge"), on_disk(features, tmp_path), MEMORY)
 
 
-def test_the_command_says_that_it_read_blocks_and_saves_the_same_bundle(tiny_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("classify.memory._COPIES", 1000)  # so that the matrix is too large for memory
+def test_the_command_says_that_it_read_blocks_and_saves_the_same_bundle(tiny_file, tmp_path, patch_ours):
+    # the matrix is too large for memory
+    patch_ours("classify.memory.in_memory_needs", lambda matrix: 1000 * matrix)
     words = ["train", tiny_file, "-o"]
     assert "in blocks" not in invoke(*words, tmp_path / "whole").stderr
     result = invoke(*words, tmp_path / "blocks", "--memory", "6MB")
