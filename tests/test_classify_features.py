@@ -12,9 +12,13 @@ from test_classify_cli import fail, invoke, succeed
 from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle, load_features
-from classify.join import joined, renumbered
+from classify.join import joined
+from classify.matrix import FeatureSet
+from classify.rows import renumbered
 from data import HeadstartError, open_source
 from extract import Recipe, extract
+from extract.engines import Engine
+from extract.recipe import EngineInfo
 
 
 def another(features, width: int = 3, **changes):
@@ -210,3 +214,30 @@ class TestCommands:
             bundle.predict(familiar, abstain=0.001)
         assert_four_parts(str(caught.value))
         assert "between 0 and 1" in fail("predict", tmp_path / "head", strange, "--abstain", 2)
+
+
+class Layers(Engine):
+    """An engine of two layers: the mean of each channel, and the first pixel."""
+
+    batch_size, ahead = 2, 0
+
+    def __init__(self):
+        self.sizes = []
+
+    def start(self, batch):
+        self.sizes.append(len(batch))
+        return lambda: [batch.mean(axis=(1, 2)), batch[:, 0, 0]]
+
+    def describe(self):
+        return EngineInfo("layers")
+
+
+def test_a_feature_set_computes_its_columns_batch_by_batch():
+    recipe = Recipe("xception", "00", layers=("means", "pixel"), image_size=(4, 4))
+    own, engine = FeatureSet(recipe, ("pixel", "means"), (3, 3), {}, ""), Layers()
+    pixels = np.random.default_rng(0).random((5, 4, 4, 3)).astype(np.float32)
+    found = own.features(engine, pixels)
+    np.testing.assert_array_equal(found, np.concatenate([pixels[:, 0, 0], pixels.mean(axis=(1, 2))], axis=1))
+    assert engine.sizes == [2, 2, 1]
+    np.testing.assert_array_equal(own.features(engine, pixels, np.array([4, 0])), found[[4, 0]])
+    assert own.features(engine, pixels[:0]).shape == (0, own.width)
