@@ -15,6 +15,7 @@ from data.lists import as_list
 from extract.backbones import backbone_named, checked_size, height_and_width
 
 RECIPE_VERSION = 1
+NEUTRAL = "neutral"  # in the metadata of a field that version 0.1 had not: the value that means as before
 _SUPPORTED = {  # what this version can compute; the other values belong to files of later ones
     "pooling": ("avg",),
     "resize": ("bilinear",),
@@ -92,6 +93,11 @@ class Probe:
 @dataclass(frozen=True)
 class Recipe:
     """How an image becomes features: two equal recipes give equal features.
+
+    A field that is added later gets ``field(default=..., metadata={NEUTRAL: ...})``: while it has
+    its neutral value, which means what was computed before there was the field, it is left out of
+    the JSON. So no key changes, what is stored is read as it is, and older versions refuse only
+    recipes that use the field.
 
     Paths, times, batch sizes, worker counts, library versions and machines are not part of
     it; they are recorded beside it in the feature file.
@@ -244,14 +250,22 @@ class Recipe:
         )
 
     def to_json(self) -> str:
-        """Return the canonical JSON: every field, sorted, without blanks.
+        """Return the canonical JSON: fields sorted, without blanks, without later ones that are neutral.
 
         Examples
         --------
         >>> Recipe("xception", weights="00").to_json()[:38]
         '{"alpha_background":[255,255,255],"bac'
         """
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        neutral = self._neutral()
+        unused = {name for name, value in neutral.items() if getattr(self, name) == value}
+        values = {name: value for name, value in asdict(self).items() if name not in unused}
+        return json.dumps(values, sort_keys=True, separators=(",", ":"))
+
+    @classmethod
+    def _neutral(cls) -> dict[str, object]:
+        """Return the neutral value of each field that came later."""
+        return {item.name: item.metadata[NEUTRAL] for item in fields(cls) if NEUTRAL in item.metadata}
 
     @classmethod
     def from_json(cls, text: str) -> Self:
@@ -268,7 +282,7 @@ class Recipe:
         >>> Recipe.from_json(recipe.to_json()) == recipe
         True
         """
-        values = json.loads(text)
+        values = cls._neutral() | json.loads(text)
         known = {field.name for field in fields(cls)}
         if set(values) != known:
             raise HeadstartError(

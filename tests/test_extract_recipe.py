@@ -1,17 +1,21 @@
 """The recipe: its key is frozen, and every field counts."""
 
 import json
+import shutil
 import subprocess
 import sys
-from dataclasses import fields, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import ROOT, assert_four_parts, draw_images, refused
 
-from data import HeadstartError
-from extract import Recipe
-from extract.recipe import _SUPPORTED
+from classify import Bundle
+from data import HeadstartError, open_source
+from extract import FeatureExtractor, FeatureFile, Recipe, extract
+from extract.recipe import _SUPPORTED, NEUTRAL
+from extract.verify import examine
 
 RECIPE = Recipe("xception", weights="ab" * 32)
 OTHERS = {
@@ -125,3 +129,59 @@ def test_what_is_no_size(size):
 def test_sizes_are_whole_numbers_of_python(size):
     recipe = Recipe("xception", weights="ab" * 32, image_size=size)
     assert recipe == RECIPE and recipe.key == RECIPE.key
+
+
+@dataclass(frozen=True)
+class Grown(Recipe):
+    """A recipe of a later version, with a field that this one has not."""
+
+    crop: str = field(default="center", metadata={NEUTRAL: "none"})
+
+
+def test_a_neutral_field_changes_no_key():
+    """What is stored under the keys of before is found by later versions."""
+    old = Recipe("xception", weights="00")
+    same, other = Grown("xception", weights="00", crop="none"), Grown("xception", weights="00")
+    assert (same.to_json(), same.key) == (old.to_json(), old.key)
+    assert other.key != old.key and json.loads(other.to_json())["crop"] == "center"
+    assert Grown.from_json(old.to_json()) == same and Grown.from_json(other.to_json()) == other
+    assert Recipe.from_json(same.to_json()) == old
+    refused(lambda: Recipe.from_json(other.to_json()), "a recipe of another version", "differing in crop")
+
+
+@pytest.fixture
+def grown(small_recipe, monkeypatch):
+    """The recipe of the stored files, as a version with one more field reads it."""
+    for module in ("extract.store", "extract.repair", "classify.saved"):
+        monkeypatch.setattr(f"{module}.Recipe", Grown)
+    return Grown.from_json(small_recipe.to_json())
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A copy of what version 0.1 left."""
+    return Path(shutil.copytree(Path(__file__).parent / "files" / "0.1", tmp_path / "old"))
+
+
+@pytest.mark.parametrize("name", ["photos.h5", "photos.shards"])
+def test_files_of_before_the_field_are_extended(old, grown, name):
+    assert FeatureFile(old / name).recipe == grown and FeatureFile(old / name).recipe.crop == "none"
+    draw_images(old / "images" / "train", each=1, first=90)
+    report = extract(open_source(old / "images"), grown, old / name)
+    assert (report.rows, report.computed) == (42, 2)
+    assert examine(old / name).sound
+    cropped = replace(grown, crop="center")
+    refused(lambda: extract(open_source(old / "images"), cropped, old / name), "crop=center, as asked for")
+
+
+def test_parts_rows_and_bundles_of_before_the_field_are_used(old, grown, seen):
+    report = extract(open_source(old / "images"), grown, old / "begun.h5")
+    assert report.reused_from["parts"] == 16
+    seen.clear()
+    paths = sorted((old / "images").rglob("*.png"))[:4]
+    FeatureExtractor(grown, old / "rows").transform(paths)
+    assert seen == []
+    bundle = Bundle.load(old / "heads" / "logistic")
+    assert bundle.feature_sets[0].recipe == grown
+    bundle.save(old / "again")
+    assert "crop" not in (old / "again" / "bundle.json").read_text()
