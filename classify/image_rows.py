@@ -14,7 +14,7 @@ from data.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
 from extract.hashes import scan_source
 from extract.recipe import Recipe
-from extract.worker import decode, readable
+from extract.worker import bytes_of, decode
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]])
     known, summary = dict(pairs), hashlib.sha256()
     kept: list[Row] = []
     rejected: dict[str, str] = {}
-    for row, data in readable(source, [row for row, _ in pairs]):
+    for row, data in bytes_of(source, [row for row, _ in pairs]):
         image = decode(recipe, data)
         if isinstance(image, ImageError):
             rejected[row.id] = str(image)

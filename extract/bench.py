@@ -23,7 +23,7 @@ from extract.engines.keras_engine import feature_model
 from extract.recipe import EngineInfo, Recipe, checked_recipe
 from extract.run import Options
 from extract.weights import load_backbone
-from extract.worker import compute_features, decode, decode_ahead, readable
+from extract.worker import bytes_of, compute_features, decode, decode_ahead
 
 if TYPE_CHECKING:
     import keras
@@ -147,7 +147,7 @@ def _decodable(source: Source, recipe: Recipe, images: int) -> tuple[list[Row], 
     """Return rows that can be decoded, spread evenly over the source, and their pixels."""
     spread = np.unique(np.linspace(0, len(source.rows) - 1, images).astype(int))
     decoded = [
-        (row, decode(recipe, data)) for row, data in readable(source, [source.rows[k] for k in spread])
+        (row, decode(recipe, data)) for row, data in bytes_of(source, [source.rows[k] for k in spread])
     ]
     rows = [row for row, image in decoded if not isinstance(image, ImageError)]
     pixels = [image for _, image in decoded if not isinstance(image, ImageError)]
@@ -184,11 +184,11 @@ def _engine_alone(engine: Engine, pixels: np.ndarray) -> None:
 
 
 def _decode_alone(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
-    deque(decode_ahead(engine, recipe, readable(source, rows), threads), maxlen=0)
+    deque(decode_ahead(engine, recipe, bytes_of(source, rows), threads), maxlen=0)
 
 
 def _pipeline(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
-    deque(compute_features(engine, recipe, readable(source, rows), threads), maxlen=0)
+    deque(compute_features(engine, recipe, bytes_of(source, rows), threads), maxlen=0)
 
 
 def _keras_arm(
@@ -198,7 +198,7 @@ def _keras_arm(
     import keras
 
     (folder / "images").mkdir()
-    for number, (_, data) in enumerate(readable(source, rows)):
+    for number, (_, data) in enumerate(bytes_of(source, rows)):
         suffix, data = _file_for_keras(data)
         (folder / "images" / f"{number:06d}.{suffix}").write_bytes(data)
     dataset = keras.utils.image_dataset_from_directory(

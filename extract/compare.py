@@ -17,7 +17,7 @@ from extract.parity import TOLERANCE, check_probes, relative_difference
 from extract.plan import Scan
 from extract.store import FeatureFile
 from extract.verify import Verdict
-from extract.worker import compute_features, readable
+from extract.worker import bytes_of, compute_features
 
 
 def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
@@ -88,7 +88,7 @@ def _differing(file: FeatureFile, source: Source, scan: Scan, sample: int) -> li
     ids = file.contents.ids
     spread = np.unique(np.linspace(0, len(ids) - 1, sample).astype(int))
     places = {ids[row]: row for row in spread if ids[row] in rows}
-    items = ((places[row.id], data) for row, data in readable(source, [rows[name] for name in places]))
+    items = ((places[row.id], data) for row, data in bytes_of(source, [rows[name] for name in places]))
     differing = []
     for row, result in compute_features(engine, file.recipe, items):
         if isinstance(result, ImageError) or any(

@@ -157,7 +157,7 @@ def check_objects(file: h5py.File) -> None:
                     raise OSError("more groups than a feature file has")
                 groups.append(item)
             elif not isinstance(item, h5py.Dataset):
-                raise OSError(f"{name} is no data set")
+                raise OSError(f"{name} is not a data set")
             elif item.is_virtual or item.external or item.chunks or item.nbytes > size:
                 raise OSError(f"{name} is not contiguous data inside the file")
 

@@ -122,7 +122,7 @@ def verified(path: Path, expected: str | None) -> str:
             f"{path.name} has a wrong hash and was refused",
             f"{kind} {expected}",
             f"{kind} {found}",
-            "try again; if it stays so, somebody changed the file: give your own with --weights FILE",
+            "try again; if it stays wrong, somebody changed the file: give your own with --weights FILE",
         )
     return f"{kind} {found}"
 

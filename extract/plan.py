@@ -9,7 +9,7 @@ from data.source import Row
 
 PART_ROWS = 512
 _BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
-KINDS = ("present", "rejected", "unreadable", "twins", "added", "replaced")  # every row is of one
+KINDS = ("present", "rejected", "unreadable", "duplicates", "added", "replaced")  # every row is of one
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Plan:
         Rows whose image is known to be broken.
     unreadable : int
         Rows whose bytes could not be read.
-    twins : int
+    duplicates : int
         Rows with the bytes of another missing row: computed once.
     added, replaced : int
         Why the others are missing: a new name, or a known name with other bytes.
@@ -97,7 +97,7 @@ class Plan:
     present: int
     rejected: int
     unreadable: int
-    twins: int
+    duplicates: int
     added: int
     replaced: int
     parts: tuple[Part, ...]
@@ -137,7 +137,7 @@ def plan(
     --------
     >>> rows = [Row("a.jpg", 0), Row("copy of a.jpg", 0), Row("b.jpg", 1)]
     >>> decided = plan(Scan(rows, [b"A", b"A", b"B"], {}), known={b"B"})
-    >>> decided.present, decided.twins, decided.missing, [row.id for row in decided.parts[0].rows]
+    >>> decided.present, decided.duplicates, decided.missing, [row.id for row in decided.parts[0].rows]
     (1, 1, 1, ['a.jpg'])
     """
     missing: dict[bytes, Row] = {}
@@ -170,5 +170,5 @@ def _kind(
     if digest in rejected:
         return "rejected"
     if digest in missing:
-        return "twins"
+        return "duplicates"
     return "replaced" if row.id in names else "added"

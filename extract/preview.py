@@ -14,11 +14,11 @@ from data.source import Source, as_source
 from extract.engines import open_engine
 from extract.hashes import scan_source
 from extract.plan import KINDS, Part, bytes_needed
-from extract.ray_cluster import Cluster, connected
+from extract.ray_cluster import Cluster, Room, connected
 from extract.recipe import Recipe, checked_recipe
 from extract.run import Options
 from extract.survey import survey
-from extract.worker import compute_features, readable
+from extract.worker import bytes_of, compute_features
 
 _IMAGES = 96  # measured, after those that warm up
 
@@ -29,7 +29,7 @@ class Preview:
 
     Attributes
     ----------
-    rows, present, rejected, unreadable, twins, added, replaced : int
+    rows, present, rejected, unreadable, duplicates, added, replaced : int
         As in `extract.plan.Plan`.
     dropped : int
         As in `extract.run.Report`.
@@ -45,15 +45,15 @@ class Preview:
         Measured on the first missing images.
     seconds : float or None
         ``missing / images_per_second``: projected for this process alone, not measured.
-    nodes : tuple of dict
-        Of a cluster: each node, and how many replicas it has room for.
+    nodes : tuple of Room
+        Of a cluster.
     """
 
     rows: int
     present: int
     rejected: int
     unreadable: int
-    twins: int
+    duplicates: int
     added: int
     replaced: int
     dropped: int
@@ -64,11 +64,11 @@ class Preview:
     bytes_free: int
     images_per_second: float | None
     seconds: float | None
-    nodes: tuple[dict, ...] = ()
+    nodes: tuple[Room, ...] = ()
 
     def to_dict(self) -> dict:
-        """Return the preview as JSON-ready values."""
-        return asdict(self)
+        """Return the preview as JSON-ready values; the duplicates are ``twins`` there."""
+        return {"twins" if name == "duplicates" else name: value for name, value in asdict(self).items()}
 
 
 _USUAL = Options()
@@ -114,7 +114,7 @@ def preview(
     )
 
 
-def _nodes(cluster: Cluster) -> tuple[dict, ...]:
+def _nodes(cluster: Cluster) -> tuple[Room, ...]:
     from extract.ray_runner import division
 
     with connected(cluster.address) as ray:
@@ -129,7 +129,7 @@ def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Opt
     first = engine.batch_size * (1 + engine.ahead)
     rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
     times = [time.perf_counter()]
-    for _ in compute_features(engine, recipe, readable(source, rows), options.threads):
+    for _ in compute_features(engine, recipe, bytes_of(source, rows), options.threads):
         times.append(time.perf_counter())
     first = first if len(times) - 1 > first else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

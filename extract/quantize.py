@@ -22,7 +22,7 @@ from extract.plan import Scan
 from extract.recipe import Recipe, checked_recipe
 from extract.shards import located
 from extract.store import FeatureFile
-from extract.worker import decode, readable
+from extract.worker import bytes_of, decode
 
 if TYPE_CHECKING:
     import openvino
@@ -86,7 +86,7 @@ def _sample(recipe: Recipe, source: Source, scan: Scan) -> Iterator[tuple[bytes,
     """Yield digest and pixels of different images that can be decoded, by ascending digest."""
     rows = {digest: row for row, digest in zip(scan.rows, scan.digests, strict=True) if digest}
     for digest in sorted(rows):
-        for _, data in readable(source, [rows[digest]]):
+        for _, data in bytes_of(source, [rows[digest]]):
             image = decode(recipe, data)
             if not isinstance(image, ImageError):
                 yield digest, image

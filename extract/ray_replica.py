@@ -28,6 +28,14 @@ class Task:
     threads: int
 
 
+@dataclass(frozen=True)
+class Place:
+    """The node of a replica, by address and id, and the versions that would compute there."""
+
+    node: str
+    versions: dict[str, str]
+
+
 class _Sent:
     """A source whose bytes come with each part."""
 
@@ -44,12 +52,12 @@ class Replica:
     else.
     """
 
-    def place(self) -> dict:
-        """Return the node, by address and id, and the versions that would compute."""
+    def place(self) -> Place:
+        """Return where this runs."""
         import ray
 
         node = ray.get_runtime_context().get_node_id()[:6]
-        return {"node": f"{ray.util.get_node_ip_address()} ({node})", "versions": versions()}
+        return Place(f"{ray.util.get_node_ip_address()} ({node})", versions())
 
     def open(self, task: Task) -> bool | Exception:
         """Open the engine; tell whether this node reads the source by itself."""

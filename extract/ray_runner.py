@@ -15,8 +15,8 @@ from data.errors import HeadstartError
 from data.source import Source
 from data.text import counted, one_line
 from extract.plan import Part
-from extract.ray_cluster import Cluster, connected, other_versions
-from extract.ray_replica import Replica, Task, versions
+from extract.ray_cluster import Cluster, Room, connected, other_versions
+from extract.ray_replica import Place, Replica, Task, versions
 from extract.shards import INDEX
 from extract.worker import Work
 
@@ -67,7 +67,7 @@ def ray_map(
     >>> extract(open_source("/shared/photos"), recipe, "/shared/photos.h5", map=run)  # doctest: +SKIP
     """
     with connected(cluster.address) as ray, _marker(make.folder) as marker:
-        fitting = sum(row["replicas"] for row in division(ray, cluster))
+        fitting = sum(room.replicas for room in division(ray, cluster))
         task = Task(
             make, _portable(source), marker, parts[0], cluster.threads or max(1, int(cluster.num_cpus))
         )
@@ -75,7 +75,7 @@ def ray_map(
         yield from driver.run(parts, min(replicas or fitting, len(parts)))
 
 
-def division(ray: ModuleType, cluster: Cluster) -> list[dict]:
+def division(ray: ModuleType, cluster: Cluster) -> list[Room]:
     """Return for each node how many replicas it has room for.
 
     Raises
@@ -84,22 +84,20 @@ def division(ray: ModuleType, cluster: Cluster) -> list[dict]:
         If there is no room for any, were all nodes idle.
     """
     nodes = [node for node in ray.nodes() if node["Alive"]]
-    rows = [
-        {
-            "node": f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})",
-            "replicas": int(
-                min(node["Resources"].get(name, 0) // need for name, need in cluster.needs.items())
-            ),
-        }
+    rooms = [
+        Room(
+            f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})",
+            int(min(node["Resources"].get(name, 0) // need for name, need in cluster.needs.items())),
+        )
         for node in nodes
     ]
-    if not any(row["replicas"] for row in rows):
+    if not any(room.replicas for room in rooms):
         held = (
-            f"{row['node']}: {node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU"
-            for row, node in zip(rows, nodes, strict=True)
+            f"{room.node}: {node['Resources'].get('CPU', 0):g} CPU, {node['Resources'].get('GPU', 0):g} GPU"
+            for room, node in zip(rooms, nodes, strict=True)
         )
         raise _no_room(cluster, "; ".join(held))
-    return rows
+    return rooms
 
 
 def _no_room(cluster: Cluster, received: str) -> HeadstartError:
@@ -194,10 +192,10 @@ class _Driver:
         if time.monotonic() - self.said > _SAY_EVERY:
             self._say_speed()
 
-    def _after_place(self, step: _Step, found: dict) -> Iterator[tuple[Part, int | Exception]]:
-        step.node = found["node"]
-        if found["versions"] != versions():
-            raise other_versions(f"node {step.node}", versions(), found["versions"])
+    def _after_place(self, step: _Step, found: Place) -> Iterator[tuple[Part, int | Exception]]:
+        step.node = found.node
+        if found.versions != versions():
+            raise other_versions(f"node {step.node}", versions(), found.versions)
         step.name = "open"
         self.steps[step.actor.open.remote(self.task)] = step
         yield from ()

@@ -328,7 +328,7 @@ def checked_recipe(recipe: object) -> Recipe:
     """
     if not isinstance(recipe, Recipe):
         raise HeadstartError(
-            "this is no recipe",
+            "this is not a recipe",
             "a recipe, as extract.Recipe.for_backbone makes it",
             repr(recipe)[:200],
             'make one: Recipe.for_backbone("xception")',

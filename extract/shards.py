@@ -282,7 +282,7 @@ def _check_images(shards: Shards) -> None:
 def _copied(
     folder: Path, contents: Contents, rows: Sequence[tuple[Store, int]], numbers: Sequence[int]
 ) -> list[tuple[str, int]]:
-    """Write rows of one engine as a part; twins become one row of it."""
+    """Write rows of one engine as a part; duplicates become one row of it."""
     chosen, store = [rows[number] for number in numbers], rows[numbers[0]][0]
     some = contents.at(np.array(numbers))
     layers = contents.recipe.layers

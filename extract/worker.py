@@ -195,12 +195,12 @@ class PartWorker:
 
     def _items(self, part: Part) -> Iterator[tuple[bytes, bytes]]:
         digests = dict(zip(part.rows, part.digests, strict=True))
-        for row, data in readable(self._source, part.rows):
+        for row, data in bytes_of(self._source, part.rows):
             if hashlib.sha256(data).digest() == digests[row]:
                 yield digests[row], data
 
 
-def readable(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
+def bytes_of(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
     """Yield rows with their bytes; those that are not there any more are left out.
 
     Raises

@@ -106,5 +106,5 @@ def test_a_source_that_does_not_exist(tiny_recipe, tmp_path):
 def test_what_is_no_recipe(tmp_path):
     source = draw_images(tmp_path / "images", each=1)
     for call in (extract, preview):
-        refused(lambda call=call: call(source, "xception", tmp_path / "out.h5"), "this is no recipe")
-    refused(lambda: bench(source, "xception"), "this is no recipe")
+        refused(lambda call=call: call(source, "xception", tmp_path / "out.h5"), "this is not a recipe")
+    refused(lambda: bench(source, "xception"), "this is not a recipe")

@@ -353,8 +353,8 @@ SCANNING = (
     "from data import open_source; from extract.hashes import scan_source; scan_source(open_source({!r}))"
 )
 READING = (
-    "from data import open_source; from extract.worker import readable; "
-    "source = open_source({!r}); list(readable(source, source.rows))"
+    "from data import open_source; from extract.worker import bytes_of; "
+    "source = open_source({!r}); list(bytes_of(source, source.rows))"
 )
 
 

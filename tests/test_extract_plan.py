@@ -21,7 +21,7 @@ def scan(*pairs):
         ([("a", A), ("b", B), ("c", C)], {A, B}, ["c"], {"present": 2, "added": 1}),
         ([("renamed", A), ("b", B)], {A, B}, [], {"present": 2}),
         ([("old", C), ("b", B)], {A, B}, ["old"], {"present": 1, "replaced": 1}),
-        ([("a", A), ("copy", A)], set(), ["a"], {"added": 1, "twins": 1}),
+        ([("a", A), ("copy", A)], set(), ["a"], {"added": 1, "duplicates": 1}),
         ([("a", A), ("copy", A)], {A}, [], {"present": 2}),
         ([("a", A), ("b", None)], {A}, [], {"present": 1, "unreadable": 1}),
         ([("a", A), ("b", D)], {A}, [], {"present": 1, "rejected": 1}),
@@ -33,8 +33,8 @@ def scan(*pairs):
         "added",
         "renamed",
         "replaced",
-        "twins",
-        "known twins",
+        "duplicates",
+        "known duplicates",
         "unreadable",
         "rejected",
         "empty",
@@ -43,7 +43,7 @@ def scan(*pairs):
 def test_what_is_missing_and_why(pairs, known, missing, counts):
     decided = plan(scan(*pairs), known, rejected={D}, names={"old"})
     assert [row.id for part in decided.parts for row in part.rows] == missing
-    kinds = ("present", "rejected", "unreadable", "twins", "added", "replaced")
+    kinds = ("present", "rejected", "unreadable", "duplicates", "added", "replaced")
     assert {kind: getattr(decided, kind) for kind in kinds if getattr(decided, kind)} == counts
     assert sum(counts.values()) == decided.rows == len(pairs)
     assert decided.missing == len(missing)
