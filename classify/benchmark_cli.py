@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import AsJson, FoldersAreClasses, Images, Seed, TrainingRows
+from classify.cli_options import AsJson, Seed, TrainingRows
 from data.console import say, show
+from extract.cli_options import BackboneName, DataDir, FoldersAreClasses, ImageSize, SourceText, WeightsText
 
 
 def benchmark(
-    source: Images,
+    source: SourceText,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: SOURCE-benchmark.")
     ] = None,
@@ -22,11 +23,11 @@ def benchmark(
         float | None,
         typer.Option(help="Accuracy to reach; default: the cached head's, less 0.01."),
     ] = None,
-    image_size: Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")] = "",
-    backbone: Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")] = "xception",
-    weights: Annotated[str, typer.Option(help="imagenet, none (random) or a file.")] = "imagenet",
+    image_size: ImageSize = "",
+    backbone: BackboneName = "xception",
+    weights: WeightsText = "imagenet",
     seed: Seed = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
     as_json: AsJson = False,
 ) -> None:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, say_warnings
-from data.source import GRAMMAR
+from data.console import say_warnings
+from extract.cli_options import json_option
 
 if TYPE_CHECKING:
     from classify.matrix import FeatureMatrix
@@ -15,7 +15,6 @@ Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="A feature file; or several, joined by image.")
 ]
 BundleFolder = Annotated[Path, typer.Argument(help="A folder that train wrote.")]
-Images = Annotated[str, typer.Argument(help=GRAMMAR)]
 Join = Annotated[
     str, typer.Option(help="Images that are not in every file: strict refuses them, inner leaves them out.")
 ]
@@ -27,8 +26,7 @@ ClassWeight = Annotated[
 ]
 TrainingRows = Annotated[int | None, typer.Option(help="So many training images; default: all.")]
 Seed = Annotated[int, typer.Option(help="Of order, augmentation and dropout.")]
-FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
-AsJson = Annotated[bool, typer.Option("--json", help="Print everything as JSON.")]
+AsJson = Annotated[bool, json_option("everything")]
 
 
 def default_folder(files: list[Path], name: str) -> Path:

@@ -5,23 +5,16 @@ from typing import Annotated
 
 import typer
 
-from classify.cli_options import (
-    AsJson,
-    BundleFolder,
-    ClassWeight,
-    FoldersAreClasses,
-    Images,
-    Seed,
-    TrainingRows,
-)
+from classify.cli_options import AsJson, BundleFolder, ClassWeight, Seed, TrainingRows
 from classify.show import finetune_lines
 from data.console import say_warnings, show
 from data.source import open_source
+from extract.cli_options import DataDir, FoldersAreClasses, SourceText
 
 
 def finetune(
     bundle: BundleFolder,
-    source: Images,
+    source: SourceText,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
     ] = None,
@@ -41,7 +34,7 @@ def finetune(
     ] = "float32",
     seed: Seed = 0,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
     as_json: AsJson = False,
 ) -> None:

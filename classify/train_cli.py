@@ -7,21 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.cli_options import (
-    AsJson,
-    ClassWeight,
-    Files,
-    FoldersAreClasses,
-    Join,
-    Layers,
-    checked_labels,
-    default_folder,
-)
+from classify.cli_options import AsJson, ClassWeight, Files, Join, Layers, checked_labels, default_folder
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.source import Source, open_source
+from extract.cli_options import FoldersAreClasses
 
 if TYPE_CHECKING:
     from classify.bundle import Bundle

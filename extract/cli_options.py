@@ -38,7 +38,6 @@ def json_option(what: str) -> OptionInfo:
 
 
 AsJson = Annotated[bool, json_option("it")]
-EverythingAsJson = Annotated[bool, json_option("everything")]
 
 
 def parse_size(text: str) -> tuple[int, int] | None:
