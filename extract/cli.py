@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from extract.plan import Scan
     from extract.ray_cluster import Cluster
     from extract.recipe import Recipe
+    from extract.run import Report
 
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
@@ -145,11 +146,8 @@ def run(
             report = extract(opened, recipe, path, options, map=runner_map, progress=progress)
     if plan:
         show(foreseen.to_dict(), preview_lines, as_json)
-        return
-    say_warnings(report.warnings, said=opened.warnings)
-    for name, reason in report.rejections[:10]:
-        say(f"rejected: {name}: {reason}")
-    show(report.to_dict(), report_lines, as_json)
+    else:
+        _show_report(report, opened, as_json)
 
 
 @app.command()
@@ -275,6 +273,13 @@ def bench(
         recipe, _ = _quantized(recipe, quantization, None, opened)
     measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
     show(measured.to_dict(), bench_lines, as_json)
+
+
+def _show_report(report: "Report", source: Source, as_json: bool) -> None:
+    say_warnings(report.warnings, said=source.warnings)
+    for name, reason in report.rejections[:10]:
+        say(f"rejected: {name}: {reason}")
+    show(report.to_dict(), report_lines, as_json)
 
 
 def _cluster(runner: str, cluster: "Cluster", replicas: int | None) -> "Cluster | None":

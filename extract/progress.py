@@ -47,7 +47,7 @@ class Lines:
     512 of 2,002 images, 38.2 images/s, 39 s left
     """
 
-    def __init__(self, noun: str):
+    def __init__(self, noun: str) -> None:
         self._noun = noun
         self._said = time.monotonic()
         self._first: tuple[float, int] | None = None  # time and number of the first that was done

@@ -59,7 +59,7 @@ class KerasEngine(Engine):
         Of a CPU; TensorFlow takes them only before its first operation.
     """
 
-    def __init__(self, recipe: Recipe, threads: int):
+    def __init__(self, recipe: Recipe, threads: int) -> None:
         import tensorflow as tf
 
         self.batch_size, self.ahead = (128, 2) if _prepare(threads) else (32, 0)

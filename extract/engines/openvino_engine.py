@@ -20,7 +20,7 @@ class OpenVinoEngine(Engine):
 
     batch_size = 8
 
-    def __init__(self, recipe: Recipe, threads: int):
+    def __init__(self, recipe: Recipe, threads: int) -> None:
         self.ahead = threads
         core = quiet_openvino().Core()
         options = {
