@@ -14,12 +14,11 @@ from tempfile import TemporaryDirectory
 from classify.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Comparison, Job
 from classify.benchmark_figure import write_figure
 from classify.benchmark_report import report_of
-from classify.finetune_options import refuse_keywords
 from classify.image_rows import choose_rows
 from classify.saved import check_output as check_bundle
 from classify.show import benchmark_lines
 from data.console import stderr_handle
-from data.errors import HeadstartError
+from data.errors import HeadstartError, moved_keywords
 from data.ours import kind_of_output
 from data.output import check_folder, target_of, writing, written_aside
 from data.source import Source, open_source
@@ -32,6 +31,7 @@ _TODO = "or choose another folder with -o"
 _HOME = Path(__file__).resolve().parent.parent
 
 
+@moved_keywords({"settings": "Comparison(...)"})
 def benchmark(
     source: str,
     folder: str | Path,
@@ -40,7 +40,6 @@ def benchmark(
     data_dir: str | Path | None = None,
     folders_are_classes: bool = False,
     say: Callable[[str], None] = lambda text: None,
-    **moved: object,
 ) -> dict:
     """Compare cached heads with training that has the backbone in the graph, arm after arm.
 
@@ -73,7 +72,6 @@ def benchmark(
     --------
     >>> benchmark("photos/", "photos-benchmark", Comparison(rows=400, budget=20))  # doctest: +SKIP
     """
-    refuse_keywords("benchmark", moved, {"settings": "Comparison(...)"})
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)

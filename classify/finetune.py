@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from classify.bundle import Bundle
-from classify.finetune_options import OPTIONS, TrainingOptions, refuse_keywords
+from classify.finetune_options import OPTIONS, TrainingOptions
 from classify.image_rows import ImageRows, load_rows
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
-from data.errors import HeadstartError
+from data.errors import HeadstartError, moved_keywords
 from data.interrupt import interrupt_of
 from data.output import check_parent, check_room, writing
 from data.source import Source, as_source
@@ -26,6 +26,7 @@ from extract.weights import cache_folder, in_cache, weights_size
 _log = logging.getLogger("headstart.finetune")
 
 
+@moved_keywords(OPTIONS)
 def finetune(
     bundle: Bundle,
     source: Source,
@@ -34,7 +35,6 @@ def finetune(
     *,
     tensorboard: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **moved: object,
 ) -> dict:
     """Train a backbone with its head on images, and save both as a bundle.
 
@@ -79,7 +79,6 @@ def finetune(
     >>> options = TrainingOptions(unfreeze="block14")
     >>> finetune(bundle, open_source("photos/"), "photos-tuned", options)  # doctest: +SKIP
     """
-    refuse_keywords("finetune", moved, OPTIONS)
     started, folder, source = time.perf_counter(), Path(folder), as_source(source)
     options = options or TrainingOptions()
     _check_first(bundle, source, folder, tensorboard)

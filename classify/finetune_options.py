@@ -1,6 +1,6 @@
 """How a backbone and its head are trained on images, checked before TensorFlow is imported."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -98,31 +98,3 @@ def live_options(given: Mapping[str, Any] | None = None) -> TrainingOptions:
 
 OPTIONS = {field.name: f"TrainingOptions({field.name}=...)" for field in fields(TrainingOptions)}
 LIVE_OPTIONS = {name: f"live_options({{'{name}': ...}})" for name in LIVE_PARAMETERS}
-
-
-def refuse_keywords(function: str, given: Iterable[str], places: Mapping[str, str]) -> None:
-    """Raise where what is part of a value is given as a keyword of its own, as it was once.
-
-    Parameters
-    ----------
-    function : str
-    given : iterable of str
-        Keywords that the function does not take.
-    places : mapping of str to str
-        What to write instead, by keyword.
-
-    Raises
-    ------
-    TypeError
-
-    Examples
-    --------
-    >>> try:
-    ...     refuse_keywords("finetune", ["epochs"], OPTIONS)
-    ... except TypeError as error:
-    ...     print(error)
-    finetune() takes no keyword 'epochs': write finetune(..., TrainingOptions(epochs=...))
-    """
-    for name in given:
-        place = f": write {function}(..., {places[name]})" if name in places else ""
-        raise TypeError(f"{function}() takes no keyword {name!r}{place}")

@@ -8,7 +8,7 @@ import numpy as np
 from classify.bundle import Bundle
 from classify.end_to_end import Run
 from classify.finetune import ask_room, check_classes, going_on, settings_of
-from classify.finetune_options import LIVE_OPTIONS, TrainingOptions, live_options, refuse_keywords
+from classify.finetune_options import LIVE_OPTIONS, TrainingOptions, live_options
 from classify.image_rows import load_rows
 from classify.keras_head import KerasHead
 from classify.linear import glorot, number_of_logits
@@ -17,9 +17,11 @@ from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import only_feature_set
 from classify.watch import Hooks
+from data.errors import moved_keywords
 from data.source import Source, as_source
 
 
+@moved_keywords(LIVE_OPTIONS)
 def train_live(
     features: FeatureMatrix,
     source: Source,
@@ -27,7 +29,6 @@ def train_live(
     options: TrainingOptions | None = None,
     *,
     progress: Callable[[int, int], None] = lambda done, total: None,
-    **moved: object,
 ) -> Bundle:
     """Train the guide's head on images, which go through the frozen backbone in every epoch.
 
@@ -64,7 +65,6 @@ def train_live(
     >>> options = live_options({"augment": True})
     >>> train_live(features, open_source("photos/"), "photos-live", options)  # doctest: +SKIP
     """
-    refuse_keywords("train_live", moved, LIVE_OPTIONS)
     folder, source = Path(folder), as_source(source)
     options = options or live_options()
     check_output(folder)

@@ -196,38 +196,35 @@ def unknown_name(kind: str, name: str, valid: Iterable[str]) -> UsageError:
     )
 
 
-def moved_keywords(names: Iterable[str], options: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Let a function that took options as keywords, and takes them as one value now, say so.
+def moved_keywords(places: Mapping[str, str]) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a function say where a value belongs now that was a keyword of its own once.
 
     Parameters
     ----------
-    names : iterable of str
-        The keywords of before.
-    options : str
-        The class that has them as its fields.
+    places : mapping of str to str
+        What to write instead, by keyword.
 
     Raises
     ------
     TypeError
-        With the place where the keyword belongs.
+        By the function, if it gets such a keyword.
 
     Examples
     --------
-    >>> @moved_keywords(["threads"], "Options")
+    >>> @moved_keywords({"threads": "Options(threads=...)"})
     ... def run(options=None): ...
     >>> run(threads=2)
     Traceback (most recent call last):
-    TypeError: run() takes 'threads' as part of its options: run(..., Options(threads=...))
+    TypeError: run() takes no keyword 'threads': write run(..., Options(threads=...))
     """
-    moved = frozenset(names)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         @wraps(function)
         def checked(*args: P.args, **kwargs: P.kwargs) -> R:
-            for name in moved & kwargs.keys():
-                own = function.__name__
+            for keyword in kwargs.keys() & places.keys():
+                name = function.__name__
                 raise TypeError(
-                    f"{own}() takes {name!r} as part of its options: {own}(..., {options}({name}=...))"
+                    f"{name}() takes no keyword {keyword!r}: write {name}(..., {places[keyword]})"
                 )
             return function(*args, **kwargs)
 

@@ -21,7 +21,7 @@ from extract.backbones import flops
 from extract.engines import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
 from extract.recipe import EngineInfo, Recipe, checked_recipe
-from extract.run import Options
+from extract.run import PLACES, Options
 from extract.weights import load_backbone
 from extract.worker import bytes_of, compute_features, decode, decode_ahead
 
@@ -69,7 +69,7 @@ class Bench:
         return {**asdict(self), "engine": self.engine.to_dict()}
 
 
-@moved_keywords(["engine", "threads", "batch_size"], "Options")
+@moved_keywords(PLACES)
 def bench(
     source: Source | str | Path,
     recipe: Recipe,

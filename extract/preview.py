@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from extract.hashes import scan_source
 from extract.plan import KINDS, Part, bytes_needed
 from extract.ray_cluster import Cluster, Room, connected
 from extract.recipe import Recipe, checked_recipe
-from extract.run import Options
+from extract.run import PLACES, Options
 from extract.survey import survey
 from extract.worker import bytes_of, compute_features
 
@@ -74,7 +74,7 @@ class Preview:
 _USUAL = Options()
 
 
-@moved_keywords([option.name for option in fields(Options)], "Options")
+@moved_keywords(PLACES)
 def preview(
     source: Source | str | Path,
     recipe: Recipe,

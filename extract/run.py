@@ -88,6 +88,7 @@ class Options:
         return [Path(path) for path in as_list(self.reuse)]
 
 
+PLACES = {item.name: f"Options({item.name}=...)" for item in fields(Options)}  # of keywords of before
 _USUAL = Options()
 
 
@@ -193,7 +194,7 @@ def local_map(
         yield part, work(part)
 
 
-@moved_keywords([option.name for option in fields(Options)], "Options")
+@moved_keywords(PLACES)
 def extract(
     source: Source | str | Path,
     recipe: Recipe,
