@@ -634,6 +634,8 @@ def test_plan_writes_nothing(images, tmp_path):
     words += ["--weights", "none", "--plan", "--json"]
     planned = json.loads(CliRunner().invoke(app, list(map(str, words))).stdout)
     assert (planned["rows"], planned["added"], planned["missing"], planned["parts"]) == (16, 16, 16, 1)
+    kinds = ["present", "rejected", "unreadable", "twins", "added", "replaced"]
+    assert list(planned)[:7] == ["rows", *kinds]  # keys of JSON stay as they were
     assert planned["images_per_second"] > 0
     assert planned["bytes_needed"] >= 16 * 1024 * 4
     assert sorted(found.name for found in tmp_path.iterdir()) == ["images"]
