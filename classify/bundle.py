@@ -28,8 +28,8 @@ class Bundle(BundleContents):
     """A trained head with all that is needed to use it; make one with `Bundle.of`."""
 
     def __repr__(self) -> str:
-        judged = {name: scores["accuracy"]["value"] for name, scores in self.scores.items()}
-        scores = ", ".join(f"{name} {value:.4f}" for name, value in judged.items())
+        accuracies = {name: scores["accuracy"]["value"] for name, scores in self.scores.items()}
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in accuracies.items())
         knows = "tells what is unknown" if self.detector else "cannot tell what is unknown"
         return (
             f"Bundle of {self.name}, trained on {sets_text(self.feature_sets)}\n"

@@ -30,7 +30,7 @@ def predict(
         ),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
-    as_json: AsJson = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with all probabilities.")] = False,
 ) -> None:
     """Classify images; backbone, size and weights are those of the bundle.
 

@@ -27,6 +27,7 @@ ClassWeight = Annotated[
 TrainingRows = Annotated[int | None, typer.Option(help="So many training images; default: all.")]
 Seed = Annotated[int, typer.Option(help="Of order, augmentation and dropout.")]
 AsJson = Annotated[bool, json_option("everything")]
+ScoresAsJson = Annotated[bool, json_option("the scores")]
 
 
 def default_folder(files: list[Path], name: str) -> Path:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.cli_options import AsJson, Join
+from classify.cli_options import Join, ScoresAsJson
 from classify.show import comparison_lines, report_lines
 from data.console import show
 from data.text import counted
@@ -38,7 +38,7 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
     ] = False,
     join: Join = "strict",
-    as_json: AsJson = False,
+    as_json: ScoresAsJson = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
 

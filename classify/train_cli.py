@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.cli_options import AsJson, ClassWeight, Files, Join, Layers, checked_labels, default_folder
+from classify.cli_options import (
+    ClassWeight,
+    Files,
+    Join,
+    Layers,
+    ScoresAsJson,
+    checked_labels,
+    default_folder,
+)
 from classify.heads import HEADS
 from classify.show import training_lines
 from data.console import say_warnings, show
@@ -44,7 +52,7 @@ def train(
     ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
     folders_are_classes: FoldersAreClasses = False,
-    as_json: AsJson = False,
+    as_json: ScoresAsJson = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
 
