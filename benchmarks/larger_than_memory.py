@@ -121,12 +121,11 @@ def reads(path: Path) -> dict:
     objective = _LogLoss(blocks, features.y[rows], np.ones(2), scaler, 1.0)
     flat = np.zeros(WIDTH + 1)
     head = make_head("keras-linear", epochs=1)
-    head.classes_, head.n_features_in_ = np.arange(2), WIDTH
     passes = {
         "direct": lambda: direct(path, features.X.nbytes),
         "logistic": lambda: objective(flat),
         "shuffled": lambda: [None for _ in blocks.shuffled(np.random.default_rng(0))],
-        "keras_linear_epoch": lambda: head.fit_encoded(blocks, features.y[rows]),
+        "keras_linear_epoch": lambda: head.fit_encoded(blocks, features.y[rows], np.arange(2)),
     }
     return {
         "from_disk": timed(passes, features.X.nbytes, lambda: forget(path)),

@@ -1,11 +1,14 @@
 """What a head is, and what it must be before a bundle is made of it."""
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from data.errors import HeadstartError
 from data.text import some_of
+
+if TYPE_CHECKING:  # files of features, which the table of heads does not need
+    from classify.matrix import FeatureMatrix
 
 
 class Head(Protocol):
@@ -38,13 +41,13 @@ class Head(Protocol):
         """Set some of them; return itself."""
 
 
-def check_head(head: object, features: object) -> None:
+def check_head(head: Head, features: "FeatureMatrix") -> None:
     """Raise if a bundle cannot be made of a head and the features that it was fitted on.
 
     Parameters
     ----------
     head : scikit-learn classifier
-    features : classify.matrix.FeatureMatrix
+    features : FeatureMatrix
 
     Raises
     ------

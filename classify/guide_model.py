@@ -1,7 +1,5 @@
 """The model of the Keras guide around a backbone and a trained head, and the head out of it again."""
 
-from copy import copy
-
 import keras
 import numpy as np
 
@@ -64,12 +62,9 @@ class GuideModel:
 
         A linear head has the temperature of the bundle in its weights, a net has not.
         """
-        if isinstance(self._head, KerasHead) and hasattr(self._head, "model_"):
-            head = copy(self._head)
-            head.model_ = self._layers[0]
-            return head
+        head, classes = self._head, self._head.classes_
+        params = head.get_params(deep=False) if isinstance(head, KerasHead) else {}
+        if isinstance(head, KerasHead) and hasattr(head, "model_"):
+            return KerasHead.from_model(classes, self._layers[0], head.n_features_in_, **params)
         kernel, bias = (np.asarray(weight) for weight in self._layers[-1].get_weights())
-        head = KerasHead(**self._head.get_params()) if isinstance(self._head, KerasHead) else KerasHead()
-        head.classes_, head.n_features_in_ = self._head.classes_, len(kernel)
-        head.coef_, head.intercept_ = kernel.T.copy(), bias
-        return head
+        return KerasHead.from_weights(classes, kernel.T.copy(), bias, **params)

@@ -1,10 +1,11 @@
 """The table of heads: one entry says everything of a head; and how a head is made and fitted."""
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
+from typing import Any
 
 import numpy as np
 
@@ -187,7 +188,7 @@ def _boosting(
     )
 
 
-def _mlp(hidden: object = (256,), standardize: bool = True, **params: object) -> Head:
+def _mlp(hidden: int | Sequence[int] = (256,), standardize: bool = True, **params: Any) -> Head:
     """Make a Keras net with hidden layers, by default one, over standardized features."""
     from classify.keras_head import KerasHead
 

@@ -157,10 +157,10 @@ def train_group(
     """
     classes, targets = np.unique(y, return_inverse=True)
     hyperparameters = [Hyperparameters(one["learning_rate"], one["l2"]) for one in configurations]
-    how = {"seed": seed, "dropout": configurations[0]["dropout"]}
+    units, dropout = number_of_logits(len(classes)), configurations[0]["dropout"]
     with threadpool_limits(1, "blas"):  # the products of a batch are too small to share out
         *_, last = train_linear(
-            np.asarray(X, np.float32), targets, number_of_logits(len(classes)), hyperparameters, **how
+            np.asarray(X, np.float32), targets, units, hyperparameters, seed=seed, dropout=dropout
         )
     for kernel, bias in zip(last.kernels, last.biases, strict=True):
         yield probabilities(flat(X_val @ kernel + bias)), classes

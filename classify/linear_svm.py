@@ -73,8 +73,8 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
             If there is one class only, or `y_val` has classes that `y` has not.
         """
         check_values(self.get_params(deep=False), LINEAR_SVM)
-        X, numbers = encoded(self, X, y, FLOATS)
-        validation = encoded_validation(self, X_val, y_val, FLOATS)
+        X, numbers, self.classes_ = encoded(self, X, y, FLOATS)
+        validation = encoded_validation(self, self.classes_, X_val, y_val, FLOATS)
         if validation is None and np.bincount(numbers).min() >= _HELD_OUT:
             kept, held = train_test_split(
                 np.arange(len(X)), test_size=1 / _HELD_OUT, stratify=numbers, random_state=self.seed

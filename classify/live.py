@@ -84,9 +84,7 @@ def train_live(
 def untrained(features: FeatureMatrix, seed: int) -> KerasHead:
     """Return the head of `keras-linear` before its first step, as the same seed starts it on features."""
     X, y = features.training_rows()
-    head = KerasHead(seed=seed)
-    head.classes_, head.n_features_in_ = np.unique(y), X.shape[1]
-    units = number_of_logits(len(head.classes_))
-    head.coef_ = glorot(np.random.default_rng(seed), X.shape[1], units).T
-    head.intercept_ = np.zeros(units, np.float32)
-    return head
+    classes = np.unique(y)
+    units = number_of_logits(len(classes))
+    coef = glorot(np.random.default_rng(seed), X.shape[1], units).T
+    return KerasHead.from_weights(classes, coef, np.zeros(units, np.float32), seed=seed)

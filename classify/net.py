@@ -1,20 +1,27 @@
 """Small Keras nets over features, trained in one compiled loop an epoch."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify.blocks import Blocks, shuffled_parts
 
+if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
+    import keras
+    import tensorflow as tf
 
-def build_net(width: int, units: int, hidden: tuple[int, ...], dropout: float, l2: float, seed: int):
+
+def build_net(
+    width: int, units: int, hidden: Sequence[int], dropout: float, l2: float, seed: int
+) -> "keras.Sequential":
     """Build dropout and dense layers from features to logits.
 
     Parameters
     ----------
     width, units : int
         Features and logits.
-    hidden : tuple of int
+    hidden : sequence of int
         Units of the hidden layers (ReLU), each behind dropout of its own.
     dropout, l2 : float
     seed : int
@@ -41,7 +48,7 @@ def build_net(width: int, units: int, hidden: tuple[int, ...], dropout: float, l
     return keras.Sequential(layers)
 
 
-def loss_of(units: int):
+def loss_of(units: int) -> "keras.Loss":
     """Return Keras' loss of so many logits: of one, the binary cross-entropy."""
     import keras
 
@@ -49,7 +56,7 @@ def loss_of(units: int):
     return kind(from_logits=True)
 
 
-def standardized(model, mean: np.ndarray, scale: np.ndarray):
+def standardized(model: "keras.Model", mean: np.ndarray, scale: np.ndarray) -> "keras.Sequential":
     """Put the standardization of features in front of a net."""
     import keras
 
@@ -58,7 +65,14 @@ def standardized(model, mean: np.ndarray, scale: np.ndarray):
 
 
 def train_net(
-    model, X: np.ndarray, y: np.ndarray, *, epochs: int, batch_size: int, seed: int, weights=None
+    model: "keras.Model",
+    X: np.ndarray | Blocks,
+    y: np.ndarray,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    weights: np.ndarray | None = None,
 ) -> Iterator[float]:
     """Train a compiled net; each epoch is one call of a compiled loop over the whole matrix.
 
@@ -90,7 +104,7 @@ def train_net(
     step = _adam(model.optimizer, variables)
 
     @tf.function
-    def run(X, y, weights, order):
+    def run(X: "tf.Tensor", y: "tf.Tensor", weights: "tf.Tensor", order: "tf.Tensor") -> "tf.Tensor":
         total = tf.constant(0.0)
         for first in tf.range(0, tf.shape(order)[0], batch_size):
             rows = order[first : first + batch_size]
@@ -103,10 +117,10 @@ def train_net(
         return total / tf.cast(tf.shape(order)[0], tf.float32)
 
     generator = np.random.default_rng(seed)
-    weights = np.ones(len(X), np.float32) if weights is None else weights.astype(np.float32)
+    shares = np.ones(len(X), np.float32) if weights is None else weights.astype(np.float32)
 
-    def tensors(places, part):
-        return tf.constant(part), tf.constant(y[places], tf.float32), tf.constant(weights[places])
+    def tensors(places: np.ndarray | slice, part: np.ndarray) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
+        return tf.constant(part), tf.constant(y[places], tf.float32), tf.constant(shares[places])
 
     whole = None if isinstance(X, Blocks) else tensors(slice(None), X)
     for _ in range(epochs):
@@ -117,14 +131,16 @@ def train_net(
         yield total
 
 
-def _adam(optimizer, variables) -> Callable:
+def _adam(
+    optimizer: "keras.optimizers.Adam", variables: Sequence["keras.Variable"]
+) -> Callable[[Sequence["tf.Tensor"]], None]:
     """Return what steps by gradients, at the learning rate that the optimizer has by then."""
     import tensorflow as tf
 
     moments = [[tf.Variable(tf.zeros_like(one.value)) for _ in range(2)] for one in variables]
     count = tf.Variable(0.0)
 
-    def step(gradients) -> None:
+    def step(gradients: Sequence["tf.Tensor"]) -> None:
         count.assign_add(1.0)
         how = {"lr": optimizer.learning_rate.value, "epsilon": optimizer.epsilon}
         for number in (1, 2):
@@ -137,39 +153,47 @@ def _adam(optimizer, variables) -> Callable:
     return step
 
 
-class Watchers:
+class KerasCallbacks:
     """Keras callbacks of a head: they see each epoch, and may stop the training.
 
     Parameters
     ----------
     callbacks : sequence of keras.callbacks.Callback
-    head : KerasHead
-        A linear head shows them a Keras model with its weights.
+    to_keras : callable
+        Returns the head as it is by then, as a Keras model.
+    learning_rate : float
+    epochs : int
     """
 
-    def __init__(self, callbacks, head):
-        self._callbacks, self._head, self._list = list(callbacks), head, None
+    def __init__(
+        self,
+        callbacks: Sequence["keras.callbacks.Callback"],
+        to_keras: Callable[[], "keras.Model"],
+        learning_rate: float,
+        epochs: int,
+    ) -> None:
+        self._callbacks, self._to_keras = list(callbacks), to_keras
+        self._learning_rate, self._epochs = learning_rate, epochs
+        self._list: keras.callbacks.CallbackList | None = None
 
     def begin(self) -> None:
         """Tell that training begins; the head has its first weights."""
         if self._callbacks:
             import keras
 
-            self._model = self._head.to_keras()
+            self._model = self._to_keras()
             if getattr(self._model, "optimizer", None) is None:
-                self._model.compile(keras.optimizers.Adam(self._head.learning_rate), "mse")
+                self._model.compile(keras.optimizers.Adam(self._learning_rate), "mse")
             self._model.stop_training = False
-            self._list = keras.callbacks.CallbackList(
-                self._callbacks, model=self._model, epochs=self._head.epochs
-            )
+            self._list = keras.callbacks.CallbackList(self._callbacks, model=self._model, epochs=self._epochs)
             self._list.on_train_begin()
             self._list.on_epoch_begin(0)
 
-    def ended(self, epoch: int, logs: dict) -> bool:
+    def ended(self, epoch: int, logs: dict[str, float]) -> bool:
         """Tell of an epoch's end; return whether training is to stop."""
         if self._list is None:
             return False
-        self._model.set_weights(self._head.to_keras().get_weights())
+        self._model.set_weights(self._to_keras().get_weights())
         self._list.on_epoch_end(epoch, logs)
         if not self._model.stop_training:
             self._list.on_epoch_begin(epoch + 1)

@@ -95,17 +95,25 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
             If there is one class only, or `y_val` has classes that `y` has not.
         """
         check_values(self.get_params(deep=False), RIDGE)
-        X, numbers = encoded(self, X, y, FLOATS)
-        return self.fit_encoded(X, numbers, encoded_validation(self, X_val, y_val, FLOATS))
+        X, numbers, classes = encoded(self, X, y, FLOATS)
+        validation = encoded_validation(self, classes, X_val, y_val, FLOATS)
+        return self.fit_encoded(X, numbers, classes, validation)
 
-    def fit_encoded(self, X, numbers, validation=None):
-        """Fit to features whose labels are known to be right; `classes_` and `n_features_in_` are set.
+    def fit_encoded(
+        self,
+        X: np.ndarray | Blocks,
+        numbers: np.ndarray,
+        classes: np.ndarray,
+        validation: tuple[np.ndarray | Blocks, np.ndarray] | None = None,
+    ) -> "RidgeHead":
+        """Fit to features whose labels are known to be right.
 
         Parameters
         ----------
         X : ndarray, or Blocks, of shape (N, D)
         numbers : ndarray of int, shape (N,)
-            Indices into `classes_`.
+            Indices into `classes`.
+        classes : ndarray of shape (K,)
         validation : (X, numbers), optional
             As `fit` takes them; blocks need them, since rows left out would take too much memory.
 
@@ -113,12 +121,13 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
         -------
         self
         """
+        self.classes_, self.n_features_in_ = classes, X.shape[1]
         alphas = list(map(float, as_list(self.alphas)))
         scaler = StandardScaler(with_std=self.standardize)
         for _, part in ordered_parts(X):
             scaler.partial_fit(part)
         scale = scaler.scale_ if self.standardize else np.ones(X.shape[1])
-        targets = _targets(numbers, len(self.classes_))
+        targets = _targets(numbers, len(classes))
         by_rows = not isinstance(X, Blocks) and len(X) <= X.shape[1]
         solution = (_ByRows if by_rows else _ByFeatures)(X, scaler.mean_, scale, targets)
 

@@ -252,10 +252,8 @@ def _load_head(folder: Path, values: dict) -> Head:
 
         from classify.keras_head import KerasHead
 
-        head = KerasHead(**values["params"])
-        head.classes_, head.n_features_in_ = np.array(values["classes"]), values["width"]
-        head.model_ = keras.saving.load_model(path, compile=False, safe_mode=True)
-        return head
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return KerasHead.from_model(np.array(values["classes"]), model, values["width"], **values["params"])
     from skops.io import load
 
     _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")

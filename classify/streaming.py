@@ -62,10 +62,9 @@ def train_head(
     """
     matrix = 4 * len(features.rows("train")) * features.X.shape[1]
     how = how_to_train(name, matrix, memory)
-    in_blocks = isinstance(features.X, Columns)
-    if how == "refused":
+    if how == "refused" and memory is not None:
         raise refusal(name, matrix, memory)
-    if how == "streaming" and in_blocks:
+    if how == "streaming" and isinstance(features.X, Columns):
         return fit_streaming(name, head, features, memory or DEFAULT), features
     if how == "streaming" and memory is not None:
         raise HeadstartError(
@@ -74,7 +73,8 @@ def train_head(
             f"training rows of {readable(matrix)}, and --memory {readable(memory)}",
             "leave --memory out; python -m extract merge makes one file of shards",
         )
-    features = replace(features, X=features.X.in_memory()) if in_blocks else features
+    if isinstance(features.X, Columns):
+        features = replace(features, X=features.X.in_memory())
     return fit_head(head, *features.training_rows(), *features.split("validation")), features
 
 
@@ -103,20 +103,22 @@ def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -
     HeadstartError
         If the memory is too little, or the head cannot learn from these rows.
     """
-    streaming = HEADS[name].streaming
+    columns, streaming = features.X, HEADS[name].streaming
+    if streaming is None or not isinstance(columns, Columns):
+        raise TypeError(f"{name} is fitted in blocks: one with `streaming`, of features not in memory")
     features.check_training()
     rows = features.rows("train")
     classes, numbers = np.unique(features.y[rows], return_inverse=True)
     held_out = features.rows("validation")
     held_out = held_out[np.isin(features.y[held_out], classes)]
-    width = features.X.shape[1]
+    width = columns.shape[1]
     fixed = imported(streaming.memory)(head, Sizes(width, len(classes), len(rows), len(held_out)))
     scores = len(rows) * (16 * len(features.class_names) + 64)
     least = max(fixed, scores) + least_memory(width)
     if memory < least:
         raise too_little(name, least, memory)
-    blocks = Blocks(features.X, rows, features.ids, memory - fixed)
-    validation = Blocks(features.X, held_out, features.ids, memory - fixed)
+    blocks = Blocks(columns, rows, features.ids, memory - fixed)
+    validation = Blocks(columns, held_out, features.ids, memory - fixed)
     judging = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
     started = time.perf_counter()
     with explained(head):
@@ -284,11 +286,9 @@ def fit_ridge(head: RidgeHead, classes: np.ndarray, training: Rows, validation: 
             "none",
             "name a validation split, raise --memory, or choose another head",
         )
-    head.classes_, head.n_features_in_ = classes, training[0].shape[1]
-    head.fit_encoded(*training, validation)
+    head.fit_encoded(*training, classes, validation)
 
 
 def fit_keras(head: KerasHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
     """Train in epochs of shuffled blocks; validation rows are read where they stop the training."""
-    head.classes_, head.n_features_in_ = classes, training[0].shape[1]
-    head.fit_encoded(*training, None if head.patience is None else validation)
+    head.fit_encoded(*training, classes, None if head.patience is None else validation)

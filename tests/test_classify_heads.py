@@ -269,6 +269,30 @@ class TestKerasHead:
         assert len((tmp_path / "log.csv").read_text().splitlines()) == 4  # with the head
 
     @pytest.mark.parametrize("hidden", [(), (4,)])
+    def test_a_hook_sees_each_epoch_with_its_weights_and_may_stop(self, hidden):
+        def note(logs):
+            seen.append((logs, log_loss(y, head.predict_proba(X))))
+            return len(seen) == 3
+
+        seen: list = []
+        X, y = drawn()
+        head = KerasHead(hidden=hidden, epochs=9, patience=9)
+        head.fit(X, y, X, y, on_epoch=note)
+        assert [logs for logs, _ in seen] == head.history_ and len(seen) == 3
+        assert [logs["val_loss"] for logs, _ in seen] == pytest.approx([loss for _, loss in seen], rel=1e-4)
+
+    def test_a_head_of_weights_is_the_head_that_had_them(self):
+        X, y = drawn(("ant", "bee", "cow"))
+        linear, net = (quick(name).fit(X, y) for name in ("keras-linear", "mlp"))
+        again = KerasHead.from_weights(
+            linear.classes_, linear.coef_, linear.intercept_, **linear.get_params()
+        )
+        assert (again.predict_proba(X) == linear.predict_proba(X)).all()
+        assert again.get_params() == linear.get_params() and again.n_features_in_ == 5
+        again = KerasHead.from_model(net.classes_, net.to_keras(), 5, **net.get_params())
+        assert (again.predict_proba(X) == net.predict_proba(X)).all()
+
+    @pytest.mark.parametrize("hidden", [(), (4,)])
     def test_tensorboard_takes_a_value_of_each_epoch(self, hidden, tmp_path):
         pytest.importorskip("tensorboard", reason="TensorBoard comes by itself")
         import keras
