@@ -215,7 +215,7 @@ class Bundle(BundleContents):
 
 def _temperature(head: Head, features: FeatureMatrix) -> float:
     """Return the temperature that suits validation rows best; classes that the head has not are left out."""
-    from classify.temperature import fit_temperature, smoothing_of
+    from classify.temperature import fit_inverse_temperature, smoothing_of
 
     features.check_validation()
     rows = features.rows("validation")
@@ -224,7 +224,7 @@ def _temperature(head: Head, features: FeatureMatrix) -> float:
         return 1.0
     logs = _logarithms(proba_of(head.predict_proba, features.X, rows, features.ids))
     targets = np.searchsorted(head.classes_, features.y[rows])
-    return 1 / fit_temperature(logs, targets, smoothing_of(len(targets)))
+    return 1 / fit_inverse_temperature(logs, targets, smoothing_of(len(targets)))
 
 
 def _logarithms(proba: np.ndarray) -> np.ndarray:

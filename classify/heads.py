@@ -131,7 +131,7 @@ def imported(reference: str) -> Callable:
 
     Examples
     --------
-    >>> imported("data.errors:counted")(2, "head")
+    >>> imported("data.text:counted")(2, "head")
     '2 heads'
     """
     module, _, name = reference.partition(":")

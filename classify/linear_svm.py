@@ -1,20 +1,26 @@
 """A linear support vector machine over features, with probabilities."""
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from numpy.typing import ArrayLike
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 from classify.labels import encoded, encoded_validation
 from classify.parameters import LINEAR_SVM
-from classify.temperature import FLOATS, LinearDecision, fit_temperature, of_raw_features, smoothing_of
+from classify.temperature import (
+    FLOATS,
+    LinearDecision,
+    fit_inverse_temperature,
+    of_raw_features,
+    smoothing_of,
+)
 from data.allowed import check_values
 
 _HELD_OUT = 5  # every fifth row; a class of fewer rows could lose all of one side
 
 
-class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
+class LinearSvm(LinearDecision):
     """Squared hinge loss over standardized features, one against the rest, by liblinear.
 
     Decision values of the training rows lie too far out to give probabilities. The temperature is
@@ -35,8 +41,8 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
     coef_ : ndarray of float64, shape (1, D) for two classes, else (K, D)
         Of the features as they come, not of standardized ones.
     intercept_ : ndarray of float64, shape (1,) or (K,)
-    temperature_ : float
-        From decision values to logits, see `classify.temperature.fit_temperature`.
+    inverse_temperature_ : float
+        From decision values to logits, see `classify.temperature.fit_inverse_temperature`.
 
     Examples
     --------
@@ -46,11 +52,13 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
     ['cat', 'dog']
     """
 
-    def __init__(self, C=0.01, seed=0):
+    def __init__(self, C: float = 0.01, seed: int = 0) -> None:
         self.C = C
         self.seed = seed
 
-    def fit(self, X, y, X_val=None, y_val=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> "LinearSvm":
         """Train on features.
 
         Parameters
@@ -73,18 +81,18 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
             If there is one class only, or `y_val` has classes that `y` has not.
         """
         check_values(self.get_params(deep=False), LINEAR_SVM)
-        X, numbers, self.classes_ = encoded(self, X, y, FLOATS)
+        rows, numbers, self.classes_ = encoded(self, X, y, FLOATS)
         validation = encoded_validation(self, self.classes_, X_val, y_val, FLOATS)
         if validation is None and np.bincount(numbers).min() >= _HELD_OUT:
             kept, held = train_test_split(
-                np.arange(len(X)), test_size=1 / _HELD_OUT, stratify=numbers, random_state=self.seed
+                np.arange(len(rows)), test_size=1 / _HELD_OUT, stratify=numbers, random_state=self.seed
             )
-            self._fit_coef(X[kept], numbers[kept])
-            self._fit_temperature(X[held], numbers[held])
-            self._fit_coef(X, numbers)
+            self._fit_coef(rows[kept], numbers[kept])
+            self._fit_temperature(rows[held], numbers[held])
+            self._fit_coef(rows, numbers)
         else:
-            self._fit_coef(X, numbers)
-            self._fit_temperature(*(validation or (X, numbers)))
+            self._fit_coef(rows, numbers)
+            self._fit_temperature(*(validation or (rows, numbers)))
         return self
 
     def _fit_coef(self, X: np.ndarray, numbers: np.ndarray) -> None:
@@ -96,4 +104,4 @@ class LinearSvm(LinearDecision, ClassifierMixin, BaseEstimator):
 
     def _fit_temperature(self, X: np.ndarray, numbers: np.ndarray) -> None:
         decision = self._decision(X)
-        self.temperature_ = fit_temperature(decision, numbers, smoothing_of(len(numbers)))
+        self.inverse_temperature_ = fit_inverse_temperature(decision, numbers, smoothing_of(len(numbers)))

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -37,7 +38,14 @@ class Logistic(LogisticRegression):
     ['cat', 'dog']
     """
 
-    def __init__(self, C=1.0, max_iter=1000, class_weight=None, tol=1e-9, warm_start=False):
+    def __init__(
+        self,
+        C: float = 1.0,
+        max_iter: int = 1000,
+        class_weight: str | Mapping[object, float] | None = None,
+        tol: float = 1e-9,
+        warm_start: bool = False,
+    ) -> None:
         super().__init__(
             C=C,
             max_iter=max_iter,
@@ -47,7 +55,7 @@ class Logistic(LogisticRegression):
             solver="newton-cg",
         )
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> "Logistic":
         """Train as scikit-learn does, in float64.
 
         Parameters
@@ -60,7 +68,7 @@ class Logistic(LogisticRegression):
         -------
         self
         """
-        if getattr(X, "dtype", None) == np.float32:
+        if isinstance(X, np.ndarray) and X.dtype == np.float32:
             X = X.astype(np.float64)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "newton-cg failed to converge", ConvergenceWarning)

@@ -1,9 +1,9 @@
 """Ridge regression on the classes: one eigendecomposition serves every penalty."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from numpy.typing import ArrayLike
 from sklearn.preprocessing import StandardScaler
 
 from classify.blocks import Blocks, ordered_parts
@@ -12,7 +12,7 @@ from classify.parameters import RIDGE
 from classify.temperature import (
     FLOATS,
     LinearDecision,
-    fit_temperature,
+    fit_inverse_temperature,
     flat,
     log_loss,
     of_raw_features,
@@ -25,7 +25,7 @@ ALPHAS = tuple(np.logspace(-2, 4, 13).tolist())
 _BLOCK_ROWS = 2048  # rows that are float64 at one time
 
 
-class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
+class RidgeHead(LinearDecision):
     """Least squares on targets of -1 and 1, one against the rest, with the best of several penalties.
 
     Each penalty is judged on decision values of rows that the fit did not see. Without validation
@@ -50,8 +50,8 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
     intercept_ : ndarray of float64, shape (1,) or (K,)
     alpha_ : float
         The penalty chosen.
-    temperature_ : float
-        From decision values to logits, see `classify.temperature.fit_temperature`.
+    inverse_temperature_ : float
+        From decision values to logits, see `classify.temperature.fit_inverse_temperature`.
 
     References
     ----------
@@ -68,11 +68,13 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
     ['cat', 'dog']
     """
 
-    def __init__(self, alphas=ALPHAS, standardize=True):
+    def __init__(self, alphas: float | Sequence[float] = ALPHAS, standardize: bool = True) -> None:
         self.alphas = alphas
         self.standardize = standardize
 
-    def fit(self, X, y, X_val=None, y_val=None):
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, X_val: ArrayLike | None = None, y_val: ArrayLike | None = None
+    ) -> "RidgeHead":
         """Choose the penalty, the coefficients and the temperature.
 
         Parameters
@@ -95,9 +97,9 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
             If there is one class only, or `y_val` has classes that `y` has not.
         """
         check_values(self.get_params(deep=False), RIDGE)
-        X, numbers, classes = encoded(self, X, y, FLOATS)
+        rows, numbers, classes = encoded(self, X, y, FLOATS)
         validation = encoded_validation(self, classes, X_val, y_val, FLOATS)
-        return self.fit_encoded(X, numbers, classes, validation)
+        return self.fit_encoded(rows, numbers, classes, validation)
 
     def fit_encoded(
         self,
@@ -128,18 +130,24 @@ class RidgeHead(LinearDecision, ClassifierMixin, BaseEstimator):
             scaler.partial_fit(part)
         scale = scaler.scale_ if self.standardize else np.ones(X.shape[1])
         targets = _targets(numbers, len(classes))
-        by_rows = not isinstance(X, Blocks) and len(X) <= X.shape[1]
-        solution = (_ByRows if by_rows else _ByFeatures)(X, scaler.mean_, scale, targets)
+        standardization = (scaler.mean_, scale, targets)
+        solution: _ByRows | _ByFeatures
+        if not isinstance(X, Blocks) and len(X) <= X.shape[1]:
+            solution = _ByRows(X, *standardization)
+        else:
+            solution = _ByFeatures(X, *standardization)
 
         def keep(alpha: float) -> None:
             coef = solution.coef(alpha).T
             self.coef_, self.intercept_ = of_raw_features(coef, targets.mean(axis=0), scaler.mean_, scale)
 
         if validation is None:
-            judged, truth = solution.left_out(alphas), numbers
+            decisions, truth = solution.left_out(alphas), numbers
         else:
-            judged, truth = _of_each(self, alphas, keep, validation[0]), validation[1]
-        self.alpha_, self.temperature_ = _best(alphas, judged, truth, by_errors=validation is not None)
+            decisions, truth = _of_each(self, alphas, keep, validation[0]), validation[1]
+        self.alpha_, self.inverse_temperature_ = _best(
+            alphas, decisions, truth, by_errors=validation is not None
+        )
         keep(self.alpha_)
         return self
 
@@ -150,7 +158,9 @@ def _targets(numbers: np.ndarray, classes: int) -> np.ndarray:
     return targets[:, 1:] if classes == 2 else targets
 
 
-def _of_each(head: RidgeHead, alphas: list[float], keep, X) -> Iterator[np.ndarray]:
+def _of_each(
+    head: RidgeHead, alphas: list[float], keep: Callable[[float], None], X: np.ndarray | Blocks
+) -> Iterator[np.ndarray]:
     """Return the decision values of rows with each penalty; one pass serves all."""
     kept = []
     for alpha in alphas:
@@ -160,20 +170,24 @@ def _of_each(head: RidgeHead, alphas: list[float], keep, X) -> Iterator[np.ndarr
     return map(np.concatenate, zip(*found, strict=True))
 
 
-def _best(alphas, decisions, numbers, by_errors: bool) -> tuple[float, float]:
-    """Return the best penalty and its temperature, given the decision values of each."""
+def _best(
+    alphas: list[float], decisions: Iterable[np.ndarray], numbers: np.ndarray, by_errors: bool
+) -> tuple[float, float]:
+    """Return the best penalty and its inverse temperature, given the decision values of each."""
 
-    def judge(alpha: float, decision: np.ndarray) -> tuple:
-        temperature = fit_temperature(decision, numbers, smoothing_of(len(numbers)))
+    def loss(alpha: float, decision: np.ndarray) -> tuple[int, float, float, float]:
+        factor = fit_inverse_temperature(decision, numbers, smoothing_of(len(numbers)))
         found = decision > 0 if decision.ndim == 1 else decision.argmax(axis=1)
-        errors = np.count_nonzero(found != numbers) if by_errors else 0
-        return errors, log_loss(decision, numbers, temperature), -alpha, temperature
+        errors = int(np.count_nonzero(found != numbers)) if by_errors else 0
+        return errors, log_loss(decision, numbers, factor), -alpha, factor
 
-    _, _, negative, temperature = min(map(judge, alphas, decisions))
-    return -negative, temperature
+    _, _, negative, factor = min(map(loss, alphas, decisions))
+    return -negative, factor
 
 
-def _blocks(X, mean: np.ndarray, scale: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+def _blocks(
+    X: np.ndarray | Blocks, mean: np.ndarray, scale: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield standardized rows in float64.
 
     In float32 the Gram matrix errs by about 1e-7 of its greatest eigenvalue: more than a small penalty.
@@ -194,7 +208,9 @@ class _ByFeatures:
     H_ii = 1/N + sum over j of (X V)_ij^2 / (l_j + alpha); 1/N is the intercept's.
     """
 
-    def __init__(self, X, mean, scale, targets):
+    def __init__(
+        self, X: np.ndarray | Blocks, mean: np.ndarray, scale: np.ndarray, targets: np.ndarray
+    ) -> None:
         self.data, self.targets = (X, mean, scale), targets
         gram = np.zeros((X.shape[1], X.shape[1]))
         cross = np.zeros((X.shape[1], targets.shape[1]))
@@ -237,7 +253,7 @@ class _ByRows:
     no difference of near numbers, however close the fit.
     """
 
-    def __init__(self, X, mean, scale, targets):
+    def __init__(self, X: np.ndarray, mean: np.ndarray, scale: np.ndarray, targets: np.ndarray) -> None:
         self.features, self.targets = (X - mean) / scale, targets
         kernel = self.features @ self.features.T
         kernel += (2 * np.trace(kernel) + 1) / len(kernel)  # the constant vector has the greatest value

@@ -1,14 +1,16 @@
 """Decision values to probabilities: one factor, fitted on rows that the classifier did not see."""
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.optimize import brentq
+from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 LOWEST, HIGHEST = 1e-3, 1e3
 FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 
 
-def fit_temperature(decision, y, smoothing: float = 0.0) -> float:
+def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float = 0.0) -> float:
     """Return the factor of decision values whose sigmoid or softmax has the least log loss.
 
     The factor is the inverse of the temperature of Guo et al. [1]_. With one decision value a row it
@@ -41,7 +43,7 @@ def fit_temperature(decision, y, smoothing: float = 0.0) -> float:
     --------
     Three of four right at a distance of 1: the factor is the logarithm of 3.
 
-    >>> round(fit_temperature([1, 1, 1, 1], [1, 1, 1, 0]), 4)
+    >>> round(fit_inverse_temperature([1, 1, 1, 1], [1, 1, 1, 0]), 4)
     1.0986
     """
     columns = _columns(decision)
@@ -59,14 +61,14 @@ def fit_temperature(decision, y, smoothing: float = 0.0) -> float:
     return float(np.exp(brentq(slope, low, high, xtol=1e-9)))
 
 
-def probabilities(decision, temperature: float = 1.0) -> np.ndarray:
+def probabilities(decision: ArrayLike, inverse_temperature: float = 1.0) -> np.ndarray:
     """Return the sigmoid or softmax of decision values times a factor.
 
     Parameters
     ----------
     decision : array_like of shape (N,) or (N, K)
-    temperature : float
-        As `fit_temperature` returns it.
+    inverse_temperature : float
+        As `fit_inverse_temperature` returns it.
 
     Returns
     -------
@@ -78,29 +80,29 @@ def probabilities(decision, temperature: float = 1.0) -> np.ndarray:
     >>> probabilities([0.0, 1.0], np.log(3)).round(4).tolist()
     [[0.5, 0.5], [0.25, 0.75]]
     """
-    return _softmax(temperature * _columns(decision))
+    return _softmax(inverse_temperature * _columns(decision))
 
 
-def log_loss(decision, y, temperature: float) -> float:
+def log_loss(decision: ArrayLike, y: ArrayLike, inverse_temperature: float) -> float:
     """Return the mean of the negative logarithms of the probabilities of the labels.
 
     Parameters
     ----------
     decision, y
-        As `fit_temperature` takes them.
-    temperature : float
+        As `fit_inverse_temperature` takes them.
+    inverse_temperature : float
 
     Examples
     --------
     >>> round(log_loss([0.0, 0.0], [0, 1], 1.0), 4)
     0.6931
     """
-    logits = temperature * _columns(decision)
+    logits = inverse_temperature * _columns(decision)
     logits = logits - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(logits).sum(axis=1)) - _of_label(logits, y)).mean())
 
 
-class LinearDecision:
+class LinearDecision(ClassifierMixin, BaseEstimator):
     """What linear heads share: from `coef_` to probabilities.
 
     Attributes
@@ -109,11 +111,21 @@ class LinearDecision:
     coef_ : ndarray of float64, shape (1, D) for two classes, else (K, D)
         Of the features as they come.
     intercept_ : ndarray of float64, shape (1,) or (K,)
-    temperature_ : float
-        As `fit_temperature` returns it.
+    inverse_temperature_ : float
+        As `fit_inverse_temperature` returns it.
     """
 
-    def decision_function(self, X):
+    classes_: np.ndarray
+    coef_: np.ndarray
+    intercept_: np.ndarray
+    inverse_temperature_: float
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Take a stored head; version 0.1 stored the inverse temperature as ``temperature_``."""
+        state = {{"temperature_": "inverse_temperature_"}.get(name, name): one for name, one in state.items()}
+        super().__setstate__(state)
+
+    def decision_function(self, X: ArrayLike) -> np.ndarray:
         """Return the decision values.
 
         Returns
@@ -121,33 +133,34 @@ class LinearDecision:
         ndarray of float64, shape (N,) for two classes, else (N, K)
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=FLOATS, reset=False)
-        return self._decision(X)
+        return self._decision(validate_data(self, X, dtype=FLOATS, reset=False))
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class.
 
         Returns
         -------
         ndarray of float64, shape (N, K)
         """
-        return probabilities(self.decision_function(X), self.temperature_)
+        return probabilities(self.decision_function(X), self.inverse_temperature_)
 
-    def predict(self, X):
+    def predict(self, X: ArrayLike) -> np.ndarray:
         """Return the most probable class of each row."""
         decision = self.decision_function(X)
         numbers = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
         return self.classes_[numbers]
 
     def dense(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the coefficients and intercepts of its logits: decision values times the temperature's."""
-        return self.temperature_ * self.coef_, self.temperature_ * self.intercept_
+        """Return the coefficients and intercepts of its logits: decision values times the factor."""
+        return self.inverse_temperature_ * self.coef_, self.inverse_temperature_ * self.intercept_
 
     def _decision(self, X: np.ndarray) -> np.ndarray:
         return flat(X @ self.coef_.T + self.intercept_)
 
 
-def of_raw_features(coef: np.ndarray, intercept, mean: np.ndarray, scale: np.ndarray) -> tuple:
+def of_raw_features(
+    coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Return coefficients of standardized features, shape (1 or K, D), and intercepts as those of raw ones.
 
     Examples
@@ -185,13 +198,13 @@ def smoothing_of(rows: int) -> float:
     return 1 / (rows + 2)
 
 
-def _columns(decision) -> np.ndarray:
+def _columns(decision: ArrayLike) -> np.ndarray:
     """Return one column a class: the softmax of (0, d) is the sigmoid of d."""
-    decision = np.asarray(decision, np.float64)
-    return decision if decision.ndim == 2 else np.stack([np.zeros_like(decision), decision], axis=1)
+    values = np.asarray(decision, np.float64)
+    return values if values.ndim == 2 else np.stack([np.zeros_like(values), values], axis=1)
 
 
-def _of_label(columns: np.ndarray, y) -> np.ndarray:
+def _of_label(columns: np.ndarray, y: ArrayLike) -> np.ndarray:
     return np.take_along_axis(columns, np.asarray(y)[:, None], axis=1)[:, 0]
 
 

@@ -223,5 +223,5 @@ class LinearHeadContract:
         assert (again.predict_proba(X) == head.predict_proba(X)).all()
         assert (again.predict(X) == head.predict(X)).all()
         assert again.get_params() == head.get_params()
-        for learned in ("coef_", "intercept_", "temperature_", "alpha_"):
+        for learned in ("coef_", "intercept_", "inverse_temperature_", "alpha_"):
             assert np.array_equal(getattr(again, learned, None), getattr(head, learned, None))

@@ -11,7 +11,7 @@ from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classify.linear_svm import LinearSvm
-from classify.temperature import fit_temperature, probabilities, smoothing_of
+from classify.temperature import fit_inverse_temperature, probabilities, smoothing_of
 
 each_count = pytest.mark.parametrize("classes", [2, 3])
 
@@ -26,7 +26,7 @@ def machine(C: float = 0.01):
 
 
 def factor(values, y) -> float:
-    return fit_temperature(values, y, smoothing_of(len(y)))
+    return fit_inverse_temperature(values, y, smoothing_of(len(y)))
 
 
 @pytest.mark.parametrize(("rows", "width"), [(90, 6), (60, 100)])
@@ -47,8 +47,8 @@ def test_the_temperature_is_of_a_fifth_held_out(classes):
     kept, held = train_test_split(np.arange(60), test_size=0.2, stratify=y, random_state=0)
     first = machine().fit(X[kept], y[kept])
     expected = factor(first.decision_function(X[held]), y[held])
-    assert head.temperature_ == pytest.approx(expected, rel=1e-6)
-    assert head.temperature_ < 0.8 * factor(head.decision_function(X), y)
+    assert head.inverse_temperature_ == pytest.approx(expected, rel=1e-6)
+    assert head.inverse_temperature_ < 0.8 * factor(head.decision_function(X), y)
 
 
 def test_validation_rows_give_the_temperature_and_nothing_else():
@@ -57,7 +57,11 @@ def test_validation_rows_give_the_temperature_and_nothing_else():
     head = LinearSvm().fit(X, y, X_val, y_val)
     plain = LinearSvm().fit(X, y)
     np.testing.assert_allclose(head.coef_, plain.coef_)
-    assert head.temperature_ == factor(head.decision_function(X_val), y_val) != plain.temperature_
+    assert (
+        head.inverse_temperature_
+        == factor(head.decision_function(X_val), y_val)
+        != plain.inverse_temperature_
+    )
 
 
 @pytest.mark.parametrize(("least", "held_out"), [(4, False), (5, True)])
@@ -66,7 +70,7 @@ def test_a_class_of_few_rows_is_not_held_out(least, held_out):
     kept = np.sort(np.concatenate([np.flatnonzero(y == 0)[:least], np.flatnonzero(y)]))
     X, y = X[kept], y[kept]
     head = LinearSvm().fit(X, y)
-    on_training_rows = head.temperature_ == pytest.approx(factor(head.decision_function(X), y))
+    on_training_rows = head.inverse_temperature_ == pytest.approx(factor(head.decision_function(X), y))
     assert on_training_rows != held_out
 
 
@@ -76,7 +80,7 @@ def test_probabilities_are_calibrated_decisions(classes):
     new, truth = drawn(400, 6, classes, shift=1.5, seed=1)
     head = LinearSvm().fit(X, np.array(["ant", "bee", "cow"])[y])
     proba = head.predict_proba(new)
-    np.testing.assert_allclose(proba, probabilities(head.decision_function(new), head.temperature_))
+    np.testing.assert_allclose(proba, probabilities(head.decision_function(new), head.inverse_temperature_))
     assert (head.predict(new) == head.classes_[proba.argmax(axis=1)]).all()
     accuracy = (proba.argmax(axis=1) == truth).mean()
     assert 0.7 < accuracy < 1
@@ -91,9 +95,9 @@ def test_the_seed_decides_the_rows_held_out():
     found = np.random.random(3)
     np.random.seed(5)
     assert found.tolist() == np.random.random(3).tolist(), "numpy's global generator stays as it was"
-    assert again.temperature_ == first.temperature_
+    assert again.inverse_temperature_ == first.inverse_temperature_
     assert (again.coef_ == first.coef_).all()
-    assert abs(LinearSvm(seed=2).fit(X, y).temperature_ / first.temperature_ - 1) > 1e-3
+    assert abs(LinearSvm(seed=2).fit(X, y).inverse_temperature_ / first.inverse_temperature_ - 1) > 1e-3
 
 
 def test_constant_features_do_not_matter():
@@ -123,7 +127,7 @@ def test_as_few_rows_as_classes(labels):
 def test_fewer_validation_rows_than_classes():
     X, y = drawn()
     head = LinearSvm().fit(X, y, X[:1], y[:1])
-    assert 0 < head.temperature_ < 1e3
+    assert 0 < head.inverse_temperature_ < 1e3
 
 
 def test_clones_and_searches_reach_the_parameters():

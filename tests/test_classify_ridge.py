@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from classify.ridge import ALPHAS, RidgeHead, _blocks, _ByFeatures, _ByRows
-from classify.temperature import fit_temperature, log_loss, probabilities, smoothing_of
+from classify.temperature import fit_inverse_temperature, log_loss, probabilities, smoothing_of
 
 SHAPES = [(40, 6), (15, 30), (12, 12), (13, 12)]  # more rows than features, fewer, as many, one more
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -100,11 +100,11 @@ def test_the_penalty_has_the_least_log_loss_of_rows_left_out(shape, classes):
     judged = []
     for alpha in ALPHAS:
         decision = squeezed(refitted(Z, signs(y, classes), alpha))
-        factor = fit_temperature(decision, y, smoothing_of(len(y)))
+        factor = fit_inverse_temperature(decision, y, smoothing_of(len(y)))
         judged.append((log_loss(decision, y, factor), alpha, factor))
     _, alpha, factor = min(judged)
     assert head.alpha_ == alpha
-    assert head.temperature_ == pytest.approx(factor, rel=1e-4)
+    assert head.inverse_temperature_ == pytest.approx(factor, rel=1e-4)
 
 
 def test_validation_rows_choose_the_penalty_by_errors_and_give_the_temperature():
@@ -118,8 +118,8 @@ def test_validation_rows_choose_the_penalty_by_errors_and_give_the_temperature()
     assert errors[head.alpha_] == min(errors.values()) < max(errors.values())
     alone = RidgeHead(alphas=[head.alpha_]).fit(X, y)
     np.testing.assert_allclose(head.coef_, alone.coef_)
-    expected = fit_temperature(head.decision_function(X_val), y_val, smoothing_of(90))
-    assert head.temperature_ == pytest.approx(expected) != alone.temperature_
+    expected = fit_inverse_temperature(head.decision_function(X_val), y_val, smoothing_of(90))
+    assert head.inverse_temperature_ == pytest.approx(expected) != alone.inverse_temperature_
 
 
 def test_equal_penalties_go_to_the_greatest():
@@ -134,7 +134,7 @@ def test_probabilities_are_calibrated_decisions(classes):
     new, truth = drawn((300, 6), classes, shift=1.5, seed=1)
     head = RidgeHead().fit(X, np.array(["ant", "bee", "cow"])[y])
     proba = head.predict_proba(new)
-    np.testing.assert_allclose(proba, probabilities(head.decision_function(new), head.temperature_))
+    np.testing.assert_allclose(proba, probabilities(head.decision_function(new), head.inverse_temperature_))
     assert (head.predict(new) == head.classes_[proba.argmax(axis=1)]).all()
     accuracy = (proba.argmax(axis=1) == truth).mean()
     assert 0.7 < accuracy < 1
@@ -172,7 +172,7 @@ def test_fewer_validation_rows_than_classes():
     X, y = drawn()
     head = RidgeHead().fit(X, y, X[:1], y[:1])
     assert head.predict(X[:1]) == y[:1]
-    assert 0 < head.temperature_ < 1e3
+    assert 0 < head.inverse_temperature_ < 1e3
 
 
 def test_clones_and_searches_reach_the_parameters():

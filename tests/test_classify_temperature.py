@@ -9,7 +9,14 @@ import sklearn.metrics
 from conftest import ROOT
 from scipy.special import expit, softmax
 
-from classify.temperature import HIGHEST, LOWEST, fit_temperature, log_loss, probabilities, smoothing_of
+from classify.temperature import (
+    HIGHEST,
+    LOWEST,
+    fit_inverse_temperature,
+    log_loss,
+    probabilities,
+    smoothing_of,
+)
 
 
 def drawn(classes: int, factor: float, rows: int = 4000):
@@ -23,13 +30,13 @@ def drawn(classes: int, factor: float, rows: int = 4000):
 @pytest.mark.parametrize("classes", [2, 3, 7])
 @pytest.mark.parametrize("factor", [0.5, 3.0])
 def test_the_factor_of_drawn_labels_comes_back(classes, factor):
-    assert fit_temperature(*drawn(classes, factor)) == pytest.approx(factor, rel=0.1)
+    assert fit_inverse_temperature(*drawn(classes, factor)) == pytest.approx(factor, rel=0.1)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_no_other_factor_has_less_log_loss(classes):
     decision, y = drawn(classes, 2.0, rows=100)
-    factor = fit_temperature(decision, y)
+    factor = fit_inverse_temperature(decision, y)
     others = np.geomspace(LOWEST, HIGHEST, 101)
     least = log_loss(decision, y, factor)
     assert least <= min(log_loss(decision, y, other) for other in others)
@@ -40,47 +47,52 @@ def test_no_other_factor_has_less_log_loss(classes):
 
 def test_the_factor_undoes_a_scale():
     decision, y = drawn(3, 2.0, rows=100)
-    assert fit_temperature(10 * decision, y) == pytest.approx(fit_temperature(decision, y) / 10, rel=1e-6)
+    assert fit_inverse_temperature(10 * decision, y) == pytest.approx(
+        fit_inverse_temperature(decision, y) / 10, rel=1e-6
+    )
 
 
 def test_one_value_a_row_is_two_with_the_first_at_zero():
     decision, y = drawn(2, 2.0, rows=100)
     pairs = np.stack([np.zeros(100), decision], axis=1)
-    assert fit_temperature(decision, y) == fit_temperature(pairs, y)
+    assert fit_inverse_temperature(decision, y) == fit_inverse_temperature(pairs, y)
     assert (probabilities(decision, 1.5) == probabilities(pairs, 1.5)).all()
 
 
 def test_rows_without_an_error_get_the_highest_factor():
     decision = np.array([-2.0, -1.0, 1.0, 2.0])
-    assert fit_temperature(decision, [0, 0, 1, 1]) == HIGHEST
-    assert fit_temperature(np.eye(3), [0, 1, 2]) == HIGHEST
+    assert fit_inverse_temperature(decision, [0, 0, 1, 1]) == HIGHEST
+    assert fit_inverse_temperature(np.eye(3), [0, 1, 2]) == HIGHEST
 
 
 def test_smoothing_keeps_the_factor_finite():
     # All rows right at a distance of 1: the best probability of the label is the label's own share.
     share = 1 - 0.02 / 2
-    found = fit_temperature(np.array([-1.0, 1.0]), [0, 1], smoothing=0.02)
+    found = fit_inverse_temperature(np.array([-1.0, 1.0]), [0, 1], smoothing=0.02)
     assert found == pytest.approx(np.log(share / (1 - share)))
     share = 1 - 0.02 * 2 / 3
-    found = fit_temperature(np.eye(3), [0, 1, 2], smoothing=0.02)
+    found = fit_inverse_temperature(np.eye(3), [0, 1, 2], smoothing=0.02)
     assert found == pytest.approx(np.log(share / ((1 - share) / 2)))
 
 
 def test_smoothing_hardly_moves_a_factor_of_many_rows():
     decision, y = drawn(3, 2.0)
-    plain, smooth = fit_temperature(decision, y), fit_temperature(decision, y, smoothing_of(len(y)))
+    plain, smooth = (
+        fit_inverse_temperature(decision, y),
+        fit_inverse_temperature(decision, y, smoothing_of(len(y))),
+    )
     assert plain * 0.99 < smooth < plain
 
 
 def test_values_that_say_nothing_or_worse_get_the_lowest_factor():
-    assert fit_temperature(np.zeros((4, 3)), [0, 1, 2, 0]) == LOWEST
-    assert fit_temperature([-1.0, 1.0], [1, 0]) == LOWEST
+    assert fit_inverse_temperature(np.zeros((4, 3)), [0, 1, 2, 0]) == LOWEST
+    assert fit_inverse_temperature([-1.0, 1.0], [1, 0]) == LOWEST
 
 
 def test_classes_without_rows_do_no_harm():
     decision, y = drawn(3, 2.0, rows=400)
     kept = y < 2
-    assert 0.5 < fit_temperature(decision[kept], y[kept]) < 5
+    assert 0.5 < fit_inverse_temperature(decision[kept], y[kept]) < 5
 
 
 def test_probabilities_are_sigmoid_and_softmax():
@@ -97,7 +109,7 @@ def test_great_values_do_not_overflow():
     assert probabilities(decision, HIGHEST).tolist() == [[1, 0, 0], [0, 0, 1]]
     assert probabilities([-1e5, 1e5], HIGHEST).tolist() == [[1, 0], [0, 1]]
     assert log_loss(decision, [2, 2], HIGHEST) == pytest.approx(1e8)
-    assert fit_temperature(decision, [0, 1]) == LOWEST
+    assert fit_inverse_temperature(decision, [0, 1]) == LOWEST
 
 
 @pytest.mark.parametrize("classes", [2, 3])

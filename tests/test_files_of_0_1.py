@@ -12,6 +12,7 @@ from classify import HEADS, Bundle, load_features
 from classify.finetune import finetune, settings_of
 from classify.finetune_options import TrainingOptions, live_options
 from classify.live import train_live, untrained
+from classify.temperature import probabilities
 from data import open_source
 from extract import FeatureExtractor, FeatureFile, extract
 from extract.verify import examine
@@ -65,6 +66,15 @@ def test_a_head_judges_as_it_did(old, expected, name):
     np.testing.assert_allclose(bundle.predict_proba(rows.X), expected[name], atol=1e-5)
     bundle.save(old / "again")
     np.testing.assert_allclose(Bundle.load(old / "again").predict_proba(rows.X), expected[name], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["ridge", "linear-svm"])
+def test_the_temperature_of_a_stored_head_has_its_new_name(old, expected, name):
+    head = Bundle.load(old / "heads" / name).head
+    assert not hasattr(head, "temperature_")
+    rows = load_features(OLD / "photos.h5").X
+    found = probabilities(head.decision_function(rows), head.inverse_temperature_)
+    np.testing.assert_allclose(found, expected[name], atol=1e-6)
 
 
 def test_a_tuned_bundle_judges_as_it_did(old, expected):
