@@ -157,7 +157,7 @@ def _row(name: str, label: str, planned: int, result: dict, target: float, befor
         "first_epoch_seconds": result["epoch_seconds"][0],
         "seconds": before + result["seconds"],
         "total": all_epochs(before + result["seconds"], result["epoch_seconds"], planned),
-        "accuracy": wilson(int(right.sum()), len(right)),
+        "accuracy": wilson(int(right.sum()), len(right)).to_dict(),
         "target_seconds": time_to(curve, target),
         "best_epoch": result["best_epoch"],
         "peak_memory": result["peak_memory"],

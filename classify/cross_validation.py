@@ -1,15 +1,43 @@
 """Cross-validation: every row predicted once, by a head that did not see it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from classify.checked_head import Head
 from classify.evaluate import evaluate, of_all_classes
+from classify.matrix import FeatureMatrix
 from data.errors import HeadstartError
 
 
-def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
-    """Evaluate a head by cross-validation on the training and validation rows.
+@dataclass(frozen=True)
+class CrossValidation:
+    """What heads say of rows that they did not see.
+
+    Attributes
+    ----------
+    y : ndarray of int, shape (N,)
+        Labels of the training and validation rows.
+    proba : ndarray of shape (N, K)
+        Probabilities by the head that did not see the row.
+    fold_accuracies : list of float
+    class_names : tuple of str
+    """
+
+    y: np.ndarray
+    proba: np.ndarray
+    fold_accuracies: list[float]
+    class_names: tuple[str, ...]
+
+    def report(self) -> dict:
+        """Return the scores as `evaluate` does, and ``folds`` and ``fold_accuracies``, ready for JSON."""
+        scores = evaluate(self.y, self.proba, self.class_names)
+        return {**scores, "folds": len(self.fold_accuracies), "fold_accuracies": self.fold_accuracies}
+
+
+def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 0) -> CrossValidation:
+    """Judge a head by cross-validation on the training and validation rows.
 
     Folds are stratified and seeded; rows of one group stay together. Each row is predicted
     once, by a head that did not see it, and the scores are those of all these predictions.
@@ -24,27 +52,12 @@ def cross_validate(head, features, folds: int, seed: int = 0) -> dict:
 
     Returns
     -------
-    dict
-        As `evaluate`, and ``folds`` and ``fold_accuracies``.
+    CrossValidation
 
     Raises
     ------
     HeadstartError
         If a class has fewer rows than there are folds.
-    """
-    return fold_report(*cross_predict(head, features, folds, seed), features.class_names)
-
-
-def fold_report(y: np.ndarray, proba: np.ndarray, accuracies: list[float], class_names) -> dict:
-    """Return the scores of what `cross_predict` returned."""
-    scores = evaluate(y, proba, class_names)
-    return {**scores, "folds": len(accuracies), "fold_accuracies": accuracies}
-
-
-def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, list[float]]:
-    """Return labels and probabilities of the rows of a cross-validation, and each fold's accuracy.
-
-    Parameters and errors are those of `cross_validate`.
     """
     from sklearn.base import clone
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
@@ -63,7 +76,7 @@ def cross_predict(head, features, folds: int, seed: int = 0) -> tuple[np.ndarray
         fitted = clone(head).fit(X[train], y[train])
         proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
-    return y, proba, accuracies
+    return CrossValidation(y, proba, accuracies, features.class_names)
 
 
 def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:

@@ -1,10 +1,18 @@
 """Scores with 95 % intervals: pure functions over labels and probabilities."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from classify.intervals import bootstrap, paired_difference, percentile_interval, shifted_interval, wilson
+from classify.intervals import (
+    Interval,
+    Statistic,
+    bootstrap,
+    paired_difference,
+    percentile_interval,
+    shifted_interval,
+    wilson,
+)
 from data.errors import HeadstartError
 
 _SMALLEST = 1e-15  # probability that log loss takes for zero
@@ -55,13 +63,13 @@ def evaluate(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> di
     calibrated = calibration(y, proba)
     report = {
         "rows": len(y),
-        "accuracy": wilson(int((predicted == y).sum()), len(y)),
-        "balanced_accuracy": balanced_accuracy(confusion),
-        **{name: percentile_interval(*drawn[name]) for name in ("macro_f1", "log_loss")},
-        "ece": calibrated["ece"],
+        "accuracy": wilson(int((predicted == y).sum()), len(y)).to_dict(),
+        "balanced_accuracy": balanced_accuracy(confusion).to_dict(),
+        **{name: percentile_interval(*drawn[name]).to_dict() for name in ("macro_f1", "log_loss")},
+        "ece": calibrated["ece"].to_dict(),
     }
     if "roc_auc" in drawn:
-        report["roc_auc"] = percentile_interval(*drawn["roc_auc"])
+        report["roc_auc"] = percentile_interval(*drawn["roc_auc"]).to_dict()
     elif len(class_names) == 2:
         report["undefined"] = {"roc_auc": "the rows hold one class alone"}
     report["classes"] = _class_scores(confusion, class_names)
@@ -94,7 +102,7 @@ def of_all_classes(proba: np.ndarray, classes: np.ndarray, count: int) -> np.nda
     return everything
 
 
-def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
+def balanced_accuracy(confusion: np.ndarray) -> Interval:
     """Return the mean recall of the classes that have rows, with a 95 % interval.
 
     The interval combines Wilson's intervals of the recalls by the method of variance
@@ -103,19 +111,19 @@ def balanced_accuracy(confusion: np.ndarray) -> dict[str, float]:
 
     Examples
     --------
-    >>> balanced_accuracy(np.array([[9, 1], [0, 5]]))["value"]
+    >>> balanced_accuracy(np.array([[9, 1], [0, 5]])).value
     0.95
     """
     recalls = [
         wilson(int(confusion[k, k]), int(rows)) for k, rows in enumerate(confusion.sum(axis=1)) if rows
     ]
-    value, low, high = (np.array([recall[name] for recall in recalls]) for name in ("value", "low", "high"))
+    value, low, high = np.array([(recall.value, recall.low, recall.high) for recall in recalls]).T
     mean, count = value.mean(), len(recalls)
-    return {
-        "value": float(mean),
-        "low": float(max(0.0, mean - ((value - low) ** 2).sum() ** 0.5 / count)),
-        "high": float(min(1.0, mean + ((high - value) ** 2).sum() ** 0.5 / count)),
-    }
+    return Interval(
+        float(mean),
+        float(max(0.0, mean - ((value - low) ** 2).sum() ** 0.5 / count)),
+        float(min(1.0, mean + ((high - value) ** 2).sum() ** 0.5 / count)),
+    )
 
 
 def macro_f1(y: np.ndarray, predicted: np.ndarray, weights: np.ndarray) -> float:
@@ -160,7 +168,7 @@ def calibration(y: np.ndarray, proba: np.ndarray, bins: int = BINS) -> dict:
     Returns
     -------
     dict
-        ``ece``, ``{"value", "low", "high"}``; ``bins``, each with ``low`` (not in the bin; 0 is
+        ``ece``, an `Interval`; ``bins``, each with ``low`` (not in the bin; 0 is
         in the first), ``high``, ``rows``, and the means ``confidence`` and ``accuracy``, None
         where the bin has no rows.
 
@@ -172,7 +180,7 @@ def calibration(y: np.ndarray, proba: np.ndarray, bins: int = BINS) -> dict:
     Examples
     --------
     >>> result = calibration(np.array([0, 1]), np.array([[0.9, 0.1], [0.8, 0.2]]), bins=2)
-    >>> round(result["ece"]["value"], 4), result["bins"][1]["accuracy"]
+    >>> round(result["ece"].value, 4), result["bins"][1]["accuracy"]
     (0.35, 0.5)
     """
     _refuse_no_rows(y)
@@ -262,7 +270,7 @@ def mcnemar(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> dict:
     difference = paired_difference(
         wilson(int(first.sum()), len(y)), wilson(int(second.sum()), len(y)), _phi(*counts.values())
     )
-    return {**counts, "p_value": p_value, "difference": difference}
+    return {**counts, "p_value": p_value, "difference": difference.to_dict()}
 
 
 def _class_scores(confusion: np.ndarray, class_names: Sequence[str]) -> list[dict]:
@@ -275,8 +283,8 @@ def _class_scores(confusion: np.ndarray, class_names: Sequence[str]) -> list[dic
             {
                 "name": name,
                 "rows": rows,
-                "precision": wilson(right, predicted) if predicted else None,
-                "recall": wilson(right, rows) if rows else None,
+                "precision": wilson(right, predicted).to_dict() if predicted else None,
+                "recall": wilson(right, rows).to_dict() if rows else None,
                 "f1": 2 * right / (rows + predicted) if rows + predicted else None,
             }
         )
@@ -299,10 +307,10 @@ def _phi(both: int, first: int, second: int, neither: int) -> float:
     return product / margins**0.5 if margins else 0.0
 
 
-def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict[str, Callable]:
+def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict[str, Statistic]:
     """Return macro F1, log loss and, where it is defined, ROC AUC as functions of the rows' weights."""
     of_rows = losses(y, proba)
-    statistics = {
+    statistics: dict[str, Statistic] = {
         "macro_f1": lambda weights: macro_f1(y, predicted, weights),
         "log_loss": lambda weights: weights @ of_rows / len(y),
     }

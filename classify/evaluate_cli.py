@@ -104,7 +104,7 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _scored(bundle: "Bundle", features: "FeatureMatrix", how: Scoring) -> Scored:
-    from classify.cross_validation import cross_predict, fold_report
+    from classify.cross_validation import cross_validate
     from classify.evaluate import evaluate
     from classify.learning_curve import learning_curve
 
@@ -112,11 +112,11 @@ def _scored(bundle: "Bundle", features: "FeatureMatrix", how: Scoring) -> Scored
         y, proba = bundle.predict_split(features, how.split)
         report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
     else:
-        y, proba, accuracies = cross_predict(bundle.head, bundle.select(features), how.folds)
-        scores = fold_report(y, proba, accuracies, bundle.class_names)
-        report = {"split": f"{how.folds}-fold cross-validation", **scores}
+        validated = cross_validate(bundle.head, bundle.select(features), how.folds)
+        y, proba = validated.y, validated.proba
+        report = {"split": f"{how.folds}-fold cross-validation", **validated.report()}
     if how.learning_curve:
-        report["learning_curve"] = learning_curve(bundle.head, bundle.select(features))
+        report["learning_curve"] = learning_curve(bundle.head, bundle.select(features)).to_dict()
     return Scored(report, y, proba)
 
 

@@ -124,7 +124,7 @@ def _reliability(report: dict) -> "Figure":
     bins = [row for row in report["reliability"] if row["rows"]]
     confidence, value = (np.array([row[name] for row in bins]) for name in ("confidence", "accuracy"))
     scores = [wilson(round(row["accuracy"] * row["rows"]), row["rows"]) for row in bins]
-    ends = np.abs([[score[name] for score in scores] - value for name in ("low", "high")])
+    ends = np.abs([[getattr(score, name) for score in scores] - value for name in ("low", "high")])
     figure, (axes, below) = new_figure(5, 5.5, nrows=2, sharex=True, height_ratios=(3, 1))
     axes.plot([0, 1], [0, 1], color=_GREY, linestyle="--", label="perfectly calibrated")
     axes.errorbar(confidence, value, ends, fmt="o", color=_BLUE, capsize=2, label="bin, 95 % interval")

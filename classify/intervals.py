@@ -1,6 +1,7 @@
 """95 % intervals: Wilson's, of a difference, and by the bootstrap."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
@@ -9,24 +10,44 @@ RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 _ROWS_RESAMPLED = 50_000_000  # in all, which bounds the time: fewer resamples serve where rows are many
 
 
-def wilson(successes: int, trials: int) -> dict[str, float]:
+@dataclass(frozen=True)
+class Interval:
+    """A value, and the ends of its 95 % interval.
+
+    Examples
+    --------
+    >>> Interval(0.5, 0.4, 0.7).to_dict()
+    {'value': 0.5, 'low': 0.4, 'high': 0.7}
+    """
+
+    value: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        """Return the interval as JSON-ready values."""
+        return asdict(self)
+
+
+def wilson(successes: float, trials: int) -> Interval:
     """Return a proportion with Wilson's 95 % interval.
 
     Source: E. B. Wilson (1927), Journal of the American Statistical Association 22, 209-212.
 
     Examples
     --------
-    >>> {name: round(value, 3) for name, value in wilson(95, 100).items()}
-    {'value': 0.95, 'low': 0.888, 'high': 0.978}
+    >>> score = wilson(95, 100)
+    >>> score.value, round(score.low, 3), round(score.high, 3)
+    (0.95, 0.888, 0.978)
     """
     share, z2 = successes / trials, _Z**2
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
     half = _Z / (1 + z2 / trials) * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
     low, high = max(0.0, middle - half), min(1.0, middle + half)
-    return {"value": share, "low": min(low, share), "high": max(high, share)}
+    return Interval(share, min(low, share), max(high, share))
 
 
-def paired_difference(first: dict, second: dict, correlation: float) -> dict[str, float]:
+def paired_difference(first: Interval, second: Interval, correlation: float) -> Interval:
     """Return the difference of two correlated proportions with a 95 % interval.
 
     Wilson's intervals of both are squared and added: method 10 of R. G. Newcombe (1998),
@@ -34,33 +55,37 @@ def paired_difference(first: dict, second: dict, correlation: float) -> dict[str
 
     Parameters
     ----------
-    first, second : dict
+    first, second : Interval
         As `wilson` returns them.
     correlation : float
 
     Examples
     --------
-    >>> result = paired_difference(wilson(32, 50), wilson(22, 50), 0.455)  # 20, 12, 2, 16 rows
-    >>> {name: round(value, 3) for name, value in result.items()}
-    {'value': 0.2, 'low': 0.056, 'high': 0.329}
+    >>> found = paired_difference(wilson(32, 50), wilson(22, 50), 0.455)  # 20, 12, 2, 16 rows
+    >>> round(found.value, 3), round(found.low, 3), round(found.high, 3)
+    (0.2, 0.056, 0.329)
     """
-    value = first["value"] - second["value"]
-    ends = {}
-    for sign, name, other in ((-1, "low", "high"), (1, "high", "low")):
-        one, two = abs(first["value"] - first[name]), abs(second["value"] - second[other])
-        square = one**2 - 2 * correlation * one * two + two**2
-        ends[name] = float(value + sign * max(0.0, square) ** 0.5)
-    return {"value": float(value), "low": max(-1.0, ends["low"]), "high": min(1.0, ends["high"])}
+
+    def half(one: float, two: float) -> float:
+        return float(max(0.0, one**2 - 2 * correlation * one * two + two**2) ** 0.5)
+
+    value = float(first.value - second.value)
+    low = value - half(first.value - first.low, second.high - second.value)
+    high = value + half(first.high - first.value, second.value - second.low)
+    return Interval(value, max(-1.0, low), min(1.0, high))
 
 
-def bootstrap(rows: int, statistics: dict[str, Callable]) -> dict[str, tuple[float, list[float]]]:
+Statistic = Callable[[np.ndarray], float]  # of how often each row is drawn
+
+
+def bootstrap(rows: int, statistics: Mapping[str, Statistic]) -> dict[str, tuple[float, list[float]]]:
     """Return the value of each statistic, and its values on resamples of the rows.
 
     Parameters
     ----------
     rows : int
         How many; 1,000 resamples serve, 200 at the least where rows are many.
-    statistics : dict of str to function
+    statistics : mapping of str to function
         Each takes how often a row is drawn, an array of shape (rows,).
 
     Examples
@@ -70,27 +95,27 @@ def bootstrap(rows: int, statistics: dict[str, Callable]) -> dict[str, tuple[flo
     (1.5, 1000)
     """
     generator = np.random.default_rng(0)
-    drawn = {name: (statistic(np.ones(rows)), []) for name, statistic in statistics.items()}
+    drawn: dict[str, list[float]] = {name: [] for name in statistics}
     for _ in range(max(FEWEST_RESAMPLES, min(RESAMPLES, _ROWS_RESAMPLED // rows))):
         weights = np.bincount(generator.integers(0, rows, rows), minlength=rows)
         for name, statistic in statistics.items():
-            drawn[name][1].append(statistic(weights))
-    return drawn
+            drawn[name].append(statistic(weights))
+    return {name: (statistic(np.ones(rows)), drawn[name]) for name, statistic in statistics.items()}
 
 
-def percentile_interval(value: float, drawn: list[float]) -> dict[str, float]:
+def percentile_interval(value: float, drawn: list[float]) -> Interval:
     """Return a value with the middle 95 % of its resamples, those without a value left out.
 
     Examples
     --------
     >>> percentile_interval(50, list(range(101)))
-    {'value': 50.0, 'low': 2.5, 'high': 97.5}
+    Interval(value=50.0, low=2.5, high=97.5)
     """
     low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return Interval(float(value), float(low), float(high))
 
 
-def shifted_interval(value: float, drawn: list[float]) -> dict[str, float]:
+def shifted_interval(value: float, drawn: list[float]) -> Interval:
     """Return a share that few rows make too large, with a bootstrap interval that allows for it.
 
     Resamples are too large by the value's bias and, once more, by their own, which is their
@@ -101,10 +126,10 @@ def shifted_interval(value: float, drawn: list[float]) -> dict[str, float]:
     Examples
     --------
     >>> shown = shifted_interval(0.5, [0.5, 0.6, 0.7])
-    >>> round(shown["low"], 3), round(shown["high"], 3)
+    >>> round(shown.low, 3), round(shown.high, 3)
     (0.305, 0.695)
     """
     low, high = np.percentile(drawn, [2.5, 97.5])
     bias = max(0.0, float(np.mean(drawn)) - value)
     low, high = min(max(0.0, low - 2 * bias), value), max(min(1.0, high), value)
-    return {"value": float(value), "low": float(low), "high": float(high)}
+    return Interval(float(value), float(low), float(high))

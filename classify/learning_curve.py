@@ -1,17 +1,72 @@
 """How the accuracy grows with the number of training rows, and whether more would help."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from classify.intervals import paired_difference, wilson
+from classify.checked_head import Head
+from classify.intervals import Interval, paired_difference, wilson
+from classify.matrix import FeatureMatrix
 from data.errors import HeadstartError
 
 SHARES = (0.1, 0.2, 0.4, 0.7, 1.0)
 LITTLE = 0.01  # a gain of accuracy below which more labels hardly help
 
 
-def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: int = 5, seed: int = 0) -> dict:
+@dataclass(frozen=True)
+class Point:
+    """What heads reached that were trained on one share of the rows.
+
+    Attributes
+    ----------
+    share : float
+    rows : int
+        Their mean, where groups differ in size.
+    mean : float
+        Of `values`.
+    standard_deviation : float or None
+        Of `values`; None of one value.
+    values : list of float
+        The accuracies.
+    """
+
+    share: float
+    rows: int
+    mean: float
+    standard_deviation: float | None
+    values: list[float]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """How the accuracy grows with the number of training rows.
+
+    Attributes
+    ----------
+    rows : int
+        That train at most.
+    validation_rows : int
+    points : list of Point
+    last_gain : Interval
+    more_labels : str
+        A sentence: would more labels help?
+    """
+
+    rows: int
+    validation_rows: int
+    points: list[Point]
+    last_gain: Interval
+    more_labels: str
+
+    def to_dict(self) -> dict:
+        """Return the curve as JSON-ready values."""
+        return asdict(self)
+
+
+def learning_curve(
+    head: Head, features: FeatureMatrix, shares: Sequence[float] = SHARES, repeats: int = 5, seed: int = 0
+) -> LearningCurve:
     """Train a head on growing parts of the training rows and score it on the validation rows.
 
     Each repeat draws the rows in another order and grows one part into the next. Parts are
@@ -38,11 +93,7 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
 
     Returns
     -------
-    dict
-        ``rows`` that train at most, ``validation_rows``, ``points``: each with ``share``,
-        ``rows`` (their mean, where groups differ in size), ``mean`` and
-        ``standard_deviation`` (None of one value) of the accuracies, and these as ``values``;
-        ``last_gain``, ``{"value", "low", "high"}``; ``more_labels``, a sentence.
+    LearningCurve
 
     Raises
     ------
@@ -54,7 +105,7 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
     --------
     >>> from classify import HEADS, load_features
     >>> curve = learning_curve(HEADS["logistic"](), load_features("photos.h5"))  # doctest: +SKIP
-    >>> [point["rows"] for point in curve["points"]]  # doctest: +SKIP
+    >>> [point.rows for point in curve.points]  # doctest: +SKIP
     [161, 323, 646, 1130, 1614]
     """
     _check_shares(shares, repeats)
@@ -62,7 +113,8 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
     held_out = features.validation_rows()
     _check_rows(y, shares)
     groups = features.groups_of(features.rows("train"))
-    sizes, right = [[] for _ in shares], [[] for _ in shares]
+    sizes: list[list[int]] = [[] for _ in shares]
+    right: list[list[np.ndarray]] = [[] for _ in shares]
     for parts in _parts(y, groups, shares, repeats, seed):
         for k, part in enumerate(parts):
             if len(part) < len(y) or not right[k]:
@@ -70,36 +122,30 @@ def learning_curve(head, features, shares: Sequence[float] = SHARES, repeats: in
                 sizes[k].append(len(part))
     points = [_point(*values) for values in zip(shares, sizes, right, strict=True)]
     gain = _gain(np.mean(right[-1], axis=0), np.mean(right[-2], axis=0))
-    return {
-        "rows": len(y),
-        "validation_rows": len(held_out[1]),
-        "points": points,
-        "last_gain": gain,
-        "more_labels": more_labels(points, gain),
-    }
+    return LearningCurve(len(y), len(held_out[1]), points, gain, more_labels(points, gain))
 
 
-def more_labels(points: list[dict], gain: dict[str, float]) -> str:
+def more_labels(points: Sequence[Point], gain: Interval) -> str:
     """Say whether more labels would help, from the last two points and the gain between them.
 
     Examples
     --------
-    >>> points = [{"rows": 70, "mean": 0.8}, {"rows": 100, "mean": 0.9}]
-    >>> more_labels(points, {"value": 0.1, "low": 0.05, "high": 0.15})
+    >>> points = [Point(0.7, 70, 0.8, None, [0.8]), Point(1.0, 100, 0.9, None, [0.9])]
+    >>> more_labels(points, Interval(0.1, 0.05, 0.15))
     'more labels would probably help: from 70 to 100 rows the accuracy rose by 0.1000 [0.0500, 0.1500]'
     """
-    if gain["low"] > 0:
+    if gain.low > 0:
         answer = "more labels would probably help"
-    elif gain["high"] < LITTLE:
+    elif gain.high < LITTLE:
         answer = "more labels would hardly help"
     else:
         answer = "the validation rows are too few to say whether more labels would help"
-    before, last = (point["rows"] for point in points[-2:])
-    verb, sign = ("fell", -1) if gain["value"] < 0 else ("rose", 1)
-    low, high = sorted((sign * gain["low"], sign * gain["high"]))
+    before, last = (point.rows for point in points[-2:])
+    verb, sign = ("fell", -1) if gain.value < 0 else ("rose", 1)
+    low, high = sorted((sign * gain.low, sign * gain.high))
     return (
         f"{answer}: from {before} to {last} rows the accuracy {verb} "
-        f"by {sign * gain['value']:.4f} [{low:.4f}, {high:.4f}]"
+        f"by {sign * gain.value:.4f} [{low:.4f}, {high:.4f}]"
     )
 
 
@@ -144,7 +190,7 @@ def _parts(
         yield [np.flatnonzero(reached[unit] < share) for share in shares]
 
 
-def _right(head, X: np.ndarray, y: np.ndarray, held_out: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def _right(head: Head, X: np.ndarray, y: np.ndarray, held_out: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Train a clone, and return which of the held-out rows it gets right."""
     from sklearn.base import clone
 
@@ -159,18 +205,13 @@ def _right(head, X: np.ndarray, y: np.ndarray, held_out: np.ndarray, labels: np.
     return fitted.classes_[fitted.predict_proba(held_out).argmax(axis=1)] == labels
 
 
-def _point(share: float, sizes: list[int], right: list[np.ndarray]) -> dict:
+def _point(share: float, sizes: list[int], right: list[np.ndarray]) -> Point:
     values = [float(row.mean()) for row in right]
-    return {
-        "share": float(share),
-        "rows": round(np.mean(sizes)),
-        "mean": float(np.mean(values)),
-        "standard_deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        "values": values,
-    }
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return Point(float(share), round(np.mean(sizes)), float(np.mean(values)), deviation, values)
 
 
-def _gain(last: np.ndarray, before: np.ndarray) -> dict[str, float]:
+def _gain(last: np.ndarray, before: np.ndarray) -> Interval:
     """Return the difference of two accuracies on the same rows, each row's result in 0..1."""
     varies = last.std() > 0 and before.std() > 0
     correlation = float(np.corrcoef(last, before)[0, 1]) if varies else 0.0

@@ -90,7 +90,7 @@ def worth(result: Result) -> float:
 
     So between heads that were trained equally often a lower log loss never outweighs a right row.
     """
-    right = round(sum(result.accuracies) * result.accuracy["rows"])
+    right = round(sum(result.accuracies) * result.rows)
     return (right - 1 + 1 / (1 + result.log_loss)) / len(result.accuracies)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from classify.grids import Entry
 from classify.heads import HEADS, fit_head, make_head
-from classify.intervals import wilson
+from classify.intervals import Interval, wilson
 from classify.journal import Trained, kept_in, read_journal
 from classify.matrix import FeatureMatrix
 from classify.parameters import SWEEP
@@ -33,8 +33,10 @@ class Result:
     ----------
     head : str
     params : dict
-    accuracy : dict of str to float
-        ``value``, ``low``, ``high``: of the first seed, with Wilson's 95 % interval.
+    accuracy : Interval
+        Of the first seed, by Wilson.
+    rows : int
+        Validation rows.
     log_loss : float
         Mean over the seeds.
     accuracies : list of float
@@ -47,12 +49,19 @@ class Result:
 
     head: str
     params: dict
-    accuracy: dict
+    accuracy: Interval
+    rows: int
     log_loss: float
     accuracies: list[float]
     mean: float
     deviation: float
     seconds: float
+
+    def to_dict(self) -> dict:
+        """Return the result as JSON-ready values."""
+        values = asdict(self)
+        values["accuracy"]["rows"] = values.pop("rows")
+        return values
 
 
 def sweep(
@@ -142,8 +151,13 @@ class Outcome:
 
     def to_dict(self) -> dict:
         """Return the outcome as JSON-ready values."""
-        values = asdict(self)
-        return {"leaderboard": values.pop("results"), **values}
+        return {
+            "leaderboard": [result.to_dict() for result in self.results],
+            "winner": self.winner.to_dict(),
+            "bundle": self.bundle,
+            "test": self.test,
+            "seconds": self.seconds,
+        }
 
 
 def sweep_and_save(
@@ -212,7 +226,7 @@ def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = N
     if simplest_first is None:
         return results[0]
     best = results[0]
-    error = (best.mean * (1 - best.mean) / best.accuracy["rows"]) ** 0.5
+    error = (best.mean * (1 - best.mean) / best.rows) ** 0.5
     order = {entry.key: number for number, entry in enumerate(simplest_first)}
     good = [result for result in results if result.mean >= best.mean - error]
     return min(good, key=lambda result: order[Entry(result.head, result.params).key])
@@ -224,9 +238,9 @@ def leaderboard_csv(results: Sequence[Result]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(LEADERBOARD)
     for rank, result in enumerate(results, 1):
-        low, high = (result.accuracy[name] for name in ("low", "high"))
         params = json.dumps(result.params, sort_keys=True)
-        row = [result.mean, result.deviation, low, high, result.log_loss, result.seconds]
+        ends = result.accuracy.low, result.accuracy.high
+        row = [result.mean, result.deviation, *ends, result.log_loss, result.seconds]
         writer.writerow([rank, result.head, params, *(round(value, 6) for value in row)])
     return text.getvalue()
 
@@ -305,7 +319,8 @@ def result_of(entry: Entry, done: dict[tuple[str, int], Trained]) -> Result:
     return Result(
         head=entry.head,
         params=entry.params,
-        accuracy={**wilson(trained[0].right, trained[0].rows), "rows": trained[0].rows},
+        accuracy=wilson(trained[0].right, trained[0].rows),
+        rows=trained[0].rows,
         log_loss=float(np.mean([one.log_loss for one in trained])),
         accuracies=accuracies,
         mean=float(np.mean(accuracies)),

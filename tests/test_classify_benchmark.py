@@ -180,7 +180,7 @@ def test_findings_follow_the_numbers():
         "caching wins so far",
     ]
     whole = {**loses["arms"][-1], "epochs": 10}
-    assert gain(whole, {"difference": wilson(9, 10), "p_value": 0.04}).endswith(": caching loses")
+    assert gain(whole, {"difference": wilson(9, 10).to_dict(), "p_value": 0.04}).endswith(": caching loses")
     wins = made_up(3.0)
     assert wins["break_even_epochs"] == {"epochs": 1, "projected": False}
     assert "caching loses nothing" in findings(wins)[2] and len(findings(wins)) == 6

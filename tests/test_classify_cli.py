@@ -237,7 +237,7 @@ class TestEvaluate:
     def test_learning_curve(self, layers_bundle, two_layers):
         report = json.loads(succeed("evaluate", layers_bundle, two_layers, "--learning-curve", "--json"))
         features = load_features(two_layers, ["deep"])
-        expected = learning_curve(Bundle.load(layers_bundle).head, features)
+        expected = learning_curve(Bundle.load(layers_bundle).head, features).to_dict()
         assert report["learning_curve"] == json.loads(json.dumps(expected))
         assert [point["rows"] for point in expected["points"]] == [3, 6, 12, 21, 30]
         lines = succeed("evaluate", layers_bundle, two_layers, "--learning-curve").splitlines()

@@ -17,7 +17,7 @@ from data import HeadstartError
 @pytest.fixture(scope="module")
 def curve() -> dict:
     """A learning curve of drawn features."""
-    return learning_curve(HEADS["logistic"](), drawn_features(200), repeats=2)
+    return learning_curve(HEADS["logistic"](), drawn_features(200), repeats=2).to_dict()
 
 
 def names(paths) -> list[str]:

@@ -10,7 +10,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from test_classify_evaluate import drawn_features
 
 from classify import HEADS
-from classify.learning_curve import LITTLE, SHARES, learning_curve, more_labels
+from classify.intervals import Interval
+from classify.learning_curve import LITTLE, SHARES, Point, learning_curve, more_labels
 from classify.matrix import FeatureMatrix
 from data import HeadstartError
 
@@ -43,9 +44,9 @@ def test_parts_grow_are_stratified_and_judged_on_validation_rows_alone():
     features.y[:150] = 0  # rows 0..299 train: 225 of class 0, 75 of class 1
     features.y[400:] = -1
     curve, seen = recorded(features)
-    rows = [point["rows"] for point in curve["points"]]
+    rows = [point.rows for point in curve.points]
     assert rows == pytest.approx([30, 60, 120, 210, 300], abs=1)  # each class is rounded
-    assert (curve["rows"], curve["validation_rows"]) == (300, 100)
+    assert (curve.rows, curve.validation_rows) == (300, 100)
     assert len(seen) == 5 * 4 + 1  # all rows train once
     for fitted, judged in seen:
         assert set(fitted) <= set(range(300)) and judged == list(range(300, 400))
@@ -77,13 +78,14 @@ def test_unlabelled_and_test_rows_are_not_read():
     features.y[[3, 130]] = -1
     features.X[[3, 130]] = np.nan
     curve = learning_curve(HEADS["logistic"](), features)
-    assert (curve["rows"], curve["validation_rows"]) == (119, 39)
+    assert (curve.rows, curve.validation_rows) == (119, 39)
 
 
 def test_points_summarise_their_values_and_repeat_themselves():
     features, head = drawn_features(400, 3), HEADS["logistic"]()
     features.X[:] += np.random.default_rng(3).normal(scale=3, size=features.X.shape)
-    curve = learning_curve(head, features, repeats=3)
+    found = learning_curve(head, features, repeats=3)
+    curve = found.to_dict()
     assert json.loads(json.dumps(curve, allow_nan=False)) == curve
     assert [point["share"] for point in curve["points"]] == list(SHARES)
     for point in curve["points"][:-1]:
@@ -97,8 +99,8 @@ def test_points_summarise_their_values_and_repeat_themselves():
     gain = curve["last_gain"]
     assert gain["value"] == pytest.approx(last["mean"] - curve["points"][-2]["mean"])
     assert gain["low"] < gain["value"] < gain["high"]
-    assert curve == learning_curve(head, features, repeats=3)
-    assert curve != learning_curve(head, features, repeats=3, seed=1)
+    assert found == learning_curve(head, features, repeats=3)
+    assert found != learning_curve(head, features, repeats=3, seed=1)
     assert not hasattr(head, "classes_")
 
 
@@ -132,19 +134,19 @@ def test_would_more_labels_help(rows, before, last, answer):
     training = rows // 5 * 3
     head = Learner({training // 2: before, training: last})
     curve = learning_curve(head, drawn_features(rows), shares=(0.5, 1.0))
-    assert answer in curve["more_labels"]
-    assert f"from {training // 2} to {training} rows" in curve["more_labels"]
-    assert curve["last_gain"]["value"] == pytest.approx(last - before)
+    assert answer in curve.more_labels
+    assert f"from {training // 2} to {training} rows" in curve.more_labels
+    assert curve.last_gain.value == pytest.approx(last - before)
 
 
 def test_the_sentence_turns_the_numbers_of_a_fall():
-    points = [{"rows": 70}, {"rows": 100}]
-    gain = {"value": -0.05, "low": -0.09, "high": -0.01}
+    points = [Point(rows / 100, rows, 0.9, None, [0.9]) for rows in (70, 100)]
+    gain = Interval(-0.05, -0.09, -0.01)
     assert more_labels(points, gain).endswith(
         "from 70 to 100 rows the accuracy fell by 0.0500 [0.0100, 0.0900]"
     )
-    assert "hardly" in more_labels(points, {"value": 0, "low": -0.02, "high": LITTLE - 1e-6})
-    assert "too few" in more_labels(points, {"value": 0, "low": -0.02, "high": LITTLE})
+    assert "hardly" in more_labels(points, Interval(0, -0.02, LITTLE - 1e-6))
+    assert "too few" in more_labels(points, Interval(0, -0.02, LITTLE))
 
 
 REFUSED = {

@@ -118,7 +118,7 @@ def test_the_leaderboard_is_what_train_gives():
     X_val, y_val = features.validation_rows()
     for result in sweep(features, entries, jobs=2):
         head = fit_head(make_head("logistic", **result.params), *features.training_rows())
-        assert result.accuracy["value"] == (head.predict(X_val) == y_val).mean()
+        assert result.accuracy.value == (head.predict(X_val) == y_val).mean()
 
 
 @parametrize_with_checks([Logistic(tol=1e-12)])  # they compare to 1e-7

@@ -15,6 +15,7 @@ from classify import HEADS, Bundle
 from classify import search as searches
 from classify.cli import app
 from classify.grids import Entry
+from classify.intervals import wilson
 from classify.search import search, worth
 from classify.sweep import Result
 from data import HeadstartError
@@ -90,7 +91,7 @@ def test_seeds_are_trained_for_heads_that_depend_on_them(features):
 
 
 def reached(accuracy: float, log_loss: float) -> Result:
-    return Result("knn", {}, {"value": accuracy, "rows": 10}, log_loss, [accuracy], accuracy, 0.0, 0.0)
+    return Result("knn", {}, wilson(10 * accuracy, 10), 10, log_loss, [accuracy], accuracy, 0.0, 0.0)
 
 
 def test_a_right_row_outweighs_any_log_loss():

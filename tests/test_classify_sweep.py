@@ -14,6 +14,7 @@ from classify import sweep as sweeps
 from classify.cli import app
 from classify.grids import Entry, entries
 from classify.heads import make_head
+from classify.intervals import wilson
 from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save, write_leaderboard
 from classify.train_cli import parse_params
 from data import HeadstartError, open_source
@@ -42,7 +43,7 @@ def test_every_configuration_is_judged_once_and_the_best_comes_first(results):
     assert len({Entry(result.head, result.params).key for result in results}) == 9
     order = [(-result.mean, result.log_loss) for result in results]
     assert order == sorted(order)
-    assert results[0].accuracy["rows"] == 40
+    assert results[0].rows == 40
 
 
 def test_scores_are_those_of_the_heads_alone(features, results):
@@ -143,7 +144,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
 
 
 def result(head: str, mean: float, **params) -> Result:
-    return Result(head, params, {"value": mean, "rows": 100}, 1.0, [mean], mean, 0.0, 0.0)
+    return Result(head, params, wilson(100 * mean, 100), 100, 1.0, [mean], mean, 0.0, 0.0)
 
 
 def test_one_standard_error_takes_the_simplest_that_is_good_enough():
