@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.matrix import FeatureMatrix
 from data.errors import HeadstartError
 from data.output import written_aside
 from data.text import counted, with_type
@@ -91,7 +92,7 @@ class Detector:
         return cls(reference, np.sort(_scores(judged, reference, neighbours)), neighbours)
 
     @classmethod
-    def of(cls, features) -> "Detector | None":
+    def of(cls, features: FeatureMatrix) -> "Detector | None":
         """Fit a detector to the training and validation rows; None where they are too few for any.
 
         Parameters
@@ -168,7 +169,7 @@ class Detector:
         """
         arrays = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
         with written_aside(Path(path)) as aside, open(aside, "wb") as file:
-            np.savez(file, format=FORMAT, format_version=FORMAT_VERSION, **arrays)
+            np.savez(file, allow_pickle=False, format=FORMAT, format_version=FORMAT_VERSION, **arrays)
 
     @classmethod
     def load(cls, path: str | Path) -> "Detector":

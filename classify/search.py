@@ -3,29 +3,42 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from classify.grids import Entry
 from classify.heads import HEADS, head_named
-from classify.journal import kept_in, read_journal
+from classify.journal import Trial, kept_in, read_journal
 from classify.matrix import FeatureMatrix
-from classify.parameters import SWEEP
-from classify.sweep import Result, left_out, ranked, result_of, warnings_teller
+from classify.sweep import (
+    PLACES,
+    Progress,
+    Result,
+    SweepOptions,
+    left_out,
+    ranked,
+    result_of,
+    warnings_teller,
+)
 from classify.together import attempt
-from data.allowed import check_values
-from data.errors import HeadstartError, missing_extra
+from data.errors import HeadstartError, missing_extra, moved_keywords
 from data.lists import as_list
+
+if TYPE_CHECKING:  # an extra
+    import optuna
 
 _NOTHING = -1.0  # what a configuration that cannot learn is worth
 
 
+@moved_keywords(PLACES)
 def search(
     features: FeatureMatrix,
     heads: str | Sequence[str] | None = None,
+    options: SweepOptions | None = None,
     *,
-    trials: int = 50,
-    seeds: int = 1,
     journal: Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Result]:
     """Try configurations that a tree-structured Parzen estimator proposes, one after another.
 
@@ -41,10 +54,7 @@ def search(
     features : FeatureMatrix
     heads : str or sequence of str, optional
         Entries of `classify.heads.HEADS`; by default all.
-    trials : int
-        Proposals, of all heads together. One that comes again is not trained again.
-    seeds : int
-        Trainings of each configuration whose head depends on a seed.
+    options : SweepOptions, optional
     journal : Path, optional
         Takes each finished training as a line; what it holds already is not trained again.
     progress : callable, optional
@@ -61,24 +71,26 @@ def search(
         If Optuna is not installed, a head is unknown, there are no validation rows, or no head can
         learn from the training rows.
     """
-    check_values({"seeds": seeds, "trials": trials}, SWEEP)
+    options = options or SweepOptions()
+    trials, seeds = options.trials, options.seeds
     study, heads = _study(), checked_heads(heads)
     rows = (*features.training_rows(), *features.validation_rows())
     kept = read_journal(journal, features.content_digest)
-    done = {place: trained for place, trained in kept.items() if place[1] < seeds}
-    results, tell, refusal = {}, warnings_teller(), None
+    done = {place: trial for place, trial in kept.items() if place[1] < seeds}
+    results: dict[str, Result] = {}
+    tell, refusal = warnings_teller(), None
     progress = progress or (lambda done, total: None)
     with kept_in(journal, features.content_digest) as keep:
         for number in range(trials):
             progress(number, trials)
-            trial = study.ask()
-            entry = _proposed(trial, heads)
+            proposal = study.ask()
+            entry = _proposed(proposal, heads)
             refused = _train(entry, seeds, done, rows, keep, tell)
             if refused:
                 refusal = left_out(refused)
             else:
                 results[entry.key] = result_of(entry, done)
-            study.tell(trial, worth(results[entry.key]) if entry.key in results else _NOTHING)
+            study.tell(proposal, worth(results[entry.key]) if entry.key in results else _NOTHING)
     progress(trials, trials)
     if refusal and not results:
         raise refusal
@@ -94,7 +106,7 @@ def worth(result: Result) -> float:
     return (right - 1 + 1 / (1 + result.log_loss)) / len(result.accuracies)
 
 
-def checked_heads(heads: Sequence[str] | None) -> list[str]:
+def checked_heads(heads: str | Sequence[str] | None) -> list[str]:
     """Return the heads to search, by default all, or raise with the nearest names."""
     heads = None if heads is None else as_list(heads)
     for name in heads or ():
@@ -102,7 +114,7 @@ def checked_heads(heads: Sequence[str] | None) -> list[str]:
     return [name for name in HEADS if heads is None or name in heads]
 
 
-def _study():
+def _study() -> "optuna.Study":
     try:
         import optuna
     except ImportError as error:
@@ -112,7 +124,14 @@ def _study():
     return optuna.create_study(direction="maximize", sampler=sampler)
 
 
-def _train(entry: Entry, seeds: int, done: dict, rows: tuple, keep, tell) -> HeadstartError | None:
+def _train(
+    entry: Entry,
+    seeds: int,
+    done: dict[tuple[str, int], Trial],
+    rows: tuple[np.ndarray, ...],
+    keep: Callable[[Trial], None],
+    tell: Callable[[Trial], None],
+) -> HeadstartError | None:
     """Train an entry with each seed that is not done yet; return why it cannot learn, where it cannot."""
     for seed in range(HEADS[entry.head].trainings(seeds)):
         place = entry.key, seed
@@ -126,18 +145,18 @@ def _train(entry: Entry, seeds: int, done: dict, rows: tuple, keep, tell) -> Hea
     return None
 
 
-def _proposed(trial, heads: list[str]) -> Entry:
-    """Return the configuration of a trial; its parameters have names of their own for each head."""
-    head = trial.suggest_categorical("head", heads)
-    params = {}
+def _proposed(proposal: "optuna.Trial", heads: Sequence[str]) -> Entry:
+    """Return the configuration of a proposal; its parameters have names of their own for each head."""
+    head = proposal.suggest_categorical("head", heads)
+    params: dict[str, object] = {}
     for name, (kind, *values) in HEADS[head].space.items():
-        params[name] = _SUGGEST[kind](trial, f"{head} {name}", values)
+        params[name] = _SUGGEST[kind](proposal, f"{head} {name}", values)
     return Entry(head, params)
 
 
-_SUGGEST: dict[str, Callable] = {
-    "log": lambda trial, name, ends: trial.suggest_float(name, *ends, log=True),
-    "even": lambda trial, name, ends: trial.suggest_float(name, *ends),
-    "whole": lambda trial, name, ends: trial.suggest_int(name, *ends),
-    "one of": lambda trial, name, values: values[trial.suggest_categorical(name, range(len(values)))],
+_SUGGEST: dict[str, Callable[["optuna.Trial", str, list], object]] = {
+    "log": lambda proposal, name, ends: proposal.suggest_float(name, *ends, log=True),
+    "even": lambda proposal, name, ends: proposal.suggest_float(name, *ends),
+    "whole": lambda proposal, name, ends: proposal.suggest_int(name, *ends),
+    "one of": lambda proposal, name, values: values[proposal.suggest_categorical(name, range(len(values)))],
 }

@@ -5,22 +5,23 @@ import io
 import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from classify.grids import Entry
 from classify.heads import HEADS, fit_head, make_head
 from classify.intervals import Interval, wilson
-from classify.journal import Trained, kept_in, read_journal
+from classify.journal import Trial, kept_in, read_journal
 from classify.matrix import FeatureMatrix
 from classify.parameters import SWEEP
 from classify.together import attempt, group_of
 from data.allowed import check_values
 from data.console import say
-from data.errors import HeadstartError
+from data.errors import HeadstartError, moved_keywords
 from data.ours import LEADERBOARD
 from data.output import check_file, target_of, writing, written_aside
 
@@ -64,14 +65,53 @@ class Result:
         return values
 
 
+@dataclass(frozen=True)
+class SweepOptions:
+    """How heads are tried, by `sweep` or by `classify.search.search`.
+
+    Attributes
+    ----------
+    seeds : int
+        Trainings of each configuration whose head depends on a seed.
+    jobs : int
+        Processes of a sweep, -1: one for each core; they share the matrix through a memory map.
+    trials : int
+        Proposals of a search, of all heads together. One that comes again is not trained again.
+    simplest : bool
+        Whether `sweep_and_save` chooses by the one-standard-error rule, which a sweep allows alone.
+
+    Raises
+    ------
+    UsageError
+        If a value is not allowed.
+
+    Examples
+    --------
+    >>> SweepOptions(seeds=3).jobs
+    -1
+    """
+
+    seeds: int = 1
+    jobs: int = -1
+    trials: int = 50
+    simplest: bool = False
+
+    def __post_init__(self) -> None:
+        check_values(vars(self), SWEEP)
+
+
+Progress = Callable[[int, int], None]  # of trainings done and in all
+PLACES = {field.name: f"SweepOptions({field.name}=...)" for field in fields(SweepOptions)}
+
+
+@moved_keywords(PLACES)
 def sweep(
     features: FeatureMatrix,
     chosen: Sequence[Entry],
+    options: SweepOptions | None = None,
     *,
-    seeds: int = 1,
     journal: Path | None = None,
-    jobs: int = -1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Result]:
     """Train configurations on the training rows and judge them on the validation rows.
 
@@ -81,12 +121,9 @@ def sweep(
     ----------
     features : FeatureMatrix
     chosen : sequence of Entry
-    seeds : int
-        Trainings of each configuration whose head depends on a seed.
+    options : SweepOptions, optional
     journal : Path, optional
         Takes each finished training as a line; what it holds already is not trained again.
-    jobs : int
-        Processes, -1: one for each core; they share the matrix through a memory map.
     progress : callable, optional
         Called with the trainings done and in all.
 
@@ -101,26 +138,25 @@ def sweep(
         If there are no validation rows, or no head can learn from the training rows; one that
         cannot is left out, and that is said.
     """
-    check_values({"seeds": seeds, "jobs": jobs}, SWEEP)
-    X, y = features.training_rows()
-    X_val, y_val = features.validation_rows()
+    options = options or SweepOptions()
+    rows = (*features.training_rows(), *features.validation_rows())
     wanted = {entry.key for entry in chosen}
     kept = read_journal(journal, features.content_digest)
-    done = {place: trained for place, trained in kept.items() if place[0] in wanted and place[1] < seeds}
-    tasks = list(_tasks(chosen, seeds, done))
+    done = {place: trial for place, trial in kept.items() if place[0] in wanted and place[1] < options.seeds}
+    tasks = list(_tasks(chosen, options.seeds, done))
     total = sum(len(members) for members, _ in tasks) + len(done)
     progress = progress or (lambda done, total: None)
     progress(len(done), total)
     tell, refusal = warnings_teller(), None
     with kept_in(journal, features.content_digest) as keep:
-        for finished in _run(tasks, X, y, X_val, y_val, jobs):
+        for finished in _run(tasks, rows, options.jobs):
             if isinstance(finished, HeadstartError):
                 refusal = left_out(finished)
                 continue
-            for trained in finished:
-                done[trained.key, trained.seed] = trained
-                keep(trained)
-                tell(trained)
+            for trial in finished:
+                done[trial.key, trial.seed] = trial
+                keep(trial)
+                tell(trial)
             progress(len(done), total)
     if refusal and not done:
         raise refusal
@@ -160,14 +196,31 @@ class Outcome:
         }
 
 
+class Find(Protocol):
+    """What tries heads: `sweep` its entries, `classify.search.search` heads by name."""
+
+    def __call__(
+        self,
+        features: FeatureMatrix,
+        chosen: Sequence[Any],
+        options: SweepOptions,
+        /,
+        *,
+        journal: Path,
+        progress: Progress | None,
+    ) -> list[Result]:
+        """Return results, the best first."""
+
+
+@moved_keywords(PLACES)
 def sweep_and_save(
     features: FeatureMatrix,
-    chosen: Sequence,
+    chosen: Sequence[Any],
     folder: Path,
+    options: SweepOptions | None = None,
     *,
-    find: Callable[..., list[Result]] = sweep,
-    simplest: bool = False,
-    **how,
+    find: Find = sweep,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Sweep, train the winner once more, save it, and judge it alone on the test rows.
 
@@ -176,30 +229,32 @@ def sweep_and_save(
 
     Parameters
     ----------
-    features, chosen, **how
-        As `find` takes them.
+    features : FeatureMatrix
+    chosen : sequence
+        As `find` takes it; by the one-standard-error rule entries, the simplest first.
     folder : Path
         For the bundle.
+    options : SweepOptions, optional
     find : callable
         `sweep`, or `classify.search.search`.
-    simplest : bool
-        Choose by the one-standard-error rule; `chosen` holds the simplest entry first.
+    progress : callable, optional
+        As `sweep` takes it.
     """
     from classify.bundle import Bundle
 
-    started = time.perf_counter()
+    started, options = time.perf_counter(), options or SweepOptions()
     features.refuse_seen("test", features.training_images())
     journal = journal_of(folder)
     goes_on = "or choose another -o; the same command goes on from what is finished"
     try:
         with writing(journal, goes_on):
             journal.parent.mkdir(parents=True, exist_ok=True)
-            results = find(features, chosen, journal=journal, **how)
+            results = find(features, chosen, options, journal=journal, progress=progress)
     except KeyboardInterrupt:
         kept = f"what is finished is kept in {journal}: the same command goes on from there"
         nothing = "nothing was finished yet: the same command starts again"
         raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
-    winner = choose(results, chosen if simplest else None)
+    winner = choose(results, chosen if options.simplest else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
         head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
@@ -271,13 +326,13 @@ def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
         aside.write_text(leaderboard_csv(results))
 
 
-def warnings_teller() -> Callable[[Trained], None]:
+def warnings_teller() -> Callable[[Trial], None]:
     """Return what says the warnings of a training, each once however many trainings had it."""
-    said = set()
+    said: set[tuple[str, str]] = set()
 
-    def tell(trained: Trained) -> None:
-        head, _ = json.loads(trained.key)
-        for words in trained.warnings:
+    def tell(trial: Trial) -> None:
+        head, _ = json.loads(trial.key)
+        for words in trial.warnings:
             if (head, words) not in said:
                 said.add((head, words))
                 say(f"{head}: {words}")
@@ -285,7 +340,9 @@ def warnings_teller() -> Callable[[Trained], None]:
     return tell
 
 
-def _tasks(chosen: Sequence[Entry], seeds: int, done: dict) -> Iterator[tuple[list[Entry], int]]:
+def _tasks(
+    chosen: Sequence[Entry], seeds: int, done: Mapping[tuple[str, int], Trial]
+) -> Iterator[tuple[list[Entry], int]]:
     """Group the configurations that train together; what the journal holds is left out."""
     groups: dict[tuple[str, ...], list[Entry]] = {}
     for entry in chosen:
@@ -303,29 +360,31 @@ def left_out(error: HeadstartError) -> HeadstartError:
     return error
 
 
-def _run(tasks, X, y, X_val, y_val, jobs: int) -> Iterator[list[Trained] | HeadstartError]:
+def _run(
+    tasks: Sequence[tuple[list[Entry], int]], rows: tuple[np.ndarray, ...], jobs: int
+) -> Iterator[list[Trial] | HeadstartError]:
     from joblib import Parallel, delayed
 
-    work = (delayed(attempt)(members, seed, X, y, X_val, y_val) for members, seed in tasks)
+    work = (delayed(attempt)(members, seed, *rows) for members, seed in tasks)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # it is replaced
         yield from Parallel(jobs, return_as="generator_unordered")(work)
 
 
-def result_of(entry: Entry, done: dict[tuple[str, int], Trained]) -> Result:
+def result_of(entry: Entry, done: Mapping[tuple[str, int], Trial]) -> Result:
     """Put together what an entry reached with each seed."""
-    trained = [one for (key, _), one in sorted(done.items()) if key == entry.key]
-    accuracies = [one.right / one.rows for one in trained]
+    trials = [done[place] for place in sorted(done) if place[0] == entry.key]
+    accuracies = [one.right / one.rows for one in trials]
     return Result(
         head=entry.head,
         params=entry.params,
-        accuracy=wilson(trained[0].right, trained[0].rows),
-        rows=trained[0].rows,
-        log_loss=float(np.mean([one.log_loss for one in trained])),
+        accuracy=wilson(trials[0].right, trials[0].rows),
+        rows=trials[0].rows,
+        log_loss=float(np.mean([one.log_loss for one in trials])),
         accuracies=accuracies,
         mean=float(np.mean(accuracies)),
         deviation=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-        seconds=sum(one.seconds for one in trained),
+        seconds=sum(one.seconds for one in trials),
     )
 
 

@@ -1,8 +1,9 @@
 """The command python -m classify sweep."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -15,10 +16,11 @@ from classify.cli_options import (
     default_folder,
     names_between_commas,
 )
-from classify.parameters import SWEEP
 from classify.show import sweep_lines
-from data.allowed import check_values
 from data.console import show
+
+if TYPE_CHECKING:  # HDF5, which the help of commands does not need
+    from classify.sweep import Find
 
 
 def sweep(
@@ -49,11 +51,12 @@ def sweep(
     """
     from classify.features import load_features
     from classify.saved import check_output
-    from classify.sweep import journal_of, sweep_and_save, write_leaderboard
+    from classify.sweep import SweepOptions, journal_of, sweep_and_save, write_leaderboard
     from data.output import check_file
     from extract.progress import progress_bar
 
-    check_values({"seeds": seeds, "jobs": jobs}, SWEEP)
+    tried = 50 if trials is None else trials
+    options = SweepOptions(seeds=seeds, jobs=jobs, trials=tried, simplest=one_standard_error)
     if trials is not None and not search:
         raise typer.BadParameter("--trials goes with --search optuna")
     if search and one_standard_error:
@@ -64,13 +67,11 @@ def sweep(
     if leaderboard:
         _check_apart(leaderboard, folder)
         check_file(leaderboard, "leaderboard", "--leaderboard")
-    how = _search_of(search, heads, 50 if trials is None else trials) if search else _grids_of(heads, jobs)
+    find, chosen = _search_of(search, heads) if search else _grids_of(heads)
     features = load_features(files, layer, join)
     warnings = checked_labels(features)
     with progress_bar("training heads", "head") as progress:
-        outcome = sweep_and_save(
-            features, folder=folder, seeds=seeds, simplest=one_standard_error, progress=progress, **how
-        )
+        outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
     show({**outcome.to_dict(), "warnings": warnings}, partial(sweep_lines, files), as_json)
@@ -84,22 +85,18 @@ def _check_apart(leaderboard: Path, folder: Path) -> None:
         raise typer.BadParameter("--leaderboard and -o name one path; choose another for one of them")
 
 
-def _grids_of(heads: str | None, jobs: int) -> dict:
-    """Return what makes a sweep go through the grids."""
+def _grids_of(heads: str | None) -> tuple["Find", Sequence[object]]:
+    """Return what goes through the grids, and their entries."""
     from classify.grids import entries
+    from classify.sweep import sweep
 
-    return {"chosen": entries(names_between_commas(heads)), "jobs": jobs}
+    return sweep, entries(names_between_commas(heads))
 
 
-def _search_of(search: str, heads: str | None, trials: int) -> dict:
-    """Return what makes a sweep try proposals."""
+def _search_of(search: str, heads: str | None) -> tuple["Find", Sequence[object]]:
+    """Return what tries proposals, and the heads to propose."""
     from classify import search as searching
 
     if search != "optuna":
         raise typer.BadParameter(f"--search is optuna or left out; received {search}")
-    check_values({"trials": trials}, SWEEP)
-    return {
-        "chosen": searching.checked_heads(names_between_commas(heads)),
-        "find": searching.search,
-        "trials": trials,
-    }
+    return searching.search, searching.checked_heads(names_between_commas(heads))

@@ -11,7 +11,7 @@ import numpy as np
 from classify.evaluate import losses, of_all_classes
 from classify.grids import Entry
 from classify.heads import HEADS, Sharing, fit_head, imported, make_head
-from classify.journal import Trained
+from classify.journal import Trial
 from data.console import prepare_logging
 from data.errors import HeadstartError
 
@@ -34,7 +34,7 @@ def group_of(entry: Entry) -> tuple[str, ...]:
 
 def attempt(
     members: Sequence[Entry], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
-) -> list[Trained] | HeadstartError:
+) -> list[Trial] | HeadstartError:
     """Do as `train_together`, or return why a head cannot learn from these rows."""
     try:
         return train_together(members, seed, X, y, X_val, y_val)
@@ -44,7 +44,7 @@ def attempt(
 
 def train_together(
     members: Sequence[Entry], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
-) -> list[Trained]:
+) -> list[Trial]:
     """Train configurations of one group, as `group_of` tells, and judge them on the validation rows.
 
     Parameters
@@ -77,10 +77,10 @@ def _sharing(entry: Entry) -> Sharing | None:
 
 def _scored(
     entry: Entry, seed: int, proba: np.ndarray, classes: np.ndarray, y_val: np.ndarray, seconds: float
-) -> Trained:
+) -> Trial:
     proba = of_all_classes(proba, classes, max(classes.max(), y_val.max()) + 1)
     right = int((proba.argmax(axis=1) == y_val).sum())
-    return Trained(entry.key, seed, right, len(y_val), float(losses(y_val, proba).mean()), seconds)
+    return Trial(entry.key, seed, right, len(y_val), float(losses(y_val, proba).mean()), seconds)
 
 
 def _train_alone(

@@ -3,10 +3,18 @@
 import gc
 from collections.abc import Iterator
 from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from data.errors import HeadstartError
+
+if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
+    from sklearn.base import BaseEstimator
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.ensemble._forest import BaseForest
+    from sklearn.tree import BaseDecisionTree
+    from sklearn.tree._tree import Tree
 
 BOOSTED_TREE = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 TREES = (BOOSTED_TREE, "sklearn.tree._tree.Tree")  # types that hold nodes
@@ -21,7 +29,7 @@ _NO_PARTS = (type, ModuleType, FunctionType)  # of a head: they lead to the whol
 _COMPILED = ("cython_function_or_method", "fused_cython_function")  # as they do
 
 
-def check_trees(head) -> None:
+def check_trees(head: object) -> None:
     """Raise if a tree of a loaded head would lead compiled code outside its arrays, or in circles.
 
     What compares the width of a row before the trees see it must be scikit-learn's own, so trees are
@@ -47,7 +55,7 @@ def check_trees(head) -> None:
         raise ValueError("a tree of the head refers to what is not there")
 
 
-def refuse_other_trees(head) -> None:
+def refuse_other_trees(head: object) -> None:
     """Raise if a head holds trees where `check_trees` cannot check them.
 
     Raises
@@ -67,11 +75,11 @@ def refuse_other_trees(head) -> None:
         )
 
 
-def _steps(head) -> list:
+def _steps(head: Any) -> list:
     return [step for _, step in head.steps] if _is(head, "sklearn.pipeline.Pipeline") else [head]
 
 
-def _boosting_is_sound(head) -> bool:
+def _boosting_is_sound(head: "HistGradientBoostingClassifier") -> bool:
     trees = [tree for trees in head._predictors for tree in trees]
     plain = _is_plain(head) and head._preprocessor is None and not hasattr(head, "_in_fit")
     return (
@@ -91,7 +99,7 @@ def _boosting_is_sound(head) -> bool:
     )
 
 
-def _forest_is_sound(head) -> bool:
+def _forest_is_sound(head: "BaseForest | BaseDecisionTree") -> bool:
     members = list(head.estimators_) if _is(head, *_FORESTS) else [head]
     width = head.n_features_in_
     return (
@@ -102,7 +110,7 @@ def _forest_is_sound(head) -> bool:
     )
 
 
-def _tree_is_sound(tree, width: int) -> bool:
+def _tree_is_sound(tree: "Tree", width: int) -> bool:
     children = tree.children_left, tree.children_right  # scikit-learn bounds both by the nodes it holds
     inner = children[0] != _LEAF
     return (
@@ -110,7 +118,9 @@ def _tree_is_sound(tree, width: int) -> bool:
     )
 
 
-def _leads_on(inner: np.ndarray, children: tuple, features: np.ndarray, width: int) -> bool:
+def _leads_on(
+    inner: np.ndarray, children: tuple[np.ndarray, np.ndarray], features: np.ndarray, width: int
+) -> bool:
     """Tell whether every inner node leads to later nodes that exist, by a feature that exists."""
     places = np.arange(len(inner))[inner]
     below = np.stack([child[inner] for child in children]).astype(np.int64)
@@ -119,29 +129,30 @@ def _leads_on(inner: np.ndarray, children: tuple, features: np.ndarray, width: i
     return bool(exist and (features >= 0).all() and (features < width).all())
 
 
-def _is_plain(estimator) -> bool:
+def _is_plain(estimator: "BaseEstimator") -> bool:
     """Tell whether an estimator has its class's own methods, and a width that scikit-learn compares."""
     own = any(hasattr(type(estimator), name) for name in vars(estimator))
     return not own and type(estimator.n_features_in_) is int
 
 
-def _all_known(head, trees: list) -> bool:
+def _all_known(head: object, trees: list) -> bool:
     found = {id(one) for one in _reachable(head) if _is(one, *TREES)}
     return found == {id(tree) for tree in trees}
 
 
-def _holds_trees(head) -> bool:
+def _holds_trees(head: object) -> bool:
     return any(_is(one, *TREES) for one in _reachable(head))
 
 
-def _is(one, *names: str) -> bool:
+def _is(one: object, *names: str) -> bool:
     """Tell whether a type is exactly one of those named, so that scikit-learn need not be imported."""
     return f"{type(one).__module__}.{type(one).__qualname__}" in names
 
 
-def _reachable(head) -> Iterator[object]:
+def _reachable(head: object) -> Iterator[object]:
     """Yield every object that a head is made of; what Python's collector sees, nothing can hide."""
-    seen, waiting = {}, [head]
+    seen: dict[int, object] = {}
+    waiting = [head]
     while waiting:
         one = waiting.pop()
         if id(one) in seen or isinstance(one, _NO_PARTS) or type(one).__name__ in _COMPILED:

@@ -16,7 +16,7 @@ from classify.grids import Entry
 from classify.heads import fit_head, make_head
 from classify.logistic import Logistic
 from classify.streaming import fit_streaming
-from classify.sweep import sweep
+from classify.sweep import SweepOptions, sweep
 from classify.together import train_together
 
 NEAR = 1e-4  # of probabilities; L-BFGS at scikit-learn's tolerance is up to 0.5 off
@@ -116,7 +116,7 @@ def test_the_leaderboard_is_what_train_gives():
     features = drawn_features(rows=200, classes=3)
     entries = [Entry("logistic", {"C": C}) for C in STRENGTHS]
     X_val, y_val = features.validation_rows()
-    for result in sweep(features, entries, jobs=2):
+    for result in sweep(features, entries, SweepOptions(jobs=2)):
         head = fit_head(make_head("logistic", **result.params), *features.training_rows())
         assert result.accuracy.value == (head.predict(X_val) == y_val).mean()
 

@@ -17,7 +17,7 @@ from classify.grids import Entry, entries
 from classify.heads import HEADS, fit_head, imported, make_head
 from classify.parameters import BENCHMARK, SWEEP, TRAINING
 from classify.search import search
-from classify.sweep import sweep
+from classify.sweep import SweepOptions, sweep, sweep_and_save
 from data.allowed import shortened
 from data.errors import UsageError
 
@@ -149,11 +149,13 @@ def test_a_bad_value_is_refused_by_benchmarks(table, name, bad):
 
 @bad_values({"sweep": SWEEP})
 def test_a_bad_value_is_refused_by_sweeps(table, name, bad):
-    features = drawn_features()
-    if name != "trials":
-        refusal(lambda: sweep(features, entries(["ridge"]), **{name: bad}), name)
-    if name != "jobs":
-        refusal(lambda: search(features, ["ridge"], **{name: bad}), name)
+    refusal(lambda: SweepOptions(**{name: bad}), name)
+
+
+@pytest.mark.parametrize("function", [sweep, sweep_and_save, search])
+def test_a_keyword_that_is_an_option_now_says_where_it_belongs(function):
+    with pytest.raises(TypeError, match=r"SweepOptions\(seeds=...\)"):
+        function(drawn_features(), entries(["ridge"]), seeds=2)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +226,7 @@ def test_a_grid_may_hold_one_value_or_the_seed():
     (one,) = entries(["knn"], {"knn": {"k": 3, "metric": "cosine"}})
     assert one.params == {"k": 3, "metric": "cosine"}
     seeds = entries(["linear-svm"], {"linear-svm": {"seed": (1, 2)}})
-    assert [result.params for result in sweep(drawn_features(), seeds, jobs=1)] in (
+    assert [result.params for result in sweep(drawn_features(), seeds, SweepOptions(jobs=1))] in (
         [{"seed": 1}, {"seed": 2}],
         [{"seed": 2}, {"seed": 1}],
     )

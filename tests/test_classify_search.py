@@ -17,9 +17,10 @@ from classify.cli import app
 from classify.grids import Entry
 from classify.intervals import wilson
 from classify.search import search, worth
-from classify.sweep import Result
+from classify.sweep import Result, SweepOptions
 from data import HeadstartError
 
+SIX = SweepOptions(trials=6)
 needs_optuna = pytest.mark.skipif(find_spec("optuna") is None, reason="needs the extra search")
 
 
@@ -35,7 +36,7 @@ def found(results) -> list[tuple]:
 @needs_optuna
 @pytest.mark.parametrize("head", HEADS)
 def test_every_space_can_be_trained(head, features):
-    results = search(features, [head], trials=2)
+    results = search(features, [head], SweepOptions(trials=2))
     assert {result.head for result in results} == {head}
     assert all(set(result.params) == set(HEADS[head].space) for result in results)
     assert len(results) == (2 if HEADS[head].space else 1)
@@ -43,13 +44,13 @@ def test_every_space_can_be_trained(head, features):
 
 @needs_optuna
 def test_the_same_search_finds_the_same_and_test_rows_do_not_count(features):
-    first = search(features, ["logistic", "knn"], trials=6)
+    first = search(features, ["logistic", "knn"], SIX)
     assert len({Entry(result.head, result.params).key for result in first}) == len(first)
     order = [(-result.mean, result.log_loss) for result in first]
     assert order == sorted(order)
     X, y = features.X.copy(), features.y.copy()
     X[features.rows("test")], y[features.rows("test")] = np.nan, 0
-    assert found(search(replace(features, X=X, y=y), ["logistic", "knn"], trials=6)) == found(first)
+    assert found(search(replace(features, X=X, y=y), ["logistic", "knn"], SIX)) == found(first)
 
 
 @needs_optuna
@@ -58,14 +59,14 @@ def test_results_shape_what_is_proposed(features, patch_ours):
     centres = []
     for sign in (1, -1):
         patch_ours("classify.search.worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
-        results = search(features, ["logistic"], trials=25)
+        results = search(features, ["logistic"], SweepOptions(trials=25))
         centres.append(np.median([np.log10(result.params["C"]) for result in results]))
     assert centres[0] > centres[1] + 2
 
 
 @needs_optuna
 def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path, patch_ours):
-    whole = search(features, ["logistic", "knn"], trials=6)
+    whole = search(features, ["logistic", "knn"], SIX)
     journal, train, trained = tmp_path / "journal", searches.attempt, []
 
     def interrupted(members, *rest):
@@ -76,17 +77,17 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path,
 
     patch_ours("classify.search.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        search(features, ["logistic", "knn"], trials=6, journal=journal)
+        search(features, ["logistic", "knn"], SIX, journal=journal)
     patch_ours("classify.search.attempt", lambda *args: trained.extend(args[0]) or train(*args))
-    assert found(search(features, ["logistic", "knn"], trials=6, journal=journal)) == found(whole)
+    assert found(search(features, ["logistic", "knn"], SIX, journal=journal)) == found(whole)
     assert len(trained) == len(whole)
 
 
 @needs_optuna
 def test_seeds_are_trained_for_heads_that_depend_on_them(features):
-    (one,) = search(features, ["keras-linear"], trials=1, seeds=2)
+    (one,) = search(features, ["keras-linear"], SweepOptions(trials=1, seeds=2))
     assert len(one.accuracies) == 2
-    (one,) = search(features, ["ridge"], trials=1, seeds=2)
+    (one,) = search(features, ["ridge"], SweepOptions(trials=1, seeds=2))
     assert len(one.accuracies) == 1
 
 
@@ -108,7 +109,7 @@ def test_unknown_heads_list_the_nearest():
 def test_without_optuna_the_extra_is_named(features, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(HeadstartError, match=r"pip install 'headstart\[search\]'") as caught:
-        search(features, ["ridge"], trials=1)
+        search(features, ["ridge"], SweepOptions(trials=1))
     assert_four_parts(str(caught.value))
 
 
@@ -132,6 +133,6 @@ def test_what_does_not_go_together_is_told(words, tiny_file):
 
 def test_heads_that_cannot_learn_are_left_out(capsys):
     few = drawn_features(rows=20)
-    found = search(few, ["knn"], trials=12)
+    found = search(few, ["knn"], SweepOptions(trials=12))
     assert found and all(result.params["k"] <= 12 for result in found)
     assert "left out: the head KNeighborsClassifier" in capsys.readouterr().err

@@ -15,11 +15,20 @@ from classify.cli import app
 from classify.grids import Entry, entries
 from classify.heads import make_head
 from classify.intervals import wilson
-from classify.sweep import Result, choose, leaderboard_csv, sweep, sweep_and_save, write_leaderboard
+from classify.sweep import (
+    Result,
+    SweepOptions,
+    choose,
+    leaderboard_csv,
+    sweep,
+    sweep_and_save,
+    write_leaderboard,
+)
 from classify.train_cli import parse_params
 from data import HeadstartError, open_source
 from extract import extract
 
+ALONE = SweepOptions(jobs=1)  # one process
 GRIDS = {
     "centroid": {},
     "logistic": {"C": (1e-4, 1.0)},
@@ -35,7 +44,7 @@ def features():
 
 @pytest.fixture(scope="module")
 def results(features):
-    return sweep(features, entries(grids=GRIDS), jobs=1)
+    return sweep(features, entries(grids=GRIDS), ALONE)
 
 
 def test_every_configuration_is_judged_once_and_the_best_comes_first(results):
@@ -58,7 +67,7 @@ def test_scores_are_those_of_the_heads_alone(features, results):
 def test_test_rows_do_not_count(features, results):
     X, y = features.X.copy(), features.y.copy()
     X[features.rows("test")], y[features.rows("test")] = np.nan, 0
-    again = sweep(replace(features, X=X, y=y), entries(grids=GRIDS), jobs=1)
+    again = sweep(replace(features, X=X, y=y), entries(grids=GRIDS), ALONE)
     assert [(r.head, r.params, r.mean, r.log_loss) for r in again] == [
         (r.head, r.params, r.mean, r.log_loss) for r in results
     ]
@@ -67,9 +76,9 @@ def test_test_rows_do_not_count(features, results):
 def test_on_shuffled_labels_a_sweep_and_its_test_score_are_at_chance():
     drawn = drawn_features(rows=1000, classes=2)
     y = np.random.default_rng(3).permutation(drawn.y)
-    for result in sweep(replace(drawn, y=y), entries(grids=GRIDS), jobs=1):
+    for result in sweep(replace(drawn, y=y), entries(grids=GRIDS), ALONE):
         assert result.mean == pytest.approx(0.5, abs=0.15), result.head
-    for result in sweep(drawn, entries(grids=GRIDS), jobs=1)[:3]:
+    for result in sweep(drawn, entries(grids=GRIDS), ALONE)[:3]:
         assert result.mean > 0.95
 
 
@@ -92,20 +101,20 @@ def test_rows_and_labels_stay_together_whatever_their_order(features, results):
     order = np.random.default_rng(0).permutation(len(features.y))
     moved = {name: getattr(features, name)[order] for name in ("X", "y", "splits")}
     chosen = entries(["centroid", "logistic", "knn"], GRIDS)
-    again = sweep(replace(features, **moved), chosen, jobs=1)
+    again = sweep(replace(features, **moved), chosen, ALONE)
     expected = {Entry(r.head, r.params).key: r.mean for r in results}
     for result in again:
         assert result.mean == pytest.approx(expected[Entry(result.head, result.params).key])
 
 
 def test_processes_give_the_same(features, results):
-    again = sweep(features, entries(grids=GRIDS), jobs=2)
+    again = sweep(features, entries(grids=GRIDS), SweepOptions(jobs=2))
     assert [(r.head, r.params, r.mean) for r in again] == [(r.head, r.params, r.mean) for r in results]
 
 
 def test_seeds_give_mean_and_deviation(features):
     chosen = entries(["keras-linear", "knn"], GRIDS)
-    found = {result.head: result for result in sweep(features, chosen, seeds=3, jobs=1)}
+    found = {result.head: result for result in sweep(features, chosen, SweepOptions(seeds=3, jobs=1))}
     assert len(found["keras-linear"].accuracies) == 3
     assert found["keras-linear"].deviation == pytest.approx(np.std(found["keras-linear"].accuracies, ddof=1))
     assert len(found["knn"].accuracies) == 1
@@ -122,23 +131,23 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
 
     patch_ours("classify.sweep.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+        sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     kept = len(journal.read_text().splitlines())
     assert kept > 0
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
     patch_ours("classify.sweep.attempt", lambda *args: trained.extend(args[0]) or train(*args))
-    again = sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+    again = sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
-    sweep(features, entries(grids=GRIDS), journal=journal, jobs=1)
+    sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     assert len(trained) == 9 - kept  # the torn line harmed nothing
     sweep(
         replace(features, feature_sets=(drawn_set(content_digest="e" * 64),)),
         entries(["centroid"], GRIDS),
+        ALONE,
         journal=journal,
-        jobs=1,
     )
     assert len(trained) == 10 - kept  # other features are another matter
 
@@ -166,7 +175,7 @@ def test_the_simplest_is_so_by_the_order_of_what_was_tried():
 def test_what_heads_warn_of_is_said_once(features, capfd):
     """Two Newton steps are too few, three times, in two processes."""
     chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
-    sweep(features, chosen, jobs=2)
+    sweep(features, chosen, SweepOptions(jobs=2))
     said = capfd.readouterr().err
     assert said.count("converge") == 1 and len(said.splitlines()) == 1
     assert said.startswith("logistic: the logistic head has not converged in 2 steps")
@@ -185,7 +194,7 @@ def test_unknown_heads_list_the_nearest():
 
 
 def test_the_winner_is_saved_and_alone_judged_on_the_test_rows(features, tmp_path):
-    outcome = sweep_and_save(features, entries(["logistic", "knn"], GRIDS), tmp_path / "best", jobs=1)
+    outcome = sweep_and_save(features, entries(["logistic", "knn"], GRIDS), tmp_path / "best", ALONE)
     bundle = Bundle.load(tmp_path / "best")
     assert bundle.name == outcome.winner.head
     assert outcome.test == bundle.evaluate(features, "test")
@@ -239,15 +248,15 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, patch_ours):
         steps = iter([trained] * done)
         patch_ours("classify.sweep.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args))
         with pytest.raises(KeyboardInterrupt, match=words):
-            sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+            sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
     patch_ours("classify.sweep.attempt", trained)
-    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
     assert not (tmp_path / "best.sweep.jsonl").exists()
 
 
 def test_an_empty_journal_is_gone_on_with(features, tmp_path):
     (tmp_path / "best.sweep.jsonl").touch()
-    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", jobs=1)
+    sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
     assert Bundle.load(tmp_path / "best").name == "knn"
     assert not (tmp_path / "best.sweep.jsonl").exists()
 
@@ -255,15 +264,15 @@ def test_an_empty_journal_is_gone_on_with(features, tmp_path):
 def test_a_disk_that_takes_no_journal_is_told(features, tmp_path):
     (tmp_path / "best.sweep.jsonl").mkdir()
     with pytest.raises(HeadstartError) as caught:
-        sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", jobs=1)
+        sweep_and_save(features, entries(["knn"], GRIDS), tmp_path / "best", ALONE)
     assert_four_parts(str(caught.value))
 
 
 def test_heads_that_cannot_learn_are_left_out_and_said(capsys):
     few = drawn_features(rows=20)
-    found = sweep(few, entries(["knn", "centroid"], {"knn": {"k": (1, 12, 13)}, "centroid": {}}), jobs=1)
+    found = sweep(few, entries(["knn", "centroid"], {"knn": {"k": (1, 12, 13)}, "centroid": {}}), ALONE)
     assert sorted(result.params.get("k", 0) for result in found) == [0, 1, 12]
     assert "left out: the head KNeighborsClassifier cannot learn from these rows" in capsys.readouterr().err
     with pytest.raises(HeadstartError, match="n_neighbors") as caught:
-        sweep(few, entries(["knn"], {"knn": {"k": (13, 14)}}), jobs=1)
+        sweep(few, entries(["knn"], {"knn": {"k": (13, 14)}}), ALONE)
     assert_four_parts(str(caught.value))

@@ -185,13 +185,13 @@ def test_an_export_that_was_changed_since_is_the_users(small_bundle, tmp_path):
 
 
 def test_leaderboard_and_journal_are_known_by_their_first_line(small_file, tmp_path):
-    from classify.journal import Trained, kept_in
+    from classify.journal import Trial, kept_in
 
     write_leaderboard(tmp_path / "board.csv", [])
     assert kind_of_output(tmp_path / "board.csv") == "leaderboard"
     digest = load_features(small_file).content_digest
     with kept_in(tmp_path / "best.sweep.jsonl", digest) as keep:
-        keep(Trained("key", 0, 1, 2, 0.5, 1.0))
+        keep(Trial("key", 0, 1, 2, 0.5, 1.0))
     assert kind_of_output(tmp_path / "best.sweep.jsonl") == "journal of a sweep"
     assert journal_of(tmp_path / "best") == tmp_path / "best.sweep.jsonl"
 
