@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from classify.blocks import Blocks, ordered_parts
 from classify.evaluate import losses
 from classify.labels import encoded, encoded_validation
-from classify.linear import Hyperparameters, number_of_logits, train_linear
+from classify.linear import Hyperparameters, Schedule, number_of_logits, train_linear
 from classify.net import KerasCallbacks, build_net, loss_of, standardized, train_net
 from classify.parameters import KERAS
 from classify.temperature import flat, of_raw_features, probabilities
@@ -300,14 +300,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         self.coef_ = np.zeros((units, X.shape[1]), np.float32)
         self.intercept_ = np.zeros(units, np.float32)
         yield np.nan, lambda: [self.coef_, self.intercept_]
-        for state in train_linear(
-            *(seen, targets, units, [hyperparameters]),
-            dropout=self.dropout,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            weights=weights,
-            seed=self.seed,
-        ):
+        for state in train_linear(seen, targets, units, [hyperparameters], self._schedule(), weights):
             coef, intercept = state.kernels[0].T.copy(), state.biases[0].copy()
             if mean is not None and scale is not None:
                 coef, intercept = of_raw_features(coef, intercept, mean, scale)
@@ -334,14 +327,11 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         self.model_ = net if mean is None or scale is None else standardized(net, mean, scale)
         self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss_of(units))
         yield np.nan, self.model_.get_weights
-        for loss in train_net(
-            *(self.model_, X, targets),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            seed=self.seed,
-            weights=weights,
-        ):
+        for loss in train_net(self.model_, X, targets, self._schedule(), weights):
             yield loss, self.model_.get_weights
+
+    def _schedule(self) -> Schedule:
+        return Schedule(self.epochs, self.batch_size, self.seed, self.dropout)
 
     def _restore(self, state: Sequence[np.ndarray]) -> None:
         if self._is_linear():

@@ -29,6 +29,25 @@ class Hyperparameters:
     l2: float = 0.0
 
 
+@dataclass(frozen=True)
+class Schedule:
+    """How often a training goes over the rows, and in which steps.
+
+    Attributes
+    ----------
+    epochs, batch_size : int
+    seed : int
+        Of the order of rows; of a linear head also of its first kernel and its dropout.
+    dropout : float
+        Share of the features that a step of a linear head does not see; a net has layers for it.
+    """
+
+    epochs: int = 20
+    batch_size: int = 32
+    seed: int = 0
+    dropout: float = 0.2
+
+
 @dataclass
 class Progress:
     """Where a training is after an epoch.
@@ -55,13 +74,8 @@ def train_linear(
     y: np.ndarray,
     units: int,
     hyperparameters: Sequence[Hyperparameters],
-    *,
-    dropout: float = 0.2,
-    epochs: int = 20,
-    batch_size: int = 32,
-    seed: int = 0,
+    schedule: Schedule,
     weights: np.ndarray | None = None,
-    start: np.ndarray | None = None,
 ) -> Iterator[Progress]:
     """Train dense layers on logits by Adam, all on the same batches and dropout masks.
 
@@ -82,33 +96,26 @@ def train_linear(
         1 for two classes (one logit, a sigmoid), else the number of classes (a softmax).
     hyperparameters : sequence of Hyperparameters
         Of each head.
-    dropout : float
-        Share of the features that a step does not see.
-    epochs, batch_size : int
-    seed : int
-        Of the first kernel, the order of rows and the dropout.
+    schedule : Schedule
     weights : ndarray of shape (N,), optional
         Of the rows' losses.
-    start : ndarray of shape (D, U), optional
-        First kernel of every head; by default Glorot's uniform one.
 
     Yields
     ------
     Progress
         After each epoch; its arrays change with the next one.
     """
-    generator = np.random.default_rng(seed)
-    kernel = glorot(generator, X.shape[1], units) if start is None else np.asarray(start, np.float32)
-    adam = _Adam(kernel, hyperparameters)
-    step = _Step(adam, units, dropout, generator)
-    for epoch in range(epochs):
+    generator = np.random.default_rng(schedule.seed)
+    adam = _Adam(glorot(generator, X.shape[1], units), hyperparameters)
+    step = _Step(adam, units, schedule.dropout, generator)
+    for epoch in range(schedule.epochs):
         losses = np.zeros(len(hyperparameters))
         for places, part in shuffled_parts(X, generator):
             targets = _targets(y[places], units)
             shares = None if weights is None else weights[places]
             order = generator.permutation(len(part))
-            for first in range(0, len(part), batch_size):
-                rows = order[first : first + batch_size]
+            for first in range(0, len(part), schedule.batch_size):
+                rows = order[first : first + schedule.batch_size]
                 chosen = None if shares is None else shares[rows]
                 losses += step(part[rows], targets[rows], chosen) * len(rows)
         yield Progress(epoch, *adam.weights(units), losses / len(X))
@@ -157,10 +164,10 @@ def train_group(
     """
     classes, targets = np.unique(y, return_inverse=True)
     hyperparameters = [Hyperparameters(one["learning_rate"], one["l2"]) for one in configurations]
-    units, dropout = number_of_logits(len(classes)), configurations[0]["dropout"]
+    schedule = Schedule(seed=seed, dropout=configurations[0]["dropout"])
     with threadpool_limits(1, "blas"):  # the products of a batch are too small to share out
         *_, last = train_linear(
-            np.asarray(X, np.float32), targets, units, hyperparameters, seed=seed, dropout=dropout
+            np.asarray(X, np.float32), targets, number_of_logits(len(classes)), hyperparameters, schedule
         )
     for kernel, bias in zip(last.kernels, last.biases, strict=True):
         yield probabilities(flat(X_val @ kernel + bias)), classes

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify.blocks import Blocks, shuffled_parts
+from classify.linear import Schedule
 
 if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
     import keras
@@ -68,10 +69,7 @@ def train_net(
     model: "keras.Model",
     X: np.ndarray | Blocks,
     y: np.ndarray,
-    *,
-    epochs: int,
-    batch_size: int,
-    seed: int,
+    schedule: Schedule,
     weights: np.ndarray | None = None,
 ) -> Iterator[float]:
     """Train a compiled net; each epoch is one call of a compiled loop over the whole matrix.
@@ -87,9 +85,7 @@ def train_net(
     X : ndarray of float32, or Blocks, of shape (N, D)
         Of blocks, each is one call.
     y : ndarray of int, shape (N,)
-    epochs, batch_size : int
-    seed : int
-        Of the order of rows.
+    schedule : Schedule
     weights : ndarray of shape (N,), optional
         Of the rows' losses.
 
@@ -106,8 +102,8 @@ def train_net(
     @tf.function
     def run(X: "tf.Tensor", y: "tf.Tensor", weights: "tf.Tensor", order: "tf.Tensor") -> "tf.Tensor":
         total = tf.constant(0.0)
-        for first in tf.range(0, tf.shape(order)[0], batch_size):
-            rows = order[first : first + batch_size]
+        for first in tf.range(0, tf.shape(order)[0], schedule.batch_size):
+            rows = order[first : first + schedule.batch_size]
             with tf.GradientTape() as tape:
                 logits = model(tf.gather(X, rows), training=True)
                 loss = model.loss(tf.gather(y, rows), logits, sample_weight=tf.gather(weights, rows))
@@ -116,14 +112,14 @@ def train_net(
             total += loss * tf.cast(tf.shape(rows)[0], tf.float32)
         return total / tf.cast(tf.shape(order)[0], tf.float32)
 
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(schedule.seed)
     shares = np.ones(len(X), np.float32) if weights is None else weights.astype(np.float32)
 
     def tensors(places: np.ndarray | slice, part: np.ndarray) -> tuple["tf.Tensor", "tf.Tensor", "tf.Tensor"]:
         return tf.constant(part), tf.constant(y[places], tf.float32), tf.constant(shares[places])
 
     whole = None if isinstance(X, Blocks) else tensors(slice(None), X)
-    for _ in range(epochs):
+    for _ in range(schedule.epochs):
         total = 0.0
         for places, part in shuffled_parts(X, generator):
             order = tf.constant(generator.permutation(len(part)), tf.int32)

@@ -11,7 +11,7 @@ from sklearn.utils.estimator_checks import check_estimator, parametrize_with_che
 
 from classify.heads import HEADS, fit_head, make_head
 from classify.keras_head import KerasHead
-from classify.linear import Hyperparameters, train_linear
+from classify.linear import Hyperparameters, Schedule, glorot, train_linear
 from classify.net import build_net, train_net
 from data import HeadstartError
 
@@ -340,7 +340,8 @@ def test_linear_heads_have_the_arithmetic_of_keras(classes, l2):
 
     X, y = drawn(tuple(range(classes)), noise=3)
     units = classes if classes > 2 else 1
-    start = np.random.default_rng(5).normal(size=(X.shape[1], units)).astype("f4")
+    order = np.random.default_rng(1)
+    start = glorot(order, X.shape[1], units)
     weights = np.linspace(0.5, 2, len(X)).astype("f4")
     penalty = keras.regularizers.L2(l2) if l2 else None
     model = keras.Sequential(
@@ -349,13 +350,12 @@ def test_linear_heads_have_the_arithmetic_of_keras(classes, l2):
     model.set_weights([start, np.zeros(units, "f4")])
     loss = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
     model.compile(keras.optimizers.Adam(0.01), loss(from_logits=True))
-    order = np.random.default_rng(1)
     for _ in range(3):
         rows = order.permutation(len(X))
         model.fit(X[rows], y[rows], 16, shuffle=False, verbose=0, sample_weight=weights[rows])
     settings = [Hyperparameters(0.5), Hyperparameters(0.01, l2), Hyperparameters(0.1)]
-    how = {"dropout": 0, "epochs": 3, "batch_size": 16, "seed": 1, "weights": weights, "start": start}
-    *_, last = train_linear(X.astype("f4"), y, units, settings, **how)
+    schedule = Schedule(epochs=3, batch_size=16, seed=1, dropout=0)
+    *_, last = train_linear(X.astype("f4"), y, units, settings, schedule, weights)
     np.testing.assert_allclose(last.kernels[1], model.get_weights()[0], atol=1e-5)
     np.testing.assert_allclose(last.biases[1], model.get_weights()[1], atol=1e-5)
 
@@ -363,9 +363,9 @@ def test_linear_heads_have_the_arithmetic_of_keras(classes, l2):
 def test_settings_trained_together_come_out_as_alone():
     X, y = drawn(noise=3)
     settings = [Hyperparameters(0.1), Hyperparameters(0.01, 0.1), Hyperparameters(0.001)]
-    *_, together = train_linear(X.astype("f4"), y, 1, settings, epochs=3)
+    *_, together = train_linear(X.astype("f4"), y, 1, settings, Schedule(epochs=3))
     for number, setting in enumerate(settings):
-        *_, alone = train_linear(X.astype("f4"), y, 1, [setting], epochs=3)
+        *_, alone = train_linear(X.astype("f4"), y, 1, [setting], Schedule(epochs=3))
         np.testing.assert_allclose(together.kernels[number], alone.kernels[0], atol=1e-6)
         assert together.losses[number] == pytest.approx(alone.losses[0], rel=1e-5)
 
@@ -388,7 +388,7 @@ def test_nets_train_as_by_keras_fit():
     nets = [build_net(X.shape[1], 3, (9,), 0.3, 0.01, seed=4) for _ in range(2)]
     for net in nets:
         net.compile(keras.optimizers.Adam(0.01), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    ours = list(train_net(nets[0], X, y, epochs=3, batch_size=16, seed=1, weights=weights))
+    ours = list(train_net(nets[0], X, y, Schedule(epochs=3, batch_size=16, seed=1), weights))
     order, keras_losses = np.random.default_rng(1), []
     for _ in range(3):
         rows = order.permutation(len(X))
