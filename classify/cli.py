@@ -71,8 +71,8 @@ def export(
     from classify.bundle import Bundle
 
     check_target(output, format)
-    values = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)
-    show(values, export_lines, as_json)
+    exported = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)
+    show(exported.to_dict(), export_lines, as_json)
 
 
 for command in (train, sweep, evaluate, predict, export, finetune, benchmark):

@@ -7,9 +7,9 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -30,7 +30,7 @@ from data.output import (
 )
 from data.swap import check_carried, swapped
 from data.text import with_type
-from extract.engines import open_engine, probe_image
+from extract.engines import probe_image
 from extract.engines.converted import without_telemetry
 from extract.origins import file_hash
 from extract.recipe import Recipe
@@ -115,7 +115,42 @@ FORMATS = {
 }
 
 
-def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_size: bool = True) -> dict:
+@dataclass(frozen=True)
+class Exported:
+    """What `export` wrote, and how near to the head it is.
+
+    Attributes
+    ----------
+    file, format, card : str
+    class_names : list of str
+    input_shape, output_shape : list of int or None
+        None where any number will do.
+    notes : list of str
+        Where the model's features are not those that the head was trained on, and what its user has to know.
+    checked_images : int
+    largest_difference : float
+        In probability, to `predict` on the same pixels.
+    largest_difference_by_default : float or None
+        Of OpenVINO and ONNX, with the options that OpenVINO has by default on this CPU.
+    """
+
+    file: str
+    format: str
+    card: str
+    class_names: list[str]
+    input_shape: list[int | None]
+    output_shape: list[int | None]
+    notes: list[str]
+    checked_images: int
+    largest_difference: float
+    largest_difference_by_default: float | None = None
+
+    def to_dict(self) -> dict:
+        """Return the values ready for JSON; what was not measured is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_size: bool = True) -> Exported:
     """Write backbone and head of a bundle as one model, from raw images to probabilities.
 
     The file is read again, by other code than Headstart's, before it gets its name: its probabilities
@@ -134,11 +169,7 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
 
     Returns
     -------
-    dict
-        ``file``, ``format``, ``card``, ``class_names``, ``input_shape``, ``output_shape`` (None where
-        any number will do), ``checked_images``, ``largest_difference``, for OpenVINO and
-        ONNX also ``largest_difference_by_default`` (of OpenVINO on this CPU), and ``notes``: where the
-        model's features are not those that the head was trained on, and what its user has to know.
+    Exported
 
     Raises
     ------
@@ -156,15 +187,6 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
     for note in notes:
         _log.warning("%s", note)
     model = image_model(bundle, any_size=any_size)
-    values = {
-        "file": str(path),
-        "format": format,
-        "card": str(card_of(path)),
-        "class_names": list(bundle.class_names),
-        "input_shape": list(model.input_shape),
-        "output_shape": list(model.output_shape),
-        "notes": notes,
-    }
     with writing(path, "or choose another -o"):
         above = target_of(path).parent
         above.mkdir(parents=True, exist_ok=True)
@@ -172,10 +194,19 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
             made = Path(folder) / path.name
             try_room(Path(folder), 4 * model.count_params())
             _write(model, made, format)
-            values |= _checked(made, FORMATS[format], bundle, any_size)
-            card_of(made).write_text(_card_text(values, bundle.name, recipe, _hashes(made)), "utf-8")
+            exported = Exported(
+                file=str(path),
+                format=format,
+                card=str(card_of(path)),
+                class_names=list(bundle.class_names),
+                input_shape=list(model.input_shape),
+                output_shape=list(model.output_shape),
+                notes=notes,
+                **_checked(made, FORMATS[format], bundle, any_size),
+            )
+            card_of(made).write_text(_card_text(exported, bundle.name, recipe, _hashes(made)), "utf-8")
             _put_in_place(made, path)
-    return values
+    return exported
 
 
 def check_target(path: Path, format: str) -> None:
@@ -292,8 +323,9 @@ def _hashes(made: Path) -> dict[str, str]:
     return {path.relative_to(made.parent).as_posix(): file_hash(path, "sha256") for path in files}
 
 
-def _card_text(values: dict, head: str, recipe: Recipe, files: dict[str, str]) -> str:
-    said = {name: values[name] for name in ("format", "class_names", "input_shape", "output_shape", "notes")}
+def _card_text(exported: Exported, head: str, recipe: Recipe, files: dict[str, str]) -> str:
+    names = ("format", "class_names", "input_shape", "output_shape", "notes")
+    said = {name: getattr(exported, name) for name in names}
     card = {
         "written_as": CARD,
         **said,
@@ -330,11 +362,11 @@ def _write(model: "keras.Model", path: Path, format: str) -> None:
         ) from error
 
 
-def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dict:
+def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dict[str, Any]:
     """Compare a written model with the head on images of the recipe's size and, if it can, of another."""
     own = bundle.feature_sets[0]
     recipe = replace(own.recipe, precision="float32", quantization="none", calibration="")
-    engine = open_engine("auto", recipe)
+    engine = replace(own, recipe=recipe, probe={}).open()
     height, width = recipe.image_size
     sizes = [recipe.image_size, (height * 3 // 2, width * 4 // 3)] if any_size else [recipe.image_size]
     readers = [read(path) for read in (entry.run, entry.by_default) if read]

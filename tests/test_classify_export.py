@@ -53,9 +53,9 @@ def test_every_format_is_checked_by_its_own_reader_and_replaces_itself(format, s
         pytest.importorskip(module)
     path = tmp_path / f"model{FORMATS[format].suffix}"
     for _ in range(2):
-        values = export(Bundle.load(small_bundle), path, format, any_size=False)
-        assert values["largest_difference"] <= 1e-4 and path.exists()
-    assert values["input_shape"] == [None, 32, 32, 3]
+        exported = export(Bundle.load(small_bundle), path, format, any_size=False)
+        assert exported.largest_difference <= 1e-4 and path.exists()
+    assert exported.input_shape == [None, 32, 32, 3]
     assert not [each for each in tmp_path.iterdir() if each.name.startswith(".")]
 
 
@@ -68,8 +68,8 @@ def test_an_openvino_model_is_in_float32_by_default(name, any_size, small_bundle
         bundle = Bundle.of(head, features, "mlp")
     if name == "three classes":
         bundle = replace(bundle, class_names=("blue", "green", "red"))  # no image of the last one was seen
-    values = export(bundle, tmp_path / "model.xml", "openvino", any_size=any_size)
-    assert values["largest_difference"] < 1e-5 and values["largest_difference_by_default"] < 1e-5
+    exported = export(bundle, tmp_path / "model.xml", "openvino", any_size=any_size)
+    assert exported.largest_difference < 1e-5 and exported.largest_difference_by_default < 1e-5
     compiled = openvino.Core().compile_model(tmp_path / "model.xml", "CPU")
     operations = compiled.get_runtime_model().get_ops()
     computed = {operation.get_rt_info()["runtimePrecision"].astype(str) for operation in operations}
@@ -93,11 +93,11 @@ def test_an_onnx_model_tells_how_openvino_reads_it(small_bundle, tmp_path):
     assert "by OpenVINO's default options" in done.stdout
     card = json.loads((tmp_path / "model.onnx.json").read_text())
     assert "INFERENCE_PRECISION_HINT=f32" in card["notes"][0]
-    values = export(Bundle.load(small_bundle), tmp_path / "again.onnx", "onnx")
+    exported = export(Bundle.load(small_bundle), tmp_path / "again.onnx", "onnx")
     default = openvino.Core().get_property("CPU", "INFERENCE_PRECISION_HINT").to_string()
-    off = values["largest_difference_by_default"]
+    off = exported.largest_difference_by_default
     assert off > 1e-5 if default == "bf16" else off <= 1e-4
-    assert values["largest_difference"] < 1e-5
+    assert exported.largest_difference < 1e-5
 
 
 def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
