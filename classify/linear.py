@@ -1,13 +1,14 @@
 """Linear heads in numpy: many learning rates and penalties share each pass over the matrix."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classify.blocks import Blocks, shuffled_parts
 from classify.temperature import flat, probabilities
+from data.errors import moved_keywords
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
 _LEVELS = 2**8  # of the random number that decides whether dropout keeps a feature
@@ -48,6 +49,9 @@ class Schedule:
     dropout: float = 0.2
 
 
+PLACES = {field.name: f"Schedule({field.name}=...)" for field in fields(Schedule)}
+
+
 @dataclass
 class Progress:
     """Where a training is after an epoch.
@@ -69,6 +73,7 @@ class Progress:
     losses: np.ndarray
 
 
+@moved_keywords(PLACES)
 def train_linear(
     X: np.ndarray | Blocks,
     y: np.ndarray,

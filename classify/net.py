@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classify.blocks import Blocks, shuffled_parts
-from classify.linear import Schedule
+from classify.linear import PLACES, Schedule
+from data.errors import moved_keywords
 
 if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
     import keras
@@ -65,6 +66,7 @@ def standardized(model: "keras.Model", mean: np.ndarray, scale: np.ndarray) -> "
     return keras.Sequential([keras.Input(mean.shape), normalize, model])
 
 
+@moved_keywords(PLACES)
 def train_net(
     model: "keras.Model",
     X: np.ndarray | Blocks,

@@ -6,6 +6,8 @@ from scipy.optimize import brentq
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from data.errors import moved_keywords
+
 LOWEST, HIGHEST = 1e-3, 1e3
 FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 
@@ -61,6 +63,7 @@ def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float 
     return float(np.exp(brentq(slope, low, high, xtol=1e-9)))
 
 
+@moved_keywords({"temperature": "inverse_temperature=..."})
 def probabilities(decision: ArrayLike, inverse_temperature: float = 1.0) -> np.ndarray:
     """Return the sigmoid or softmax of decision values times a factor.
 
@@ -83,6 +86,7 @@ def probabilities(decision: ArrayLike, inverse_temperature: float = 1.0) -> np.n
     return _softmax(inverse_temperature * _columns(decision))
 
 
+@moved_keywords({"temperature": "inverse_temperature=..."})
 def log_loss(decision: ArrayLike, y: ArrayLike, inverse_temperature: float) -> float:
     """Return the mean of the negative logarithms of the probabilities of the labels.
 

@@ -370,6 +370,12 @@ def test_settings_trained_together_come_out_as_alone():
         assert together.losses[number] == pytest.approx(alone.losses[0], rel=1e-5)
 
 
+@pytest.mark.parametrize("train", [train_linear, train_net])
+def test_a_keyword_that_is_of_the_schedule_now_says_so(train):
+    with pytest.raises(TypeError, match=r"Schedule\(epochs=...\)"):
+        train(*drawn(), 1, [], epochs=3)
+
+
 def test_dropout_drops_its_share_and_makes_up_for_it():
     from classify.linear import _Step
 

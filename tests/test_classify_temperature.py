@@ -95,6 +95,11 @@ def test_classes_without_rows_do_no_harm():
     assert 0.5 < fit_inverse_temperature(decision[kept], y[kept]) < 5
 
 
+def test_the_keyword_of_before_says_its_new_name():
+    with pytest.raises(TypeError, match="inverse_temperature="):
+        probabilities([0.0, 1.0], temperature=2.0)
+
+
 def test_probabilities_are_sigmoid_and_softmax():
     decision = np.random.default_rng(0).normal(0, 3, (20, 4))
     np.testing.assert_allclose(probabilities(decision, 0.7), softmax(0.7 * decision, axis=1), rtol=1e-12)
