@@ -104,6 +104,13 @@ class FeatureSet:
         Returns
         -------
         ndarray of shape (..., `width`)
+
+        Examples
+        --------
+        >>> recipe = Recipe("xception", "00", layers=("block14_sepconv2_act", "avg_pool"))
+        >>> own = FeatureSet(recipe, ("avg_pool",), (2,), {}, "")
+        >>> own.columns([np.zeros((1, 3)), np.ones((1, 2))]).tolist()
+        [[1.0, 1.0]]
         """
         return np.concatenate([outputs[self.recipe.layers.index(name)] for name in self.layers], axis=-1)
 
