@@ -10,7 +10,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.images import ImageError
-from data.source import Row, Source
+from data.source import Row, Source, Stamp
 from data.splits import SPLIT_NAMES, split_of
 from extract.hashes import scan_source
 from extract.recipe import Recipe
@@ -46,7 +46,7 @@ class ImageRows:
 
 
 @dataclass(frozen=True)
-class SomeRows:
+class SomeRows(Source):
     """A source that holds some rows of another.
 
     Attributes
@@ -65,15 +65,15 @@ class SomeRows:
     source: Source
     rows: tuple[Row, ...] = field(repr=False)
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """All of the other source, also those without rows here."""
-        return self.source.class_names
+    class_names: tuple[str, ...] = field(init=False, repr=False)
+    warnings: tuple[str, ...] = field(init=False, repr=False)
+    location: str | None = field(init=False, repr=False)
+    sendable: bool = field(init=False, repr=False)
+    partial: bool = field(default=True, init=False, repr=False)
 
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What the other source says."""
-        return self.source.warnings
+    def __post_init__(self) -> None:
+        for name in ("class_names", "warnings", "location", "sendable"):
+            object.__setattr__(self, name, getattr(self.source, name))
 
     def describe(self) -> dict:
         """Return what the other source is, and how many rows are here."""
@@ -82,6 +82,16 @@ class SomeRows:
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         """Yield the encoded bytes of rows, in their order."""
         return self.source.read(rows)
+
+    def stamps(self) -> list[Stamp | None]:
+        """Return what the other source says of the rows that are here."""
+        known = dict(zip((row.id for row in self.source.rows), self.source.stamps(), strict=True))
+        return [known[row.id] for row in self.rows]
+
+    def portable(self) -> Source | None:
+        """Return the same rows of what another node reads the other source by."""
+        whole = self.source.portable()
+        return None if whole is None else SomeRows(whole, self.rows)
 
 
 def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:

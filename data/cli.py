@@ -7,7 +7,7 @@ import typer
 
 from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
 from data.names import UNKNOWN, shortened, visible
-from data.source import GRAMMAR, open_source
+from data.source import grammar, open_source
 from data.text import counted
 
 app = command_app("Look at labelled images.")
@@ -15,7 +15,7 @@ app = command_app("Look at labelled images.")
 
 @app.command()
 def preview(
-    source: Annotated[str, typer.Argument(help=GRAMMAR)] = "digits",
+    source: Annotated[str, typer.Argument(help=grammar())] = "digits",
     output: Annotated[Path, typer.Option("-o", "--output", help="Image file for the sheet.")] = Path(
         "preview.png"
     ),

@@ -2,11 +2,11 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from data.errors import HeadstartError
-from data.source import Row, unique_ids
+from data.source import Row, Source, Stamp, unique_ids
 from data.splits import split_name
 from data.text import counted, printable, some_of
 from data.tree import Tree, read_tree, role
@@ -15,7 +15,7 @@ _MOST_ODD = 2  # folders beside those named as splits that are taken for strays
 
 
 @dataclass(frozen=True)
-class FileSource:
+class FileSource(Source):
     """Image files under one root.
 
     Attributes
@@ -31,6 +31,8 @@ class FileSource:
     location : str
         Absolute path of what was opened; it belongs to this machine, so `describe` is without.
     warnings : tuple of str
+    sendable : bool
+        As `data.source.Source` has it: the images of a folder are not sent, those of a CSV file are.
     """
 
     root: Path
@@ -40,11 +42,12 @@ class FileSource:
     layout: str
     location: str
     warnings: tuple[str, ...] = ()
+    sendable: bool = False
 
     def describe(self) -> dict:
         return {"kind": "files", "layout": self.layout}
 
-    def stamps(self) -> list[tuple[int, int] | None]:
+    def stamps(self) -> list[Stamp | None]:
         """Return size and modification time (ns) of each row's file; None where there is none."""
         return [_stamp(os.path.join(self.root, self.paths[row.id])) for row in self.rows]
 
@@ -52,8 +55,12 @@ class FileSource:
         for row in rows:
             yield _read(self.root / self.paths[row.id])
 
+    def portable(self) -> "FileSource":
+        """Return the source with an absolute root."""
+        return replace(self, root=self.root.absolute())
 
-def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
+
+def open_folder(root: str | Path, folders_are_classes: bool = False) -> FileSource:
     """Open a folder of class/image or split/class/image.
 
     Classes are the sorted names of the subfolders in which images lie, however deep. What is
@@ -62,7 +69,7 @@ def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
 
     Parameters
     ----------
-    root : Path
+    root : str or Path
     folders_are_classes : bool
         The first level holds classes, whatever their names.
 
@@ -71,6 +78,7 @@ def open_folder(root: Path, folders_are_classes: bool = False) -> FileSource:
     HeadstartError
         If no image is found, a folder cannot be listed, or splits and classes seem mixed.
     """
+    root = Path(root)
     tree = read_tree(root)
     tops = sorted({path.partition(os.sep)[0] for path in tree.images if os.sep in path})
     splits = not folders_are_classes and _are_splits(tops, root)
@@ -117,7 +125,7 @@ def _read(path: Path) -> bytes | OSError:
         return error
 
 
-def _stamp(path: str) -> tuple[int, int] | None:
+def _stamp(path: str) -> Stamp | None:
     try:
         found = os.stat(path)
     except OSError:

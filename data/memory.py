@@ -1,6 +1,7 @@
 """Arrays that you already have, also from an NPZ file."""
 
 import io
+import os
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from data.errors import HeadstartError
 from data.lists import as_list
-from data.source import Row, index_labels, label_text, label_warnings
+from data.source import Row, Source, index_labels, label_text, label_warnings
 from data.splits import split_name
 from data.text import one_line, some_of
 
@@ -21,7 +22,7 @@ Column = Sequence[object] | np.ndarray  # a value for each image
 
 
 @dataclass(frozen=True)
-class ArraySource:
+class ArraySource(Source):
     """Images in one array; make it with `from_arrays`.
 
     Attributes
@@ -34,6 +35,8 @@ class ArraySource:
     kind : str
         For `describe`.
     warnings : tuple of str
+    location : str or None
+        Of the file that the arrays come from.
     """
 
     images: np.ndarray = field(repr=False)
@@ -41,6 +44,7 @@ class ArraySource:
     rows: Sequence[Row] = field(repr=False)
     kind: str = "arrays"
     warnings: tuple[str, ...] = ()
+    location: str | None = None
 
     def describe(self) -> dict:
         return {"kind": self.kind}
@@ -111,7 +115,7 @@ def from_arrays(
     return ArraySource(images, names, rows, kind, warnings)
 
 
-def open_npz(path: Path) -> ArraySource:
+def open_npz(path: str | Path) -> ArraySource:
     """Open an NPZ file with ``images,labels[,splits][,class_names]``.
 
     Raises
@@ -143,7 +147,7 @@ def open_npz(path: Path) -> ArraySource:
         arrays["images"], arrays["labels"], arrays.get("splits"), class_names=names, kind="npz"
     )
     unread = [f"{str(path)!r}: arrays that are not read: {some_of(other, 5)}"] if other else []
-    return replace(source, warnings=(*unread, *source.warnings))
+    return replace(source, warnings=(*unread, *source.warnings), location=os.path.abspath(path))
 
 
 def _named(class_names: Column, labels: Sequence[object]) -> tuple[tuple[str, ...], list[int]]:

@@ -7,10 +7,15 @@ from data.memory import ArraySource, from_arrays
 DIGITS_OF_EACH_CLASS = 60
 
 
-def open_digits() -> ArraySource:
+def open_digits(name: str = "digits") -> ArraySource:
     """Open 600 of scikit-learn's handwritten digits, 8x8 pixels, 60 of each class.
 
     Their values 0..16 are scaled to 0..255.
+
+    Parameters
+    ----------
+    name : str
+        Of the sample; there is one.
 
     Examples
     --------
@@ -24,4 +29,4 @@ def open_digits() -> ArraySource:
     firsts = [np.flatnonzero(digits.target == name)[:DIGITS_OF_EACH_CLASS] for name in digits.target_names]
     chosen = np.sort(np.concatenate(firsts))
     images = np.rint(digits.images[chosen] * (255 / 16)).astype(np.uint8)
-    return from_arrays(images, digits.target[chosen], kind="digits")
+    return from_arrays(images, digits.target[chosen], kind=name)

@@ -7,20 +7,13 @@ from dataclasses import dataclass
 from importlib import import_module
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 from unicodedata import category, normalize
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.text import counted
 
-SOURCES = {
-    "digits": "data.samples:open_digits",
-    "folder": "data.folder:open_folder",
-    "csv": "data.table:open_csv",
-    "npz": "data.memory:open_npz",
-    "tfds": "data.tfds:open_tfds",
-}
-GRAMMAR = "digits | FOLDER | FILE.csv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]"
+Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
 
 
@@ -46,12 +39,12 @@ class Row:
     group: str | None = None
 
 
+@runtime_checkable
 class Source(Protocol):
     """Labelled images by name, their encoded bytes on demand.
 
-    A source of files may also have ``location``, an absolute path, and ``stamps()``, which
-    returns size and modification time (ns) of each row or None: then files that did not
-    change are not read again to be hashed.
+    A class of your own inherits it, and has then what it need not say itself: `location`, `sendable`,
+    `partial`, `stamps` and `portable`.
 
     Attributes
     ----------
@@ -60,14 +53,26 @@ class Source(Protocol):
         In the source's own order, in which reading is fastest; ids are unique.
     warnings : tuple of str
         What the user should know: files passed over, names escaped.
+    location : str or None
+        Absolute path of what was opened; it belongs to this machine, so `describe` is without. None
+        where the source is no path.
+    sendable : bool
+        Whether its bytes are sent to other nodes that do not read it by themselves, or every node has
+        to: to send a large folder would take longer than to compute.
+    partial : bool
+        Whether it holds some rows of another source at the same location.
     """
 
     class_names: tuple[str, ...]
     rows: Sequence[Row]
     warnings: tuple[str, ...]
+    location: str | None = None
+    sendable: bool = True
+    partial: bool = False
 
     def describe(self) -> dict:
         """Return what the source is as JSON-ready values, free of paths and times."""
+        ...
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         """Yield the encoded bytes of `rows`, in their order.
@@ -75,6 +80,80 @@ class Source(Protocol):
         Arrays come as the bytes of an ``.npy`` file. A row that cannot be read yields its
         error in place of its bytes, so that the others are not lost.
         """
+        ...
+
+    def stamps(self) -> Sequence[Stamp | None]:
+        """Return size and modification time (ns) of each row's file; None where there is none.
+
+        Files whose stamp is as it was are not read again to be hashed.
+        """
+        return [None] * len(self.rows)
+
+    def portable(self) -> "Source | None":
+        """Return what another node can read the same bytes by; None where only this process has them."""
+        return None
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of source: an entry of `SOURCES`.
+
+    Attributes
+    ----------
+    grammar : str
+        How the command line names such a source, for help texts and messages.
+    matches : callable
+        Tells whether a text names one.
+    opener : str
+        Module and function that opens it, called with the text and the `options`: imported on use.
+    options : tuple of str
+        Of ``data_dir`` and ``folders_are_classes``, those that it takes.
+    default_name : callable
+        From the text to the name of what is made of the source, without a suffix.
+    """
+
+    grammar: str
+    matches: Callable[[str], bool]
+    opener: str
+    options: tuple[str, ...] = ()
+    default_name: Callable[[str], str] = lambda text: Path(text).resolve().name
+
+    def open(self, text: str, **options: object) -> Source:
+        """Open the source that a text names."""
+        module, name = self.opener.split(":")
+        return getattr(import_module(module), name)(text, **options)
+
+
+def _is_file(suffix: str) -> Callable[[str], bool]:
+    return lambda text: text.lower().endswith(suffix) and os.path.isfile(text)
+
+
+SOURCES = {  # the first one that matches is taken
+    "digits": Kind("digits", lambda text: text == "digits", "data.samples:open_digits"),
+    "folder": Kind("FOLDER", os.path.isdir, "data.folder:open_folder", ("folders_are_classes",)),
+    "csv": Kind("FILE.csv", _is_file(".csv"), "data.table:open_csv"),
+    "npz": Kind("FILE.npz", _is_file(".npz"), "data.memory:open_npz"),
+    "tfds": Kind(
+        "tfds:NAME[:VERSION][:SPLITS]",
+        lambda text: text.startswith("tfds:"),
+        "data.tfds:open_tfds",
+        ("data_dir",),
+        lambda text: text.split(":")[1].replace("/", "-"),
+    ),
+}
+
+
+def grammar(option: str = "") -> str:
+    """Return how the command line names a source, or a source that takes an option.
+
+    Examples
+    --------
+    >>> grammar()
+    'digits | FOLDER | FILE.csv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]'
+    >>> grammar("folders_are_classes")
+    'FOLDER'
+    """
+    return " | ".join(kind.grammar for kind in SOURCES.values() if not option or option in kind.options)
 
 
 def open_source(
@@ -104,17 +183,16 @@ def open_source(
     >>> len(source.rows), source.class_names[:3]
     (600, ('0', '1', '2'))
     """
-    kind = source_kind(str(text))
-    if kind != "tfds" and data_dir is not None:
-        raise UsageError(
-            "--data-dir has no meaning here", "a source tfds:NAME", str(text), "leave --data-dir out"
-        )
-    if kind != "folder" and folders_are_classes:
-        raise UsageError(
-            "--folders-are-classes has no meaning here", "a folder of images", str(text), "leave it out"
-        )
-    given = {"digits": (), "folder": (Path(text), folders_are_classes), "tfds": (str(text), data_dir)}
-    return _opener(kind)(*given.get(kind, (Path(text),)))
+    kind = SOURCES[source_kind(str(text))]
+    given = {"data_dir": data_dir, "folders_are_classes": folders_are_classes or None}
+    options = {name: value for name, value in given.items() if value is not None}
+    for name in options:
+        if name not in kind.options:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(
+                f"{option} has no meaning here", f"a source {grammar(name)}", str(text), f"leave {option} out"
+            )
+    return kind.open(str(text), **options)
 
 
 def as_source(source: Source | str | Path) -> Source:
@@ -132,12 +210,13 @@ def as_source(source: Source | str | Path) -> Source:
     """
     if isinstance(source, str | os.PathLike):
         return open_source(source)
-    if not all(hasattr(source, name) for name in ("class_names", "rows", "read")):
+    if not isinstance(source, Source):
         raise HeadstartError(
             "this is no source of labelled images",
-            f"what data.open_source returns, or the text that it takes: {GRAMMAR}",
+            f"what data.open_source returns, or the text that it takes: {grammar()}",
             f"{type(source).__name__} {str(source)[:100]!r}",
-            "open the source first; arrays become one by data.memory.from_arrays(images, labels)",
+            "open the source first; arrays become one by data.memory.from_arrays(images, labels), "
+            "and a class of your own inherits data.Source",
         )
     return source
 
@@ -150,24 +229,20 @@ def source_kind(text: str) -> str:
     >>> source_kind("tfds:cats_vs_dogs:train[:40%]")
     'tfds'
     """
-    path = Path(text)
-    if text == "digits" or text.startswith("tfds:"):
-        return text.split(":")[0]
-    if text and os.path.isdir(path):
-        return "folder"
-    if os.path.isfile(path) and path.suffix.lower() in (".csv", ".npz"):
-        return path.suffix.lower()[1:]
-    if not text or is_missing(path):
+    kind = next((name for name, kind in SOURCES.items() if kind.matches(text)), None)
+    if kind is not None:
+        return kind
+    if not text or is_missing(text):
         raise NotFoundError(
             f"there is no source {text!r}",
-            GRAMMAR,
+            grammar(),
             "a path that does not exist" if text else "an empty text",
             "check the path; a folder has one subfolder for each class",
         )
     raise HeadstartError(
         f"{text!r} is not a source of labelled images",
-        GRAMMAR,
-        f"a file named {path.name!r}",
+        grammar(),
+        f"a file named {Path(text).name!r}",
         "put images into one folder for each class, or list them in a CSV file: path,label",
     )
 
@@ -290,8 +365,3 @@ def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:
             )
         seen.add(row.id)
     return rows
-
-
-def _opener(kind: str) -> Callable[..., Source]:
-    module, name = SOURCES[kind].split(":")
-    return getattr(import_module(module), name)

@@ -14,7 +14,7 @@ from data.text import printable
 COLUMNS = ("path", "label", "split", "group")
 
 
-def open_csv(path: Path) -> FileSource:
+def open_csv(path: str | Path) -> FileSource:
     """Open the images that a CSV file lists.
 
     Paths are relative to the CSV file's folder, or absolute, and may not leave it. An empty label
@@ -27,6 +27,7 @@ def open_csv(path: Path) -> FileSource:
         If a column is missing, a line has other fields, a listed path leaves the folder, or none of
         the files is there; the line is named.
     """
+    path = Path(path)
     records, notes = read_table(path, COLUMNS, needed=2)
     texts = [{name: windows_text(path, text) for name, text in fields.items()} for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
@@ -44,7 +45,7 @@ def open_csv(path: Path) -> FileSource:
     warnings = (*notes, *_foreign(path, records, texts, raw), *escaped(paths))
     warnings += tuple(label_warnings(text["label"] for text in texts))
     warnings += tuple(look_alikes("groups", (text["group"] for text in texts)))
-    return FileSource(path.parent, names, rows, paths, "csv", os.path.abspath(path), warnings)
+    return FileSource(path.parent, names, rows, paths, "csv", os.path.abspath(path), warnings, sendable=True)
 
 
 def _existing(table: Path, line: int, raw: str, text: str) -> str:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, NotFoundError, unknown_name
-from data.source import Row, unique_ids
+from data.source import Row, Source, unique_ids
 from data.splits import SPLIT_NAMES, is_split, split_name
 from data.text import one_line, with_type
 
@@ -24,7 +24,7 @@ _LONGEST_GAP = 64  # unwanted examples that are read rather than starting a new 
 
 
 @dataclass(frozen=True)
-class TfdsSource:
+class TfdsSource(Source):
     """Some splits of one prepared data set.
 
     Attributes
@@ -53,6 +53,7 @@ class TfdsSource:
     positions: dict[str, tuple[str, int]] = field(repr=False)
     keys: tuple[str, str] = ("image", "label")
     warnings: tuple[str, ...] = ()
+    sendable: bool = False  # every node has the prepared data, or none computes
 
     def describe(self) -> dict:
         splits = list(self.instructions)
@@ -62,6 +63,10 @@ class TfdsSource:
         wanted = [self.positions[row.id] for row in rows]
         for split, positions in _stretches(wanted):
             yield from self._read_stretch(split, positions)
+
+    def portable(self) -> "TfdsSource":
+        """Return the source: its data is found by the path."""
+        return self
 
     def _read_stretch(self, split: str, positions: list[int]) -> Iterator[bytes]:
         first, last, image = positions[0], positions[-1], self.keys[0]

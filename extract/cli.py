@@ -9,7 +9,7 @@ import typer
 from data.console import command_app, say, say_warnings, show
 from data.errors import unknown_name
 from data.images import PIXEL_LIMIT
-from data.source import GRAMMAR, Source, open_source, source_kind
+from data.source import SOURCES, Source, grammar, open_source, source_kind
 from extract.cli_options import (
     AsJson,
     BackboneName,
@@ -182,7 +182,7 @@ def diff(
 @app.command()
 def verify(
     file: FilePath,
-    source: Annotated[str | None, typer.Option(help="Compare the rows with this source: " + GRAMMAR)] = None,
+    source: Annotated[str | None, typer.Option(help=f"Compare with this source: {grammar()}")] = None,
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
     sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
@@ -314,5 +314,5 @@ def _quantized(
     if not calibration:
         scan = scan_source(source, rehash)
         return quantized(recipe, source, path, scan), scan
-    any_names = source_kind(calibration) == "folder"  # no label counts here
+    any_names = "folders_are_classes" in SOURCES[source_kind(calibration)].options  # no label counts here
     return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), None

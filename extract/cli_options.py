@@ -8,10 +8,10 @@ from typer.models import OptionInfo
 
 from data.console import FOLDERS_ARE_CLASSES
 from data.errors import UsageError
-from data.source import GRAMMAR, source_kind
+from data.source import SOURCES, grammar, source_kind
 from extract.engines import engine_help, values_help
 
-SourceText = Annotated[str, typer.Argument(help=GRAMMAR)]
+SourceText = Annotated[str, typer.Argument(help=grammar())]
 FilePath = Annotated[Path, typer.Argument(help="A feature file.")]
 DataDir = Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")]
 FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
@@ -66,6 +66,4 @@ def default_name(source: str) -> str:
     >>> default_name("tfds:cats_vs_dogs:train[:40%]"), default_name("digits")
     ('cats_vs_dogs.h5', 'digits.h5')
     """
-    if source_kind(source) == "tfds":
-        return source.split(":")[1].replace("/", "-") + ".h5"
-    return Path(source).resolve().name + ".h5"
+    return SOURCES[source_kind(source)].default_name(source) + ".h5"

@@ -10,11 +10,10 @@ import numpy as np
 
 from data.errors import HeadstartError, is_there, unreadable
 from data.output import written_aside
-from data.source import Source
+from data.source import Row, Source, Stamp
 from extract.plan import Scan
 from extract.weights import cache_folder
 
-Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
 
 
@@ -35,8 +34,9 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     HeadstartError
         If files exist but cannot be read: their rows would leave the feature file.
     """
-    stamps = source.stamps() if hasattr(source, "stamps") else [None] * len(source.rows)
-    known = {} if rehash else _read_sidecar(source)
+    stamps = source.stamps()
+    sidecar = _sidecar(source)
+    known = {} if rehash or sidecar is None else _read_sidecar(sidecar)
     digests: list[bytes | None] = [
         known.get((row.id, stamp)) if stamp else None for row, stamp in zip(source.rows, stamps, strict=True)
     ]
@@ -51,23 +51,22 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
             reasons[row.id] = f"cannot be read: {data.strerror or data}"
         else:
             digests[number] = hashlib.sha256(data).digest()
-    if unknown and any(stamps):
-        _write_sidecar(source, stamps, digests, started - _RACY)
+    if sidecar and unknown and any(stamps) and not source.partial:  # a part knows less than the whole
+        _write_sidecar(sidecar, source.rows, stamps, digests, started - _RACY)
     if failed:
         raise unreadable("the source", failed)
     return Scan(source.rows, digests, gone)
 
 
-def _sidecar(source: Source) -> Path:
+def _sidecar(source: Source) -> Path | None:
+    if source.location is None:
+        return None
     name = hashlib.sha256(os.fsencode(source.location)).hexdigest()[:32]
     return cache_folder() / "hashes" / f"{name}.npz"
 
 
-def _read_sidecar(source: Source) -> dict[tuple[str, tuple[int, int]], bytes]:
+def _read_sidecar(path: Path) -> dict[tuple[str, tuple[int, int]], bytes]:
     """Return digests by id and stamp; a sidecar that cannot be read is as none."""
-    if not hasattr(source, "location"):
-        return {}
-    path = _sidecar(source)
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, stamps, digests = (file[name] for name in ("ids", "stamps", "digests"))
@@ -82,19 +81,22 @@ def _read_sidecar(source: Source) -> dict[tuple[str, tuple[int, int]], bytes]:
 
 
 def _write_sidecar(
-    source: Source, stamps: Sequence[Stamp | None], digests: Sequence[bytes | None], latest: int
+    path: Path,
+    rows: Sequence[Row],
+    stamps: Sequence[Stamp | None],
+    digests: Sequence[bytes | None],
+    latest: int,
 ) -> None:
     """Keep the digests of files that have been at rest; our cache may be out of reach, the run goes on."""
     kept = [
         (row.id, stamp, digest)
-        for row, stamp, digest in zip(source.rows, stamps, digests, strict=True)
+        for row, stamp, digest in zip(rows, stamps, digests, strict=True)
         if stamp and digest and stamp[1] < latest
     ]
     if not kept:
         return
     ids = np.frombuffer("\0".join(name for name, _, _ in kept).encode(), np.uint8)
     block = np.frombuffer(b"".join(digest for _, _, digest in kept), np.uint8).reshape(-1, 32)
-    path = _sidecar(source)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside, open(aside, "wb") as file:

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -69,7 +69,7 @@ def ray_map(
     with connected(cluster.address) as ray, _marker(make.folder) as marker:
         fitting = sum(room.replicas for room in division(ray, cluster))
         task = Task(
-            make, _portable(source), marker, parts[0], cluster.threads or max(1, int(cluster.num_cpus))
+            make, source.portable(), marker, parts[0], cluster.threads or max(1, int(cluster.num_cpus))
         )
         driver = _Driver(ray, cluster, task, source, progress)
         yield from driver.run(parts, min(replicas or fitting, len(parts)))
@@ -118,13 +118,6 @@ def _marker(folder: Path) -> Iterator[Path]:
         yield path
     finally:
         path.unlink(missing_ok=True)
-
-
-def _portable(source: Source) -> Source | None:
-    """Return what a node can read the source by; None where only this process has its bytes."""
-    if hasattr(source, "root"):
-        return replace(source, root=Path(source.root).absolute())
-    return source if hasattr(source, "data_dir") else None
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """Contract suites: one class of tests, inherited once for each implementation."""
 
 import json
+import os
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -62,6 +63,24 @@ class SourceContract:
         assert isinstance(described["kind"], str) and described["kind"]
         for place in (tmp_path_factory.getbasetemp(), Path.cwd(), Path(__file__).parent, Path.home()):
             assert str(place) not in text and place.as_posix() not in text
+
+    def test_stamps_are_sizes_and_times_of_the_rows_files(self, source):
+        stamps = source.stamps()
+        assert len(stamps) == len(source.rows)
+        for stamp, data in zip(stamps, source.read(source.rows), strict=True):
+            assert stamp is None or (stamp[0] == len(data) and stamp[1] > 0)
+
+    def test_location_is_a_path_of_this_machine(self, source):
+        assert source.location is None or (os.path.isabs(source.location) and os.path.exists(source.location))
+
+    def test_what_another_node_reads_by_gives_the_same(self, source, tmp_path, monkeypatch):
+        """Anywhere: its paths do not depend on the working directory."""
+        portable = pickle.loads(pickle.dumps(source.portable()))
+        assert isinstance(source.sendable, bool) and (portable is not None or source.sendable)
+        if portable is not None:
+            before = list(source.read(source.rows))
+            monkeypatch.chdir(tmp_path)
+            assert list(portable.read(portable.rows)) == before
 
     def test_opening_again_gives_the_same_rows(self, opened):
         first, second = opened(), opened()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, assert_four_parts, draw_images, extract_with
 
-from data import HeadstartError, open_source
+from data import HeadstartError, Source, open_source
 from data.memory import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, Options, extract
@@ -298,7 +298,7 @@ def test_max_bad_that_is_no_number(run, max_bad):
 def test_an_image_that_changes_while_the_run_reads_it(run, file, images, change):
     """It is rejected for now and tried again by the next run; the others are kept."""
 
-    class Changing:
+    class Changing(Source):
         def __init__(self, source):
             self.class_names, self.rows, self.warnings = source.class_names, source.rows, source.warnings
             self.describe, self._source = source.describe, source
@@ -447,10 +447,10 @@ _MEASURED = """
 import resource, sys
 import numpy as np
 from data.memory import npy_bytes
-from data.source import Row
+from data.source import Row, Source
 from extract import Recipe, extract
 
-class Drawn:
+class Drawn(Source):
     class_names, warnings = ("a", "b"), ()
     rows = [Row(f"{number:06d}", number % 2) for number in range(int(sys.argv[1]))]
 
