@@ -17,11 +17,11 @@ from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
 from data.errors import HeadstartError, moved_keywords
 from data.interrupt import interrupt_of
-from data.output import check_parent, check_room, writing
+from data.output import cache_folder, check_parent, check_room, in_cache, writing
 from data.source import Source, as_source
 from data.text import counted, some_of
 from extract.recipe import Recipe
-from extract.weights import cache_folder, in_cache, weights_size
+from extract.weights import weights_size
 
 _log = logging.getLogger("headstart.finetune")
 

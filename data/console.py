@@ -20,8 +20,7 @@ from typer.core import TyperGroup
 from data import __version__
 from data.errors import HeadstartError, UsageError
 from data.interrupt import interrupt_of, settle
-from data.ours import cache_folder
-from data.output import why
+from data.output import cache_folder, why
 from data.text import one_line
 
 FOLDERS_ARE_CLASSES = typer.Option(

@@ -6,7 +6,8 @@ import os
 import time
 from contextlib import suppress
 
-from data.ours import cache_folder, drawn_by_us
+from data.ours import drawn_by_us
+from data.output import cache_folder
 
 _FEW = 100  # pictures of a folder that are looked into each time: it takes a millisecond
 _RACY = 2_000_000_000  # nanoseconds: a folder changed so lately may change again within its mtime's tick

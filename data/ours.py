@@ -28,14 +28,6 @@ _PICTURES = (".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 _HEAD = 512  # bytes in which every format but WebP says who made the picture
 
 
-def cache_folder() -> Path:
-    """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
-    if own := os.environ.get("HEADSTART_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "headstart"
-
-
 def kind_of_output(path: str | Path) -> str | None:
     """Return what of Headstart's own a file or a folder is; None where it is nothing of ours.
 

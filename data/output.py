@@ -7,8 +7,9 @@ import shutil
 import socket
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
 from data.errors import HeadstartError, NotAllowedError
@@ -22,6 +23,14 @@ _FULL = {
 }
 _LEAST_ROOM = 100_000  # bytes: with less, whatever went wrong, the disk is full
 _FULL_WORDS = re.compile(r"no space left|errno = 28\b|disk quota exceeded|file too large", re.IGNORECASE)
+
+
+def cache_folder() -> Path:
+    """Return our cache: ``$HEADSTART_CACHE``, ``$XDG_CACHE_HOME/headstart`` or ``~/.cache/headstart``."""
+    if own := os.environ.get("HEADSTART_CACHE"):
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "headstart"
 
 
 def target_of(path: Path) -> Path:
@@ -71,16 +80,20 @@ def written_aside(path: Path, size: int = 0) -> Iterator[Path]:
     sync(path.parent)
 
 
-def half_written(path: Path) -> list[Path]:
+def half_written(path: Path, idle: float = 0) -> list[Path]:
     """Return what processes that were killed while they wrote `path` left beside it.
 
     Parameters
     ----------
     path : Path
         Its name may be a pattern of `Path.glob`.
+    idle : float
+        Seconds since the last write; without a lock a file of less may be another process's.
     """
     ending = re.compile(r".+\.([^/]*-)?\d+\.tmp")
-    return [half for half in path.parent.glob(f"{path.name}.*.tmp") if ending.fullmatch(half.name)]
+    latest = time.time() - idle
+    found = [half for half in path.parent.glob(f"{path.name}.*.tmp") if ending.fullmatch(half.name)]
+    return [half for half in found if not idle or half.stat().st_mtime < latest]
 
 
 def take_mode(new: Path, old: Path) -> None:
@@ -218,8 +231,7 @@ def full_told(folder: Path) -> Iterator[None]:
         raise
 
 
-@contextmanager
-def writing(path: Path, todo: str) -> Iterator[None]:
+def writing(path: Path, todo: str) -> AbstractContextManager[None]:
     """Turn what stops the writing of a path into the one message for it.
 
     Parameters
@@ -232,12 +244,40 @@ def writing(path: Path, todo: str) -> Iterator[None]:
     ------
     HeadstartError
     """
+    return _told_as(lambda error: unwritten(path, error, todo))
+
+
+@contextmanager
+def in_cache() -> Iterator[None]:
+    """Say that it is our cache which cannot be read or written, not the output; also a decorator.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    with _told_as(_cache_unusable):
+        yield
+
+
+@contextmanager
+def _told_as(make: Callable[[OSError], HeadstartError]) -> Iterator[None]:
+    """Make an error of the system one of the user; what is one of the user already passes."""
     try:
         yield
     except HeadstartError:
         raise
     except OSError as error:
-        raise unwritten(path, error, todo) from error
+        raise make(error) from error
+
+
+def _cache_unusable(error: OSError) -> HeadstartError:
+    kind = NotAllowedError if isinstance(error, PermissionError) else HeadstartError
+    return kind(
+        f"the cache {str(cache_folder())!r} cannot be used",
+        "a folder with room, that may be read and written",
+        why(error),
+        "mend that, or name another folder: export HEADSTART_CACHE=FOLDER",
+    )
 
 
 def unwritten(path: Path, error: Exception, todo: str) -> HeadstartError:

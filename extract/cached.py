@@ -1,7 +1,6 @@
 """Rows of features by digest that outlive one call: in part files of a folder, or in this process."""
 
 import logging
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import lru_cache
@@ -9,9 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.errors import HeadstartError
 from data.lock import locked
-from data.output import why
+from data.output import half_written, writing
 from extract.layout import DAMAGED, row_checksums, split_digests
 from extract.part import PartFile, write_part
 from extract.plan import part_name
@@ -78,12 +76,8 @@ class FolderRows:
             If the folder cannot be written.
         """
         path = self._folder / part_name(rows)
-        try:
+        with self._writing():
             write_part(path, self._recipe, engine, probe, rows, {})
-        except HeadstartError:
-            raise
-        except OSError as error:
-            raise self._unwritable(error) from error
         return path
 
     @contextmanager
@@ -96,20 +90,12 @@ class FolderRows:
             If the folder cannot be written.
         """
         with ExitStack() as stack:
-            try:
+            with self._writing():
                 self._folder.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locked(self._folder, say=_log.info))
-                self._clear_abandoned()
-            except HeadstartError:
-                raise
-            except OSError as error:
-                raise self._unwritable(error) from error
+                for half in half_written(self._folder / "*.h5", idle=_ABANDONED):
+                    half.unlink()
             yield
-
-    def _clear_abandoned(self) -> None:
-        for half in self._folder.glob("*.tmp"):
-            if half.stat().st_mtime < time.time() - _ABANDONED:
-                half.unlink()
 
     def _parts(self) -> Iterator[tuple[PartFile, dict[bytes, int]]]:
         for path in sorted(self._folder.glob("*.h5")):
@@ -147,13 +133,8 @@ class FolderRows:
     def _warn(self, path: Path, reason: object) -> None:
         _log.warning("rows of %s are damaged and will be computed again (%s)", path, reason)
 
-    def _unwritable(self, error: OSError) -> HeadstartError:
-        return HeadstartError(
-            f"features could not be kept in {str(self._folder)!r}",
-            "a disk with room, and a folder that may be written",
-            why(error),
-            "mend that, or choose another cache; what was kept before is still there",
-        )
+    def _writing(self) -> AbstractContextManager[None]:
+        return writing(self._folder, "or choose another cache; what was kept before is still there")
 
 
 @lru_cache(maxsize=4096)

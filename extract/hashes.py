@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError, is_there, unreadable
-from data.output import written_aside
+from data.output import cache_folder, written_aside
 from data.source import Row, Source, Stamp
 from extract.plan import Scan
-from extract.weights import cache_folder
 
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
 

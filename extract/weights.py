@@ -8,8 +8,7 @@ import shutil
 import tempfile
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,8 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
-from data.ours import cache_folder
-from data.output import try_room, why, written_aside
+from data.output import cache_folder, in_cache, try_room, written_aside
 from data.text import one_line
 from extract.backbones import backbone_named, build_backbone, checked_size
 from extract.origins import fetch_imagenet, file_hash
@@ -62,27 +60,6 @@ class Weights:
     backbone: str
     name: str
     origin: str
-
-
-@contextmanager
-def in_cache() -> Iterator[None]:
-    """Say that it is our cache which cannot be read or written; also a decorator.
-
-    Raises
-    ------
-    HeadstartError
-    """
-    try:
-        yield
-    except HeadstartError:
-        raise
-    except OSError as error:
-        raise HeadstartError(
-            f"the cache {str(cache_folder())!r} cannot be used",
-            "a folder with room, that may be read and written",
-            why(error),
-            "mend that, or name another folder: export HEADSTART_CACHE=FOLDER",
-        ) from error
 
 
 def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:

@@ -4,14 +4,16 @@ import os
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, refused
 
 from data import HeadstartError
+from data.errors import NotAllowedError
 from data.lock import locked
-from data.output import check_file, check_folder, half_written, written_aside
+from data.output import check_file, check_folder, half_written, in_cache, writing, written_aside
 from data.swap import check_carried, swapped
 
 
@@ -244,3 +246,43 @@ def test_a_kill_at_any_step_leaves_one_of_the_two_folders_whole(way, tmp_path):
     assert done.returncode == 0, done.stderr
     steps, new = map(int, done.stdout.split())
     assert steps > 60 and 10 < new < steps - 30  # before and after the exchange
+
+
+def test_an_engine_that_cannot_use_the_cache_blames_the_cache_and_not_the_output(
+    tiny_recipe, tmp_path, monkeypatch
+):
+    from data import open_source
+    from extract import extract
+    from extract.engines.keras_engine import KerasEngine
+    from extract.run import Options
+
+    def full(self, recipe, threads):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(KerasEngine, "__init__", full)
+    with pytest.raises(HeadstartError, match=r"the cache .* cannot be used") as caught:
+        extract(open_source("digits"), tiny_recipe, tmp_path / "d.h5", Options(engine="keras"))
+    assert "HEADSTART_CACHE" in caught.value.todo and "the disk is full" in caught.value.received
+    assert not (tmp_path / "d.h5").exists()
+
+
+def test_an_error_of_the_user_passes_through_what_tells_errors_of_the_system():
+    ours = NotAllowedError("a", "b", "c", "d")
+    for told in (writing(Path("x"), "or not"), in_cache()):
+        with pytest.raises(NotAllowedError) as caught, told:
+            raise ours
+        assert caught.value is ours
+
+
+def test_a_path_that_may_not_be_written_is_a_permission_error():
+    for told in (writing(Path("x"), "or not"), in_cache()):
+        with pytest.raises(PermissionError, match="what to do"), told:
+            raise PermissionError(13, "Permission denied")
+
+
+def test_half_written_files_of_others_are_left_while_they_may_be_written(tmp_path):
+    for name, age in (("old", 90_000), ("new", 10)):
+        (tmp_path / f"{name}.h5.host-1.tmp").touch()
+        os.utime(tmp_path / f"{name}.h5.host-1.tmp", (time.time() - age,) * 2)
+    assert [path.name for path in half_written(tmp_path / "*.h5", idle=1000)] == ["old.h5.host-1.tmp"]
+    assert len(half_written(tmp_path / "*.h5")) == 2

@@ -27,7 +27,8 @@ from extract import FeatureFile, Options, Recipe, extract
 from extract.plan import Part
 from extract.ray_cluster import check_cluster, connected
 from extract.ray_replica import Replica, Task, versions
-from extract.worker import PartWorker, Work
+from extract.worker import PartWorker
+from extract.worker import Work as WorkOfParts
 
 pytest.importorskip("ray")
 ROWS = 16  # images in a part
@@ -387,7 +388,7 @@ def task(tiny_recipe, images, tmp_path):
     row, marker = source.rows[0], tmp_path / "marker"
     marker.touch()
     digest = hashlib.sha256((images / row.id).read_bytes()).digest()
-    make = Work(PartWorker, tiny_recipe, tmp_path, engine="openvino")
+    make = WorkOfParts(PartWorker, tiny_recipe, tmp_path, engine="openvino")
     return Task(make, source, marker, Part((row,), (digest,)), 1)
 
 

@@ -350,7 +350,7 @@ def test_a_full_disk_is_told(make, paths, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("extract.cached.write_part", full)
-    with pytest.raises(HeadstartError, match="could not be kept") as caught:
+    with pytest.raises(HeadstartError, match="could not be written") as caught:
         make().transform(paths)
     assert "No space left" in str(caught.value)
 

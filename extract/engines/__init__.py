@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
+from data.output import in_cache
 from extract.backbones import forked_error
 from extract.recipe import EngineInfo, Recipe
 
@@ -129,7 +130,8 @@ def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine
     check_engine(name, recipe)
     name = chosen_engine(recipe) if name == "auto" else name
     module, engine = ENGINES[name].path.split(":")
-    opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
+    with in_cache():  # weights and models come from there
+        opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
     opened.process = os.getpid()
     return opened
 

@@ -15,12 +15,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
-from data.output import full_told, try_room, written_aside
+from data.output import cache_folder, full_told, in_cache, try_room, written_aside
 from extract.engines import makers
 from extract.engines.keras_engine import feature_model
 from extract.origins import file_hash
 from extract.recipe import Recipe
-from extract.weights import cache_folder, in_cache, load_backbone
+from extract.weights import load_backbone
 
 if TYPE_CHECKING:
     import openvino
