@@ -4,7 +4,7 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.errors import HeadstartError
@@ -50,10 +50,7 @@ def read_table(
         last one.
     """
     text, encoding = decoded(path)
-    try:
-        lines, names = _rows(path, text, columns[:needed])
-    except csv.Error as error:
-        raise _refused(path, "cannot be read as CSV", str(error), "mend the file") from error
+    lines, names = _rows(path, text, columns[:needed])
     if not lines:
         raise _refused(path, "lists no images", "no lines", "add lines: path,label")
     for line, fields in lines:
@@ -125,14 +122,11 @@ def _rows(path: Path, text: str, needed: Sequence[str]) -> tuple[list[tuple[int,
     told = _EXCEL.match(text)
     body = text[told.end() :] if told else text
     for delimiter in told[1] if told else _DELIMITERS:
-        lines = io.StringIO(body, newline="")
-        reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-        names = [name.strip().lower() for name in next(reader, [])]
+        lines = _numbered(path, body, delimiter, above=1 if told else 0)
+        names = [name.strip().lower() for name in next(lines, (0, []))[1]]
         if set(needed) <= set(names):
             _refuse_twice(path, names)
-            above = 1 if told else 0
-            full = [(above + reader.line_num, fields) for fields in reader if any(map(str.strip, fields))]
-            return full, names
+            return [(line, fields) for line, fields in lines if any(map(str.strip, fields))], names
     first = body.splitlines()[0] if body.strip() else ""
     missing = next((name for name in needed if name not in first.lower()), needed[0])
     raise HeadstartError(
@@ -141,6 +135,23 @@ def _rows(path: Path, text: str, needed: Sequence[str]) -> tuple[list[tuple[int,
         printable(first) or "an empty file",
         "add the line with the names of the columns, between commas",
     )
+
+
+def _numbered(path: Path, text: str, delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each row with the number of its last line, of which some are above the text."""
+    reader = csv.reader(
+        io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
+    while True:
+        first = above + reader.line_num + 1
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            todo = "mend the line; a double quote that opens there needs another one that closes it"
+            raise _refused(path, f"cannot be read as CSV from line {first} on", str(error), todo) from error
+        yield above + reader.line_num, fields
 
 
 def _refuse_twice(path: Path, names: list[str]) -> None:

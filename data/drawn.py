@@ -4,10 +4,10 @@ import hashlib
 import json
 import os
 import time
-from contextlib import suppress
 
+from data.errors import HeadstartError
 from data.ours import drawn_by_us
-from data.output import cache_folder
+from data.output import cache_folder, written_aside
 
 _FEW = 100  # pictures of a folder that are looked into each time: it takes a millisecond
 _RACY = 2_000_000_000  # nanoseconds: a folder changed so lately may change again within its mtime's tick
@@ -58,14 +58,13 @@ class Drawn:
         """Remember what was found; our cache may be out of reach, the walk goes on."""
         if self._found in ({}, self._known):
             return
-        aside = self._path.with_name(f"{self._path.name}.{os.getpid()}.tmp")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            aside.write_text(json.dumps(self._found))
-            os.replace(aside, self._path)
+            with written_aside(self._path) as aside:
+                aside.write_text(json.dumps(self._found))
+        except HeadstartError:
+            raise
         except OSError:
-            with suppress(OSError):
-                aside.unlink()
+            return
 
     def _remembered(self) -> dict[str, list]:
         if self._known is None:

@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
+from data.text import plural
+
 _FEW = 5  # names that are all listed
 _NOT_THERE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
 
@@ -122,7 +124,7 @@ def is_missing(path: str | os.PathLike) -> bool:
     return False
 
 
-def unreadable(where: str, reasons: Mapping[str, str]) -> NotAllowedError:
+def unreadable(where: str, reasons: Mapping[str, str], noun: str = "file or folder") -> NotAllowedError:
     """Make the error for files and folders that exist but cannot be read.
 
     Parameters
@@ -131,17 +133,20 @@ def unreadable(where: str, reasons: Mapping[str, str]) -> NotAllowedError:
         What they belong to.
     reasons : mapping of str to str
         By name.
+    noun : str
+        What they are, where that is known.
 
     Examples
     --------
-    >>> print(unreadable("photos", {"cat/new": "Permission denied"}))
-    photos: 1 file or folder cannot be read
+    >>> print(unreadable("photos", {"cat/new": "Permission denied"}, "folder"))
+    photos: 1 folder cannot be read
       expected: everything readable; what is not seen would be lost without a word
       received: cat/new: Permission denied
       what to do: allow this user to read them (chmod -R u+rX), or take them out of the source
     """
     shown = "; ".join(f"{name}: {reason}" for name, reason in sorted(reasons.items())[:_FEW])
-    more, things = len(reasons) - _FEW, "file or folder" if len(reasons) == 1 else "files or folders"
+    more = len(reasons) - _FEW
+    things = noun if len(reasons) == 1 else " or ".join(map(plural, noun.split(" or ")))
     return NotAllowedError(
         f"{where}: {len(reasons)} {things} cannot be read",
         "everything readable; what is not seen would be lost without a word",

@@ -346,22 +346,23 @@ def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
     ]
 
 
-def unique_ids(rows: Sequence[Row], where: str) -> Sequence[Row]:
-    """Return `rows`, or raise if two of them share an id.
+def unique_ids(rows: Sequence[Row], where: str, lines: Sequence[int] = ()) -> Sequence[Row]:
+    """Return `rows`, or raise if two of them share an id, with the lines that they stand in.
 
     Examples
     --------
     >>> unique_ids([Row("a.jpg", 0)], "list.csv")
     [Row(id='a.jpg', label=0, split=None, group=None)]
     """
-    seen = set()
-    for row in rows:
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows):
         if row.id in seen:
+            count = f"{len(rows)} rows, {len({row.id for row in rows})} different"
             raise HeadstartError(
                 f"{where} holds {row.id!r} twice",
                 "each image once",
-                f"{len(rows)} rows, {len({row.id for row in rows})} different",
+                f"lines {lines[seen[row.id]]} and {lines[number]}; {count}" if lines else count,
                 "remove the second one; an image has one label and one split",
             )
-        seen.add(row.id)
+        seen[row.id] = number
     return rows

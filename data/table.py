@@ -39,7 +39,7 @@ def open_csv(path: str | Path) -> FileSource:
         row = Row(printable(relative), label, split, printable(text["group"]) or None)
         rows.append(row)
         paths[row.id] = relative
-    unique_ids(rows, str(path))
+    unique_ids(rows, str(path), [line for line, _ in records])
     _refuse_none_there(path, records, rows, paths)
     raw = {name for name, relative in paths.items() if name != relative.replace(os.sep, "/")}
     warnings = (*notes, *_foreign(path, records, texts, raw), *escaped(paths))

@@ -120,7 +120,7 @@ def read_tree(root: str | Path) -> Tree:
     walk.below("")
     walk.follow_links()
     if walk.failed:
-        raise unreadable(repr(walk.tree.root), walk.failed)
+        raise unreadable(repr(walk.tree.root), walk.failed, " or ".join(sorted(walk.nouns)))
     walk.drawn.keep()
     return walk.tree
 
@@ -129,6 +129,7 @@ class _Walk:
     def __init__(self, root: str) -> None:
         self.tree, self.drawn = Tree(root), Drawn(root)
         self.failed: dict[str, str] = {}
+        self.nouns: set[str] = set()  # of what failed: an entry of a folder may be either
         self._links: list[str] = []
         self._seen: set[tuple[int, int]] = set()
 
@@ -142,7 +143,7 @@ class _Walk:
             except HeadstartError:
                 raise
             except OSError as error:
-                self._fail(folder, error)
+                self._fail(folder, error, {"folder"})
 
     def follow_links(self) -> None:
         """Read the folders that links lead to, after those that lie here."""
@@ -159,12 +160,13 @@ class _Walk:
         places = (self.tree.root, os.path.join(self.tree.root, os.path.dirname(link)))
         return any(os.path.commonpath([target, os.path.realpath(place)]) == target for place in places)
 
-    def _fail(self, path: str, error: OSError) -> None:
+    def _fail(self, path: str, error: OSError, nouns: set[str]) -> None:
         """Note what cannot be read; what vanished while we were reading is not there."""
         if error.errno == errno.ELOOP:
             self.tree.odd[path] = _NOWHERE
         elif not path or error.errno not in (errno.ENOENT, errno.ENOTDIR):
             self.failed[printable(path) or "the folder itself"] = error.strerror or str(error)
+            self.nouns |= nouns
 
     def _read(self, folder: str, linked: bool) -> list[str]:
         """List a folder, and return the folders in it."""
@@ -191,7 +193,7 @@ class _Walk:
             except HeadstartError:
                 raise
             except OSError as error:
-                self._fail(os.path.join(folder, entry.name), error)
+                self._fail(os.path.join(folder, entry.name), error, {"file", "folder"})
         self._keep_files(folder, files)
         return subfolders
 

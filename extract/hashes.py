@@ -53,7 +53,7 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     if sidecar and unknown and any(stamps) and not source.partial:  # a part knows less than the whole
         _write_sidecar(sidecar, source.rows, stamps, digests, started - _RACY)
     if failed:
-        raise unreadable("the source", failed)
+        raise unreadable("the source", failed, "file")
     return Scan(source.rows, digests, gone)
 
 

@@ -212,7 +212,7 @@ def bytes_of(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         if isinstance(data, bytes):
             yield row, data
         elif is_there(data):
-            raise unreadable("the source", {row.id: data.strerror or str(data)})
+            raise unreadable("the source", {row.id: data.strerror or str(data)}, "file")
 
 
 def _finished(

@@ -488,7 +488,9 @@ def test_csv_with_names_that_are_not_utf8(tmp_path):
         ("sep=,\npath,label\n1.png,a\n1.png,a,b\n", ["line 4", "more fields"]),
         ("path,label\n1.png\n", ["line 2", "ends before"]),
         ("path,label,label\n1.png,a,b\n", ["'label' twice"]),
-        ('path,label\n1.png,"a\n2.png,b\n', ["CSV", "unexpected end"]),
+        ('path,label\n1.png,"a\n2.png,b\n', ["line 2 on", "unexpected end", "double quote"]),
+        ('"path,label\n1.png,a\n', ["line 1 on", "unexpected end"]),
+        ('sep=;\npath;label\n1.png;a\n\n2.png;"b\nc";x\n3.png;"b\n', ["line 7 on"]),
         ("path,label\n1.png,a\n".encode("utf-16-le"), ["encoding", "UTF-16"]),
         (b"\xff\xfep", ["encoding", "truncated"]),
         (b"path,label\n1.png,\x81\n", ["encoding", "x81"]),
@@ -499,9 +501,9 @@ def test_csv_with_names_that_are_not_utf8(tmp_path):
         ("path,label\n\ngone.png,a\nlost.png,a\n", ["none of the files", "line 3", "gone.png"]),
         ("path,label\n,a\n", ["line 2", "empty path"]),
         ("path,label\n1\0.png,a\n", ["line 2"]),
-        ("path,label\n1.png,a\n./1.png,b\n", ["'1.png' twice"]),
+        ("path,label\n1.png,a\n./1.png,b\n", ["'1.png' twice", "lines 2 and 3"]),
         ("path,label,split\n1.png,a,first\n", ["line 2", "'first'", "validation"]),
-        ('path,label\n"1.png,a\n' + "1.png,a\n" * 20000, ["list.csv"]),
+        ('path,label\n"1.png,a\n' + "1.png,a\n" * 20000, ["list.csv", "line 2 on"]),
     ],
 )
 def test_csv_refusals(table, words, tmp_path):

@@ -398,7 +398,13 @@ def test_an_image_that_may_not_be_read_stops_a_run_and_is_not_rejected(code, clo
     closed("red/003.png")
     done = as_user("-c", code.format("images"), cwd=tmp_path)
     assert done.returncode and "red/003.png: " in done.stderr and "Permission denied" in done.stderr
-    assert "1 file or folder cannot be read" in done.stderr
+    assert "1 file cannot be read" in done.stderr
+
+
+def test_a_folder_that_cannot_be_listed_is_called_one(closed, tmp_path):
+    closed("red")
+    done = as_user("-c", LISTING.format("images"), cwd=tmp_path)
+    assert "'images': 1 folder cannot be read" in done.stderr
 
 
 COMMANDS = (
