@@ -76,9 +76,9 @@ class Store(ABC):
         """Return the probe with its place and the engine of the first row."""
         return Probe(str(self.path), self.engine(0), self.probe)
 
-    @abstractmethod
-    def place(self, row: int) -> tuple[Path, int]:
-        """Return the file that holds the feature of a row, and its number there."""
+    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
+        """Return the part in a folder that holds a row, and its number there; None if it is elsewhere."""
+        return None
 
     @property
     @abstractmethod

@@ -55,9 +55,9 @@ class PartFile(Store):
         """Return what computed a row: the same for all rows of a part."""
         return self._engine
 
-    def place(self, row: int) -> tuple[Path, int]:
-        """Return the part and the row itself."""
-        return self.path, row
+    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
+        """Return the name of the part and the row itself, if it lies in the folder."""
+        return (self.path.name, row) if self.path.parent == folder else None
 
 
 def write_part(

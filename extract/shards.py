@@ -257,9 +257,8 @@ def placed(
     found: dict[int, tuple[str, int]] = {}
     foreign: dict[EngineInfo, list[int]] = {}
     for number, (store, row) in enumerate(rows):
-        path, place = store.place(row)
-        if path.parent == folder:
-            found[number] = path.name, place
+        if place := store.place(folder, row):
+            found[number] = place
         else:
             foreign.setdefault(store.engine(row), []).append(number)
     for same in foreign.values():

@@ -111,11 +111,11 @@ class FeatureFile(Store):
         """Return the files that it is made of."""
         return [located(self.path), *(self.shards.paths() if self.shards else ())]
 
-    def place(self, row: int) -> tuple[Path, int]:
-        """Return the file that holds the feature of a row, and its number there."""
-        if not self.shards:
-            return self.path, row
-        return self.path / self.shards.names[self.shards.part[row]], int(self.shards.row[row])
+    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
+        """Return the part that holds a row, and its number there, if the folder is that of our parts."""
+        if not self.shards or self.path != folder:
+            return None
+        return self.shards.names[self.shards.part[row]], int(self.shards.row[row])
 
     def engine(self, row: int) -> EngineInfo:
         """Return what computed a row."""
