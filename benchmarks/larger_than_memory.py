@@ -22,6 +22,7 @@ from classify.streaming import _LogLoss
 from extract import Recipe
 from extract.contents import Contents
 from extract.layout import row_checksums
+from extract.recipe import EngineInfo
 from extract.store import write_feature_file
 
 WIDTH, REPEATS, MEMORY = 2048, 3, 10**9
@@ -91,7 +92,7 @@ def draw(path: Path, rows: int) -> None:
         source={"kind": "drawn"},
         weights={"name": "none", "origin": "drawn"},
         class_names=("cat", "dog"),
-        engines=({"engine": "none", "version": "0", "device": "none"},),
+        engines=(EngineInfo("none", "0", "none"),),
         ids=tuple(f"{('cat', 'dog')[label]}/{row:07d}.jpg" for row, label in enumerate(labels)),
         digests=digests,
         labels=labels,

@@ -14,13 +14,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 from machine import machine
 
-from data import open_source
+from data import Source, open_source
 from extract import Recipe
 from extract.hashes import scan_source
 from extract.plan import Part, plan
@@ -46,11 +47,11 @@ def main(photos: str, images: int = 384) -> None:
     print(json.dumps(result, indent=1))
 
 
-def measure(make, source, parts: tuple[Part, ...]) -> dict:
+def measure(make: Work, source: Source, parts: tuple[Part, ...]) -> dict:
     """Return the speed of each turn, the overhead of one actor and the gain of two."""
     on_ray = partial(ray_map, make, cluster=Cluster())
     ways = {
-        "local": (partial(local_map, partial(make, threads=1)), 1),
+        "local": (partial(local_map, replace(make, threads=1)), 1),
         "one_actor": (partial(on_ray, replicas=1), 1),
         "two_actors": (partial(on_ray, replicas=2), 2),
     }
