@@ -228,8 +228,8 @@ def test_two_parts_may_hold_the_same_image(tiny_recipe, tmp_path):
     rows, digests = FolderRows(tmp_path, tiny_recipe), [bytes([number]) * 32 for number in range(3)]
     feature = [np.arange(1024, dtype=np.float32)]
     with rows.locked():
-        rows.keep({}, feature, {digests[0]: feature, digests[1]: feature})
-        rows.keep({}, feature, {digests[1]: feature, digests[2]: feature})
+        rows.keep(EngineInfo("any"), feature, {digests[0]: feature, digests[1]: feature})
+        rows.keep(EngineInfo("any"), feature, {digests[1]: feature, digests[2]: feature})
     assert rows.find([*digests, bytes(32 * [9])]).keys() == set(digests)
     assert len(parts(tmp_path, tiny_recipe)) == 2
 
