@@ -58,7 +58,7 @@ class Columns:
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, layers: Sequence[np.memmap]):
+    def __init__(self, layers: Sequence[np.memmap]) -> None:
         self._layers = list(layers)
         self.shape = (len(layers[0]), sum(layer.shape[1] for layer in layers))
         self.nbytes = self.shape[0] * self.shape[1] * self.dtype.itemsize
@@ -166,7 +166,7 @@ class Blocks:
     [([0, 1], [[1.0], [3.0]])]
     """
 
-    def __init__(self, columns: Columns, rows: np.ndarray, ids: Sequence[str], memory: int):
+    def __init__(self, columns: Columns, rows: np.ndarray, ids: Sequence[str], memory: int) -> None:
         self._columns, self._rows, self._ids, self._memory = columns, rows, ids, memory
         self.shape = (len(rows), columns.shape[1])
         self.passes = 0

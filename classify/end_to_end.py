@@ -92,7 +92,7 @@ class Run:
         If the head cannot be transplanted, the weights are not found, or there is no such block.
     """
 
-    def __init__(self, bundle: Bundle, options: TrainingOptions):
+    def __init__(self, bundle: Bundle, options: TrainingOptions) -> None:
         self._bundle, self._options = bundle, options
         self._batch_size = options.batch_size
         self._build()

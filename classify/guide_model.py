@@ -42,7 +42,9 @@ class GuideModel:
         If the head cannot be transplanted, or the weights are not found.
     """
 
-    def __init__(self, bundle: BundleContents, *, augment: bool, seed: int, precision: str = "float32"):
+    def __init__(
+        self, bundle: BundleContents, *, augment: bool, seed: int, precision: str = "float32"
+    ) -> None:
         own = only_feature_set(bundle)
         recipe = own.recipe
         self._head = bundle.head

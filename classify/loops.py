@@ -36,7 +36,7 @@ class Batches:
         batch_size: int,
         seed: int | None = None,
         weights: np.ndarray | None = None,
-    ):
+    ) -> None:
         self.epoch, self.steps = 0, -(-len(targets) // batch_size)
         self._pixels, self._targets = pixels, targets[:, np.newaxis].astype(np.float32)
         self._weights = np.ones(len(targets), np.float32) if weights is None else weights

@@ -101,7 +101,7 @@ class Predictor:
     'cat'
     """
 
-    def __init__(self, bundle: Classifier):
+    def __init__(self, bundle: Classifier) -> None:
         self._bundle = bundle
         self._opened: dict[int, tuple[threading.Lock, list[Engine]]] = {}  # by process: a fork opens its own
 

@@ -56,7 +56,7 @@ class RunState:
         be made.
     """
 
-    def __init__(self, folder: Path, settings: dict):
+    def __init__(self, folder: Path, settings: dict) -> None:
         self.folder, self._settings = folder, settings
         self.start: float | None = None
         self.epochs: list[dict] = []

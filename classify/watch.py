@@ -53,7 +53,7 @@ class EpochCallback(keras.callbacks.Callback):
         Whether a loss was not a finite number; nothing of that epoch is recorded.
     """
 
-    def __init__(self, training: Batches, state: RunState, options: TrainingOptions, hooks: Hooks):
+    def __init__(self, training: Batches, state: RunState, options: TrainingOptions, hooks: Hooks) -> None:
         super().__init__()
         self.diverged = False
         self._training, self._state, self._options, self._hooks = training, state, options, hooks
