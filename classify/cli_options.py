@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import say_warnings
-from extract.cli_options import json_option
+from data.console import json_option, say_warnings
 
 if TYPE_CHECKING:
     from classify.matrix import FeatureMatrix

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from data.console import FOLDERS_ARE_CLASSES, command_app, say, say_warnings, show
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, command_app, json_option, say, say_warnings, show
 from data.names import UNKNOWN, shortened, visible
 from data.source import grammar, open_source
 from data.text import counted
@@ -23,9 +23,9 @@ def preview(
         bool, typer.Option("--augment", help="Show one image under nine augmentations.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the augmentation.")] = 0,
-    data_dir: Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")] = None,
+    data_dir: Annotated[Path | None, DATA_DIR] = None,
     folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what the sheet shows as JSON.")] = False,
+    as_json: Annotated[bool, json_option("what the sheet shows")] = False,
 ) -> None:
     """Draw the first nine images with their labels, or one image as fine-tuning augments it.
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, TextIO
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
+from typer.models import OptionInfo
 
 from data import __version__
 from data.errors import HeadstartError, UsageError
@@ -26,7 +27,19 @@ from data.text import one_line
 FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
 )
+DATA_DIR = typer.Option(help="Folder of prepared TFDS data sets.")
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
+
+
+def json_option(what: str) -> OptionInfo:
+    """Return the option ``--json`` of a command that prints something as JSON when asked.
+
+    Examples
+    --------
+    >>> json_option("the report").help
+    'Print the report as JSON.'
+    """
+    return typer.Option("--json", help=f"Print {what} as JSON.")
 
 
 class Commands(TyperGroup):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import command_app, say, say_warnings, show
+from data.console import command_app, json_option, say, say_warnings, show
 from data.errors import unknown_name
 from data.images import PIXEL_LIMIT
 from data.source import SOURCES, Source, grammar, open_source, source_kind
@@ -26,7 +26,6 @@ from extract.cli_options import (
     Threads,
     WeightsText,
     default_name,
-    json_option,
     parse_size,
 )
 from extract.show import (

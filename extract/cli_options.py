@@ -4,16 +4,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from typer.models import OptionInfo
 
-from data.console import FOLDERS_ARE_CLASSES
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, json_option
 from data.errors import UsageError
 from data.source import SOURCES, grammar, source_kind
 from extract.engines import engine_help, values_help
 
 SourceText = Annotated[str, typer.Argument(help=grammar())]
 FilePath = Annotated[Path, typer.Argument(help="A feature file.")]
-DataDir = Annotated[Path | None, typer.Option(help="Folder of prepared TFDS data sets.")]
+DataDir = Annotated[Path | None, DATA_DIR]
 FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
@@ -24,19 +23,6 @@ Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", o
 DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")]
-
-
-def json_option(what: str) -> OptionInfo:
-    """Return the option ``--json`` of a command that prints something as JSON when asked.
-
-    Examples
-    --------
-    >>> json_option("the report").help
-    'Print the report as JSON.'
-    """
-    return typer.Option("--json", help=f"Print {what} as JSON.")
-
-
 AsJson = Annotated[bool, json_option("it")]
 
 
