@@ -20,7 +20,7 @@ from classify.show import benchmark_lines
 from data.console import stderr_handle
 from data.errors import HeadstartError, moved_keywords
 from data.ours import kind_of_output
-from data.output import check_folder, target_of, writing, written_aside
+from data.output import check_folder, check_names, target_of, writing, written_aside
 from data.source import Source, open_source
 from data.text import counted
 from extract.recipe import Recipe
@@ -127,13 +127,7 @@ def check_output(folder: Path) -> None:
         for name, kind in _KINDS.items()
         if os.path.lexists(folder / name) and kind_of_output(folder / name) != kind
     ]
-    if others:
-        raise HeadstartError(
-            f"{str(folder)!r} holds files that a benchmark would replace, and that none wrote",
-            "a new folder, or one of an earlier benchmark, which is replaced",
-            ", ".join(others),
-            "move them away, or choose another folder with -o",
-        )
+    check_names(folder, "benchmark", others)
 
 
 def _begin(folder: Path) -> None:

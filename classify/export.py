@@ -19,7 +19,6 @@ from data.images import load_image
 from data.memory import npy_bytes
 from data.ours import CARD, card_of, exported_files, kind_of_output
 from data.output import (
-    check_folder,
     check_parent,
     full_told,
     take_mode,
@@ -28,7 +27,7 @@ from data.output import (
     writing,
     written_aside,
 )
-from data.swap import check_carried, swapped
+from data.swap import check_swap, swapped
 from data.text import with_type
 from extract.engines import probe_image
 from extract.engines.converted import without_telemetry
@@ -296,9 +295,7 @@ def _check_place(path: Path, a_folder: bool) -> None:
     card, model = card_of(path), [path, _weights_file(path)]
     as_written = exported_files(path)
     if a_folder and path.is_dir():
-        check_folder(path, "exported model")
-        with writing(path, "or choose another -o"):
-            check_carried(target_of(path))
+        check_swap(path, "exported model")
         model = []
     strange = [each for each in model if each.exists() and not as_written.get(each.name)]
     if card.exists() and kind_of_output(card) != "export card":

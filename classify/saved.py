@@ -18,9 +18,9 @@ from classify.matrix import FeatureSet
 from classify.trees import check_trees, refuse_other_trees
 from data.errors import HeadstartError
 from data.ours import kind_of_output
-from data.output import check_folder, target_of, writing
-from data.swap import check_carried, recover, swapped
-from data.text import some_of, with_type
+from data.output import check_names, writing
+from data.swap import check_swap, recover, swapped
+from data.text import with_type
 from extract.recipe import EngineInfo, Recipe
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
@@ -171,19 +171,11 @@ def check_output(folder: Path) -> None:
         If it exists, is not empty and no bundle, holds strangers' files with names of a bundle's,
         or cannot be written.
     """
-    recover(folder)
-    check_folder(folder, "bundle")
+    check_swap(folder, "bundle")
     ours = _files_of(folder)
-    taken = [name for name in _FILES if name not in ours and os.path.lexists(folder / name)]
-    if taken:
-        raise HeadstartError(
-            f"{str(folder)!r} holds files that a new bundle would replace, and that its bundle does not name",
-            "files of the bundle there, or with other names",
-            some_of(taken),
-            "rename or move them, or choose another folder with -o",
-        )
-    with writing(folder, "or choose another folder with -o"):
-        check_carried(target_of(folder))
+    check_names(
+        folder, "bundle", [name for name in _FILES if name not in ours and os.path.lexists(folder / name)]
+    )
 
 
 def _files_of(folder: Path) -> set[str]:

@@ -8,7 +8,7 @@ import socket
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
@@ -167,6 +167,30 @@ def check_folder(folder: Path, kind: str, option: str = "-o") -> None:
             f"choose another folder with {option}",
         )
     check_parent(folder, option)
+
+
+def check_names(folder: Path, kind: str, strange: Sequence[str]) -> None:
+    """Raise if strangers' files have the names of what is written into a folder.
+
+    Parameters
+    ----------
+    folder : Path
+    kind : str
+        Of what is written.
+    strange : sequence of str
+        Names of these files.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if strange:
+        raise HeadstartError(
+            f"{str(folder)!r} holds files that {with_article(kind)} would replace, and that none wrote",
+            f"a new folder, or one with the files of an earlier {kind}, which are replaced",
+            some_of(strange),
+            "move them away, or choose another folder with -o",
+        )
 
 
 def check_parent(path: Path, option: str = "-o") -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.lock import locked
-from data.output import sync, take_mode, target_of
+from data.output import check_folder, sync, take_mode, target_of, writing
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # a file system, or a kernel, that has no exchange
@@ -66,6 +66,19 @@ def recover(folder: Path) -> None:
             raise
         except OSError:  # whoever reads it says what is missing
             return
+
+
+def check_swap(folder: Path, kind: str, option: str = "-o") -> None:
+    """Raise if a folder of a kind cannot be swapped for the one that is there, with what else lies in it.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    recover(folder)
+    check_folder(folder, kind, option)
+    with writing(folder, f"or choose another folder with {option}"):
+        check_carried(target_of(folder))
 
 
 def check_carried(folder: Path) -> None:
