@@ -2,7 +2,7 @@
 
     python benchmarks/feature_file.py
 
-Makes 25,000 tiny PNG files in a temporary folder and extracts them with MobileNet at 32 pixels and random
+Makes 100,000 tiny PNG files in a temporary folder and extracts them with MobileNet at 32 pixels and random
 weights, so that the backbone costs little. Reads are taken in turns with `numpy.memmap` on the same bytes.
 """
 
@@ -26,7 +26,7 @@ from extract.hashes import scan_source
 from extract.store import write_feature_file
 from extract.survey import survey
 
-ROWS, REPEATS = 25_000, 7
+ROWS, REPEATS = 100_000, 7
 ROOT = Path(__file__).resolve().parent.parent
 
 
