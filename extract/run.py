@@ -286,7 +286,7 @@ def _up_to_date(run: _Run) -> _Done:
     found, scan = run.survey(), run.scan()
     decided = found.plan(scan)
     ready = None if decided.parts else assemble(run.source, scan, found)
-    if ready and not found.parts and found.holds(ready[0]):
+    if ready and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
         clear_abandoned(found.path)
         return _Done(found, ready[0], Leaving(0), 0)
     with _writing(found.path, found.folder, run.options.wait):
@@ -346,7 +346,7 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
             try:
                 yield
             finally:
-                if folder.is_dir() and not any(folder.iterdir()):
+                if _is_empty(folder):
                     folder.rmdir()
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
@@ -361,6 +361,11 @@ def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
             str(error) or "none left",
             f"end other programs, or take a smaller --batch-size and fewer --threads; {_kept(folder)}",
         ) from error
+
+
+def _is_empty(folder: Path) -> bool:
+    """Tell whether nothing is in a folder of parts, as a run leaves it that is killed after its last step."""
+    return folder.is_dir() and not any(folder.iterdir())
 
 
 def _kept(folder: Path) -> str:

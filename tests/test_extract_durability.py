@@ -176,6 +176,15 @@ def kill_and_resume(reference: bytes, folder: Path, moments: np.ndarray) -> list
     return finished
 
 
+def test_a_folder_of_parts_that_a_killed_run_left_empty_goes(path):
+    before = path.read_bytes()
+    folder = path.with_name(path.name + ".parts")
+    folder.mkdir()
+    assert extract(arrays(), RECIPE, path, Options(batch_size=PART)).computed == 0
+    assert not folder.exists()
+    assert path.read_bytes() == before
+
+
 @pytest.mark.parametrize("kills", [30, pytest.param(200, marks=pytest.mark.slow)])
 def test_killed_runs_end_with_the_same_bytes(path, tmp_path, kills):
     moments = np.random.default_rng(kills).uniform(0, 0.75, kills)
