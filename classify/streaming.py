@@ -135,7 +135,7 @@ class Sizes:
     Attributes
     ----------
     width : int
-        FeatureMatrix.
+        Features of a row.
     classes : int
     rows, held_out : int
         Training and validation rows.

@@ -126,7 +126,9 @@ class LinearDecision(ClassifierMixin, BaseEstimator):
 
     def __setstate__(self, state: dict[str, object]) -> None:
         """Take a stored head; version 0.1 stored the inverse temperature as ``temperature_``."""
-        state = {{"temperature_": "inverse_temperature_"}.get(name, name): one for name, one in state.items()}
+        state = dict(state)
+        if "temperature_" in state:
+            state["inverse_temperature_"] = state.pop("temperature_")
         super().__setstate__(state)
 
     def decision_function(self, X: ArrayLike) -> np.ndarray:

@@ -189,18 +189,18 @@ def check_values(values: Mapping[str, object], table: Table) -> None:
     """
     for name, value in values.items():
         if name in table and not table[name].takes(value):
-            words, received = table[name].words(value), shortened(value)
+            words, received = table[name].words(value), value_text(value)
             raise UsageError(
                 f"{name} must be {words}; got {received}", words, received, f"correct {name}, or leave it out"
             )
 
 
-def shortened(value: object) -> str:
+def value_text(value: object) -> str:
     """Return a value as it is written in Python, on one line of no great length.
 
     Examples
     --------
-    >>> shortened("abc"), shortened(np.float64("nan")), len(shortened(list(range(1000))))
+    >>> value_text("abc"), value_text(np.float64("nan")), len(value_text(list(range(1000))))
     ("'abc'", 'nan', 80)
     """
     text = one_line(repr(value.item() if isinstance(value, np.generic) else value), None)

@@ -18,7 +18,7 @@ from classify.heads import HEADS, fit_head, imported, make_head
 from classify.parameters import BENCHMARK, SWEEP, TRAINING
 from classify.search import search
 from classify.sweep import SweepOptions, sweep, sweep_and_save
-from data.allowed import shortened
+from data.allowed import value_text
 from data.errors import UsageError
 
 NO_NUMBER = (np.nan, np.inf, True, "abc", {}, 1j)
@@ -107,7 +107,7 @@ def test_grids_and_the_ends_of_search_spaces_are_allowed(head):
 @bad_values(PARAMETERS)
 def test_a_bad_value_is_refused_before_there_is_a_head(table, name, bad):
     said = refusal(lambda: make_head(table, **{name: bad}), name)
-    assert said.endswith(f"; got {shortened(bad)}")
+    assert said.endswith(f"; got {value_text(bad)}")
     assert refusal(lambda: HEADS[table](**{name: bad}), name) == said
     assert refusal(lambda: Entry(table, {name: bad}), name) == said
 
