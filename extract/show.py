@@ -90,7 +90,9 @@ def verdict_lines(values: dict) -> list[str]:
         lines.append(f"{values['file']}: {damaged}: {some_of(values['damaged_ids'], 5)}")
     remedies = {
         "repair": f"python -m extract repair {quote(values['file'])}",
-        "run": f"the command that made {values['file']}, again: it computes only what is missing",
+        # A cache other than the one of `verify` may take a changed file for the one it knows.
+        "run": f"the command that made {values['file']}, again with --rehash: it reads every file, and "
+        "computes only what is missing or has changed",
         "extract": "move it away and extract again",
     }
     return [*lines, f"next: {remedies[values['remedy']]}"] if lines else [f"{values['file']}: sound"]

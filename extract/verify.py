@@ -34,8 +34,8 @@ class Verdict:
     damaged_ids : tuple of str
         Their names.
     remedy : str
-        What helps: ``repair`` drops what is damaged, ``run`` brings the file up to date with its
-        source, ``extract`` is to make it anew; empty if it is sound.
+        What helps: ``repair`` drops what is damaged, ``run``, with ``--rehash``, brings the file up
+        to date with its source, ``extract`` is to make it anew; empty if it is sound.
     """
 
     problems: tuple[str, ...]

@@ -651,3 +651,28 @@ def test_plan_writes_nothing(images, tmp_path):
     CliRunner().invoke(app, list(map(str, words[:-2])))
     planned = json.loads(CliRunner().invoke(app, list(map(str, words))).stdout)
     assert (planned["present"], planned["missing"], planned["seconds"]) == (16, 0, None)
+
+
+def test_a_check_with_another_cache_advises_what_reads_every_file(numpy_backbone, tmp_path, monkeypatch):
+    """The cache of the run knows the changed file by its size and time, and would compute nothing."""
+    from conftest import draw_images
+
+    from data import open_source
+
+    folder, path = draw_images(tmp_path / "images", each=4), tmp_path / "out.h5"
+    for file in folder.rglob("*.png"):
+        file.write_bytes(file.read_bytes().ljust(4000))
+        os.utime(file, (1, 1))
+    monkeypatch.setattr(worker, "load_image", lambda data, size, **_: np.zeros((*size, 3), np.float32))
+    extract(open_source(folder), RECIPE, path)
+    changed = folder / "red" / "000.png"
+    changed.write_bytes(changed.read_bytes()[:-1] + b"!")
+    os.utime(changed, (1, 1))
+    with monkeypatch.context() as other:
+        other.setenv("HEADSTART_CACHE", str(tmp_path / "other"))
+        said = CliRunner().invoke(app, ["verify", str(path), "--source", str(folder)]).stdout
+    assert "1 row with other bytes in the source" in said
+    assert "next: the command that made" in said and "again with --rehash" in said
+    assert extract(open_source(folder), RECIPE, path).computed == 0
+    assert extract(open_source(folder), RECIPE, path, Options(rehash=True)).computed == 1
+    assert compare(path, open_source(folder)).sound
