@@ -60,23 +60,39 @@ def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 
         If a class has fewer rows than there are folds.
     """
     from sklearn.base import clone
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     chosen = features.rows("train", "validation")
     X, y = features.X[chosen], features.y[chosen]
-    groups = features.groups_of(chosen)
-    if not _divides(y, folds, groups):
+    divided = _divisions(y, folds, features.groups_of(chosen), seed)
+    if not divided:
         raise _no_folds(y, folds, features.class_names)
-    splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
     proba = np.zeros((len(y), len(features.class_names)))
     accuracies = []
-    for train, test in splitter.split(X, y, groups):
-        if len(np.unique(y[train])) < 2:
-            raise _no_folds(y, folds, features.class_names)
+    for train, test in divided:
         fitted = clone(head).fit(X[train], y[train])
         proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
     return CrossValidation(y, proba, accuracies, features.class_names)
+
+
+def possible_folds(features: FeatureMatrix, most: int) -> int:
+    """Return of how many folds a cross-validation is possible, `most` at the most; 0 if of none."""
+    chosen = features.rows("train", "validation")
+    y, groups = features.y[chosen], features.groups_of(chosen)
+    return next((folds for folds in range(most, 1, -1) if _divisions(y, folds, groups)), 0)
+
+
+def _divisions(
+    y: np.ndarray, folds: int, groups: Sequence[str] | None, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return training and test rows of each fold; empty where rows or groups do not suffice."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if not _divides(y, folds, groups):
+        return []
+    splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    divided = list(splitter.split(np.empty(len(y)), y, groups))
+    return divided if all(len(np.unique(y[train])) > 1 for train, _ in divided) else []
 
 
 def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:

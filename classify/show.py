@@ -2,8 +2,6 @@
 
 import csv
 import io
-from pathlib import Path
-from shlex import quote
 
 from data.names import UNKNOWN, padded, short_names, visible, width_of
 from data.text import counted, some_of
@@ -11,8 +9,8 @@ from data.text import counted, some_of
 _FILE, _HEAD = 60, 16  # cells of a terminal, at most: of the column of files, of a name above its column
 
 
-def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
-    """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score."""
+def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
+    """Lay out `classify.sweep.Outcome` for people: the best twenty, the winner, its test score, advice."""
     lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
     for rank, row in enumerate(outcome["leaderboard"][:20], 1):
         score = score_text({**row["accuracy"], "value": row["mean"]})
@@ -28,13 +26,7 @@ def sweep_lines(files: list[Path], outcome: dict) -> list[str]:
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")
-    return lines + saved_lines(files, outcome["bundle"])
-
-
-def saved_lines(files: list[Path], bundle: str) -> list[str]:
-    """Say where a bundle is, and how it is judged."""
-    words = " ".join(quote(str(word)) for word in (bundle, *files))
-    return [f"saved {bundle}", f"next: python -m classify evaluate {words}"]
+    return [*lines, f"saved {outcome['bundle']}", *advice]
 
 
 def score_text(score: dict) -> str:
@@ -48,8 +40,8 @@ def score_text(score: dict) -> str:
     return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"
 
 
-def training_lines(files: list[Path], values: dict) -> list[str]:
-    """Lay out the scores of a training on a feature file for people."""
+def training_lines(advice: list[str], values: dict) -> list[str]:
+    """Lay out the scores of a training on a feature file for people, and `classify.judging.advice`."""
     reports = {split: values[split] for split in ("train", "validation") if split in values}
     return [
         *(
@@ -57,7 +49,8 @@ def training_lines(files: list[Path], values: dict) -> list[str]:
             for split, report in reports.items()
         ),
         *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
-        *saved_lines(files, values["bundle"]),
+        f"saved {values['bundle']}",
+        *advice,
     ]
 
 

@@ -50,6 +50,7 @@ def sweep(
     Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
     """
     from classify.features import load_features
+    from classify.judging import advice, judging_rows
     from classify.saved import check_output
     from classify.sweep import SweepOptions, journal_of, sweep_and_save, write_leaderboard
     from data.output import check_file
@@ -74,7 +75,8 @@ def sweep(
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
-    show({**outcome.to_dict(), "warnings": warnings}, partial(sweep_lines, files), as_json)
+    told = advice(judging_rows(features), str(folder), files, join)
+    show({**outcome.to_dict(), "warnings": warnings}, partial(sweep_lines, told), as_json)
 
 
 def _check_apart(leaderboard: Path, folder: Path) -> None:

@@ -64,6 +64,7 @@ def train(
     from classify.bundle import Bundle
     from classify.features import load_features
     from classify.heads import make_head
+    from classify.judging import advice, judging_rows
     from classify.memory import parse_memory
     from classify.saved import check_output
     from classify.streaming import train_head
@@ -85,7 +86,8 @@ def train(
         warnings = checked_labels(features)
         source = open_source(live, folders_are_classes=folders_are_classes)
         bundle = _train_live(features, source, folder, options)
-        show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
+        told = advice(judging_rows(features), str(folder), files)
+        show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
         return
     head = head or "logistic"
     estimator = make_head(head, **params)
@@ -96,7 +98,8 @@ def train(
     warnings = checked_labels(features)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
-    show(_training_values(bundle, folder, warnings), partial(training_lines, files), as_json)
+    told = advice(judging_rows(features), str(folder), files, join)
+    show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
 
 
 def parse_params(words: list[str]) -> dict:

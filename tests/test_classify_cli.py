@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shlex
 import shutil
 import sys
 from dataclasses import replace
@@ -569,6 +570,35 @@ def test_labels_that_teach_nothing_are_told_before_training(command, two_layers,
     result = invoke(command[0], file, *command[1:], "-o", tmp_path / "bundle", "--json")
     (warning,) = json.loads(result.stdout)["warnings"]
     assert "1 class has no training row: cow" in warning and f"warning: {warning}\n" in result.stderr
+
+
+SPLITS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5)
+
+
+@pytest.mark.parametrize("command", [("train",), ("sweep", "--heads", "centroid", "--jobs", "1")])
+@pytest.mark.parametrize(
+    ("splits", "options"),
+    [
+        (SPLITS.clip(max=1), ["--cv", "5"]),
+        (SPLITS, []),
+        (np.where(np.arange(60) < 6, 0, 1), ["--cv", "5"]),
+    ],
+)
+def test_what_comes_next_does_not_refuse(command, splits, options, two_layers, tmp_path):
+    file = changed(two_layers, tmp_path / "a file.h5", splits=splits.astype(np.int8))
+    words = invoke(command[0], file, *command[1:], "-o", tmp_path / "bundle").stdout.splitlines()[-1]
+    assert words.startswith("next: python -m classify ")
+    following = shlex.split(words)[4:]
+    assert following[3:] == options
+    succeed(*following)
+
+
+def test_groups_that_do_not_divide_are_judged_without_folds(two_layers, tmp_path):
+    groups = tuple(np.where(np.arange(60) % 12 < 6, "a", "b").tolist())
+    file = changed(two_layers, tmp_path / "g.h5", splits=(SPLITS > 0).astype(np.int8), groups=groups)
+    *_, note, words = succeed("train", file, "-o", tmp_path / "bundle").splitlines()
+    assert note == "note: no test rows"
+    succeed(*shlex.split(words)[4:])
 
 
 ODD = ("$5 bill $10 note", "-o", "[bold]red", "unknown", "very " * 40 + "long", "\u732b")
