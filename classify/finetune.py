@@ -12,6 +12,7 @@ import numpy as np
 from classify.bundle import Bundle
 from classify.finetune_options import OPTIONS, TrainingOptions
 from classify.image_rows import ImageRows, load_rows
+from classify.judging import lone_answer
 from classify.run_state import RunState
 from classify.saved import check_output
 from classify.transplant import check_transplant, only_feature_set
@@ -90,9 +91,7 @@ def finetune(
     ask_room(folder, recipe.weights, options)
     rows = load_rows(source, recipe, options.rows)
     _check_rows(bundle, rows["train"])
-    warnings = _warnings(recipe, rows)
-    for warning in warnings:
-        _log.warning("warning: %s", warning)
+    warnings = _told(_warnings(recipe, rows))
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
     with going_on(state):
         trained = run.train(rows, state, tensorboard, Hooks(progress))
@@ -100,6 +99,7 @@ def finetune(
         scores = before_and_after(bundle, tuned, engine, rows["test"])
         tuned.save(folder)
     state.remove()
+    warnings += _told(lone_answer(tuned.scores))
     told = {**asdict(options), **trained.record.to_dict(), **_rows_told(rows), "warnings": warnings, **scores}
     return {"bundle": str(folder), **told, **_outcome(told, started)}
 
@@ -171,6 +171,12 @@ def settings_of(bundle: Bundle, options: TrainingOptions, rows: dict[str, ImageR
         "head": f"{bundle.name} {head}",
         **{f"{split} rows": found.digest for split, found in rows.items() if split != "test"},
     }
+
+
+def _told(warnings: list[str]) -> list[str]:
+    for warning in warnings:
+        _log.warning("warning: %s", warning)
+    return warnings
 
 
 def _warnings(recipe: Recipe, rows: dict[str, ImageRows]) -> list[str]:

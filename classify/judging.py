@@ -1,4 +1,4 @@
-"""How a head that was just trained can be judged: what `train` and `sweep` say next."""
+"""How a head that was just trained can be judged, and whether it has learned anything at all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,9 +7,11 @@ from shlex import quote
 
 from classify.cross_validation import possible_folds
 from classify.matrix import FeatureMatrix
+from data.text import counted
 
 _FEW = 10  # rows: below, 95 % intervals of an accuracy are wider than half of all that it can be
 _FOLDS = 5
+_ROWS = {"train": "training", "validation": "validation"}
 
 
 @dataclass(frozen=True)
@@ -88,4 +90,44 @@ def _notes(rows: JudgingRows) -> list[str]:
         f"few {split} rows ({count}), whose scores say little" if count else missing[split]
         for split, count in counts.items()
         if count < _FEW
+    ]
+
+
+def lone_answer(scores: dict) -> list[str]:
+    """Warn if a head predicts one class alone of rows of several classes; return no warning or one.
+
+    Parameters
+    ----------
+    scores : dict
+        By split, as `classify.evaluate.evaluate` returns them: the validation rows tell, and the
+        training rows where those are missing or of one class.
+
+    Examples
+    --------
+    >>> classes = [{"name": "cat", "rows": 3}, {"name": "dog", "rows": 1}]
+    >>> scores = {"rows": 4, "classes": classes, "confusion": [[3, 0], [1, 0]]}
+    >>> print(*lone_answer({"train": scores}))
+    the head predicts cat for all 4 training rows, though they are of 2 classes: it has learned nothing \
+that tells them apart; give it more rows or epochs, another learning rate, or take another head
+    """
+    for split in ("validation", "train"):
+        report = scores.get(split)
+        if report and sum(row["rows"] > 0 for row in report["classes"]) > 1:
+            return _lone_answer(split, report)
+    return []
+
+
+def _lone_answer(split: str, report: dict) -> list[str]:
+    present, rows = sum(row["rows"] > 0 for row in report["classes"]), f"{_ROWS[split]} rows"
+    predicted = [
+        row["name"]
+        for row, column in zip(report["classes"], zip(*report["confusion"], strict=True), strict=True)
+        if any(column)
+    ]
+    if len(predicted) > 1:
+        return []
+    return [
+        f"the head predicts {predicted[0]} for all {report['rows']} {rows}, though they are of "
+        f"{counted(present, 'class')}: it has learned nothing that tells them apart; give it more rows or "
+        "epochs, another learning rate, or take another head"
     ]

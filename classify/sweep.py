@@ -6,7 +6,7 @@ import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -101,7 +101,7 @@ class SweepOptions:
 
 
 Progress = Callable[[int, int], None]  # of trainings done and in all
-PLACES = {field.name: f"SweepOptions({field.name}=...)" for field in fields(SweepOptions)}
+PLACES = {each.name: f"SweepOptions({each.name}=...)" for each in fields(SweepOptions)}
 
 
 @moved_keywords(PLACES)
@@ -177,6 +177,8 @@ class Outcome:
     test : dict or None
         Scores of the winner on the test rows; None where there are none.
     seconds : float
+    warnings : list of str
+        What is odd about the winner, as `classify.judging.lone_answer` says it.
     """
 
     results: list[Result]
@@ -184,6 +186,7 @@ class Outcome:
     bundle: str
     test: dict | None
     seconds: float
+    warnings: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict:
         """Return the outcome as JSON-ready values."""
@@ -193,6 +196,7 @@ class Outcome:
             "bundle": self.bundle,
             "test": self.test,
             "seconds": self.seconds,
+            "warnings": self.warnings,
         }
 
 
@@ -241,6 +245,7 @@ def sweep_and_save(
         As `sweep` takes it.
     """
     from classify.bundle import Bundle
+    from classify.judging import lone_answer
 
     started, options = time.perf_counter(), options or SweepOptions()
     features.refuse_seen("test", features.training_images())
@@ -261,7 +266,8 @@ def sweep_and_save(
     bundle = Bundle.of(head, features, winner.head).save(folder)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
     journal.unlink(missing_ok=True)
-    return Outcome(results, winner, str(folder), test, round(time.perf_counter() - started, 3))
+    seconds = round(time.perf_counter() - started, 3)
+    return Outcome(results, winner, str(folder), test, seconds, lone_answer(bundle.scores))
 
 
 def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = None) -> Result:

@@ -17,7 +17,7 @@ from classify.cli_options import (
     names_between_commas,
 )
 from classify.show import sweep_lines
-from data.console import show
+from data.console import say_warnings, show
 
 if TYPE_CHECKING:  # HDF5, which the help of commands does not need
     from classify.sweep import Find
@@ -75,8 +75,11 @@ def sweep(
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
+    say_warnings(outcome.warnings)
     told = advice(judging_rows(features), str(folder), files, join)
-    show({**outcome.to_dict(), "warnings": warnings}, partial(sweep_lines, told), as_json)
+    show(
+        {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}, partial(sweep_lines, told), as_json
+    )
 
 
 def _check_apart(leaderboard: Path, folder: Path) -> None:

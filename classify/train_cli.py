@@ -161,10 +161,14 @@ def _train_live(
 
 
 def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dict:
+    from classify.judging import lone_answer
+
+    found = lone_answer(bundle.scores)
+    say_warnings(found)
     return {
         "bundle": str(folder),
         "head": bundle.name,
         "temperature": bundle.temperature,
         **bundle.scores,
-        "warnings": warnings,
+        "warnings": [*warnings, *found],
     }

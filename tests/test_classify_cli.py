@@ -572,6 +572,23 @@ def test_labels_that_teach_nothing_are_told_before_training(command, two_layers,
     assert "1 class has no training row: cow" in warning and f"warning: {warning}\n" in result.stderr
 
 
+LONE = {  # all training rows but few are ants, so that a head that has not learned answers ant
+    "train": ("--head", "knn", "--param", "k=30"),
+    "sweep": ("--heads", "knn"),
+}
+
+
+@pytest.mark.parametrize("command", LONE)
+def test_a_head_that_knows_one_answer_is_told_of(command, two_layers, tmp_path):
+    contents = FeatureFile(two_layers).contents
+    labels = np.where((contents.splits == 0) & (np.arange(60) % 12 != 1), 0, contents.labels).astype(np.int32)
+    file = changed(two_layers, tmp_path / "lone.h5", labels=labels)
+    words = LONE[command]
+    result = invoke(command, file, "--layer", "noise", *words, "-o", tmp_path / "bundle", "--json")
+    found = [text for text in json.loads(result.stdout)["warnings"] if "predicts ant for all" in text]
+    assert len(found) == 1 and f"warning: {found[0]}\n" in result.stderr
+
+
 SPLITS = np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5)
 
 

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from classify.judging import JudgingRows, advice
+from classify.evaluate import evaluate
+from classify.judging import JudgingRows, advice, lone_answer
 
 NONE = frozenset()
 COMMAND = "python -m classify evaluate 'my head' a.h5 b.h5"
@@ -40,3 +42,27 @@ def test_files_are_joined_as_they_were():
 def test_with_nothing_left_to_judge_by_no_command_is_named():
     *_, line = advice(JudgingRows(0, 0, NONE, 0), "head", [Path("a.h5")])
     assert line == "next: extract more images with labels: no rows are left to judge the head by"
+
+
+def scores_of(y: list[int], predicted: list[int]) -> dict:
+    return evaluate(np.array(y), np.eye(3)[predicted], ["ant", "bee", "cow"])
+
+
+@pytest.mark.parametrize(
+    ("train", "validation", "said"),
+    [
+        (([0, 1, 2], [0, 1, 2]), ([0, 1], [1, 1]), "predicts bee for all 2 validation rows"),
+        (([0, 1, 2], [2, 2, 2]), None, "predicts cow for all 3 training rows, though they are of 3 classes"),
+        (([0, 1], [2, 2]), ([1, 1], [2, 2]), "predicts cow for all 2 training rows"),
+        (([0, 1], [0, 0]), ([0, 1], [0, 1]), None),
+        (([0, 1], [0, 1]), ([1, 1], [1, 1]), None),
+    ],
+)
+def test_a_head_that_always_answers_the_same_is_told(train, validation, said):
+    scores = {"train": scores_of(*train)} | ({"validation": scores_of(*validation)} if validation else {})
+    warnings = lone_answer(scores)
+    assert len(warnings) == (said is not None) and all(said in text for text in warnings)
+
+
+def test_without_scores_nothing_is_told():
+    assert lone_answer({}) == []
