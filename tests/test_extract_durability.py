@@ -676,3 +676,28 @@ def test_a_check_with_another_cache_advises_what_reads_every_file(numpy_backbone
     assert extract(open_source(folder), RECIPE, path).computed == 0
     assert extract(open_source(folder), RECIPE, path, Options(rehash=True)).computed == 1
     assert compare(path, open_source(folder)).sound
+
+
+def test_an_image_that_became_unreadable_stops_what_reads_it(numpy_backbone, tmp_path, monkeypatch):
+    """A run that has nothing to read keeps its feature."""
+    from conftest import draw_images
+
+    from data import open_source
+    from data.folder import FileSource
+
+    folder, path = draw_images(tmp_path / "images", each=4), tmp_path / "out.h5"
+    for file in folder.rglob("*.png"):
+        os.utime(file, (1, 1))
+    monkeypatch.setattr(worker, "load_image", lambda data, size, **_: np.zeros((*size, 3), np.float32))
+    extract(open_source(folder), RECIPE, path)
+    before = path.read_bytes()
+    denied = PermissionError(13, "Permission denied")
+    monkeypatch.setattr(FileSource, "read", lambda self, rows: (denied for _ in rows))
+    assert extract(open_source(folder), RECIPE, path).computed == 0
+    for call in (
+        lambda: extract(open_source(folder), RECIPE, path, Options(rehash=True)),
+        lambda: compare(path, open_source(folder)),
+    ):
+        with pytest.raises(PermissionError, match="Permission denied"):
+            call()
+    assert path.read_bytes() == before
