@@ -15,6 +15,7 @@ from classify.show import csv_lines, export_lines, prediction_lines
 from classify.sweep_cli import sweep
 from classify.train_cli import train
 from data.console import command_app, say, show
+from data.text import counted
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
@@ -47,7 +48,7 @@ def predict(
     show(values, csv_lines if as_csv else prediction_lines, as_json)
     unread = [prediction for prediction in predictions if prediction.error]
     if unread:
-        say(f"{len(unread)} of {len(predictions)} images could not be read")
+        say(f"{len(unread)} of {counted(len(predictions), 'image')} could not be read")
         raise typer.Exit(1)
 
 

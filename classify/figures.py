@@ -10,6 +10,7 @@ from classify.intervals import wilson
 from data.names import short_names
 from data.ours import SIGNATURE
 from data.output import check_file, writing, written_aside
+from data.text import counted
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -172,4 +173,4 @@ def _learning_curve(curve: dict) -> "Figure":
 def _title(report: dict, name: str) -> str:
     score, split = report[name], f"{report['split']}, " if "split" in report else ""
     value, low, high = (f"{score[key]:.4f}" for key in ("value", "low", "high"))
-    return f"{split}{report['rows']} rows: {name.replace('_', ' ')} {value} [{low}, {high}]"
+    return f"{split}{counted(report['rows'], 'row')}: {name.replace('_', ' ')} {value} [{low}, {high}]"

@@ -16,7 +16,7 @@ from classify.checked_head import Head
 from classify.heads import trusted_types
 from classify.matrix import FeatureSet
 from classify.trees import check_trees, refuse_other_trees
-from data.errors import HeadstartError
+from data.errors import HeadstartError, NotFoundError
 from data.ours import kind_of_output
 from data.output import check_names, writing
 from data.swap import check_swap, recover, swapped
@@ -87,7 +87,7 @@ def read_bundle(folder: Path) -> BundleContents:
     Raises
     ------
     HeadstartError
-        If the folder is no bundle, or of another version.
+        If there is no such folder, or it is no bundle, or of another version.
     """
     recover(folder)
     try:
@@ -103,12 +103,22 @@ def read_bundle(folder: Path) -> BundleContents:
     except HeadstartError:
         raise
     except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
-        raise HeadstartError(
-            f"{str(folder)!r} is not a bundle, or is damaged",
-            "a folder that `python -m classify train` wrote",
-            with_type(error),
-            "check the path, or train one: python -m classify train FILE.h5",
-        ) from error
+        raise _no_bundle(folder, error) from error
+
+
+def _no_bundle(folder: Path, error: Exception) -> HeadstartError:
+    expected = "a folder that `python -m classify train` wrote"
+    todo = "check the path, or train one: python -m classify train FILE.h5"
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder):
+        return NotFoundError(
+            f"there is no bundle {str(folder)!r}", expected, "a path that does not exist", todo
+        )
+    received = with_type(error)
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder / "bundle.json"):
+        received = "a folder without a bundle.json"
+    elif isinstance(error, NotADirectoryError):
+        received = "a file"
+    return HeadstartError(f"{str(folder)!r} is not a bundle, or is damaged", expected, received, todo)
 
 
 def _write(folder: Path, bundle: BundleContents) -> None:

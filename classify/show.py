@@ -56,7 +56,7 @@ def training_lines(advice: list[str], values: dict) -> list[str]:
 
 def report_lines(report: dict) -> list[str]:
     """Lay out the scores of `classify.evaluate.evaluate` for people."""
-    lines = [f"{report['split']}, {report['rows']} rows; 95 % intervals in brackets"]
+    lines = [f"{report['split']}, {counted(report['rows'], 'row')}; 95 % intervals in brackets"]
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc"):
         if name in report:
             lines.append(f"{name:<18}{score_text(report[name])}")

@@ -318,6 +318,12 @@ def label_text(label: object) -> str:
     return str(label).encode("utf-8", "backslashreplace").decode()
 
 
+def title(source: object) -> str:
+    """Return how messages name a source, or what reads its rows: by what was opened, if it is a path."""
+    location = source.location if isinstance(source, Source) else None
+    return "the source" if location is None else f"the source {location!r}"
+
+
 def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
     """Warn of names that look the same and are not: other forms of Unicode, blanks, capitals or zeros.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from data.errors import HeadstartError, is_there, unreadable
 from data.output import cache_folder, written_aside
-from data.source import Row, Source, Stamp
+from data.source import Row, Source, Stamp, title
 from extract.plan import Scan
 
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
@@ -53,7 +53,7 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     if sidecar and unknown and any(stamps) and not source.partial:  # a part knows less than the whole
         _write_sidecar(sidecar, source.rows, stamps, digests, started - _RACY)
     if failed:
-        raise unreadable("the source", failed, "file")
+        raise unreadable(title(source), failed, "file")
     return Scan(source.rows, digests, gone)
 
 

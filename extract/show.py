@@ -9,7 +9,8 @@ from data.text import counted, some_of
 def report_lines(report: dict) -> list[str]:
     """Lay out `extract.run.Report` for people."""
     head = (
-        f"{report['file']}: {report['rows']} rows, {report['computed']} computed, {report['reused']} reused, "
+        f"{report['file']}: {counted(report['rows'], 'row')}, {report['computed']} computed, "
+        f"{report['reused']} reused, "
     )
     lines = [head + f"{report['rejected']} rejected, {report['seconds']:.1f} s"]
     names = {
@@ -47,7 +48,7 @@ def preview_lines(values: dict) -> list[str]:
     }
     counts = ", ".join(f"{values[kind]} {text}" for kind, text in words.items())
     lines = [
-        f"{values['rows']} rows: {counts}",
+        f"{counted(values['rows'], 'row')}: {counts}",
         f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
     ]
     if values["dropped"]:
@@ -123,7 +124,7 @@ def bench_lines(values: dict) -> list[str]:
 
 def repair_lines(values: dict) -> list[str]:
     """Lay out `extract.repair.Repair` for people."""
-    lines = [f"{values['file']}: {values['kept']} rows kept, {values['dropped']} dropped"]
+    lines = [f"{values['file']}: {counted(values['kept'], 'row')} kept, {values['dropped']} dropped"]
     if values["salvaged"]:
         lines.append(f"ids and labels were damaged too: the rows are in {values['salvaged']}")
     if values["dropped"] or values["salvaged"]:
@@ -137,7 +138,7 @@ def info_lines(summary: dict) -> list[str]:
     names = short_names(summary["class_names"])
     width = width_of(names.values(), "class")
     lines = [
-        f"{summary['file']}: {summary['rows']} rows, {summary['rejected_rows']} rejected, "
+        f"{summary['file']}: {counted(summary['rows'], 'row')}, {summary['rejected_rows']} rejected, "
         f"{summary['bytes'] / 1e6:.1f} MB" + (", sharded" if summary["layout"] == "sharded" else ""),
         f"source    {', '.join(map(_text, summary['source'].values()))}",
         f"recipe    {summary['recipe_key'][:16]}",

@@ -19,7 +19,7 @@ import numpy as np
 from data.errors import is_there, unreadable
 from data.images import ImageError, is_dim, load_image
 from data.output import check_room
-from data.source import Row
+from data.source import Row, title
 from data.text import some_of
 from extract.engines import Engine, available_threads, open_engine
 from extract.parity import check_probes
@@ -212,7 +212,7 @@ def bytes_of(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
         if isinstance(data, bytes):
             yield row, data
         elif is_there(data):
-            raise unreadable("the source", {row.id: data.strerror or str(data)}, "file")
+            raise unreadable(title(source), {row.id: data.strerror or str(data)}, "file")
 
 
 def _finished(

@@ -653,3 +653,24 @@ def test_tables_of_predictions_hold_odd_and_long_names():
     assert len(lines) == 8 and not any("\n" in line for line in lines)
     assert len({cell_len(line) for line in lines[1:-1]}) == 1 and cell_len(lines[1]) < 110
     assert lines[-1].startswith("folder/" * 30 + "  ")
+
+
+def test_what_is_no_bundle_is_told_in_plain_words(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    for name, words in (
+        ("missing", "received: a path that does not exist"),
+        ("file", "received: a file\n"),
+        ("empty", "received: a folder without a bundle.json"),
+    ):
+        said = fail("predict", tmp_path / name, tmp_path)
+        assert words in said and "Error" not in said
+    with pytest.raises(FileNotFoundError):
+        Bundle.load(tmp_path / "missing")
+
+
+def test_one_row_is_in_the_singular(two_layers, tmp_path):
+    splits = np.where(np.arange(60) == 0, 2, 0).astype(np.int8)
+    file = changed(two_layers, tmp_path / "one.h5", splits=splits)
+    succeed("train", file, "-o", tmp_path / "bundle")
+    assert succeed("evaluate", tmp_path / "bundle", file).startswith("test, 1 row; 95 %")

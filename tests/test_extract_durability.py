@@ -6,6 +6,7 @@ A backbone of numpy over arrays takes the place of the real one, so that a run t
 import io
 import json
 import os
+import re
 import resource
 import shutil
 import signal
@@ -698,6 +699,11 @@ def test_an_image_that_became_unreadable_stops_what_reads_it(numpy_backbone, tmp
         lambda: extract(open_source(folder), RECIPE, path, Options(rehash=True)),
         lambda: compare(path, open_source(folder)),
     ):
-        with pytest.raises(PermissionError, match="Permission denied"):
+        with pytest.raises(PermissionError, match="Permission denied") as caught:
             call()
+        assert f"the source {str(folder)!r}: 8 files cannot be read" in str(caught.value)
     assert path.read_bytes() == before
+    with pytest.raises(
+        PermissionError, match=re.escape(f"the source {str(folder)!r}: 1 file cannot be read")
+    ):
+        next(worker.bytes_of(open_source(folder), open_source(folder).rows[:1]))
