@@ -110,9 +110,7 @@ def _no_bundle(folder: Path, error: Exception) -> HeadstartError:
     expected = "a folder that `python -m classify train` wrote"
     todo = "check the path, or train one: python -m classify train FILE.h5"
     if isinstance(error, FileNotFoundError) and not os.path.lexists(folder):
-        return NotFoundError(
-            f"there is no bundle {str(folder)!r}", expected, "a path that does not exist", todo
-        )
+        return NotFoundError(f"{str(folder)!r} is not a bundle", expected, "a path that does not exist", todo)
     received = with_type(error)
     if isinstance(error, FileNotFoundError) and not os.path.lexists(folder / "bundle.json"):
         received = "a folder without a bundle.json"
