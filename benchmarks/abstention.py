@@ -12,8 +12,8 @@ import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.metrics import roc_auc_score
 
-from classify.abstain import Detector
-from classify.features import load_features
+from classify.bundle.detector import Detector
+from classify.features.load import load_features
 from extract import FeatureExtractor
 
 RATE = 0.05

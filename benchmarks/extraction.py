@@ -16,12 +16,12 @@ import numpy as np
 from machine import machine
 
 from data import open_source
-from data.memory import npy_bytes
+from data.sources.arrays import npy_bytes
 from extract import Recipe
-from extract.bench import bench
-from extract.engines import available_threads, open_engine
-from extract.quantize import quantized
-from extract.worker import compute_features
+from extract.engines.engine import available_threads, open_engine
+from extract.run.bench import bench
+from extract.run.calibrate import quantized
+from extract.run.worker import compute_features
 
 IMAGES, REPEATS = 256, 5
 LONG, WINDOW = 20_000, 2_000

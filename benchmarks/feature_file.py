@@ -21,10 +21,10 @@ from PIL import Image
 
 from data import open_source
 from extract import FeatureFile, Options, Recipe, extract
-from extract.assemble import assemble
-from extract.hashes import scan_source
-from extract.store import write_feature_file
-from extract.survey import survey
+from extract.feature_file.reader import write_feature_file
+from extract.run.assemble import assemble
+from extract.run.scan import scan_source
+from extract.run.survey import survey
 
 ROWS, REPEATS = 100_000, 7
 ROOT = Path(__file__).resolve().parent.parent

@@ -18,17 +18,17 @@ from statistics import median
 import numpy as np
 from machine import machine
 
-from classify.features import load_features
-from classify.grids import Entry
-from classify.heads import make_head
-from classify.net import build_net
-from classify.ridge import ALPHAS
-from classify.together import train_together
+from classify.features.load import load_features
+from classify.heads.net import build_net
+from classify.heads.ridge import ALPHAS
+from classify.heads.table import make_head
+from classify.selection.grids import Entry
+from classify.selection.groups import train_together
 from data.console import prepare_logging, say
 from extract import Recipe
-from extract.part import PartFile, write_part
+from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.reader import Contents, write_feature_file
 from extract.recipe import EngineInfo
-from extract.store import Contents, write_feature_file
 
 ROWS, WIDTH, REPEATS = 9305, 2048, 3
 ROOT = Path(__file__).resolve().parent.parent

@@ -16,14 +16,14 @@ from machine import machine
 from sklearn.preprocessing import StandardScaler
 
 from classify import load_features
-from classify.blocks import Blocks
-from classify.heads import make_head
-from classify.streaming import _LogLoss
+from classify.features.blocks import Blocks
+from classify.heads.streaming import _LogLoss
+from classify.heads.table import make_head
 from extract import Recipe
-from extract.contents import Contents
-from extract.layout import row_checksums
+from extract.feature_file.contents import Contents
+from extract.feature_file.hdf5 import row_checksums
+from extract.feature_file.reader import write_feature_file
 from extract.recipe import EngineInfo
-from extract.store import write_feature_file
 
 WIDTH, REPEATS, MEMORY = 2048, 3, 10**9
 HEADS = {"logistic": [], "keras-linear": ["--param", "epochs=3"]}

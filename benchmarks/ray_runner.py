@@ -23,12 +23,12 @@ from machine import machine
 
 from data import Source, open_source
 from extract import Recipe
-from extract.hashes import scan_source
-from extract.plan import Part, plan
-from extract.ray_cluster import Cluster
-from extract.ray_runner import ray_map
-from extract.run import local_map
-from extract.worker import PartWorker, Work
+from extract.cluster.connect import Cluster
+from extract.cluster.driver import ray_map
+from extract.run.extract import local_map
+from extract.run.plan import Part, plan
+from extract.run.scan import scan_source
+from extract.run.worker import PartWorker, Work
 
 PART, REPEATS = 16, 5
 

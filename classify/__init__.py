@@ -1,9 +1,9 @@
 """Features to decisions."""
 
 _HOMES = {
-    "Bundle": "classify.bundle",
-    "HEADS": "classify.heads",
-    "load_features": "classify.features",
+    "Bundle": "classify.bundle.bundle",
+    "HEADS": "classify.heads.table",
+    "load_features": "classify.features.load",
 }
 __all__ = ["HEADS", "Bundle", "load_features"]
 

@@ -5,15 +5,15 @@ from typing import Annotated
 
 import typer
 
-from classify.benchmark_cli import benchmark
-from classify.cli_options import AsJson, BundleFolder
-from classify.evaluate_cli import evaluate
-from classify.export import FORMATS, check_target
-from classify.export import export as export_bundle
-from classify.finetune_cli import finetune
-from classify.show import csv_lines, export_lines, prediction_lines
-from classify.sweep_cli import sweep
-from classify.train_cli import train
+from classify.bundle.export import FORMATS, check_target
+from classify.bundle.export import export as export_bundle
+from classify.commands.benchmark import benchmark
+from classify.commands.evaluate import evaluate
+from classify.commands.finetune import finetune
+from classify.commands.options import AsJson, BundleFolder
+from classify.commands.show import csv_lines, export_lines, prediction_lines
+from classify.commands.sweep import sweep
+from classify.commands.train import train
 from data.console import command_app, say, show
 from data.text import counted
 
@@ -39,7 +39,7 @@ def predict(
 
     Example: python -m classify predict photos-logistic new.jpg more/
     """
-    from classify.bundle import Bundle
+    from classify.bundle.bundle import Bundle
 
     if as_csv and as_json:
         raise typer.BadParameter("choose one of --csv and --json")
@@ -69,7 +69,7 @@ def export(
 
     Example: python -m classify export photos-logistic -o photos.keras
     """
-    from classify.bundle import Bundle
+    from classify.bundle.bundle import Bundle
 
     check_target(output, format)
     exported = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)

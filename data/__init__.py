@@ -1,7 +1,7 @@
 """Where images and labels come from; knows nothing of models, HDF5 or keys."""
 
 from data.errors import HeadstartError
-from data.source import Row, Source, open_source
+from data.sources.source import Row, Source, open_source
 
 __version__ = "0.1.0"
 __all__ = ["HeadstartError", "Row", "Source", "open_source"]

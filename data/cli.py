@@ -7,7 +7,7 @@ import typer
 
 from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, command_app, json_option, say, say_warnings, show
 from data.names import UNKNOWN, shortened, visible
-from data.source import grammar, open_source
+from data.sources.source import grammar, open_source
 from data.text import counted
 
 app = command_app("Look at labelled images.")
@@ -31,7 +31,7 @@ def preview(
 
     Example: python -m data preview photos/ -o sheet.png
     """
-    from data.preview import preview
+    from data.contact_sheet import preview
 
     opened = open_source(source, data_dir, folders_are_classes)
     say_warnings(opened.warnings)
@@ -42,7 +42,7 @@ def preview(
 
 
 def sheet_lines(sheet: dict) -> list[str]:
-    """Lay out `data.preview.Sheet` for people.
+    """Lay out `data.contact_sheet.Sheet` for people.
 
     Examples
     --------

@@ -78,7 +78,7 @@ def load_image(
 
     Examples
     --------
-    >>> from data.memory import npy_bytes
+    >>> from data.sources.arrays import npy_bytes
     >>> load_image(npy_bytes(np.full((8, 8), 51, np.uint8)), (2, 2))[0, 0].tolist()
     [51.0, 51.0, 51.0]
     """

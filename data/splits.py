@@ -89,13 +89,13 @@ def split_of(row: HasSplit, digest: bytes) -> str:
     Parameters
     ----------
     row : HasSplit
-        As `data.source.Row`.
+        As `data.sources.source.Row`.
     digest : bytes
         Sha256 of its image bytes.
 
     Examples
     --------
-    >>> from data.source import Row
+    >>> from data.sources.source import Row
     >>> split_of(Row("a.jpg", 0, split="test"), bytes(32)), split_of(Row("b.jpg", 0), bytes(32))
     ('test', 'train')
     """

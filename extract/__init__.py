@@ -3,18 +3,18 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from extract.feature_file.reader import FeatureFile
     from extract.recipe import Recipe
-    from extract.run import Options, extract
-    from extract.store import FeatureFile
+    from extract.run.extract import Options, extract
     from extract.transformer import FeatureExtractor
 
 _HOMES = {
     "FeatureExtractor": "extract.transformer",
-    "FeatureFile": "extract.store",
-    "Options": "extract.run",
+    "FeatureFile": "extract.feature_file.reader",
+    "Options": "extract.run.extract",
     "Recipe": "extract.recipe",
     "__version__": "data",
-    "extract": "extract.run",
+    "extract": "extract.run.extract",
 }
 __all__ = ["FeatureExtractor", "FeatureFile", "Options", "Recipe", "extract"]
 

@@ -9,8 +9,8 @@ import typer
 from data.console import command_app, json_option, say, say_warnings, show
 from data.errors import unknown_name
 from data.images import PIXEL_LIMIT
-from data.source import SOURCES, Source, grammar, open_source, source_kind
-from extract.cli_options import (
+from data.sources.source import SOURCES, Source, grammar, open_source, source_kind
+from extract.commands.options import (
     AsJson,
     BackboneName,
     BatchSize,
@@ -28,7 +28,7 @@ from extract.cli_options import (
     default_name,
     parse_size,
 )
-from extract.show import (
+from extract.commands.show import (
     bench_lines,
     diff_lines,
     info_lines,
@@ -39,10 +39,10 @@ from extract.show import (
 )
 
 if TYPE_CHECKING:
-    from extract.plan import Scan
-    from extract.ray_cluster import Cluster
+    from extract.cluster.connect import Cluster
     from extract.recipe import Recipe
-    from extract.run import Report
+    from extract.run.extract import Report
+    from extract.run.plan import Scan
 
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 
@@ -99,13 +99,13 @@ def run(
 
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
-    from extract.engines import cpu_engine
-    from extract.preview import preview
-    from extract.progress import progress_bar
-    from extract.ray_cluster import Cluster
-    from extract.ray_runner import ray_map
+    from data.progress import progress_bar
+    from extract.cluster.connect import Cluster
+    from extract.cluster.driver import ray_map
+    from extract.engines.engine import cpu_engine
     from extract.recipe import Recipe
-    from extract.run import Options, extract, local_map
+    from extract.run.extract import Options, extract, local_map
+    from extract.run.forecast import preview
 
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes)
@@ -158,7 +158,7 @@ def info(
 
     Example: python -m extract info photos.h5
     """
-    from extract.store import FeatureFile
+    from extract.feature_file.reader import FeatureFile
 
     show(FeatureFile(file).summary(), info_lines, as_json)
 
@@ -173,7 +173,7 @@ def diff(
 
     Example: python -m extract diff photos.h5 photos299.h5
     """
-    from extract.diff import diff
+    from extract.feature_file.diff import diff
 
     show(diff(first, second).to_dict(), diff_lines, as_json)
 
@@ -191,8 +191,8 @@ def verify(
 
     Example: python -m extract verify photos.h5 --source photos/ --sample 20
     """
-    from extract.compare import compare
-    from extract.verify import verify
+    from extract.feature_file.verify import verify
+    from extract.run.compare import compare
 
     if source is None and (sample or data_dir or folders_are_classes):
         raise typer.BadParameter(
@@ -217,7 +217,7 @@ def repair(
 
     Example: python -m extract repair photos.h5
     """
-    from extract.repair import repair
+    from extract.feature_file.repair import repair
 
     show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
 
@@ -232,7 +232,7 @@ def merge(
 
     Example: python -m extract merge photos.shards -o photos.h5
     """
-    from extract.merge import merge
+    from extract.feature_file.merge import merge
 
     show(merge(folder, output), info_lines, as_json)
 
@@ -259,9 +259,9 @@ def bench(
 
     Example: python -m extract bench photos/
     """
-    from extract.bench import bench
     from extract.recipe import Recipe
-    from extract.run import Options
+    from extract.run.bench import bench
+    from extract.run.extract import Options
 
     opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
     say_warnings(opened.warnings)
@@ -303,8 +303,8 @@ def _quantized(
     rehash: bool = False,
 ) -> "tuple[Recipe, Scan | None]":
     """Return the int8 recipe, and the scan of the source where one was needed for it."""
-    from extract.hashes import scan_source
-    from extract.quantize import quantized
+    from extract.run.calibrate import quantized
+    from extract.run.scan import scan_source
 
     if quantization == "none":
         raise typer.BadParameter("--calibration has no meaning without --quantization int8")

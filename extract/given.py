@@ -10,7 +10,7 @@ from PIL import Image as Pillow
 from data.errors import HeadstartError
 from data.images import pillow_pixels
 from data.lists import as_list
-from data.memory import npy_bytes
+from data.sources.arrays import npy_bytes
 from data.text import printable
 
 Image = str | PathLike[str] | bytes | np.ndarray | Pillow.Image

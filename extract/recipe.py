@@ -12,7 +12,7 @@ import numpy as np
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
 from data.lists import as_list
-from extract.backbones import backbone_named, checked_size, height_and_width
+from extract.backbones.build import backbone_named, checked_size, height_and_width
 
 RECIPE_VERSION = 1
 NEUTRAL = "neutral"  # in the metadata of a field that version 0.1 had not: the value that means as before
@@ -36,7 +36,7 @@ class EngineInfo:
     Attributes
     ----------
     engine : str
-        A name in `extract.engines.ENGINES`.
+        A name in `extract.engines.engine.ENGINES`.
     version, device : str
     others : tuple of (str, str)
         Names and versions of what else took part.
@@ -73,7 +73,7 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Probe:
-    """The feature of `extract.engines.probe_image` that was stored: it tells whether we compute the same.
+    """The feature of `extract.engines.engine.probe_image` that was stored: it tells whether we compute the same.
 
     Attributes
     ----------
@@ -105,9 +105,9 @@ class Recipe:
     Attributes
     ----------
     backbone : str
-        A name in `extract.backbones.BACKBONES`.
+        A name in `extract.backbones.build.BACKBONES`.
     weights : str
-        Digest of the backbone's weight tensors (`extract.weights`).
+        Digest of the backbone's weight tensors (`extract.backbones.weights`).
     layers : tuple of str
         Output layers, each pooled into a data set of its own; ``avg_pool`` is the last one.
     pooling : str
@@ -117,7 +117,7 @@ class Recipe:
     resize : str
         ``bilinear``: as ``tf.image.resize``, without antialias.
     scaling : str
-        A name in `extract.backbones.SCALINGS`: what the backbone expects of 0..255.
+        A name in `extract.backbones.build.SCALINGS`: what the backbone expects of 0..255.
     color : str
         ``rgb``.
     exif_orientation : bool
@@ -190,7 +190,7 @@ class Recipe:
         if (self.quantization == "none") != (self.calibration == ""):
             raise HeadstartError(
                 "a quantized recipe names the images that calibrated it, and no other does",
-                "both quantization and calibration, or neither; extract.quantize.quantized sets both",
+                "both quantization and calibration, or neither; extract.run.calibrate.quantized sets both",
                 f"quantization {self.quantization!r}, calibration {self.calibration!r}",
                 "correct the recipe",
             )
@@ -216,7 +216,7 @@ class Recipe:
         ----------
         backbone : str
         weights : str or Path
-            ``imagenet``, ``none`` (random) or a file; see `extract.weights.find_weights`.
+            ``imagenet``, ``none`` (random) or a file; see `extract.backbones.weights.find_weights`.
         image_size : int or tuple of int, optional
             Side, or height and width, in pixels; by default what the backbone's entry says.
         fallback : bool
@@ -233,7 +233,7 @@ class Recipe:
         --------
         >>> Recipe.for_backbone("xception", image_size=299)  # doctest: +SKIP
         """
-        from extract.weights import find_weights  # which needs the modules of downloading
+        from extract.backbones.weights import find_weights  # which needs the modules of downloading
 
         size = checked_size(backbone, image_size)
         return cls(

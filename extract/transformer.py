@@ -14,14 +14,14 @@ from sklearn.utils import Tags
 from data.errors import HeadstartError
 from data.images import ImageError
 from data.text import counted
-from extract.cached import FolderRows, MemoryRows
-from extract.engines import Engine, open_engine
+from extract.engines.engine import Engine, open_engine
+from extract.engines.probe import check_probes
+from extract.feature_file.part import GrowingPart
 from extract.given import Image, checked_images, encoded, is_path, name_of, why_unreadable
-from extract.parity import check_probes
-from extract.part import GrowingPart
-from extract.plan import PART_ROWS, part_name
 from extract.recipe import Recipe, checked_recipe
-from extract.worker import compute_batches
+from extract.row_cache import FolderRows, MemoryRows
+from extract.run.plan import PART_ROWS, part_name
+from extract.run.worker import compute_batches
 
 _MOST_TOLD = 5  # images that an error names
 _computing = threading.Lock()  # an engine runs one batch after the other, and takes all threads
@@ -44,7 +44,7 @@ class FeatureExtractor(TransformerMixin, BaseEstimator):
         of processes may share it. None keeps them in the memory of this process, where all
         extractors of the recipe share them: processes that joblib starts then compute their own.
     engine : str
-        As `extract.engines.open_engine` takes it.
+        As `extract.engines.engine.open_engine` takes it.
 
     Examples
     --------

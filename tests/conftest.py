@@ -35,7 +35,7 @@ def shared() -> Path:
 def imagenet(cache):
     """Real ImageNet weights of Xception, by whatever origin this machine reaches."""
     from data import HeadstartError
-    from extract.weights import find_weights
+    from extract.backbones.weights import find_weights
 
     try:
         return find_weights("xception")
@@ -81,7 +81,7 @@ def patch_ours(monkeypatch):
 @pytest.fixture
 def seen(monkeypatch):
     """Count the images that go through the backbone, the probe apart."""
-    from extract import worker
+    from extract.run import worker
 
     counts = []
     finished = worker._finished
@@ -134,7 +134,7 @@ def small_recipe(cache):
     import keras
 
     from extract import Recipe
-    from extract.backbones import BACKBONES, Backbone
+    from extract.backbones.build import BACKBONES, Backbone
 
     keras.applications.SmallNet = small_net
     BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")

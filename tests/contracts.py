@@ -15,9 +15,9 @@ from skops.io import dump, get_untrusted_types, load
 from data import HeadstartError, Row
 from data.images import load_image
 from extract import FeatureFile
-from extract.diff import diff
-from extract.store import write_feature_file
-from extract.verify import verify
+from extract.feature_file.diff import diff
+from extract.feature_file.reader import write_feature_file
+from extract.feature_file.verify import verify
 
 
 class SourceContract:

@@ -15,11 +15,12 @@ from PIL import Image, ImageOps
 
 from classify import HEADS, Bundle, load_features
 from data import HeadstartError, open_source
-from extract import FeatureFile, plan, worker
-from extract.compare import compare
-from extract.layout import row_checksums
-from extract.store import write_feature_file
-from extract.verify import examine
+from extract import FeatureFile
+from extract.feature_file.hdf5 import row_checksums
+from extract.feature_file.reader import write_feature_file
+from extract.feature_file.verify import examine
+from extract.run import plan, worker
+from extract.run.compare import compare
 
 
 @pytest.fixture

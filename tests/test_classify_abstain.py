@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts
 
-from classify.abstain import Detector
+from classify.bundle.detector import Detector
 from data import HeadstartError
 
 WIDTH, CLASSES = 32, 4

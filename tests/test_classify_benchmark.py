@@ -14,10 +14,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
-from classify.arms import ARMS, Comparison, Job, some_rows
-from classify.benchmark import _begin, _counted_rows, _run, benchmark, check_output
-from classify.benchmark_arm import Clock, main
-from classify.benchmark_report import (
+from classify.benchmark.arm_process import Clock, main
+from classify.benchmark.arms import ARMS, Comparison, Job, some_rows
+from classify.benchmark.benchmark import _begin, _counted_rows, _run, benchmark, check_output
+from classify.benchmark.report import (
     all_epochs,
     break_even,
     epochs_that_fit,
@@ -27,8 +27,8 @@ from classify.benchmark_report import (
     time_to,
 )
 from classify.cli import app
-from classify.intervals import wilson
-from classify.show import benchmark_lines
+from classify.commands.show import benchmark_lines
+from classify.scores.intervals import wilson
 from data import HeadstartError, open_source
 
 MOBILENET = {"backbone": "mobilenet", "weights": "none", "image_size": (32, 32)}
@@ -58,7 +58,7 @@ def run(small_recipe, tmp_path_factory):
     """A benchmark of a backbone that this process alone knows; the cached arm has a process of its own."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(
-            "classify.benchmark._run",
+            "classify.benchmark.benchmark._run",
             lambda job, files: (_run if job.arm == "cached" else run_here)(job, files),
         )
         return benchmarked(tmp_path_factory.mktemp("benchmark"), small_recipe.backbone)
@@ -239,7 +239,13 @@ def test_what_a_benchmark_refuses(tmp_path, cache):
 
 def test_an_arm_ends_with_the_process_that_started_it(tmp_path):
     os.mkfifo(tmp_path / "job")  # reading it waits for ever
-    words = [sys.executable, "-m", "classify.benchmark_arm", str(tmp_path / "job"), str(tmp_path / "result")]
+    words = [
+        sys.executable,
+        "-m",
+        "classify.benchmark.arm_process",
+        str(tmp_path / "job"),
+        str(tmp_path / "result"),
+    ]
     arm = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
     with pytest.raises(subprocess.TimeoutExpired):
         arm.wait(3)

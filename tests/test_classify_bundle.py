@@ -19,9 +19,9 @@ from skops.io import dump
 from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle
-from classify.evaluate import evaluate
-from classify.heads import HEADS, make_head
-from classify.matrix import FeatureMatrix
+from classify.features.matrix import FeatureMatrix
+from classify.heads.table import HEADS, make_head
+from classify.scores.evaluate import evaluate
 from data import HeadstartError
 
 QUICK = {name: {} for name in HEADS}
@@ -348,7 +348,7 @@ class TestSaving:
         shutil.copytree(saved["logistic"], tmp_path / "saved")
         before, bundle = below(tmp_path), trained(features=drawn_features(classes=3))
         if blow == "rename":
-            patch_ours("data.swap._exchanged", lambda one, two: False)
+            patch_ours("data.output.swap._exchanged", lambda one, two: False)
             fail_once_to_rename_to(tmp_path / "saved", monkeypatch)
         else:
             bundle = replace(bundle, head=Unsaveable(UNSAVEABLE[blow]))

@@ -19,17 +19,17 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
+from classify.bundle.predict import Prediction
 from classify.cli import app
-from classify.learning_curve import learning_curve
-from classify.predict import Prediction
-from classify.show import csv_lines, prediction_lines
+from classify.commands.show import csv_lines, prediction_lines
+from classify.scores.learning_curve import learning_curve
 from data import open_source
 from data.names import shortened
 from extract import Recipe, extract
-from extract.contents import Contents
-from extract.part import PartFile, write_part
+from extract.feature_file.contents import Contents
+from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.reader import FeatureFile, write_feature_file
 from extract.recipe import EngineInfo
-from extract.store import FeatureFile, write_feature_file
 
 SCORE = {"value", "low", "high"}
 
@@ -545,7 +545,7 @@ class TestProcess:
     def test_a_logistic_head_needs_no_tensorflow(self, layers):
         done, imported = imported_by("classify", "train", layers.name, cwd=layers.parent)
         assert done.returncode == 0, done.stderr
-        assert "sklearn" in imported and "classify.bundle" in imported
+        assert "sklearn" in imported and "classify.bundle.bundle" in imported
         assert not imported & {"tensorflow", "keras", "ray", "tensorflow_datasets"}
         assert "saved layers-logistic" in done.stdout
 

@@ -11,8 +11,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 
 from classify import HEADS
-from classify.cross_validation import cross_validate
-from classify.evaluate import (
+from classify.features.matrix import FeatureMatrix, FeatureSet
+from classify.scores.cross_validation import cross_validate
+from classify.scores.evaluate import (
     balanced_accuracy,
     calibration,
     evaluate,
@@ -21,7 +22,6 @@ from classify.evaluate import (
     roc_auc,
     wilson,
 )
-from classify.matrix import FeatureMatrix, FeatureSet
 from data import HeadstartError
 from extract import Recipe
 

@@ -14,9 +14,9 @@ from conftest import refused
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
-from classify import export as exporting
+from classify.bundle import export as exporting
+from classify.bundle.export import FORMATS, check_target, export, notes_on, sample_images
 from classify.cli import app
-from classify.export import FORMATS, check_target, export, notes_on, sample_images
 
 LOADED = """
 import sys

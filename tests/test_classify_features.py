@@ -12,12 +12,12 @@ from test_classify_cli import fail, invoke, succeed
 from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle, load_features
-from classify.join import joined
-from classify.matrix import FeatureSet
-from classify.rows import renumbered
+from classify.features.join import joined
+from classify.features.matrix import FeatureSet
+from classify.features.rows import renumbered
 from data import HeadstartError, open_source
 from extract import Recipe, extract
-from extract.engines import Engine
+from extract.engines.engine import Engine
 from extract.recipe import EngineInfo
 
 

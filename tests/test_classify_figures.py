@@ -7,10 +7,10 @@ from PIL import Image
 from test_classify_evaluate import NAMES, draw, drawn_features
 
 from classify import HEADS
-from classify import figures as module
-from classify.evaluate import evaluate
-from classify.figures import MOST_CLASSES_NAMED, check_figures, write_figures
-from classify.learning_curve import learning_curve
+from classify.scores import figures as module
+from classify.scores.evaluate import evaluate
+from classify.scores.figures import MOST_CLASSES_NAMED, check_figures, write_figures
+from classify.scores.learning_curve import learning_curve
 from data import HeadstartError
 
 

@@ -15,18 +15,18 @@ from test_classify_transplant import changed
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
-from classify.abstain import Detector
+from classify.bundle.detector import Detector
 from classify.cli import app
-from classify.finetune import finetune
-from classify.finetune_options import LOOPS as NAMES_OF_LOOPS
-from classify.finetune_options import PRECISIONS, TrainingOptions, live_options
-from classify.guide_model import GuideModel
-from classify.image_rows import load_rows
-from classify.live import train_live, untrained
-from classify.loops import LOOPS
-from classify.tuned import verdict
-from classify.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
-from classify.watch import reseed
+from classify.finetuning.finetune import finetune
+from classify.finetuning.images import load_rows
+from classify.finetuning.judge import verdict
+from classify.finetuning.live import train_live, untrained
+from classify.finetuning.loops import LOOPS
+from classify.finetuning.model import GuideModel
+from classify.finetuning.options import LOOPS as NAMES_OF_LOOPS
+from classify.finetuning.options import PRECISIONS, TrainingOptions, live_options
+from classify.finetuning.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
+from classify.finetuning.watch import reseed
 from data import HeadstartError, open_source
 from extract import Recipe, extract
 from extract.engines.keras_engine import POLICIES
@@ -147,7 +147,7 @@ def test_a_killed_run_goes_on(tuned, small_bundle, drawn, tmp_path, patch_ours, 
             raise kills.pop()
         reseed(model, seed, epoch)
 
-    patch_ours("classify.watch.reseed", reseed_or_stop)
+    patch_ours("classify.finetuning.watch.reseed", reseed_or_stop)
     with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
         finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", TrainingOptions(loop=loop, **FEW))
     with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):
@@ -160,7 +160,7 @@ def test_a_killed_run_goes_on(tuned, small_bundle, drawn, tmp_path, patch_ours, 
 def test_a_loss_that_diverges_keeps_the_last_good_weights(small_bundle, drawn, tmp_path, patch_ours):
     before = Bundle.load(small_bundle)
     far = tf.keras.optimizers.Adam(1e38)  # no rate that is allowed takes so small a net beyond float32
-    patch_ours("classify.end_to_end.optimizer_of", lambda rate, precision: far)
+    patch_ours("classify.finetuning.training.optimizer_of", lambda rate, precision: far)
     report = finetune(before, drawn, tmp_path / "tuned", TrainingOptions(unfreeze="none", **FEW))
     assert (report["stopped"], report["best_epoch"]) == ("diverged", 0)
     assert "choose a lower --learning-rate" in report["verdict"]
@@ -171,7 +171,7 @@ def test_a_loss_that_diverges_keeps_the_last_good_weights(small_bundle, drawn, t
 
 
 def test_memory_that_runs_out_halves_the_batch(small_bundle, drawn, tmp_path, monkeypatch):
-    from classify.loops import fit_loop
+    from classify.finetuning.loops import fit_loop
 
     sizes = []
 

@@ -9,10 +9,10 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
-from classify.heads import HEADS, fit_head, make_head
-from classify.keras_head import KerasHead
-from classify.linear import Hyperparameters, Schedule, glorot, train_linear
-from classify.net import build_net, train_net
+from classify.heads.keras_head import KerasHead
+from classify.heads.linear import Hyperparameters, Schedule, glorot, train_linear
+from classify.heads.net import build_net, train_net
+from classify.heads.table import HEADS, fit_head, make_head
 from data import HeadstartError
 
 # Parameters with which a head learns the drawn data in little time.
@@ -377,7 +377,7 @@ def test_a_keyword_that_is_of_the_schedule_now_says_so(train):
 
 
 def test_dropout_drops_its_share_and_makes_up_for_it():
-    from classify.linear import _Step
+    from classify.heads.linear import _Step
 
     step = _Step(None, 1, 0.2, np.random.default_rng(0))
     dropped = np.stack([step._dropped(np.ones((100, 41), np.float32)) for _ in range(200)])

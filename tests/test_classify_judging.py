@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from classify.evaluate import evaluate
-from classify.judging import JudgingRows, advice, lone_answer
+from classify.scores.evaluate import evaluate
+from classify.scores.judging import JudgingRows, advice, lone_answer
 
 NONE = frozenset()
 COMMAND = "python -m classify evaluate 'my head' a.h5 b.h5"

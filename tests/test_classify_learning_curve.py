@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from test_classify_evaluate import drawn_features
 
 from classify import HEADS
-from classify.intervals import Interval
-from classify.learning_curve import LITTLE, SHARES, Point, learning_curve, more_labels
-from classify.matrix import FeatureMatrix
+from classify.features.matrix import FeatureMatrix
+from classify.scores.intervals import Interval
+from classify.scores.learning_curve import LITTLE, SHARES, Point, learning_curve, more_labels
 from data import HeadstartError
 
 

@@ -10,8 +10,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classify.linear_svm import LinearSvm
-from classify.temperature import fit_inverse_temperature, probabilities, smoothing_of
+from classify.heads.linear_svm import LinearSvm
+from classify.scores.calibration import fit_inverse_temperature, probabilities, smoothing_of
 
 each_count = pytest.mark.parametrize("classes", [2, 3])
 

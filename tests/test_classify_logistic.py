@@ -12,12 +12,12 @@ from test_classify_streaming import on_disk
 from threadpoolctl import threadpool_limits
 
 from classify import load_features
-from classify.grids import Entry
-from classify.heads import fit_head, make_head
-from classify.logistic import Logistic
-from classify.streaming import fit_streaming
-from classify.sweep import SweepOptions, sweep
-from classify.together import train_together
+from classify.heads.logistic import Logistic
+from classify.heads.streaming import fit_streaming
+from classify.heads.table import fit_head, make_head
+from classify.selection.grids import Entry
+from classify.selection.groups import train_together
+from classify.selection.sweep import SweepOptions, sweep
 
 NEAR = 1e-4  # of probabilities; L-BFGS at scikit-learn's tolerance is up to 0.5 off
 STRENGTHS = (1e-5, 1e-3, 1.0)

@@ -10,14 +10,14 @@ from test_classify_evaluate import drawn_features
 from test_classify_heads import drawn
 from typer.testing import CliRunner
 
-from classify.arms import Comparison
+from classify.benchmark.arms import Comparison
 from classify.cli import app
-from classify.finetune_options import TrainingOptions
-from classify.grids import Entry, entries
-from classify.heads import HEADS, fit_head, imported, make_head
-from classify.parameters import BENCHMARK, SWEEP, TRAINING
-from classify.search import search
-from classify.sweep import SweepOptions, sweep, sweep_and_save
+from classify.finetuning.options import TrainingOptions
+from classify.heads.parameters import BENCHMARK, SWEEP, TRAINING
+from classify.heads.table import HEADS, fit_head, imported, make_head
+from classify.selection.grids import Entry, entries
+from classify.selection.search import search
+from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
 from data.allowed import value_text
 from data.errors import UsageError
 

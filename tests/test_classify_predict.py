@@ -12,7 +12,8 @@ import pytest
 from conftest import assert_four_parts
 from PIL import Image
 
-from classify import Bundle, matrix
+from classify import Bundle
+from classify.features import matrix
 from data import HeadstartError
 
 

@@ -10,8 +10,8 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from classify.ridge import ALPHAS, RidgeHead, _blocks, _ByFeatures, _ByRows
-from classify.temperature import fit_inverse_temperature, log_loss, probabilities, smoothing_of
+from classify.heads.ridge import ALPHAS, RidgeHead, _blocks, _ByFeatures, _ByRows
+from classify.scores.calibration import fit_inverse_temperature, log_loss, probabilities, smoothing_of
 
 SHAPES = [(40, 6), (15, 30), (12, 12), (13, 12)]  # more rows than features, fewer, as many, one more
 each_shape = pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -85,7 +85,7 @@ def test_left_out_values_of_more_rows_than_a_block(monkeypatch):
     X, y = drawn()
     scaler, targets = StandardScaler().fit(X), signs(y, 3)
     (whole,) = _ByFeatures(X, scaler.mean_, scaler.scale_, targets).left_out([1.0])
-    monkeypatch.setattr("classify.ridge._BLOCK_ROWS", 7)
+    monkeypatch.setattr("classify.heads.ridge._BLOCK_ROWS", 7)
     assert len(list(_blocks(X, scaler.mean_, scaler.scale_))) > 1
     (parts,) = _ByFeatures(X, scaler.mean_, scaler.scale_, targets).left_out([1.0])
     np.testing.assert_allclose(parts, whole, atol=1e-10)

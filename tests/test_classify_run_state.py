@@ -16,11 +16,11 @@ import pytest
 from conftest import ROOT, assert_four_parts
 
 from classify import Bundle
-from classify.finetune import finetune, going_on
-from classify.finetune_options import TrainingOptions
-from classify.run_state import RunState
+from classify.finetuning.finetune import finetune, going_on
+from classify.finetuning.options import TrainingOptions
+from classify.finetuning.run_state import RunState
 from data import HeadstartError, open_source
-from data.ours import kind_of_output
+from data.output.ours import kind_of_output
 
 EPOCHS = 6
 HOW = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 16, "rows": 40, "learning_rate": 3e-5}
@@ -30,8 +30,8 @@ import runpy, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import keras
 from conftest import small_net
-from data import output
-from extract.backbones import BACKBONES, Backbone
+from data.output import place as output
+from extract.backbones.build import BACKBONES, Backbone
 keras.applications.SmallNet = small_net
 BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")
 sync = output.sync

@@ -12,12 +12,12 @@ from test_classify_evaluate import drawn_features
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle
-from classify import search as searches
 from classify.cli import app
-from classify.grids import Entry
-from classify.intervals import wilson
-from classify.search import search, worth
-from classify.sweep import Result, SweepOptions
+from classify.scores.intervals import wilson
+from classify.selection import search as searches
+from classify.selection.grids import Entry
+from classify.selection.search import search, worth
+from classify.selection.sweep import Result, SweepOptions
 from data import HeadstartError
 
 SIX = SweepOptions(trials=6)
@@ -58,7 +58,7 @@ def test_results_shape_what_is_proposed(features, patch_ours):
     """The estimator goes where the objective is high: here to small C, there to great C."""
     centres = []
     for sign in (1, -1):
-        patch_ours("classify.search.worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
+        patch_ours("classify.selection.search.worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
         results = search(features, ["logistic"], SweepOptions(trials=25))
         centres.append(np.median([np.log10(result.params["C"]) for result in results]))
     assert centres[0] > centres[1] + 2
@@ -75,10 +75,10 @@ def test_an_interrupted_search_goes_on_as_if_it_had_not_been(features, tmp_path,
         trained.extend(members)
         return train(members, *rest)
 
-    patch_ours("classify.search.attempt", interrupted)
+    patch_ours("classify.selection.search.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         search(features, ["logistic", "knn"], SIX, journal=journal)
-    patch_ours("classify.search.attempt", lambda *args: trained.extend(args[0]) or train(*args))
+    patch_ours("classify.selection.search.attempt", lambda *args: trained.extend(args[0]) or train(*args))
     assert found(search(features, ["logistic", "knn"], SIX, journal=journal)) == found(whole)
     assert len(trained) == len(whole)
 

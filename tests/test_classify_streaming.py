@@ -12,10 +12,10 @@ from test_classify_cli import fail, invoke
 from test_classify_evaluate import drawn_features
 
 from classify import Bundle, load_features
-from classify.blocks import Blocks, Columns, least_memory, proba_of
-from classify.heads import HEADS, fit_head, make_head
-from classify.memory import how_to_train, parse_memory
-from classify.streaming import fit_streaming
+from classify.features.blocks import Blocks, Columns, least_memory, proba_of
+from classify.heads.memory import how_to_train, parse_memory
+from classify.heads.streaming import fit_streaming
+from classify.heads.table import HEADS, fit_head, make_head
 from data import HeadstartError
 from extract import FeatureFile
 
@@ -153,7 +153,9 @@ def test_long_runs_of_other_rows_are_not_read(tmp_path, patch_ours):
     values = np.zeros((10_000, 64), np.float32)
     blocks = opened(values, tmp_path, rows=np.array([0, 1, 9_998]))
     read = []
-    patch_ours("classify.blocks.Columns.read", lambda self, first, out: read.append((first, len(out))))
+    patch_ours(
+        "classify.features.blocks.Columns.read", lambda self, first, out: read.append((first, len(out)))
+    )
     list(blocks.in_order())
     assert read == [(0, 2), (9_998, 1)]
 
@@ -202,7 +204,7 @@ def test_bad_amounts_have_one_message(text, tiny_file):
 
 
 def test_less_than_a_block_is_refused_with_what_is_needed(tiny_file, patch_ours):
-    patch_ours("classify.memory.in_memory_needs", lambda matrix: 1000 * matrix)
+    patch_ours("classify.heads.memory.in_memory_needs", lambda matrix: 1000 * matrix)
     told = fail("train", tiny_file, "--memory", "100KB")
     assert "--memory is too little for the head logistic" in told
     needed = told.split("expected: ")[1].split(" or more")[0]
@@ -234,7 +236,7 @@ def test_ridge_asks_for_validation_rows(tmp_path):
 
 def test_the_command_says_that_it_read_blocks_and_saves_the_same_bundle(tiny_file, tmp_path, patch_ours):
     # the matrix is too large for memory
-    patch_ours("classify.memory.in_memory_needs", lambda matrix: 1000 * matrix)
+    patch_ours("classify.heads.memory.in_memory_needs", lambda matrix: 1000 * matrix)
     words = ["train", tiny_file, "-o"]
     assert "in blocks" not in invoke(*words, tmp_path / "whole").stderr
     result = invoke(*words, tmp_path / "blocks", "--memory", "6MB")

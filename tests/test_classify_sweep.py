@@ -10,12 +10,13 @@ from test_classify_evaluate import drawn_features, drawn_set
 from typer.testing import CliRunner
 
 from classify import Bundle
-from classify import sweep as sweeps
 from classify.cli import app
-from classify.grids import Entry, entries
-from classify.heads import make_head
-from classify.intervals import wilson
-from classify.sweep import (
+from classify.commands.train import parse_params
+from classify.heads.table import make_head
+from classify.scores.intervals import wilson
+from classify.selection import sweep as sweeps
+from classify.selection.grids import Entry, entries
+from classify.selection.sweep import (
     Result,
     SweepOptions,
     choose,
@@ -24,7 +25,6 @@ from classify.sweep import (
     sweep_and_save,
     write_leaderboard,
 )
-from classify.train_cli import parse_params
 from data import HeadstartError, open_source
 from extract import extract
 
@@ -129,7 +129,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
         calls.append(args)
         return train(*args)
 
-    patch_ours("classify.sweep.attempt", interrupted)
+    patch_ours("classify.selection.sweep.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     kept = len(journal.read_text().splitlines())
@@ -137,7 +137,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
-    patch_ours("classify.sweep.attempt", lambda *args: trained.extend(args[0]) or train(*args))
+    patch_ours("classify.selection.sweep.attempt", lambda *args: trained.extend(args[0]) or train(*args))
     again = sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
@@ -246,10 +246,12 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, patch_ours):
     trained = sweeps.attempt
     for done, words in ((0, "nothing was finished yet"), (1, r"best.sweep.jsonl: the same command goes on")):
         steps = iter([trained] * done)
-        patch_ours("classify.sweep.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args))
+        patch_ours(
+            "classify.selection.sweep.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args)
+        )
         with pytest.raises(KeyboardInterrupt, match=words):
             sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
-    patch_ours("classify.sweep.attempt", trained)
+    patch_ours("classify.selection.sweep.attempt", trained)
     sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
     assert not (tmp_path / "best.sweep.jsonl").exists()
 

@@ -13,11 +13,11 @@ from sklearn.pipeline import Pipeline
 from test_classify_heads import drawn, quick
 from typer.testing import CliRunner
 
+from classify.bundle.keras_model import fold
 from classify.cli import app
-from classify.grids import Entry
-from classify.heads import HEADS, imported
-from classify.together import group_of, train_together
-from classify.transplant import fold
+from classify.heads.table import HEADS, imported
+from classify.selection.grids import Entry
+from classify.selection.groups import group_of, train_together
 from data import HeadstartError
 
 GENERIC = ("heads", "parameters", "search", "bundle", "table", "transplant")  # suites over the table

@@ -9,7 +9,7 @@ import sklearn.metrics
 from conftest import ROOT
 from scipy.special import expit, softmax
 
-from classify.temperature import (
+from classify.scores.calibration import (
     HIGHEST,
     LOWEST,
     fit_inverse_temperature,
@@ -126,7 +126,7 @@ def test_log_loss_is_that_of_scikit_learn(classes):
 
 def test_neither_keras_nor_tensorflow_is_imported():
     code = (
-        "import sys, classify.ridge, classify.linear_svm, classify.temperature;"
+        "import sys, classify.heads.ridge, classify.heads.linear_svm, classify.scores.calibration;"
         "print({'keras', 'tensorflow'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

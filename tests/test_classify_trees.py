@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
 from test_classify_evaluate import drawn_features
 
 from classify import Bundle
-from classify.trees import check_trees
+from classify.bundle.trees import check_trees
 from data import HeadstartError
 
 FEATURES = drawn_features()

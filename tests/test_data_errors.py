@@ -37,9 +37,9 @@ def test_what_a_program_acts_on_is_a_built_in_error_too(kind, builtin, number):
 
 
 def test_a_path_that_is_not_there_is_file_not_found(tmp_path):
-    from data.source import open_source
+    from data.sources.source import open_source
     from extract import FeatureFile
-    from extract.weights import find_weights
+    from extract.backbones.weights import find_weights
 
     gone = tmp_path / "gone"
     assert is_missing(gone)
@@ -64,7 +64,7 @@ def test_every_line_that_catches_oserror_lets_errors_of_ours_pass():
 def test_lines_that_would_swallow_an_error_are_found(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(
-        "from data.output import sync\n"
+        "from data.output.place import sync\n"
         "KINDS = (OSError, KeyError)\n"
         "def one():\n    try:\n        sync('a')\n    except KINDS:\n        pass\n"
         "def two():\n    with suppress(OSError):\n        one()\n"

@@ -15,7 +15,7 @@ from conftest import ROOT
 from PIL import Image, ImageOps
 
 from data.images import ImageError, is_dim, load_image
-from data.memory import npy_bytes
+from data.sources.arrays import npy_bytes
 
 HEIGHT, WIDTH = SIZE = (24, 40)
 FORMATS = {

@@ -140,7 +140,7 @@ _MOMENTS = [
     ("predict", "numpy"),
     ("predict", "skops"),
     ("predict", "openvino"),
-    ("train", "classify.heads"),
+    ("train", "classify.heads.table"),
     ("train", "sklearn.utils._testing"),
     ("sweep", "joblib.externals.loky"),
     ("finetune", "tensorflow"),

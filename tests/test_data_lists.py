@@ -8,19 +8,19 @@ from conftest import draw_images, refused
 from test_classify_evaluate import drawn_features
 
 from classify import Bundle, load_features
-from classify.finetune import finetune
-from classify.grids import entries
-from classify.live import train_live
-from classify.search import checked_heads
+from classify.finetuning.finetune import finetune
+from classify.finetuning.live import train_live
+from classify.selection.grids import entries
+from classify.selection.search import checked_heads
 from data import HeadstartError
+from data.contact_sheet import preview as sheet
 from data.lists import as_list
-from data.memory import from_arrays
-from data.preview import preview as sheet
+from data.sources.arrays import from_arrays
 from extract import Options, Recipe, extract
-from extract.bench import bench
-from extract.compare import compare
-from extract.preview import preview
-from extract.quantize import quantized
+from extract.run.bench import bench
+from extract.run.calibrate import quantized
+from extract.run.compare import compare
+from extract.run.forecast import preview
 
 
 @pytest.mark.parametrize("one", ["a.h5", Path("a.h5"), b"a.h5", 5, None])

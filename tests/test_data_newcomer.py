@@ -9,9 +9,9 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from classify import Bundle
-from classify.heads import make_head
+from classify.heads.table import make_head
 from data import __version__, open_source
-from data.memory import from_arrays
+from data.sources.arrays import from_arrays
 
 PACKAGES = ("data", "extract", "classify")
 
@@ -39,7 +39,7 @@ def test_h_is_help_on_every_command(package):
 
 @pytest.mark.parametrize("heads", ["centroid, knn", " centroid ,knn,"])
 def test_names_between_commas_may_have_blanks(heads):
-    from classify.cli_options import names_between_commas
+    from classify.commands.options import names_between_commas
 
     assert names_between_commas(heads) == ["centroid", "knn"]
     assert names_between_commas(None) is None

@@ -12,9 +12,9 @@ from conftest import ROOT, refused
 
 from data import HeadstartError
 from data.errors import NotAllowedError
-from data.lock import locked
-from data.output import check_file, check_folder, half_written, in_cache, writing, written_aside
-from data.swap import check_carried, swapped
+from data.output.lock import locked
+from data.output.place import check_file, check_folder, half_written, in_cache, writing, written_aside
+from data.output.swap import check_carried, swapped
 
 
 def below(folder: Path) -> dict[str, str]:
@@ -121,7 +121,7 @@ def swap(folder: Path, text: str) -> None:
 def way(request, monkeypatch):
     """Both ways to put a folder in the place of another."""
     if request.param == "two renames":
-        monkeypatch.setattr("data.swap._exchanged", lambda one, two: False)
+        monkeypatch.setattr("data.output.swap._exchanged", lambda one, two: False)
     return request.param
 
 
@@ -156,9 +156,9 @@ class TestFolders:
         assert below(old) == before | {"one": "new", "two": "new"}
 
     def test_what_is_saved_during_the_swap_is_kept(self, way, tmp_path, monkeypatch):
-        import data.swap
+        import data.output.swap
 
-        old, exchange = make(tmp_path / "it", "old"), data.swap._exchange
+        old, exchange = make(tmp_path / "it", "old"), data.output.swap._exchange
 
         def late(new, folder):
             (folder / "late.txt").write_text("late")
@@ -166,7 +166,7 @@ class TestFolders:
             os.replace(folder / "aside", folder / "notes.txt")
             exchange(new, folder)
 
-        monkeypatch.setattr(data.swap, "_exchange", late)
+        monkeypatch.setattr(data.output.swap, "_exchange", late)
         swap(old, "new")
         assert (old / "late.txt").read_text() == "late" and (old / "one").read_text() == "new"
         assert (old / "notes.txt").read_text() == "edited"
@@ -206,13 +206,13 @@ class TestFolders:
 KILLED = """
 import os, signal, sys
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/tests"]
-import data.swap
+import data.output.swap
 from pathlib import Path
 from test_data_output import below, make, swap
-data.swap.sync = lambda path: None  # a kill loses nothing that is not synced; it takes the most time
+data.output.swap.sync = lambda path: None  # a kill loses nothing that is not synced; it takes the most time
 folder, renames = Path(sys.argv[2]), sys.argv[3] == "renames"
 if renames:
-    data.swap._exchanged = lambda one, two: os.listdir(folder) and False  # a step more
+    data.output.swap._exchanged = lambda one, two: os.listdir(folder) and False  # a step more
 make(folder / "it", "old")
 before = below(folder / "it")
 after = before | {"one": "new", "two": "new"}
@@ -225,7 +225,7 @@ for step in range(1, 10_000):
         swap(folder / "it", "new")
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    data.swap.recover(folder / "it")
+    data.output.swap.recover(folder / "it")
     found = below(folder / "it")
     assert found in (before, after), (step, found)
     seen.append(found == after)
@@ -254,7 +254,7 @@ def test_an_engine_that_cannot_use_the_cache_blames_the_cache_and_not_the_output
     from data import open_source
     from extract import extract
     from extract.engines.keras_engine import KerasEngine
-    from extract.run import Options
+    from extract.run.extract import Options
 
     def full(self, recipe, threads):
         raise OSError(28, "No space left on device")

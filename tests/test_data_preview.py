@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from data import open_source
 from data.augment import augmentation
 from data.cli import app
-from data.preview import preview
+from data.contact_sheet import preview
 
 
 @pytest.fixture

@@ -13,8 +13,8 @@ from conftest import assert_four_parts, run_command
 from contracts import SourceContract
 
 from data import HeadstartError, open_source
-from data.memory import npy_bytes
-from data.source import SOURCES, Kind, Row, Source, grammar, source_kind
+from data.sources.arrays import npy_bytes
+from data.sources.source import SOURCES, Kind, Row, Source, grammar, source_kind
 
 HERE = Path(__file__).parent
 ENTRY = Kind(
@@ -26,7 +26,7 @@ ENTRY = Kind(
 )
 _MAIN = """
 import sys
-from data.source import SOURCES
+from data.sources.source import SOURCES
 from test_data_source_table import ENTRY
 SOURCES["shades"] = ENTRY
 from extract.cli import app

@@ -12,14 +12,14 @@ from conftest import assert_four_parts, draw_images
 from contracts import SourceContract
 from PIL import Image
 
-from classify.image_rows import SomeRows
+from classify.finetuning.images import SomeRows
 from data import HeadstartError, open_source
-from data.folder import FileSource
 from data.images import load_image
-from data.memory import from_arrays
-from data.source import SOURCES, index_labels, source_kind
+from data.sources.arrays import from_arrays
+from data.sources.folder import FileSource
+from data.sources.source import SOURCES, index_labels, source_kind
 from data.splits import group_digest, hashed_split, split_name
-from extract.hashes import scan_source
+from extract.run.scan import scan_source
 
 GUIDE = "train[:40%],train[40%:50%],train[50%:60%]"  # the splits of the Keras guide
 LATIN = b"caf\xe9"  # not UTF-8

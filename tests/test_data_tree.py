@@ -11,11 +11,11 @@ import pytest
 from conftest import ROOT, assert_four_parts, draw_images, run_command
 from typer.main import get_command
 
-from classify.figures import new_figure, save_figure
-from classify.predict import image_files
+from classify.bundle.predict import image_files
+from classify.scores.figures import new_figure, save_figure
 from data import HeadstartError, open_source
-from data.preview import preview
-from data.tree import read_tree, role
+from data.contact_sheet import preview
+from data.sources.tree import read_tree, role
 
 FILES = ROOT / "tests/files/0.1"  # Headstart's own outputs
 JPEG = b"\xff\xd8\xff\xe0\0\x10JFIF\0 and no more"
@@ -199,7 +199,7 @@ def test_figures_are_no_images(images):
 
 def test_a_large_folder_is_looked_into_again_only_when_it_changed(tmp_path, monkeypatch):
     """The modification time of a folder says that names were added; one of late is not relied on."""
-    from data import drawn
+    from data.output import drawn
 
     folder, looked = draw_images(tmp_path, ("red", "blue"), each=drawn._FEW) / "red", []
     look = drawn.drawn_by_us
@@ -224,7 +224,7 @@ def test_a_large_folder_is_looked_into_again_only_when_it_changed(tmp_path, monk
 
 @pytest.mark.parametrize("cached", [b"", b"[1]", b'{"red": 7}', b"\xff", None])
 def test_what_is_remembered_may_be_damaged_or_out_of_reach(cached, tmp_path, monkeypatch):
-    from data import drawn
+    from data.output import drawn
 
     images = draw_images(tmp_path / "images", each=drawn._FEW)
     os.utime(images / "red", (1, 1))
@@ -348,12 +348,12 @@ def test_links_to_nothing_are_named_and_broken_images_are_rows(images):
 # What cannot be read
 
 LISTING = "from data import open_source; open_source({!r})"
-PREDICTING = "from classify.predict import image_files; image_files([{!r}])"
+PREDICTING = "from classify.bundle.predict import image_files; image_files([{!r}])"
 SCANNING = (
-    "from data import open_source; from extract.hashes import scan_source; scan_source(open_source({!r}))"
+    "from data import open_source; from extract.run.scan import scan_source; scan_source(open_source({!r}))"
 )
 READING = (
-    "from data import open_source; from extract.worker import bytes_of; "
+    "from data import open_source; from extract.run.worker import bytes_of; "
     "source = open_source({!r}); list(bytes_of(source, source.rows))"
 )
 

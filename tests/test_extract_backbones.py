@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from data import HeadstartError
-from extract.backbones import BACKBONES, SCALINGS, build_backbone, checked_size, scaled
-from extract.engines import probe_image
-from extract.origins import KERAS_ADDRESS
+from extract.backbones.build import BACKBONES, SCALINGS, build_backbone, checked_size, scaled
+from extract.backbones.download import KERAS_ADDRESS
+from extract.engines.engine import probe_image
 
 
 @pytest.mark.parametrize("name", BACKBONES)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import run_command
 
-from data.memory import from_arrays
-from extract.bench import bench
+from data.sources.arrays import from_arrays
+from extract.run.bench import bench
 
 TINY = ["--backbone", "mobilenet", "--weights", "none", "--image-size", "32"]
 TINY += ["--images", "6", "--repeats", "2"]

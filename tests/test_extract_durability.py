@@ -24,16 +24,17 @@ from conftest import ROOT, assert_four_parts
 from typer.testing import CliRunner
 
 from data import HeadstartError
-from data.lock import locked
-from data.memory import from_arrays
-from extract import FeatureFile, Options, Recipe, extract, worker
+from data.output.lock import locked
+from data.sources.arrays import from_arrays
+from extract import FeatureFile, Options, Recipe, extract
 from extract.cli import app
-from extract.compare import compare
-from extract.diff import diff
-from extract.engines import Engine
+from extract.engines.engine import Engine
+from extract.feature_file.diff import diff
+from extract.feature_file.repair import repair
+from extract.feature_file.verify import examine, verify
 from extract.recipe import EngineInfo
-from extract.repair import repair
-from extract.verify import examine, verify
+from extract.run import worker
+from extract.run.compare import compare
 
 IMAGES, PART = 128, 16
 RECIPE = Recipe("mobilenet", weights="00" * 32, image_size=(32, 32))
@@ -65,11 +66,11 @@ class TimedEngine(NumpyEngine):
     """Each image takes half a second of the clock by which parts are kept; at one a signal comes."""
 
     def __init__(self, last: int, sign: int):
-        import extract.part
+        import extract.feature_file.part
 
         super().__init__()
         self._images, self._last, self._sign = 0, last, sign
-        extract.part.time = SimpleNamespace(monotonic=lambda: self._images / 2)
+        extract.feature_file.part.time = SimpleNamespace(monotonic=lambda: self._images / 2)
 
     def _features(self, batch):
         if len(batch) > 1:
@@ -92,20 +93,20 @@ def arrays(count: int = IMAGES, first: int = 0):
 
 def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | None = None) -> None:
     """Put the numpy backbone in the place of the real one, in this process."""
-    import extract.compare
-    import extract.plan
+    import extract.run.compare
+    import extract.run.plan
 
     engine = engine or NumpyEngine(counter, pause)
-    worker.open_engine = extract.compare.open_engine = lambda *args: engine
+    worker.open_engine = extract.run.compare.open_engine = lambda *args: engine
     worker.load_image = load_array
-    extract.plan.PART_ROWS = PART
+    extract.run.plan.PART_ROWS = PART
 
 
 _RUN = """
 import json, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
-from data import output
+from data.output import place as output
 from extract import Options, extract
 options = json.loads(sys.argv[2])
 shared.use_numpy(options.pop("counter", None), options.pop("pause", 0))
@@ -132,14 +133,14 @@ def start(path, limit: int | None = None, **options) -> subprocess.Popen:
 
 @pytest.fixture
 def numpy_backbone(monkeypatch):
-    import extract.compare
-    import extract.plan
+    import extract.run.compare
+    import extract.run.plan
 
     for owner, name in (
         (worker, "open_engine"),
         (worker, "load_image"),
-        (extract.compare, "open_engine"),
-        (extract.plan, "PART_ROWS"),
+        (extract.run.compare, "open_engine"),
+        (extract.run.plan, "PART_ROWS"),
     ):
         monkeypatch.setattr(owner, name, getattr(owner, name))
     use_numpy()
@@ -200,7 +201,7 @@ import test_extract_durability as shared
 import extract
 path, layout, last, sign = sys.argv[1:]
 shared.use_numpy(engine=shared.TimedEngine(int(last), int(sign)))
-extract.plan.PART_ROWS = 64
+extract.run.plan.PART_ROWS = 64
 try:
     extract.extract(shared.arrays(), shared.RECIPE, path, extract.Options(batch_size=4, layout=layout))
 except KeyboardInterrupt as error:
@@ -221,7 +222,7 @@ def ends_at(image: int, sign: int, path: Path, layout: str = "single") -> str:
 
 def resumed(path: Path, monkeypatch, layout: str = "single"):
     use_numpy()
-    monkeypatch.setattr("extract.plan.PART_ROWS", 64)
+    monkeypatch.setattr("extract.run.plan.PART_ROWS", 64)
     report = extract(arrays(), RECIPE, path, Options(batch_size=4, layout=layout))
     assert not path.with_name(f"{path.name}.parts").exists()
     return report
@@ -582,7 +583,7 @@ def test_unchanged_files_are_not_read_again(numpy_backbone, tmp_path, monkeypatc
     from conftest import draw_images
 
     from data import open_source
-    from data.folder import FileSource
+    from data.sources.folder import FileSource
 
     folder = draw_images(tmp_path / "images", each=4)
     for file in folder.rglob("*.png"):
@@ -684,7 +685,7 @@ def test_an_image_that_became_unreadable_stops_what_reads_it(numpy_backbone, tmp
     from conftest import draw_images
 
     from data import open_source
-    from data.folder import FileSource
+    from data.sources.folder import FileSource
 
     folder, path = draw_images(tmp_path / "images", each=4), tmp_path / "out.h5"
     for file in folder.rglob("*.png"):

@@ -12,12 +12,13 @@ from conftest import ROOT, assert_four_parts
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
-from extract.engines import (
+from extract.cluster.replica import versions
+from extract.engines import conversion as converted
+from extract.engines.engine import (
     ENGINES,
     Engine,
     EngineEntry,
     chosen_engine,
-    converted,
     cpu_engine,
     engine_help,
     makers,
@@ -25,8 +26,7 @@ from extract.engines import (
     probe_image,
     values_help,
 )
-from extract.parity import relative_difference
-from extract.ray_replica import versions
+from extract.engines.probe import relative_difference
 from extract.recipe import EngineInfo
 
 each_engine = pytest.mark.parametrize("name", ENGINES)
@@ -63,7 +63,7 @@ def test_equals_the_guides_own_pipeline(engine, pixels, tiny_recipe):
     """Rescaling, the frozen base with training=False, global average pooling."""
     import keras
 
-    from extract.weights import load_backbone
+    from extract.backbones.weights import load_backbone
 
     base = load_backbone("mobilenet", (32, 32), tiny_recipe.weights)
     inputs = keras.Input((32, 32, 3))
@@ -138,7 +138,7 @@ def test_a_converted_model_is_kept_and_a_damaged_one_converted_again(tiny_recipe
 def test_telemetry_is_as_if_not_installed():
     code = """
 import sys
-from extract.engines.converted import without_telemetry
+from extract.engines.conversion import without_telemetry
 with without_telemetry():
     import openvino.tools.ovc.telemetry_utils as utils
 print(utils.tm.__name__, "openvino_telemetry" in sys.modules)

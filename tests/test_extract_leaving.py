@@ -10,14 +10,16 @@ from conftest import assert_four_parts, draw_images
 from test_extract_durability import RECIPE, arrays, numpy_backbone  # noqa: F401
 from typer.testing import CliRunner
 
-from data import HeadstartError, open_source, output
+from data import HeadstartError, open_source
 from data.images import ImageError
-from data.memory import from_arrays
-from extract import FeatureFile, Options, extract, worker
+from data.output import place as output
+from data.sources.arrays import from_arrays
+from extract import FeatureFile, Options, extract
 from extract.cli import app
-from extract.layout import split_digests
-from extract.leaving import leaving
-from extract.verify import verify
+from extract.feature_file.hdf5 import split_digests
+from extract.feature_file.verify import verify
+from extract.run import worker
+from extract.run.leaving import leaving
 
 A, B, C, D, E = (letter * 32 for letter in (b"A", b"B", b"C", b"D", b"E"))
 PRESENT = [("a", A, "cat"), ("b", B, "cat"), ("c", C, "dog"), ("d", D, "dog")]

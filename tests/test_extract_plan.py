@@ -2,8 +2,8 @@
 
 import pytest
 
-from data.source import Row
-from extract.plan import Scan, plan
+from data.sources.source import Row
+from extract.run.plan import Scan, plan
 
 A, B, C, D = (letter * 32 for letter in (b"A", b"B", b"C", b"D"))
 

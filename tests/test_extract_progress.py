@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from extract import progress
+from data import progress
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_a_short_run_says_only_what_it_does(clock, said):
 
 
 def test_passes_over_blocks_say_how_far_they_are(tmp_path, clock, monkeypatch, caplog):
-    from classify import blocks
+    from classify.features import blocks
 
     monkeypatch.setattr(blocks, "time", clock)
     caplog.set_level(logging.INFO, "headstart")

@@ -6,8 +6,9 @@ from conftest import assert_four_parts, draw_images
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, extract
-from extract.engines import chosen_engine, converted, open_engine
-from extract.quantize import quantized
+from extract.engines import conversion as converted
+from extract.engines.engine import chosen_engine, open_engine
+from extract.run.calibrate import quantized
 
 pytest.importorskip("nncf", reason="needs the extra int8")
 
@@ -66,13 +67,13 @@ def test_broken_images_do_not_calibrate(tiny_recipe, tmp_path):
 
 
 def test_the_scan_that_calibrates_serves_the_run_too(recipe, tiny_recipe, source, tmp_path, monkeypatch):
-    import extract.run
+    import extract.run.extract
     from extract.cli import _quantized
 
     found, scan = _quantized(tiny_recipe, "int8", None, source)
     assert found == recipe and len(scan.digests) == len(source.rows)
-    monkeypatch.setattr(extract.run, "scan_source", None)
-    report = extract.run.extract(source, found, tmp_path / "out.h5", Options(scan=scan))
+    monkeypatch.setattr(extract.run.extract, "scan_source", None)
+    report = extract.run.extract.extract(source, found, tmp_path / "out.h5", Options(scan=scan))
     assert report.computed == len(set(scan.digests))
 
 

@@ -24,11 +24,11 @@ from conftest import ROOT, assert_four_parts, draw_images, run_command
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
-from extract.plan import Part
-from extract.ray_cluster import check_cluster, connected
-from extract.ray_replica import Replica, Task, versions
-from extract.worker import PartWorker
-from extract.worker import Work as WorkOfParts
+from extract.cluster.connect import check_cluster, connected
+from extract.cluster.replica import Replica, Task, versions
+from extract.run.plan import Part
+from extract.run.worker import PartWorker
+from extract.run.worker import Work as WorkOfParts
 
 pytest.importorskip("ray")
 ROWS = 16  # images in a part
@@ -58,23 +58,23 @@ class Slow(PartWorker):
 _DRIVE = """
 import json, sys
 from functools import partial
-import extract.plan, extract.run
+import extract.run.plan, extract.run.extract
 from data import open_source
 from data.console import prepare_logging
 from extract import Recipe
-from extract.ray_cluster import Cluster
-from extract.ray_runner import ray_map
+from extract.cluster.connect import Cluster
+from extract.cluster.driver import ray_map
 how = json.loads(sys.argv[1])
 prepare_logging()
-extract.plan.PART_ROWS = how["rows"]
+extract.run.plan.PART_ROWS = how["rows"]
 if how["worker"]:
     import test_extract_ray
-    extract.run.PartWorker = getattr(test_extract_ray, how["worker"])
+    extract.run.extract.PartWorker = getattr(test_extract_ray, how["worker"])
 run = partial(ray_map, cluster=Cluster(how["address"], patience=how["patience"]))
 try:
     recipe = Recipe.from_json(how["recipe"])
-    options = extract.run.Options(engine="openvino", replicas=how["replicas"], layout=how["layout"])
-    report = extract.run.extract(open_source(how["source"]), recipe, how["output"], options, map=run)
+    options = extract.run.extract.Options(engine="openvino", replicas=how["replicas"], layout=how["layout"])
+    report = extract.run.extract.extract(open_source(how["source"]), recipe, how["output"], options, map=run)
     print(json.dumps(report.to_dict()))
 except ValueError as error:
     sys.exit(f"error: {error}")
@@ -357,7 +357,7 @@ def test_addresses_that_are_none(address):
 
 
 def test_a_port_of_something_else(monkeypatch):
-    monkeypatch.setattr("extract.ray_cluster._ANSWER", 3)
+    monkeypatch.setattr("extract.cluster.connect._ANSWER", 3)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
@@ -369,14 +369,14 @@ def test_a_port_of_something_else(monkeypatch):
 def test_another_version_of_ray_is_named(monkeypatch):
     theirs = {"ray_version": "2.59.0", "python_version": "3.11.7"}
     answer = {"theirs": theirs, "ours": {**theirs, "ray_version": "2.60.0"}}
-    monkeypatch.setattr("extract.ray_cluster._check_port", lambda address: None)
-    monkeypatch.setattr("extract.ray_cluster._ask", lambda address: answer)
+    monkeypatch.setattr("extract.cluster.connect._check_port", lambda address: None)
+    monkeypatch.setattr("extract.cluster.connect._ask", lambda address: answer)
     with pytest.raises(HeadstartError, match=r"2\.60\.0\n +received: ray_version 2\.59\.0"):
         check_cluster("10.0.0.1:6379")
 
 
 def test_ray_that_is_not_installed(monkeypatch):
-    monkeypatch.setattr("extract.ray_cluster.find_spec", lambda name: None)
+    monkeypatch.setattr("extract.cluster.connect.find_spec", lambda name: None)
     with pytest.raises(HeadstartError, match=r"pip install 'headstart\[ray\]'"), connected(None):
         pass
 
@@ -419,7 +419,9 @@ def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):
 
 
 def test_other_versions_on_a_node_are_named(nodes, monkeypatch, small, tmp_path):
-    other = "import extract.ray_runner as r; ours = r.versions(); r.versions = lambda: {**ours, 'keras': '9'}"
+    other = (
+        "import extract.cluster.driver as r; ours = r.versions(); r.versions = lambda: {**ours, 'keras': '9'}"
+    )
     code = _DRIVE.replace("how = ", f"{other}\nhow = ")
     monkeypatch.setattr(sys.modules[__name__], "_DRIVE", code)
     process = nodes.drive(small, tmp_path / "ray.h5")

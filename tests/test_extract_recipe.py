@@ -14,8 +14,8 @@ from conftest import ROOT, assert_four_parts, draw_images, refused
 from classify import Bundle
 from data import HeadstartError, open_source
 from extract import FeatureExtractor, FeatureFile, Recipe, extract
+from extract.feature_file.verify import examine
 from extract.recipe import _SUPPORTED, NEUTRAL
-from extract.verify import examine
 
 RECIPE = Recipe("xception", weights="ab" * 32)
 OTHERS = {
@@ -152,7 +152,7 @@ def test_a_neutral_field_changes_no_key():
 @pytest.fixture
 def grown(small_recipe, monkeypatch):
     """The recipe of the stored files, as a version with one more field reads it."""
-    for module in ("extract.store", "extract.repair", "classify.saved"):
+    for module in ("extract.feature_file.reader", "extract.feature_file.repair", "classify.bundle.folder"):
         monkeypatch.setattr(f"{module}.Recipe", Grown)
     return Grown.from_json(small_recipe.to_json())
 

@@ -15,11 +15,11 @@ import pytest
 from conftest import ROOT, assert_four_parts, draw_images, extract_with
 
 from data import HeadstartError, Source, open_source
-from data.memory import from_arrays
+from data.sources.arrays import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, Options, extract
-from extract.show import report_lines
-from extract.verify import verify
+from extract.commands.show import report_lines
+from extract.feature_file.verify import verify
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_rows_are_hashed_into_splits(run, file):
 def test_rows_belong_to_their_images(run, file, images, tiny_recipe):
     """Each stored feature is that of the image with the row's name, computed alone."""
     from data.images import load_image
-    from extract.engines import open_engine
+    from extract.engines.engine import open_engine
 
     run(batch_size=5)
     engine, features = open_engine("keras", tiny_recipe), file().features("avg_pool")
@@ -363,7 +363,7 @@ def test_arrays_have_digests_of_their_npy_bytes(run, file):
 
 def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
     """As a cluster does: parts come back unordered, from workers that only write part files."""
-    monkeypatch.setattr("extract.plan.PART_ROWS", 3)
+    monkeypatch.setattr("extract.run.plan.PART_ROWS", 3)
 
     def backwards(make, parts, replicas, source, progress):
         work = make(source=source, progress=progress)
@@ -375,7 +375,7 @@ def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
 
 
 def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monkeypatch):
-    monkeypatch.setattr("extract.plan.PART_ROWS", 6)
+    monkeypatch.setattr("extract.run.plan.PART_ROWS", 6)
 
     def failing_once(make, parts, replicas, source, progress):
         work = make(source=source, progress=progress)
@@ -394,14 +394,14 @@ def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monke
 
 _SLOW = """
 import sys, time
-from extract import worker
+from extract.run import worker
 finished = worker._finished
 def slow(*args):
     time.sleep(0.8)
     return finished(*args)
 worker._finished = slow
-import extract.plan
-extract.plan.PART_ROWS = 4
+import extract.run.plan
+extract.run.plan.PART_ROWS = 4
 from extract.cli import app
 app(sys.argv[1:])
 """
@@ -446,8 +446,8 @@ def test_a_damaged_part_is_computed_again(run, tmp_path):
 _MEASURED = """
 import resource, sys
 import numpy as np
-from data.memory import npy_bytes
-from data.source import Row, Source
+from data.sources.arrays import npy_bytes
+from data.sources.source import Row, Source
 from extract import Recipe, extract
 
 class Drawn(Source):
@@ -493,7 +493,7 @@ def test_names_as_long_as_file_systems_allow_and_in_any_script(run, file, images
 @pytest.fixture
 def steps(monkeypatch):
     """Count the steps of a run on the way of its images."""
-    import extract.run
+    import extract.run.extract
 
     counts = Counter()
 
@@ -505,7 +505,7 @@ def steps(monkeypatch):
         return counting
 
     for name in ("survey", "scan_source", "assemble", "write_feature_file"):
-        monkeypatch.setattr(extract.run, name, counted(name, getattr(extract.run, name)))
+        monkeypatch.setattr(extract.run.extract, name, counted(name, getattr(extract.run.extract, name)))
     yield counts
     assert counts
 
@@ -523,17 +523,17 @@ def test_each_step_is_taken_once(run, images, steps):
 
 
 def test_a_run_that_ended_meanwhile_is_seen(run, steps, monkeypatch):
-    import extract.run
+    import extract.run.extract
 
-    scan = extract.run.scan_source
+    scan = extract.run.extract.scan_source
 
     def scanning(*args):
-        monkeypatch.setattr(extract.run, "scan_source", scan)
+        monkeypatch.setattr(extract.run.extract, "scan_source", scan)
         assert run().computed == 16  # another run writes the whole file just now
         steps.clear()
         return scan(*args)
 
-    monkeypatch.setattr(extract.run, "scan_source", scanning)
+    monkeypatch.setattr(extract.run.extract, "scan_source", scanning)
     report = run()
     assert (report.computed, report.reused_from["file"]) == (0, 16)
     assert steps == {"survey": 1, "scan_source": 1, "assemble": 1}

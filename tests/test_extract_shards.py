@@ -13,17 +13,17 @@ from classify import HEADS, load_features
 from data import HeadstartError, open_source
 from extract import FeatureFile
 from extract.cli import app
-from extract.diff import diff
-from extract.merge import merge
-from extract.repair import repair
-from extract.verify import verify
+from extract.feature_file.diff import diff
+from extract.feature_file.merge import merge
+from extract.feature_file.repair import repair
+from extract.feature_file.verify import verify
 
 ROWS = 6  # in a part: 16 images make 3
 
 
 @pytest.fixture
 def run(tiny_recipe, tmp_path, images, monkeypatch):
-    monkeypatch.setattr("extract.plan.PART_ROWS", ROWS)
+    monkeypatch.setattr("extract.run.plan.PART_ROWS", ROWS)
 
     def run(name="out", layout="sharded", **options):
         return extract_with(open_source(images), tiny_recipe, tmp_path / name, layout=layout, **options)

@@ -10,14 +10,15 @@ from conftest import assert_four_parts
 from contracts import StoreContract
 
 from data import HeadstartError
-from data.output import written_aside
-from extract import FeatureFile, Recipe, store
-from extract.contents import Contents, Rejected
-from extract.layout import row_checksums
-from extract.part import PartFile, write_part
+from data.output.place import written_aside
+from extract import FeatureFile, Recipe
+from extract.feature_file import reader as store
+from extract.feature_file.contents import Contents, Rejected
+from extract.feature_file.hdf5 import row_checksums
+from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.reader import content_digest, write_feature_file
+from extract.feature_file.verify import examine
 from extract.recipe import EngineInfo
-from extract.store import content_digest, write_feature_file
-from extract.verify import examine
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))
 ENGINE = EngineInfo("keras", "3", "CPU")

@@ -22,12 +22,12 @@ from sklearn.utils.validation import check_is_fitted
 
 import extract
 from data import HeadstartError, open_source
-from data.memory import npy_bytes
+from data.sources.arrays import npy_bytes
 from extract import FeatureExtractor, FeatureFile, transformer
-from extract import worker as worker_module
-from extract.cached import FolderRows
-from extract.part import PartFile
+from extract.feature_file.part import PartFile
 from extract.recipe import EngineInfo
+from extract.row_cache import FolderRows
+from extract.run import worker as worker_module
 
 
 @pytest.fixture(autouse=True)
@@ -349,7 +349,7 @@ def test_a_full_disk_is_told(make, paths, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("extract.cached.write_part", full)
+    monkeypatch.setattr("extract.row_cache.write_part", full)
     with pytest.raises(HeadstartError, match="could not be written") as caught:
         make().transform(paths)
     assert "No space left" in str(caught.value)
@@ -501,7 +501,7 @@ def test_forks_answer(tiny_recipe, engine):
 
 
 def test_a_fork_refuses_an_engine_that_its_parent_opened(tiny_recipe, monkeypatch):
-    from extract.engines import open_engine
+    from extract.engines.engine import open_engine
 
     engine = open_engine("openvino", tiny_recipe)
     engine.process = os.getppid()

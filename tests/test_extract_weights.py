@@ -12,9 +12,10 @@ import pytest
 from conftest import assert_four_parts
 
 from data import HeadstartError
-from extract import origins, weights
-from extract.backbones import BACKBONES, KerasFile, build_backbone
-from extract.weights import (
+from extract.backbones import download as origins
+from extract.backbones import weights
+from extract.backbones.build import BACKBONES, KerasFile, build_backbone
+from extract.backbones.weights import (
     ensure_weights,
     find_weights,
     known_weights,

@@ -9,13 +9,13 @@ import pytest
 from conftest import draw_images
 
 from classify import HEADS, Bundle, load_features
-from classify.finetune import finetune, settings_of
-from classify.finetune_options import TrainingOptions, live_options
-from classify.live import train_live, untrained
-from classify.temperature import probabilities
+from classify.finetuning.finetune import finetune, settings_of
+from classify.finetuning.live import train_live, untrained
+from classify.finetuning.options import TrainingOptions, live_options
+from classify.scores.calibration import probabilities
 from data import open_source
 from extract import FeatureExtractor, FeatureFile, extract
-from extract.verify import examine
+from extract.feature_file.verify import examine
 
 OLD = Path(__file__).parent / "files" / "0.1"
 KEY = "c2dbc10988bd0b3d897bb7f546576bddb29a0f1e653a7dc369a9199a06bcf5ff"

@@ -11,13 +11,13 @@ from conftest import ROOT, assert_four_parts
 from typer.testing import CliRunner
 
 from classify import Bundle
+from classify.bundle.export import export
 from classify.cli import app as classify
-from classify.export import export
-from classify.finetune import finetune
+from classify.finetuning.finetune import finetune
 from data import HeadstartError, open_source
 from data.cli import app as data
+from extract.backbones.weights import keep_weights
 from extract.cli import app as extraction
-from extract.weights import keep_weights
 
 FULL = "the disk is full"
 
@@ -86,14 +86,14 @@ def test_an_export_names_the_disk_not_the_layers(format, left, small_bundle, dis
 def test_fine_tuning_asks_for_room_before_it_reads_an_image(small_bundle, small_file, disk, monkeypatch):
     source = open_source(small_file.with_name("images"))
     fill(disk, 40_000)
-    monkeypatch.setattr("classify.finetune.load_rows", None)
+    monkeypatch.setattr("classify.finetuning.finetune.load_rows", None)
     told(lambda: finetune(Bundle.load(small_bundle), source, disk / "tuned"))
     assert [each.name for each in disk.iterdir()] == ["other"]
 
 
 def test_a_cache_that_is_full_or_no_folder_is_named(small_recipe, small_bundle, disk, tmp_path, monkeypatch):
-    from extract.engines.converted import float_model, keep_model, model_path
-    from extract.weights import find_weights, load_backbone
+    from extract.backbones.weights import find_weights, load_backbone
+    from extract.engines.conversion import float_model, keep_model, model_path
 
     model = load_backbone("smallnet", (32, 32), small_recipe.weights)
     converted = float_model(small_recipe)
@@ -115,7 +115,7 @@ LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from data.output import writing, written_aside
+from data.output.place import writing, written_aside
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with writing(Path(sys.argv[2]), "or not"), written_aside(Path(sys.argv[2])) as aside:

@@ -17,16 +17,16 @@ from test_extract_durability import PART, RECIPE, arrays, numpy_backbone  # noqa
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
+from classify.bundle.export import export
 from classify.cli import app as classify
-from classify.export import export
-from classify.sweep import journal_of, write_leaderboard
+from classify.selection.sweep import journal_of, write_leaderboard
 from data import HeadstartError
 from data.cli import app as data
-from data.memory import from_arrays
-from data.ours import kind_of_output
+from data.output.ours import kind_of_output
+from data.sources.arrays import from_arrays
 from extract import FeatureFile, Options, extract
 from extract.cli import app as extraction
-from extract.repair import repair
+from extract.feature_file.repair import repair
 
 SAVING = """
 import sys
@@ -77,7 +77,7 @@ def strange(small_file, small_bundle, tmp_path, monkeypatch):
         Path(name).write_text("precious")
     Image.new("RGB", (9, 9)).save("picture.png")
     file = FeatureFile("f.h5")
-    from extract.store import write_feature_file
+    from extract.feature_file.reader import write_feature_file
 
     rows = [(file, row) for row in range(len(file.contents.ids))]
     write_feature_file(Path("shards"), file.contents, rows, "sharded")
@@ -185,7 +185,7 @@ def test_an_export_that_was_changed_since_is_the_users(small_bundle, tmp_path):
 
 
 def test_leaderboard_and_journal_are_known_by_their_first_line(small_file, tmp_path):
-    from classify.journal import Trial, kept_in
+    from classify.selection.trials import Trial, kept_in
 
     write_leaderboard(tmp_path / "board.csv", [])
     assert kind_of_output(tmp_path / "board.csv") == "leaderboard"

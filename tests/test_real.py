@@ -14,7 +14,7 @@ from classify import HEADS, Bundle, load_features
 from data import open_source
 from data.images import load_image
 from extract import FeatureFile, Recipe, extract
-from extract.origins import WHEEL
+from extract.backbones.download import WHEEL
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_features_equal_those_of_the_guides_pipeline(photos, recipe, imagenet, t
     """image_dataset_from_directory -> Rescaling -> Xception(training=False) -> pooling, by Keras alone."""
     import keras
 
-    from extract.weights import load_backbone
+    from extract.backbones.weights import load_backbone
 
     for path in photos:
         (tmp_path / "photos" / path.parent.name).mkdir(parents=True, exist_ok=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.backbones import pooled, scaled, tapped
-from extract.engines import Engine
+from extract.backbones.build import pooled, scaled, tapped
+from extract.backbones.weights import load_backbone
+from extract.engines.engine import Engine
 from extract.recipe import EngineInfo, Recipe
-from extract.weights import load_backbone
 
 if TYPE_CHECKING:
     import keras
@@ -27,7 +27,7 @@ def feature_model(recipe: Recipe, backbone: "keras.Model") -> "keras.Model":
     ----------
     recipe : Recipe
     backbone : keras.Model
-        As `extract.backbones.build_backbone` makes it.
+        As `extract.backbones.build.build_backbone` makes it.
 
     Returns
     -------

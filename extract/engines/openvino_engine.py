@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from extract.engines import Engine
-from extract.engines.converted import converted_model, quiet_openvino
+from extract.engines.conversion import converted_model, quiet_openvino
+from extract.engines.engine import Engine
 from extract.recipe import EngineInfo, Recipe
 
 

@@ -15,11 +15,11 @@ import numpy as np
 os.environ["HEADSTART_CACHE"] = tempfile.mkdtemp()
 
 import keras
+from classify.finetune import finetune
+from classify.live import train_live
 from conftest import draw_images, small_net
 
 from classify import HEADS, Bundle, load_features
-from classify.finetune import finetune
-from classify.live import train_live
 from data import open_source
 from extract import FeatureExtractor, FeatureFile, Options, Recipe, extract, plan
 from extract.backbones import BACKBONES, Backbone

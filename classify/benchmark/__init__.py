@@ -1,0 +1,1 @@
+"""Cached heads, live heads and fine-tuning on the same rows, a process each."""

@@ -1,0 +1,238 @@
+"""What training saves: the head, its classes, the recipes of its features, its scores."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from classify.bundle.detector import Detector
+from classify.bundle.folder import BundleContents, read_bundle, write_bundle
+from classify.bundle.predict import Prediction, Predictor
+from classify.features.blocks import proba_of
+from classify.features.matrix import FeatureMatrix, names_text, sets_text
+from classify.heads.checked_head import Head, check_head
+from classify.scores.evaluate import evaluate, of_all_classes
+from data.errors import HeadstartError
+from data.splits import SPLIT_NAMES
+from data.text import counted
+from extract.given import Image
+
+_RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
+_LEAST = 1e-15  # probability that a temperature takes for zero
+
+
+@dataclass(frozen=True, repr=False)
+class Bundle(BundleContents):
+    """A trained head with all that is needed to use it; make one with `Bundle.of`."""
+
+    def __repr__(self) -> str:
+        accuracies = {name: scores["accuracy"]["value"] for name, scores in self.scores.items()}
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in accuracies.items())
+        knows = "tells what is unknown" if self.detector else "cannot tell what is unknown"
+        return (
+            f"Bundle of {self.name}, trained on {sets_text(self.feature_sets)}\n"
+            f"  {names_text(self.class_names)}\n"
+            f"  accuracy: {scores or 'not measured'}\n  temperature {self.temperature:.3g}, {knows}"
+        )
+
+    @classmethod
+    def of(
+        cls, head: Head, features: FeatureMatrix, name: str | None = None, *, calibrate: bool = False
+    ) -> "Bundle":
+        """Put a fitted head together with what its features say.
+
+        The test rows are not read.
+
+        Parameters
+        ----------
+        head : scikit-learn classifier
+            Fitted on `features`.
+        features : FeatureMatrix
+        name : str, optional
+            By default the class of the head.
+        calibrate : bool
+            Fit a temperature to the validation rows, which leaves every decision as it is.
+
+        Raises
+        ------
+        HeadstartError
+            If the head is not fitted on these labels or gives no probabilities, or there are no
+            validation rows to calibrate on.
+        """
+        check_head(head, features)
+        provenance = {
+            "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
+            "versions": {package: found for package in _RECORDED if (found := _version(package))},
+        }
+        bundle = cls(
+            head=head,
+            name=name or type(head).__name__,
+            class_names=features.class_names,
+            feature_sets=features.feature_sets,
+            scores={},
+            provenance=provenance,
+            temperature=_temperature(head, features) if calibrate else 1.0,
+            detector=Detector.of(features),
+            seen=features.training_images(),
+        )
+        return replace(bundle, scores=bundle._scores(features))
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class of `class_names`; of those never trained, 0.
+
+        Parameters
+        ----------
+        X : ndarray of shape (N, D)
+            Features by the bundle's recipes.
+
+        Returns
+        -------
+        ndarray of float64, shape (N, K)
+        """
+        if X.shape[1] != self.head.n_features_in_:
+            raise HeadstartError(
+                "the head expects a different number of features",
+                counted(self.head.n_features_in_, "feature"),
+                counted(X.shape[1], "feature"),
+                "train the head on features of the bundle's recipes and layers",
+            )
+        proba = self.head.predict_proba(X)
+        if self.temperature != 1:
+            from classify.scores.calibration import probabilities
+
+            proba = probabilities(_logarithms(proba), 1 / self.temperature)
+        return of_all_classes(proba, self.head.classes_, len(self.class_names))
+
+    def predict(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
+        """Classify image files, folders, bytes or arrays; see `classify.bundle.predict.predict`."""
+        return Predictor(self)(images, abstain)
+
+    def predictor(self) -> Predictor:
+        """Return what classifies images again and again with the engines kept open, as a service does.
+
+        Returns
+        -------
+        classify.bundle.predict.Predictor
+
+        Examples
+        --------
+        >>> with Bundle.load("photos-logistic").predictor() as predict:  # doctest: +SKIP
+        ...     labels = [predict(path)[0].label for path in ("one.jpg", "two.jpg")]
+        """
+        return Predictor(self)
+
+    def evaluate(self, features: FeatureMatrix, split: str = "test") -> dict:
+        """Return the scores on one split of feature files.
+
+        Parameters and errors are those of `predict_split`.
+        """
+        y, proba = self.predict_split(features, split)
+        return {"split": split, **evaluate(y, proba, self.class_names)}
+
+    def predict_split(self, features: FeatureMatrix, split: str = "test") -> tuple[np.ndarray, np.ndarray]:
+        """Return the labels of one split of feature files, and the probabilities of each class.
+
+        Parameters
+        ----------
+        features : FeatureMatrix
+        split : str
+
+        Raises
+        ------
+        HeadstartError
+            If the files have other recipes, the split has no labelled rows or some of unknown classes,
+            or images that training saw are in another split; `FeatureMatrix.without` leaves them out.
+        """
+        features = self.select(features, split)
+        if split != "train":
+            features.refuse_seen(split, self.seen)
+        X, y = features.split(split)
+        if not len(y):
+            counts = {name: len(features.rows(name)) for name in SPLIT_NAMES}
+            raise HeadstartError(
+                f"{features.path!r} has no labelled rows in the split {split!r}",
+                "a split with rows",
+                ", ".join(f"{name} {count}" for name, count in counts.items()),
+                "choose another --split, or --cv for small sets",
+            )
+        return y, self.predict_proba(X)
+
+    def select(self, features: FeatureMatrix, *splits: str) -> FeatureMatrix:
+        """Return the columns that the head takes, with labels that are matched to its classes by name.
+
+        Parameters
+        ----------
+        features : FeatureMatrix
+        *splits : str
+            In which no other classes may be; by default in none.
+
+        Raises
+        ------
+        HeadstartError
+            If recipes or layers differ, or there are rows of classes that the head has not.
+        """
+        return features.select(self.feature_sets).with_classes(self.class_names, *(splits or SPLIT_NAMES))
+
+    def save(self, folder: str | Path) -> "Bundle":
+        """Write the bundle; an existing one is replaced, any other folder is refused.
+
+        Parameters
+        ----------
+        folder : str or Path
+            Gets ``bundle.json``, ``head.skops`` or ``head.keras``, ``seen.npy``, ``detector.npz`` and,
+            where the backbone was fine-tuned, ``backbone.weights.h5``.
+
+        Returns
+        -------
+        Bundle
+            Itself.
+        """
+        write_bundle(Path(folder), self)
+        return self
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Bundle":
+        """Read a bundle; nothing in it is run.
+
+        Raises
+        ------
+        HeadstartError
+            If the folder is no bundle, or of another version.
+        """
+        return cls(**vars(read_bundle(Path(folder))))
+
+    def _scores(self, features: FeatureMatrix) -> dict:
+        scores = {}
+        for split in ("train", "validation"):
+            rows = features.rows(split)
+            if len(rows):
+                proba = proba_of(self.predict_proba, features.X, rows, features.ids)
+                scores[split] = evaluate(features.y[rows], proba, self.class_names)
+        return scores
+
+
+def _temperature(head: Head, features: FeatureMatrix) -> float:
+    """Return the temperature that suits validation rows best; classes that the head has not are left out."""
+    from classify.scores.calibration import fit_inverse_temperature, smoothing_of
+
+    features.check_validation()
+    rows = features.rows("validation")
+    rows = rows[np.isin(features.y[rows], head.classes_)]
+    if not len(rows):
+        return 1.0
+    logs = _logarithms(proba_of(head.predict_proba, features.X, rows, features.ids))
+    targets = np.searchsorted(head.classes_, features.y[rows])
+    return 1 / fit_inverse_temperature(logs, targets, smoothing_of(len(targets)))
+
+
+def _logarithms(proba: np.ndarray) -> np.ndarray:
+    return np.log(np.clip(proba, _LEAST, None))
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

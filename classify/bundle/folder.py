@@ -1,0 +1,290 @@
+"""A bundle as a folder: what is written, how it is read, and what is refused. Nothing in it is run."""
+
+import base64
+import json
+import os
+from collections.abc import Callable, Iterable
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from classify.bundle.detector import Detector
+from classify.bundle.trees import check_trees, refuse_other_trees
+from classify.features.matrix import FeatureSet
+from classify.heads.checked_head import Head
+from classify.heads.table import trusted_types
+from data.errors import HeadstartError, NotFoundError
+from data.output.ours import kind_of_output
+from data.output.place import check_names, writing
+from data.output.swap import check_swap, recover, swapped
+from data.text import with_type
+from extract.recipe import EngineInfo, Recipe
+
+FORMAT, FORMAT_VERSION = "headstart bundle", 2
+_PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
+_DETECTOR, _SEEN = "detector.npz", "seen.npy"
+TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
+_FILES = ("bundle.json", "head.skops", "head.keras", _DETECTOR, _SEEN, TUNED_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class BundleContents:
+    """All that a folder keeps of a bundle.
+
+    Attributes
+    ----------
+    head : scikit-learn classifier
+        Its classes are indices into `class_names`.
+    name : str
+        Its name in `classify.heads.table.HEADS`.
+    class_names : tuple of str
+    feature_sets : tuple of FeatureSet
+        How its features are computed, side by side in this order.
+    scores : dict
+        Of the training and validation rows, as `classify.scores.evaluate.evaluate` returns them.
+    provenance : dict
+        Rows of each split, versions.
+    temperature : float
+        Of Guo et al. (2017): the logarithms of the head's probabilities are divided by it.
+    detector : Detector or None
+        Tells which images are unlike the training images.
+    seen : ndarray of uint64, shape (M,)
+        The first eight bytes of the digests of the training images, sorted.
+    """
+
+    head: Head = field(repr=False)
+    name: str
+    class_names: tuple[str, ...]
+    feature_sets: tuple[FeatureSet, ...]
+    scores: dict = field(repr=False)
+    provenance: dict = field(repr=False)
+    temperature: float = 1.0
+    detector: Detector | None = field(default=None, repr=False, compare=False)
+    seen: np.ndarray = field(default_factory=lambda: np.empty(0, "<u8"), repr=False, compare=False)
+
+
+def write_bundle(folder: Path, bundle: BundleContents) -> None:
+    """Write a bundle into a new folder or an empty one, or in the place of a bundle, as a whole.
+
+    What else lies in that folder stays in it.
+
+    Raises
+    ------
+    HeadstartError
+        If the folder cannot take it; what was there is then as it was.
+    """
+    check_output(folder)
+    with writing(folder, "or choose another -o"), swapped(folder, _files_of(folder)) as new:
+        _write(new, bundle)
+
+
+def read_bundle(folder: Path) -> BundleContents:
+    """Return what a folder keeps of a bundle.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such folder, or it is no bundle, or of another version.
+    """
+    recover(folder)
+    try:
+        values = _read_json(folder)
+        read = {name: values[name] for name in _PLAIN} | {"class_names": tuple(values["class_names"])}
+        return BundleContents(
+            **read,
+            feature_sets=tuple(_feature_set(each, folder) for each in values["feature_sets"]),
+            head=_load_head(folder, values["head"]),
+            detector=Detector.load(folder / _DETECTOR) if values["detector"] else None,
+            seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
+        )
+    except HeadstartError:
+        raise
+    except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
+        raise _no_bundle(folder, error) from error
+
+
+def _no_bundle(folder: Path, error: Exception) -> HeadstartError:
+    expected = "a folder that `python -m classify train` wrote"
+    todo = "check the path, or train one: python -m classify train FILE.h5"
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder):
+        return NotFoundError(f"{str(folder)!r} is not a bundle", expected, "a path that does not exist", todo)
+    received = with_type(error)
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder / "bundle.json"):
+        received = "a folder without a bundle.json"
+    elif isinstance(error, NotADirectoryError):
+        received = "a file"
+    return HeadstartError(f"{str(folder)!r} is not a bundle, or is damaged", expected, received, todo)
+
+
+def _write(folder: Path, bundle: BundleContents) -> None:
+    values: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    values |= {name: getattr(bundle, name) for name in _PLAIN}
+    values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
+    values |= {"head": _save_head(bundle.head, folder)}
+    values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
+    for each in bundle.feature_sets:
+        if each.weights.get("name") == TUNED_WEIGHTS:
+            each.copy_weights(folder / TUNED_WEIGHTS)
+    if bundle.detector is not None:
+        bundle.detector.save(folder / _DETECTOR)
+    if len(bundle.seen):
+        np.save(folder / _SEEN, bundle.seen)
+    text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
+    (folder / "bundle.json").write_text(text, "utf-8")
+
+
+def _described(each: FeatureSet) -> dict:
+    values = {name: getattr(each, name) for name in _OF_SET} | {"engine": each.engine.to_dict()}
+    values["recipe"] = json.loads(each.recipe.to_json())
+    return values | {"probe": {layer: _to_text(feature) for layer, feature in each.probe.items()}}
+
+
+def _feature_set(values: dict, folder: Path) -> FeatureSet:
+    plain = {name: values[name] for name in _OF_SET}
+    plain |= {name: tuple(plain[name]) for name in ("layers", "widths")}
+    plain |= {"engine": EngineInfo.from_dict(plain["engine"])}
+    probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
+    tuned = folder / TUNED_WEIGHTS
+    return FeatureSet(
+        Recipe.from_json(json.dumps(values["recipe"])),
+        **plain,
+        probe=probe,
+        weights_file=tuned if tuned.is_file() else None,
+    )
+
+
+def _of_version_1(values: dict) -> dict:
+    """Turn a bundle of one recipe, without a detector, into one of this version."""
+    probe, layers = values["probe"], values["layers"]
+    own = {name: values[name] for name in ("recipe", "layers", "weights", "probe")}
+    own["widths"] = [len(_from_text(probe[layer])) for layer in layers]
+    own |= {name: values["provenance"].pop(name) for name in ("content_digest", "engine")}
+    return values | {"feature_sets": [own], "temperature": 1.0, "detector": False, "seen": False}
+
+
+_OF_SET = ("layers", "widths", "weights", "content_digest", "engine")
+_MIGRATIONS: dict[int, Callable[[dict], dict]] = {1: _of_version_1}  # from a version to the next one
+_NOT_KEPT = ("build", "callbacks")  # functions and objects of the user's, done with when training ends
+
+
+def check_output(folder: Path) -> None:
+    """Raise if a bundle cannot be written to this folder.
+
+    Raises
+    ------
+    HeadstartError
+        If it exists, is not empty and no bundle, holds strangers' files with names of a bundle's,
+        or cannot be written.
+    """
+    check_swap(folder, "bundle")
+    ours = _files_of(folder)
+    check_names(
+        folder, "bundle", [name for name in _FILES if name not in ours and os.path.lexists(folder / name)]
+    )
+
+
+def _files_of(folder: Path) -> set[str]:
+    """Return the files that the bundle in a folder names; none where it is no bundle."""
+    if not is_bundle(folder):
+        return set()
+    try:
+        values = _read_json(folder)
+        names = {"bundle.json", values["head"]["file"]}
+        names |= {_DETECTOR} if values["detector"] else set()
+        names |= {_SEEN} if values["seen"] else set()
+        names |= {each["weights"]["name"] for each in values["feature_sets"]}
+    except (KeyError, TypeError, AttributeError):
+        return {"bundle.json"}
+    return names.intersection(_FILES)
+
+
+def _to_text(feature: np.ndarray) -> str:
+    return base64.b64encode(feature.astype("<f4").tobytes()).decode()
+
+
+def _from_text(text: str) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(text), "<f4")
+
+
+def _plain_number(value: np.generic) -> object:
+    """Turn a number of numpy, as a grid search leaves in parameters, into one of Python."""
+    return value.item()
+
+
+def is_bundle(folder: Path) -> bool:
+    """Tell whether a folder holds a bundle."""
+    recover(folder)
+    return kind_of_output(folder) == "bundle"
+
+
+def _save_head(head: Head, folder: Path) -> dict:
+    """Write the head and return how to read it again."""
+    if hasattr(head, "model_"):
+        head.model_.save(folder / "head.keras")
+        params = {name: value for name, value in head.get_params().items() if name not in _NOT_KEPT}
+        width = head.n_features_in_
+        return {"file": "head.keras", "params": params, "classes": head.classes_.tolist(), "width": width}
+    from skops.io import dump
+
+    refuse_other_trees(head)
+    if any(head.get_params().get(name) for name in _NOT_KEPT):
+        head = _without(head, _NOT_KEPT)
+    dump(head, folder / "head.skops")
+    todo = "make the bundle of a head of scikit-learn; of a search, of its best_estimator_"
+    _check_types(folder / "head.skops", "this head", todo)
+    return {"file": "head.skops"}
+
+
+def _without(head: Head, names: Iterable[str]) -> Head:
+    """Return a copy of a fitted head with some parameters as they are by default."""
+    bare = copy(head)
+    defaults = type(head)().get_params()
+    return bare.set_params(**{name: defaults[name] for name in names})
+
+
+def _load_head(folder: Path, values: dict) -> Head:
+    path = folder / values["file"]
+    if values["file"] == "head.keras":
+        import keras
+
+        from classify.heads.keras_head import KerasHead
+
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        return KerasHead.from_model(np.array(values["classes"]), model, values["width"], **values["params"])
+    from skops.io import load
+
+    _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
+    head = load(path, trusted=trusted_types())
+    check_trees(head)
+    return head
+
+
+def _check_types(path: Path, name: str, todo: str) -> None:
+    from skops.io import get_untrusted_types
+
+    unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted_types()))
+    if unknown:
+        raise HeadstartError(
+            f"{name} holds types that are not trusted",
+            "types of scikit-learn and numpy",
+            ", ".join(unknown),
+            todo,
+        )
+
+
+def _read_json(folder: Path) -> dict:
+    values = json.loads((folder / "bundle.json").read_text("utf-8"))
+    version = values.get("format_version")
+    if values.get("format") != FORMAT or version not in (*_MIGRATIONS, FORMAT_VERSION):
+        raise HeadstartError(
+            f"{str(folder)!r} is a bundle of another version",
+            f"{FORMAT} {FORMAT_VERSION}",
+            f"{values.get('format')} {version}",
+            "install the version of Headstart that wrote it",
+        )
+    for older in range(version, FORMAT_VERSION):
+        values = _MIGRATIONS[older](values)
+    return values

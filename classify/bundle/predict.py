@@ -1,0 +1,288 @@
+"""New images to labels, by the recipe in the bundle."""
+
+import logging
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from os import PathLike
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from classify.bundle.detector import NEIGHBOURS, Detector
+from classify.features.matrix import FeatureSet
+from data.errors import HeadstartError, NotFoundError, is_missing
+from data.images import ImageError
+from data.lists import as_list
+from data.sources.tree import read_tree
+from data.text import printable
+from extract.engines.engine import Engine
+from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
+from extract.recipe import Recipe
+from extract.run.worker import compute_features, warn_of_dim
+
+UNKNOWN = "unknown"
+_log = logging.getLogger("headstart.predict")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a head says of one image.
+
+    Attributes
+    ----------
+    file : str
+        The path, or what the image was given as and its place: ``bytes 0``, ``array 1``, ``image 2``.
+    label : str or None
+        ``unknown`` where the image is unlike the training images, which `unknown` tells from a class of
+        that name; None where it cannot be read.
+    probability : float or None
+        Of the label.
+    probabilities : dict of str to float
+        Of every class.
+    unknown : bool or None
+        None where nobody asked.
+    distance : float or None
+        To the training features, see `classify.bundle.detector.Detector`.
+    error : str
+        Why the image cannot be read; empty otherwise.
+    """
+
+    file: str
+    label: str | None
+    probability: float | None
+    probabilities: dict[str, float]
+    unknown: bool | None = None
+    distance: float | None = None
+    error: str = ""
+
+    def to_dict(self) -> dict:
+        """Return the prediction as JSON-ready values."""
+        return asdict(self)
+
+
+class Classifier(Protocol):
+    """What is asked of a bundle."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their probabilities."""
+
+    @property
+    def feature_sets(self) -> tuple[FeatureSet, ...]:
+        """How features are computed, side by side in this order."""
+
+    @property
+    def detector(self) -> Detector | None:
+        """Tells which images are unlike the training images."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class."""
+
+
+class Predictor:
+    """A bundle with its engines open, so that the first call pays for them alone.
+
+    Several threads may call it; one call is computed after the other. Make it with
+    `Bundle.predictor`.
+
+    Parameters
+    ----------
+    bundle : Bundle
+
+    Examples
+    --------
+    >>> with Bundle.load("photos-logistic").predictor() as predict:  # doctest: +SKIP
+    ...     predict("new.jpg")[0].label
+    'cat'
+    """
+
+    def __init__(self, bundle: Classifier) -> None:
+        self._bundle = bundle
+        self._opened: dict[int, tuple[threading.Lock, list[Engine]]] = {}  # by process: a fork opens its own
+
+    def __enter__(self) -> "Predictor":
+        with self._engines():
+            return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.pop(os.getpid(), None)
+
+    def __call__(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
+        """Classify images; parameters, result and errors are those of `predict`."""
+        threshold = _threshold(self._bundle, abstain)
+        given = list(_expanded(images))
+        errors: dict[int, str] = {}
+        with self._engines() as engines:
+            rows = self._rows(engines, given, errors, threshold is not None)
+        return [
+            Prediction(name_of(image, number), None, None, {}, error=errors[number])
+            if number in errors
+            else _prediction(name_of(image, number), self._bundle.class_names, *rows[number], threshold)
+            for number, image in enumerate(given)
+        ]
+
+    @contextmanager
+    def _engines(self) -> Iterator[list[Engine]]:
+        """Hold the engines of this process, opened; no other thread uses them meanwhile."""
+        lock, engines = self._opened.setdefault(os.getpid(), (threading.Lock(), []))
+        with lock:
+            engines += [each.open() for each in self._bundle.feature_sets[len(engines) :]]
+            yield engines
+
+    def _rows(
+        self, engines: list[Engine], given: list[Image], errors: dict[int, str], distances: bool
+    ) -> dict[int, tuple[np.ndarray, float | None]]:
+        """Return probabilities and distance of each image that can be read; of the others the reason."""
+        sets = zip(engines, self._bundle.feature_sets, strict=True)
+        found = [_features(engine, each, given, errors) for engine, each in sets]
+        read = [number for number in range(len(given)) if number not in errors]
+        if not read:
+            return {}
+        X = np.concatenate([[rows[number] for number in read] for rows in found], axis=1)
+        detector = self._bundle.detector if distances else None
+        away = detector.score(X).tolist() if detector else [None] * len(read)
+        return dict(zip(read, zip(self._bundle.predict_proba(X), away, strict=True), strict=True))
+
+
+def predict(
+    bundle: Classifier, images: Image | Sequence[Image], abstain: float | None = None
+) -> list[Prediction]:
+    """Classify images, and the images in folders.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    images : str, Path, bytes, array or image of Pillow, or an iterable of them
+        Files are taken as they are; of a folder, all files named like images, however deep. Bytes are
+        those of an image file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with
+        values in 0..255, and one of the shape (N, H, W, C) is N images.
+    abstain : float, optional
+        Call images unknown that are unlike the training images, and this share of images that
+        are like them.
+
+    Returns
+    -------
+    list of Prediction
+        One for each image, in the order of `images`, also where one is named twice; a folder is
+        expanded in its place. An image that cannot be read has its reason in ``error``.
+
+    Raises
+    ------
+    HeadstartError
+        If a path does not exist, no image is found, the weights are not in the cache, this
+        machine computes other features than those the head was trained on, or the bundle cannot
+        tell what is unknown.
+    """
+    return Predictor(bundle)(images, abstain)
+
+
+def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
+    """Yield single images, those of a folder in its place."""
+    if isinstance(images, np.ndarray) and is_one_image(images):
+        images = images[np.newaxis]
+    given = images if isinstance(images, np.ndarray) else as_list(images)
+    if not len(given):
+        image_files([])  # says that there are none
+    for _, group in groupby(checked_images(given), is_path):
+        several = list(group)
+        paths = [image for image in several if isinstance(image, str | PathLike)]
+        yield from image_files(paths) if paths else several
+
+
+def _threshold(bundle: Classifier, abstain: float | None) -> float | None:
+    if abstain is None:
+        return None
+    if bundle.detector is None:
+        tuned = not all(each.content_digest for each in bundle.feature_sets)
+        command = "finetune BUNDLE SOURCE" if tuned else "train FILE.h5"
+        raise HeadstartError(
+            "the bundle cannot tell which images are unknown",
+            f"the distances of validation images to {NEIGHBOURS} training images or more",
+            "a bundle without a detector.npz, which holds them",
+            f"make it again, with validation images: python -m classify {command}; or leave --abstain out",
+        )
+    return bundle.detector.threshold(abstain)
+
+
+def _features(
+    engine: Engine, each: FeatureSet, given: list[Image], errors: dict[int, str]
+) -> dict[int, np.ndarray]:
+    """Return the features of a feature set by image; of images that cannot be read, the reason."""
+    rows: dict[int, np.ndarray] = {}
+    dim: list[int] = []
+    items = _bytes_of(given, each.recipe, errors)
+    for number, result in compute_features(engine, each.recipe, items, dim=dim.append):
+        if isinstance(result, ImageError):
+            errors[number] = str(result)
+        else:
+            rows[number] = each.columns(result)
+    if dim:
+        warn_of_dim([name_of(given[number], number) for number in sorted(dim)])
+    return rows
+
+
+def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
+    """List the images that paths name, in their order; what folders hold besides is counted in the log.
+
+    Raises
+    ------
+    HeadstartError
+        If a path does not exist, a folder cannot be listed or there are no images.
+    """
+    files: list[Path] = []
+    given = [Path(path) for path in paths]
+    for path in given:
+        if is_missing(path):
+            raise NotFoundError(
+                f"there is no image {printable(str(path))!r}",
+                "image files or folders",
+                "a path that does not exist",
+                "check the path",
+            )
+        files += _images_below(path) if path.is_dir() else [path]
+    if not files:
+        raise HeadstartError(
+            "no images were found",
+            "image files, or folders with images",
+            ", ".join(printable(str(path)) for path in given) or "no paths",
+            "name other files or folders",
+        )
+    return files
+
+
+def _images_below(folder: Path) -> list[Path]:
+    tree = read_tree(folder)
+    for line in tree.warnings():
+        _log.warning("warning: %s", line)
+    return sorted(folder / path for path in tree.images)
+
+
+def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+    for number, image in enumerate(given):
+        try:
+            data = encoded(image, recipe.exif_orientation)
+        except HeadstartError:
+            raise
+        except (OSError, ValueError) as error:
+            errors[number] = why_unreadable(error)
+            continue
+        yield number, data
+
+
+def _prediction(
+    file: str,
+    class_names: tuple[str, ...],
+    proba: np.ndarray,
+    distance: float | None,
+    threshold: float | None,
+) -> Prediction:
+    best = class_names[int(proba.argmax())]
+    shares = {label: round(float(share), 6) for label, share in zip(class_names, proba, strict=True)}
+    unknown = None if threshold is None or distance is None else not distance <= threshold
+    label, probability = (UNKNOWN, None) if unknown else (best, shares[best])
+    return Prediction(file, label, probability, shares, unknown, distance)

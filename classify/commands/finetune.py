@@ -1,0 +1,70 @@
+"""The command python -m classify finetune."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.commands.options import AsJson, BundleFolder, ClassWeight, Seed, TrainingRows
+from classify.commands.show import finetune_lines
+from data.console import say_warnings, show
+from data.sources.source import open_source
+from extract.commands.options import DataDir, FoldersAreClasses, SourceText
+
+
+def finetune(
+    bundle: BundleFolder,
+    source: SourceText,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder; default: BUNDLE-tuned.")
+    ] = None,
+    unfreeze: Annotated[
+        str, typer.Option(help="all, none, last, or a block from which on to train.")
+    ] = "all",
+    learning_rate: Annotated[float, typer.Option(help="Of Adam.")] = 1e-5,
+    epochs: Annotated[int, typer.Option(help="At most.")] = 10,
+    patience: Annotated[int, typer.Option(help="Epochs in a row without a lower loss.")] = 3,
+    batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 32,
+    rows: TrainingRows = None,
+    augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
+    class_weight: ClassWeight = None,
+    loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
+    precision: Annotated[
+        str, typer.Option(help="float32, float16 or bfloat16, while it trains.")
+    ] = "float32",
+    seed: Seed = 0,
+    tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train the backbone too, from where the head is, and judge it before and after on the test rows.
+
+    Interrupted, the same command goes on from the last finished epoch.
+
+    Example: python -m classify finetune photos-logistic photos/ --unfreeze block14 --epochs 2
+    """
+    from classify.bundle.bundle import Bundle
+    from classify.finetuning.finetune import finetune
+    from classify.finetuning.options import TrainingOptions
+    from data.progress import progress_bar
+
+    options = TrainingOptions(
+        unfreeze=unfreeze,
+        learning_rate=learning_rate,
+        epochs=epochs,
+        patience=patience,
+        batch_size=batch_size,
+        rows=rows,
+        augment=augment,
+        class_weight=class_weight,
+        loop=loop,
+        precision=precision,
+        seed=seed,
+    )
+    folder = output or bundle.with_name(f"{bundle.name}-tuned")
+    opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
+    say_warnings(opened.warnings)
+    with progress_bar("fine-tuning", "batch") as progress:
+        report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)
+    show(report, finetune_lines, as_json)

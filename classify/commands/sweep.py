@@ -1,0 +1,107 @@
+"""The command python -m classify sweep."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from classify.commands.options import (
+    AsJson,
+    Files,
+    Join,
+    Layers,
+    checked_labels,
+    default_folder,
+    names_between_commas,
+)
+from classify.commands.show import sweep_lines
+from data.console import say_warnings, show
+
+if TYPE_CHECKING:  # HDF5, which the help of commands does not need
+    from classify.selection.sweep import Find
+
+
+def sweep(
+    files: Files,
+    heads: Annotated[str | None, typer.Option(help="Names between commas; default: all.")] = None,
+    search: Annotated[
+        str | None, typer.Option(help="optuna: let it propose configurations; default: small grids.")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Configurations that --search tries; default: 50.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Trainings of each head that depends on a seed.")] = 1,
+    one_standard_error: Annotated[
+        bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
+    leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
+    layer: Layers = None,
+    join: Join = "strict",
+    jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
+    as_json: AsJson = False,
+) -> None:
+    """Train many heads, choose by the validation rows, and judge the winner alone on the test rows.
+
+    Interrupted, the same command goes on from what is finished.
+
+    Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
+    """
+    from classify.bundle.folder import check_output
+    from classify.features.load import load_features
+    from classify.scores.judging import advice, judging_rows
+    from classify.selection.sweep import SweepOptions, journal_of, sweep_and_save, write_leaderboard
+    from data.output.place import check_file
+    from data.progress import progress_bar
+
+    tried = 50 if trials is None else trials
+    options = SweepOptions(seeds=seeds, jobs=jobs, trials=tried, simplest=one_standard_error)
+    if trials is not None and not search:
+        raise typer.BadParameter("--trials goes with --search optuna")
+    if search and one_standard_error:
+        raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
+    folder = output or default_folder(files, "best")
+    check_output(folder)
+    journal_of(folder)
+    if leaderboard:
+        _check_apart(leaderboard, folder)
+        check_file(leaderboard, "leaderboard", "--leaderboard")
+    find, chosen = _search_of(search, heads) if search else _grids_of(heads)
+    features = load_features(files, layer, join)
+    warnings = checked_labels(features)
+    with progress_bar("training heads", "head") as progress:
+        outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
+    if leaderboard:
+        write_leaderboard(leaderboard, outcome.results)
+    say_warnings(outcome.warnings)
+    told = advice(judging_rows(features), str(folder), files, join)
+    show(
+        {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}, partial(sweep_lines, told), as_json
+    )
+
+
+def _check_apart(leaderboard: Path, folder: Path) -> None:
+    """Raise if the leaderboard would take the place of what is written with it."""
+    from classify.selection.sweep import journal_of
+
+    if leaderboard.absolute() in (folder.absolute(), journal_of(folder).absolute()):
+        raise typer.BadParameter("--leaderboard and -o name one path; choose another for one of them")
+
+
+def _grids_of(heads: str | None) -> tuple["Find", Sequence[object]]:
+    """Return what goes through the grids, and their entries."""
+    from classify.selection.grids import entries
+    from classify.selection.sweep import sweep
+
+    return sweep, entries(names_between_commas(heads))
+
+
+def _search_of(search: str, heads: str | None) -> tuple["Find", Sequence[object]]:
+    """Return what tries proposals, and the heads to propose."""
+    from classify.selection import search as searching
+
+    if search != "optuna":
+        raise typer.BadParameter(f"--search is optuna or left out; received {search}")
+    return searching.search, searching.checked_heads(names_between_commas(heads))

@@ -1,0 +1,174 @@
+"""The command python -m classify train."""
+
+import ast
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from classify.commands.options import (
+    ClassWeight,
+    Files,
+    Join,
+    Layers,
+    ScoresAsJson,
+    checked_labels,
+    default_folder,
+)
+from classify.commands.show import training_lines
+from classify.heads.table import HEADS
+from data.console import say_warnings, show
+from data.errors import UsageError, unknown_name
+from data.sources.source import Source, open_source
+from extract.commands.options import FoldersAreClasses
+
+if TYPE_CHECKING:
+    from classify.bundle.bundle import Bundle
+    from classify.features.matrix import FeatureMatrix
+    from classify.finetuning.options import TrainingOptions
+
+
+def train(
+    files: Files,
+    head: Annotated[str | None, typer.Option(help=f"{' | '.join(HEADS)}; default: logistic.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option(help="Parameter of the head, as C=0.1; repeatable.")
+    ] = None,
+    class_weight: ClassWeight = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
+    layer: Layers = None,
+    join: Join = "strict",
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
+    ] = False,
+    memory: Annotated[
+        str | None,
+        typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
+    ] = None,
+    live: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
+    ] = None,
+    augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: ScoresAsJson = False,
+) -> None:
+    """Train a head on the training rows and save it as a bundle; test rows are not read.
+
+    With --live every image goes through the frozen backbone in every epoch: far slower, and the
+    only way to augment. Interrupted, the same command goes on from the last finished epoch.
+
+    Example: python -m classify train photos.h5 --head logistic --param C=0.01 -o photos-logistic
+    """
+    from classify.bundle.bundle import Bundle
+    from classify.bundle.folder import check_output
+    from classify.features.load import load_features
+    from classify.heads.memory import parse_memory
+    from classify.heads.streaming import train_head
+    from classify.heads.table import make_head
+    from classify.scores.judging import advice, judging_rows
+
+    params = parse_params(param or [])
+    if class_weight:
+        if class_weight != "balanced":
+            raise unknown_name("class weight", class_weight, ["balanced"])
+        params["class_weight"] = class_weight
+    if folders_are_classes and live is None:
+        raise typer.BadParameter("--folders-are-classes goes with --live")
+    _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
+    if live is not None:
+        from classify.finetuning.options import live_options
+
+        folder = output or default_folder(files, "live")
+        options = live_options(params | ({"augment": True} if augment else {}))
+        features = load_features(files, layer)
+        warnings = checked_labels(features)
+        source = open_source(live, folders_are_classes=folders_are_classes)
+        bundle = _train_live(features, source, folder, options)
+        told = advice(judging_rows(features), str(folder), files)
+        show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
+        return
+    head = head or "logistic"
+    estimator = make_head(head, **params)
+    most = None if memory is None else parse_memory(memory)
+    folder = output or default_folder(files, head)
+    features = load_features(files, layer, join, in_memory=False)
+    check_output(folder)
+    warnings = checked_labels(features)
+    fitted, features = train_head(head, estimator, features, most)
+    bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
+    told = advice(judging_rows(features), str(folder), files, join)
+    show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
+
+
+def parse_params(words: list[str]) -> dict:
+    """Read ``name=value`` words; a value is a Python literal, or text where it is none.
+
+    Examples
+    --------
+    >>> parse_params(["C=0.1", "hidden=(64,)", "metric=cosine"])
+    {'C': 0.1, 'hidden': (64,), 'metric': 'cosine'}
+    """
+    params = {}
+    for word in words:
+        name, equals, text = word.partition("=")
+        if not equals or not name:
+            raise UsageError(
+                "--param takes a name and a value",
+                "name=value, as C=0.1",
+                word,
+                "correct it, and repeat --param",
+            )
+        try:
+            params[name.strip()] = ast.literal_eval(text.strip())
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # as ast documents
+            params[name.strip()] = text.strip()
+    return params
+
+
+def _check_live(
+    live: str | None, augment: bool, *, several: bool, head: str | None, memory: str | None, calibrate: bool
+) -> None:
+    """Raise if options are given that do not go with a head trained live, or without one."""
+    if live is None:
+        if augment:
+            raise typer.BadParameter("cached features cannot be augmented; --augment goes with --live")
+        return
+    refused = {
+        "several feature files": several,
+        f"--head {head}": head not in (None, "keras-linear"),
+        "--memory": memory is not None,
+        "--calibrate": calibrate,
+    }
+    for words, given in refused.items():
+        if given:
+            raise typer.BadParameter(
+                f"--live trains keras-linear on the images of one file; not with {words}"
+            )
+
+
+def _train_live(
+    features: "FeatureMatrix", source: Source, folder: Path, options: "TrainingOptions"
+) -> "Bundle":
+    """Train with the backbone in the graph, and return the bundle."""
+    from classify.finetuning.live import train_live  # seconds of TensorFlow
+    from data.progress import progress_bar
+
+    say_warnings(source.warnings)
+    with progress_bar("training with the backbone", "batch") as progress:
+        return train_live(features, source, folder, options, progress=progress)
+
+
+def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dict:
+    from classify.scores.judging import lone_answer
+
+    found = lone_answer(bundle.scores)
+    say_warnings(found)
+    return {
+        "bundle": str(folder),
+        "head": bundle.name,
+        "temperature": bundle.temperature,
+        **bundle.scores,
+        "warnings": [*warnings, *found],
+    }

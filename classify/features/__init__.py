@@ -1,0 +1,1 @@
+"""Feature files as what heads learn from: in memory, or in blocks."""

@@ -1,0 +1,1 @@
+"""Training with the backbone in the graph, from the trained head on."""

@@ -1,0 +1,189 @@
+"""Decoded images of a source by split: what a model with the backbone inside it trains on."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from data.errors import HeadstartError
+from data.images import ImageError
+from data.sources.source import Row, Source, Stamp
+from data.splits import SPLIT_NAMES, split_of
+from extract.recipe import Recipe
+from extract.run.scan import scan_source
+from extract.run.worker import bytes_of, decode
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Labelled images of one split.
+
+    Attributes
+    ----------
+    pixels : ndarray of float32, shape (N, height, width, 3)
+        RGB in 0..255, as the backbone of the recipe sees them; mapped from a temporary file,
+        which the system keeps in memory where it fits.
+    y : ndarray of int32, shape (N,)
+        Indices into the class names.
+    ids : tuple of str
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the bytes of each image.
+    digest : str
+        Of the images and their labels.
+    rejected : dict of str to str
+        Reasons by id, of the rows whose image cannot be decoded.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    ids: tuple[str, ...] = field(repr=False)
+    digests: np.ndarray = field(repr=False)
+    digest: str
+    rejected: dict[str, str]
+
+
+@dataclass(frozen=True)
+class SomeRows(Source):
+    """A source that holds some rows of another.
+
+    Attributes
+    ----------
+    source : Source
+    rows : tuple of Row
+
+    Examples
+    --------
+    >>> from data.sources.source import open_source
+    >>> digits = open_source("digits")
+    >>> len(SomeRows(digits, tuple(digits.rows[:5])).rows)
+    5
+    """
+
+    source: Source
+    rows: tuple[Row, ...] = field(repr=False)
+
+    class_names: tuple[str, ...] = field(init=False, repr=False)
+    warnings: tuple[str, ...] = field(init=False, repr=False)
+    location: str | None = field(init=False, repr=False)
+    sendable: bool = field(init=False, repr=False)
+    partial: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        for name in ("class_names", "warnings", "location", "sendable"):
+            object.__setattr__(self, name, getattr(self.source, name))
+
+    def describe(self) -> dict:
+        """Return what the other source is, and how many rows are here."""
+        return {**self.source.describe(), "rows": len(self.rows)}
+
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        """Yield the encoded bytes of rows, in their order."""
+        return self.source.read(rows)
+
+    def stamps(self) -> list[Stamp | None]:
+        """Return what the other source says of the rows that are here."""
+        known = dict(zip((row.id for row in self.source.rows), self.source.stamps(), strict=True))
+        return [known[row.id] for row in self.rows]
+
+    def portable(self) -> Source | None:
+        """Return the same rows of what another node reads the other source by."""
+        whole = self.source.portable()
+        return None if whole is None else SomeRows(whole, self.rows)
+
+
+def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:
+    """Decode the labelled images of a source, split as its feature file would be.
+
+    Parameters
+    ----------
+    source : Source
+    recipe : Recipe
+        Says the size, and how images are decoded.
+    training_rows : int, optional
+        So many training rows, those with the smallest digests of their images; by default all.
+        Validation and test rows stay whole, so that scores compare.
+
+    Returns
+    -------
+    dict of str to ImageRows
+        One for each name in `data.splits.SPLIT_NAMES`; rows in the source's order.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no room for the pixels on the disk of temporary files.
+
+    Examples
+    --------
+    >>> from data.sources.source import open_source
+    >>> rows = load_rows(open_source("digits"), Recipe("xception", "00", image_size=(16, 16)), 100)
+    >>> {split: found.pixels.shape[0] for split, found in rows.items()}
+    {'train': 100, 'validation': 49, 'test': 72}
+    """
+    chosen = choose_rows(source, training_rows)
+    return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
+
+
+def choose_rows(source: Source, training_rows: int | None = None) -> dict[str, list[tuple[Row, bytes]]]:
+    """Return the rows that `load_rows` decodes by split, each with the sha256 of its image.
+
+    Examples
+    --------
+    >>> from data.sources.source import open_source
+    >>> {split: len(pairs) for split, pairs in choose_rows(open_source("digits"), 100).items()}
+    {'train': 100, 'validation': 49, 'test': 72}
+    """
+    chosen: dict[str, list[tuple[Row, bytes]]] = {name: [] for name in SPLIT_NAMES}
+    scan = scan_source(source)
+    for row, digest in zip(scan.rows, scan.digests, strict=True):
+        if digest is not None and row.label >= 0:
+            chosen[split_of(row, digest)].append((row, digest))
+    if training_rows is not None:
+        smallest = sorted(chosen["train"], key=lambda pair: (pair[1], pair[0].id))[:training_rows]
+        kept = {row.id for row, _ in smallest}
+        chosen["train"] = [pair for pair in chosen["train"] if pair[0].id in kept]
+    return chosen
+
+
+def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]]) -> ImageRows:
+    pixels = _mapped((len(pairs), *recipe.image_size, 3))
+    known, summary = dict(pairs), hashlib.sha256()
+    kept: list[Row] = []
+    rejected: dict[str, str] = {}
+    for row, data in bytes_of(source, [row for row, _ in pairs]):
+        image = decode(recipe, data)
+        if isinstance(image, ImageError):
+            rejected[row.id] = str(image)
+            continue
+        pixels[len(kept)] = image
+        summary.update(known[row] + row.label.to_bytes(4, "little"))
+        kept.append(row)
+    return ImageRows(
+        pixels=pixels[: len(kept)],
+        y=np.array([row.label for row in kept], np.int32),
+        ids=tuple(row.id for row in kept),
+        digests=np.frombuffer(b"".join(known[row] for row in kept), np.uint8).reshape(-1, 32),
+        digest=summary.hexdigest(),
+        rejected=rejected,
+    )
+
+
+def _mapped(shape: tuple[int, ...]) -> np.ndarray:
+    """Map an array into a temporary file that has no name, and goes with the last who uses it."""
+    size = int(np.prod(shape)) * 4
+    if not size:
+        return np.empty(shape, np.float32)
+    with tempfile.TemporaryFile() as file:
+        try:
+            os.posix_fallocate(file.fileno(), 0, size)
+        except OSError as error:
+            raise HeadstartError(
+                "there is no room for the decoded images",
+                f"{size / 1e6:.0f} MB in {tempfile.gettempdir()!r}",
+                str(error),
+                "make room there, name another folder in TMPDIR, or take fewer images with --rows",
+            ) from error
+        return np.memmap(file, np.float32, "r+", shape=shape)

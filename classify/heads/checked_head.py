@@ -1,0 +1,87 @@
+"""What a head is, and what it must be before a bundle is made of it."""
+
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from data.errors import HeadstartError
+from data.text import some_of
+
+if TYPE_CHECKING:  # files of features, which the table of heads does not need
+    from classify.features.matrix import FeatureMatrix
+
+
+class Head(Protocol):
+    """A classifier of scikit-learn that gives probabilities.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (K,)
+        Once it is fitted.
+    n_features_in_ : int
+        Once it is fitted.
+    """
+
+    classes_: np.ndarray
+    n_features_in_: int
+
+    def fit(self, X: np.ndarray, y: np.ndarray, **validation: np.ndarray) -> "Head":
+        """Train on features (N, D) and their labels (N,); some take `X_val` and `y_val` to choose by."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the most probable class of each row."""
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        """Return the probability of each class, shape (N, K)."""
+
+    def get_params(self, deep: bool = True) -> dict[str, object]:
+        """Return the parameters that it was made with."""
+
+    def set_params(self, **params: object) -> "Head":
+        """Set some of them; return itself."""
+
+
+def check_head(head: Head, features: "FeatureMatrix") -> None:
+    """Raise if a bundle cannot be made of a head and the features that it was fitted on.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+    features : FeatureMatrix
+
+    Raises
+    ------
+    HeadstartError
+        If it gives no probabilities, is not fitted, or its classes are not those of the features.
+    """
+    if not hasattr(features, "class_names"):
+        raise HeadstartError(
+            "a bundle is made of a head and its features",
+            "features, as load_features returns them",
+            type(features).__name__,
+            'write Bundle.of(head, load_features("photos.h5"))',
+        )
+    kind = head.__name__ if isinstance(head, type) else type(head).__name__
+    if not hasattr(head, "predict_proba"):
+        raise HeadstartError(
+            f"the head {kind} gives no probabilities",
+            "a classifier with the method predict_proba",
+            "one without",
+            "choose another one; the heads ridge and linear-svm of classify.HEADS have it",
+        )
+    if not hasattr(head, "classes_") or not hasattr(head, "n_features_in_"):
+        raise HeadstartError(
+            f"the head {kind} is not fitted",
+            "a fitted head",
+            "one that has seen no rows",
+            'fit it first: head.fit(*features.split("train"))',
+        )
+    labels = np.asarray(head.classes_)
+    whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+    if not whole or labels.min() < 0 or labels.max() >= len(features.class_names):
+        raise HeadstartError(
+            f"the head {kind} was fitted on other labels than those of {features.path!r}",
+            f"whole numbers from 0 to {len(features.class_names) - 1}, indices into class_names",
+            some_of([repr(label) for label in labels.tolist()]),
+            'fit it on the features\' own labels: head.fit(*features.split("train"))',
+        )

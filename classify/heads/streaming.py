@@ -1,0 +1,294 @@
+"""Heads on matrices larger than memory: the same estimators, fitted in passes over blocks of rows."""
+
+import logging
+import time
+import warnings
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.class_weight import compute_class_weight
+from threadpoolctl import threadpool_limits
+
+from classify.features.blocks import Blocks, Columns, least_memory
+from classify.features.matrix import FeatureMatrix
+from classify.heads.checked_head import Head
+from classify.heads.keras_head import KerasHead
+from classify.heads.linear import number_of_logits
+from classify.heads.memory import DEFAULT, how_to_train, readable, refusal, too_little
+from classify.heads.ridge import RidgeHead
+from classify.heads.table import HEADS, explained, fit_head, imported
+from classify.scores.calibration import of_raw_features
+from data.errors import HeadstartError
+from data.lists import as_list
+
+Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
+_log = logging.getLogger("headstart")
+_NEAR = 1e-5  # of the gradient of a logistic head's objective, as `fit_logistic` scales it
+_ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
+
+
+def train_head(
+    name: str, head: Head, features: FeatureMatrix, memory: int | None
+) -> tuple[Head, FeatureMatrix]:
+    """Fit a head to the training rows, in memory or in blocks.
+
+    Parameters
+    ----------
+    name : str
+        Of the head in `classify.heads.table.HEADS`.
+    head : scikit-learn classifier
+        As `classify.heads.table.make_head` makes it.
+    features : FeatureMatrix
+        Loaded with ``in_memory=False``; of joined or sharded files X is no `Columns`.
+    memory : int or None
+        Bytes; None means 1 GB for heads that can read larger matrices in blocks, else all there is.
+
+    Returns
+    -------
+    head : scikit-learn classifier
+    features : FeatureMatrix
+        With a matrix in memory where that is how the head was fitted.
+
+    Raises
+    ------
+    HeadstartError
+        If the memory is too little, or the head cannot learn from these rows.
+    """
+    matrix = 4 * len(features.rows("train")) * features.X.shape[1]
+    how = how_to_train(name, matrix, memory)
+    if how == "refused" and memory is not None:
+        raise refusal(name, matrix, memory)
+    if how == "streaming" and isinstance(features.X, Columns):
+        return fit_streaming(name, head, features, memory or DEFAULT), features
+    if how == "streaming" and memory is not None:
+        raise HeadstartError(
+            "joined or sharded files are trained in memory",
+            "one file, whose rows can be read in blocks, or memory for all",
+            f"training rows of {readable(matrix)}, and --memory {readable(memory)}",
+            "leave --memory out; python -m extract merge makes one file of shards",
+        )
+    if isinstance(features.X, Columns):
+        features = replace(features, X=features.X.in_memory())
+    return fit_head(head, *features.training_rows(), *features.split("validation")), features
+
+
+def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -> Head:
+    """Fit a head in passes over blocks of the training rows.
+
+    Parameters
+    ----------
+    name : str
+        One of those in `classify.heads.table.HEADS` that have `streaming`.
+    head : scikit-learn classifier
+        As `classify.heads.table.make_head` makes it; fitted in place.
+    features : FeatureMatrix
+        Whose X is `Columns`.
+    memory : int
+        Bytes that training may take beyond what the program and the file's labels take.
+
+    Returns
+    -------
+    scikit-learn classifier
+        What fitting in memory gives: equal but for rounding and, where the order of rows matters,
+        for that order.
+
+    Raises
+    ------
+    HeadstartError
+        If the memory is too little, or the head cannot learn from these rows.
+    """
+    columns, streaming = features.X, HEADS[name].streaming
+    if streaming is None or not isinstance(columns, Columns):
+        raise TypeError(f"{name} is fitted in blocks: one with `streaming`, of features not in memory")
+    features.check_training()
+    rows = features.rows("train")
+    classes, numbers = np.unique(features.y[rows], return_inverse=True)
+    held_out = features.rows("validation")
+    held_out = held_out[np.isin(features.y[held_out], classes)]
+    width = columns.shape[1]
+    fixed = imported(streaming.memory)(head, Sizes(width, len(classes), len(rows), len(held_out)))
+    scores = len(rows) * (16 * len(features.class_names) + 64)
+    least = max(fixed, scores) + least_memory(width)
+    if memory < least:
+        raise too_little(name, least, memory)
+    blocks = Blocks(columns, rows, features.ids, memory - fixed)
+    validation = Blocks(columns, held_out, features.ids, memory - fixed)
+    judging = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
+    started = time.perf_counter()
+    with explained(head):
+        imported(streaming.fit)(head, classes, (blocks, numbers), judging)
+    seconds = time.perf_counter() - started
+    _log.info("rows read %d times in blocks, within %s, in %.1f s", blocks.passes, readable(memory), seconds)
+    return head
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What decides how much memory a head takes beside blocks of rows.
+
+    Attributes
+    ----------
+    width : int
+        Features of a row.
+    classes : int
+    rows, held_out : int
+        Training and validation rows.
+    """
+
+    width: int
+    classes: int
+    rows: int
+    held_out: int
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the coefficients and intercepts of a linear head, in float64."""
+        return 8 * (self.width + 1) * number_of_logits(self.classes)
+
+
+def linear_bytes(head: Head, sizes: Sizes) -> int:
+    """Return the bytes of ten pairs of L-BFGS, twice; Adam's moments and sums by class take less."""
+    return 32 * sizes.weights
+
+
+def net_bytes(head: KerasHead, sizes: Sizes) -> int:
+    """Return the bytes of a net: its weights, their gradient and Adam's moments."""
+    units = (sizes.width, *as_list(head.hidden), number_of_logits(sizes.classes))
+    return 32 * sum(one * two for one, two in pairwise(units))
+
+
+def ridge_bytes(head: RidgeHead, sizes: Sizes) -> int:
+    """Return the bytes of the Gram matrix, its vectors, LAPACK's room, and each penalty's solution."""
+    decision = 8 * number_of_logits(sizes.classes)
+    solutions = len(as_list(head.alphas)) * (sizes.weights + sizes.held_out * decision)
+    return 5 * 8 * sizes.width**2 + solutions + sizes.rows * decision
+
+
+def fit_logistic(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Minimize scikit-learn's objective by L-BFGS, one pass for each value.
+
+    Times C and the weight of all rows the objective curves by 1 or more in every coefficient, so that its
+    gradient bounds how far they are from the minimum, whatever C and the number of rows.
+    """
+    blocks, numbers = training
+    scaler, head = pipeline[0], pipeline[-1]
+    _fit_scaler(scaler, blocks)
+    shares = compute_class_weight(head.class_weight, classes=np.arange(len(classes)), y=numbers)
+    objective = _LogLoss(blocks, numbers, shares, scaler, head.C)
+    found = minimize(
+        objective,
+        np.zeros(objective.units * (blocks.shape[1] + 1)),
+        method="L-BFGS-B",
+        jac=True,
+        options={"maxiter": head.max_iter, "maxls": 50, "gtol": _NEAR * objective.penalty, "ftol": _ROUNDING},
+    )
+    if not found.success:
+        warnings.warn(f"the logistic head has not converged: {found.message}", ConvergenceWarning, 2)
+    solution = found.x.reshape(objective.units, -1)
+    head.classes_, head.n_features_in_ = classes, blocks.shape[1]
+    head.coef_, head.intercept_ = solution[:, :-1].copy(), solution[:, -1].copy()
+    head.n_iter_ = np.array([found.nit], np.int32)
+
+
+class _LogLoss:
+    """Mean log loss of all rows plus the penalty, and its gradient by coefficients of standardized features.
+
+    The blocks stay as they are: the standardization is in the coefficients and in the gradient.
+    A block at a time is float64, as in memory: near the minimum float32 products hide the way down.
+    """
+
+    def __init__(
+        self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler: StandardScaler, C: float
+    ):
+        self._blocks, self._numbers, self._shares = blocks, numbers, shares
+        self._mean, self._scale = scaler.mean_, scaler.scale_
+        self.units = number_of_logits(len(shares))
+        self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
+        self._total = shares[numbers].sum()
+        self.penalty = 1 / (C * self._total)
+
+    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(self.units, -1)
+        coef, intercept = of_raw_features(weights[:, :-1], weights[:, -1], self._mean, self._scale)
+        value, gradient = 0.0, np.zeros_like(weights)
+        with threadpool_limits(self._threads, "blas"):
+            for places, block in self._blocks.in_order():
+                block = block.astype(np.float64)
+                loss, missed = self._of_rows(block @ coef.T + intercept, self._numbers[places])
+                value += loss
+                gradient[:, :-1] += missed.T @ block
+                gradient[:, -1] += missed.sum(axis=0)
+        gradient[:, :-1] = (gradient[:, :-1] - gradient[:, -1:] * self._mean) / self._scale
+        gradient /= self._total
+        gradient[:, :-1] += self.penalty * weights[:, :-1]
+        value = value / self._total + self.penalty / 2 * (weights[:, :-1] ** 2).sum()
+        return value, gradient.ravel()
+
+    def _of_rows(self, logits: np.ndarray, numbers: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the loss of some rows, and its gradient by their logits."""
+        if self.units == 1:
+            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
+        logs, rows, shares = log_softmax(logits, axis=1), np.arange(len(logits)), self._shares[numbers]
+        missed = np.exp(logs)
+        missed[rows, numbers] -= 1
+        missed *= shares[:, np.newaxis]
+        return float(-shares @ logs[rows, numbers]), missed[:, -self.units :]
+
+
+def fit_centroid(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Fit scikit-learn's NearestCentroid from the sums of each class.
+
+    Source: R. Tibshirani et al. (2002), PNAS 99(10), 6567-6572, as in scikit-learn.
+    """
+    blocks, numbers = training
+    scaler, head = pipeline[0], pipeline[-1]
+    _fit_scaler(scaler, blocks)
+    standardized = blocks.standardized(scaler.mean_, scaler.scale_)
+    sums, squares = np.zeros((len(classes), blocks.shape[1])), np.zeros(blocks.shape[1])
+    for places, block in standardized.in_order():
+        sums += (numbers[places] == np.arange(len(classes))[:, np.newaxis]).astype(np.float32) @ block
+        squares += np.einsum("nd,nd->d", block, block)
+    blocks.passes += standardized.passes
+    if not squares.any():
+        raise ValueError("All features have zero variance. Division by zero.")
+    counts = np.bincount(numbers)[:, np.newaxis]
+    means, middle = sums / counts, sums.sum(axis=0) / len(blocks)
+    within = np.maximum(squares - (counts * means**2).sum(axis=0), 0) / (len(blocks) - len(classes))
+    head.within_class_std_dev_ = np.sqrt(within)
+    deviation = head.within_class_std_dev_ + np.median(head.within_class_std_dev_)
+    unit = np.sqrt(1 / counts - 1 / len(blocks)) * deviation
+    head.deviations_ = (means - middle) / unit
+    if head.shrink_threshold:
+        less = np.abs(head.deviations_) - head.shrink_threshold
+        head.deviations_ = np.sign(head.deviations_) * np.maximum(less, 0)
+        means = middle + unit * head.deviations_
+    head.class_prior_ = np.full(len(classes), 1 / len(classes))
+    head.centroids_, head.classes_, head.n_features_in_ = means, classes, blocks.shape[1]
+
+
+def _fit_scaler(scaler: StandardScaler, blocks: Blocks) -> None:
+    for _, block in blocks.in_order():
+        scaler.partial_fit(block)
+
+
+def fit_ridge(head: RidgeHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Fit by the Gram matrix; validation rows choose the penalty."""
+    if validation is None:
+        raise HeadstartError(
+            "ridge larger than memory chooses its penalty by validation rows",
+            "labelled validation rows of the training classes",
+            "none",
+            "name a validation split, raise --memory, or choose another head",
+        )
+    head.fit_encoded(*training, classes, validation)
+
+
+def fit_keras(head: KerasHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
+    """Train in epochs of shuffled blocks; validation rows are read where they stop the training."""
+    head.fit_encoded(*training, classes, None if head.patience is None else validation)

@@ -1,0 +1,410 @@
+"""The table of heads: one entry says everything of a head; and how a head is made and fitted."""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from classify.bundle.trees import BOOSTED_TREE, TREES
+from classify.heads.checked_head import Head
+from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, POSITIVE, RIDGE, SEED, SHARE
+from data.allowed import AnyOf, Choice, Number, Table, check_values, whole
+from data.errors import HeadstartError, unknown_name
+from data.text import one_line
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """What configurations of a head share where they train together.
+
+    Attributes
+    ----------
+    same, free : tuple of str
+        Parameters that are equal in a group, and those that may differ; a configuration that gives
+        others, or not all of them, trains alone.
+    train : str
+        ``module:function``, called with the parameters of each, a seed, training features and labels, and
+        validation features; yields the probabilities and classes of each.
+    """
+
+    same: tuple[str, ...]
+    free: tuple[str, ...]
+    train: str
+
+
+@dataclass(frozen=True)
+class Streaming:
+    """How a head is fitted to a matrix larger than memory.
+
+    Attributes
+    ----------
+    fit : str
+        ``module:function``, called with the head, its classes, and training and validation rows.
+    memory : str
+        ``module:function``, called with the head and a `classify.heads.streaming.Sizes`; returns the bytes that
+        it takes beside blocks of rows.
+    """
+
+    fit: str
+    memory: str = "classify.heads.streaming:linear_bytes"
+
+
+@dataclass(frozen=True)
+class HeadEntry:
+    """All that is said of a head anywhere; called with parameters, it makes one.
+
+    Attributes
+    ----------
+    name : str
+    make : str or function
+        ``module:Class``, or a function where the class needs other arguments.
+    parameters : Table
+        What each may be, in the order of the arguments.
+    grid : mapping of str to tuple
+        Values that a sweep tries, the simplest first; without any, the head as it is by default.
+    space : mapping of str to tuple
+        What a search proposes: how a parameter varies, and the ends of its range or its values.
+    sharing : Sharing, optional
+    streaming : Streaming, optional
+        None: the head needs all training rows in memory.
+    becomes_layers : bool
+        Whether it can stand behind its backbone in one Keras model.
+    trusted : tuple of str
+        Types that a bundle of it may hold besides those that skops trusts by itself.
+
+    Examples
+    --------
+    >>> HEADS["knn"](k=3).n_neighbors
+    3
+    """
+
+    name: str
+    make: str | Callable[..., Head]
+    parameters: Table
+    grid: Mapping[str, tuple] = field(default_factory=dict)
+    space: Mapping[str, tuple] = field(default_factory=dict)
+    sharing: Sharing | None = None
+    streaming: Streaming | None = None
+    becomes_layers: bool = False
+    trusted: tuple[str, ...] = ()
+
+    def __call__(self, **params: object) -> Head:
+        """Make the head, or raise as `check` does."""
+        self.check(params)
+        make = imported(self.make) if isinstance(self.make, str) else self.make
+        return make(**params)
+
+    def check(self, params: Mapping[str, object]) -> None:
+        """Raise if the head has no such parameters, or they may not have these values.
+
+        Raises
+        ------
+        UsageError
+            With the nearest names, or with what is allowed.
+
+        Examples
+        --------
+        >>> HEADS["mlp"].check({"hidden": 256, "dropout": 0})
+        """
+        for name in params:
+            if name not in self.parameters:
+                raise unknown_name(f"parameter of {self.name}", name, self.parameters)
+        check_values(params, self.parameters)
+
+    def trainings(self, seeds: int) -> int:
+        """Return how often the head is trained where so many seeds are asked for.
+
+        Examples
+        --------
+        >>> HEADS["mlp"].trainings(5), HEADS["knn"].trainings(5)
+        (5, 1)
+        """
+        return seeds if "seed" in self.parameters else 1
+
+
+def imported(reference: str) -> Callable:
+    """Return what ``module:name`` names; the module is imported now, since it may be heavy.
+
+    Examples
+    --------
+    >>> imported("data.text:counted")(2, "head")
+    '2 heads'
+    """
+    module, _, name = reference.partition(":")
+    return getattr(import_module(module), name)
+
+
+def _logistic(
+    C: float = 1.0, max_iter: int = 1000, class_weight: str | Mapping[object, float] | None = None
+) -> Head:
+    """Make a logistic regression over standardized features; see `classify.heads.logistic.Logistic`."""
+    from classify.heads.logistic import Logistic
+
+    return _standardized(Logistic(C=C, max_iter=max_iter, class_weight=class_weight), "logisticregression")
+
+
+def _lda(shrinkage: str | float | None = "auto") -> Head:
+    """Make a linear discriminant analysis, its covariance shrunk as Ledoit and Wolf (2004) do."""
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=shrinkage)
+
+
+def _knn(k: int = 5, metric: str = "cosine") -> Head:
+    """Make a vote of the k nearest training rows, the nearer the more."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    return KNeighborsClassifier(k, metric=metric, weights="distance", algorithm="brute")
+
+
+def _centroid(shrink_threshold: float | None = None) -> Head:
+    """Make a classifier by the nearest class mean of standardized features."""
+    from sklearn.neighbors import NearestCentroid
+
+    return _standardized(NearestCentroid(shrink_threshold=shrink_threshold), "nearestcentroid")
+
+
+def _boosting(
+    max_iter: int = 100,
+    learning_rate: float = 0.1,
+    max_leaf_nodes: int | None = 15,
+    class_weight: str | Mapping[object, float] | None = None,
+    seed: int = 0,
+) -> Head:
+    """Make boosted trees over binned features."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        max_iter=max_iter,
+        learning_rate=learning_rate,
+        max_leaf_nodes=max_leaf_nodes,
+        max_features=0.1,
+        class_weight=class_weight,
+        random_state=seed,
+    )
+
+
+def _mlp(hidden: int | Sequence[int] = (256,), standardize: bool = True, **params: Any) -> Head:
+    """Make a Keras net with hidden layers, by default one, over standardized features."""
+    from classify.heads.keras_head import KerasHead
+
+    return KerasHead(hidden=hidden, standardize=standardize, **params)
+
+
+def _standardized(estimator: Head, name: str) -> Head:
+    from sklearn.pipeline import Pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return Pipeline([("standardscaler", StandardScaler()), (name, estimator)])
+
+
+_KERAS_HEAD = "classify.heads.keras_head.KerasHead"
+_ENTRIES = (  # the simplest first: the one-standard-error rule takes the first good one
+    HeadEntry(
+        "centroid",
+        _centroid,
+        parameters={"shrink_threshold": AnyOf(Choice(None), POSITIVE)},
+        streaming=Streaming("classify.heads.streaming:fit_centroid"),
+        becomes_layers=True,
+    ),
+    HeadEntry(
+        "ridge",
+        "classify.heads.ridge:RidgeHead",
+        parameters=RIDGE,
+        streaming=Streaming(
+            "classify.heads.streaming:fit_ridge", memory="classify.heads.streaming:ridge_bytes"
+        ),
+        becomes_layers=True,
+        trusted=("classify.heads.ridge.RidgeHead",),
+    ),
+    HeadEntry(
+        "lda",
+        _lda,
+        parameters={"shrinkage": AnyOf(Choice("auto", None), SHARE)},
+        becomes_layers=True,
+    ),
+    HeadEntry(
+        "logistic",
+        _logistic,
+        parameters={"C": POSITIVE, "max_iter": whole(1), "class_weight": CLASS_WEIGHT},
+        grid={"C": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)},
+        space={"C": ("log", 1e-6, 10.0)},
+        sharing=Sharing(same=(), free=("C",), train="classify.heads.logistic:train_group"),
+        streaming=Streaming("classify.heads.streaming:fit_logistic"),
+        becomes_layers=True,
+        trusted=("classify.heads.logistic.Logistic",),
+    ),
+    HeadEntry(
+        "linear-svm",
+        "classify.heads.linear_svm:LinearSvm",
+        parameters=LINEAR_SVM,
+        grid={"C": (1e-5, 1e-4, 1e-3, 1e-2)},
+        space={"C": ("log", 1e-6, 1.0)},
+        becomes_layers=True,
+        trusted=("classify.heads.linear_svm.LinearSvm",),
+    ),
+    HeadEntry(
+        "keras-linear",
+        "classify.heads.keras_head:KerasHead",
+        parameters=KERAS,
+        grid={
+            "dropout": (0.2, 0.5),
+            "l2": (1e-2, 1e-3, 0.0),
+            "learning_rate": (1e-4, 3e-4, 1e-3, 3e-3),
+        },
+        space={
+            "dropout": ("even", 0.0, 0.7),
+            "l2": ("log", 1e-6, 1e-1),
+            "learning_rate": ("log", 1e-5, 1e-1),
+        },
+        sharing=Sharing(
+            same=("dropout",), free=("learning_rate", "l2"), train="classify.heads.linear:train_group"
+        ),
+        streaming=Streaming("classify.heads.streaming:fit_keras"),
+        becomes_layers=True,
+        trusted=(_KERAS_HEAD,),
+    ),
+    HeadEntry(
+        "knn",
+        _knn,
+        parameters={"k": whole(1), "metric": Choice("cosine", "euclidean")},
+        grid={"metric": ("cosine", "euclidean"), "k": (20, 10, 5, 1)},
+        space={"metric": ("one of", "cosine", "euclidean"), "k": ("whole", 1, 30)},
+    ),
+    HeadEntry(
+        "mlp",
+        _mlp,
+        parameters=KERAS,
+        grid={"hidden": ((64,), (256,)), "dropout": (0.5, 0.2)},
+        space={
+            "hidden": ("one of", (64,), (128,), (256,), (512,), (256, 64)),
+            "dropout": ("even", 0.0, 0.7),
+            "l2": ("log", 1e-6, 1e-2),
+            "learning_rate": ("log", 1e-4, 1e-2),
+        },
+        streaming=Streaming(
+            "classify.heads.streaming:fit_keras", memory="classify.heads.streaming:net_bytes"
+        ),
+        becomes_layers=True,
+        trusted=(_KERAS_HEAD,),
+    ),
+    HeadEntry(
+        "boosting",
+        _boosting,
+        parameters={
+            "max_iter": whole(1),
+            "learning_rate": Number(0, 1, above=True),
+            "max_leaf_nodes": AnyOf(Choice(None), whole(2)),
+            "class_weight": CLASS_WEIGHT,
+            "seed": SEED,
+        },
+        space={"learning_rate": ("log", 1e-2, 0.5), "max_leaf_nodes": ("whole", 3, 31)},
+        trusted=(BOOSTED_TREE,),
+    ),
+)
+HEADS: dict[str, HeadEntry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def head_named(name: str) -> HeadEntry:
+    """Return the entry of that name, or raise with the nearest names.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> tuple(head_named("knn").parameters)
+    ('k', 'metric')
+    """
+    if name not in HEADS:
+        raise unknown_name("head", name, HEADS)
+    return HEADS[name]
+
+
+def make_head(name: str, **params: object) -> Head:
+    """Make the head of that name, or raise with the nearest names.
+
+    Parameters
+    ----------
+    name : str
+        An entry of `HEADS`.
+    **params
+        As the entry's `parameters` allow them.
+
+    Raises
+    ------
+    UsageError
+        If the name or a parameter is unknown, or a value is not allowed.
+
+    Examples
+    --------
+    >>> make_head("logistic", C=0.1)[-1].C
+    0.1
+    """
+    return head_named(name)(**params)
+
+
+def trusted_types() -> list[str]:
+    """Return the types that a bundle may hold besides those of scikit-learn and numpy that skops trusts.
+
+    Trees are checked besides, see `classify.bundle.trees.check_trees`.
+
+    Examples
+    --------
+    >>> "classify.heads.ridge.RidgeHead" in trusted_types()
+    True
+    """
+    return sorted({*TREES, *(kind for entry in HEADS.values() for kind in entry.trusted)})
+
+
+def fit_head(
+    head: Head,
+    X: np.ndarray,
+    y: np.ndarray,
+    X_val: np.ndarray | None = None,
+    y_val: np.ndarray | None = None,
+) -> Head:
+    """Fit a head; those that choose by validation rows get them.
+
+    Validation rows of classes that training has not are left out: no head can choose by them.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot learn from these rows, with its reason.
+    """
+    chosen_by: dict[str, np.ndarray] = {}
+    if X_val is not None and y_val is not None and "X_val" in inspect.signature(head.fit).parameters:
+        known = np.isin(y_val, y)
+        chosen_by = {"X_val": X_val[known], "y_val": y_val[known]} if known.any() else {}
+    with explained(head):
+        head.fit(X, y, **chosen_by).predict_proba(X[:1])  # more neighbours than rows are noticed here
+    return head
+
+
+@contextmanager
+def explained(head: Head) -> Iterator[None]:
+    """Turn what scikit-learn says of rows or parameters into a user's error.
+
+    Raises
+    ------
+    HeadstartError
+        In place of a ValueError.
+    """
+    try:
+        yield
+    except HeadstartError:
+        raise
+    except ValueError as error:
+        last = head.steps[-1][1] if hasattr(head, "steps") else head
+        raise HeadstartError(
+            f"the head {type(last).__name__} cannot learn from these rows",
+            "finite features, and parameters that fit the rows",
+            one_line(error),
+            "correct its parameters (--param, --class-weight), or choose another head",
+        ) from error

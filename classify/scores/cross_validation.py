@@ -1,0 +1,112 @@
+"""Cross-validation: every row predicted once, by a head that did not see it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from classify.features.matrix import FeatureMatrix
+from classify.heads.checked_head import Head
+from classify.scores.evaluate import evaluate, of_all_classes
+from data.errors import HeadstartError
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What heads say of rows that they did not see.
+
+    Attributes
+    ----------
+    y : ndarray of int, shape (N,)
+        Labels of the training and validation rows.
+    proba : ndarray of shape (N, K)
+        Probabilities by the head that did not see the row.
+    fold_accuracies : list of float
+    class_names : tuple of str
+    """
+
+    y: np.ndarray
+    proba: np.ndarray
+    fold_accuracies: list[float]
+    class_names: tuple[str, ...]
+
+    def report(self) -> dict:
+        """Return the scores as `evaluate` does, and ``folds`` and ``fold_accuracies``, ready for JSON."""
+        scores = evaluate(self.y, self.proba, self.class_names)
+        return {**scores, "folds": len(self.fold_accuracies), "fold_accuracies": self.fold_accuracies}
+
+
+def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 0) -> CrossValidation:
+    """Judge a head by cross-validation on the training and validation rows.
+
+    Folds are stratified and seeded; rows of one group stay together. Each row is predicted
+    once, by a head that did not see it, and the scores are those of all these predictions.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+        Cloned for each fold.
+    features : FeatureMatrix
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    CrossValidation
+
+    Raises
+    ------
+    HeadstartError
+        If a class has fewer rows than there are folds.
+    """
+    from sklearn.base import clone
+
+    chosen = features.rows("train", "validation")
+    X, y = features.X[chosen], features.y[chosen]
+    divided = _divisions(y, folds, features.groups_of(chosen), seed)
+    if not divided:
+        raise _no_folds(y, folds, features.class_names)
+    proba = np.zeros((len(y), len(features.class_names)))
+    accuracies = []
+    for train, test in divided:
+        fitted = clone(head).fit(X[train], y[train])
+        proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
+        accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
+    return CrossValidation(y, proba, accuracies, features.class_names)
+
+
+def possible_folds(features: FeatureMatrix, most: int) -> int:
+    """Return of how many folds a cross-validation is possible, `most` at the most; 0 if of none."""
+    chosen = features.rows("train", "validation")
+    y, groups = features.y[chosen], features.groups_of(chosen)
+    return next((folds for folds in range(most, 1, -1) if _divisions(y, folds, groups)), 0)
+
+
+def _divisions(
+    y: np.ndarray, folds: int, groups: Sequence[str] | None, seed: int = 0
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return training and test rows of each fold; empty where rows or groups do not suffice."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if not _divides(y, folds, groups):
+        return []
+    splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    divided = list(splitter.split(np.empty(len(y)), y, groups))
+    return divided if all(len(np.unique(y[train])) > 1 for train, _ in divided) else []
+
+
+def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:
+    counts = np.unique(y, return_counts=True)[1]
+    enough = len(counts) > 1 and counts.min() >= folds and (not groups or len(set(groups)) >= folds)
+    return folds > 1 and enough
+
+
+def _no_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> HeadstartError:
+    counts = np.bincount(y, minlength=len(class_names))
+    counted = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count)
+    return HeadstartError(
+        f"{folds}-fold cross-validation is not possible here",
+        "2 folds or more, as many rows of each class, and groups, as folds, two classes in every fold",
+        f"{folds} folds; training and validation rows: {counted or 'none'}",
+        "choose fewer folds, or extract more images",
+    )

@@ -1,0 +1,1 @@
+"""Many heads tried, and one chosen by the validation rows."""

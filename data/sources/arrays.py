@@ -1,0 +1,224 @@
+"""Arrays that you already have, also from an NPZ file."""
+
+import io
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from data.errors import HeadstartError
+from data.lists import as_list
+from data.sources.source import Row, Source, index_labels, label_text, label_warnings
+from data.splits import split_name
+from data.text import one_line, some_of
+
+Column = Sequence[object] | np.ndarray  # a value for each image
+
+
+@dataclass(frozen=True)
+class ArraySource(Source):
+    """Images in one array; make it with `from_arrays`.
+
+    Attributes
+    ----------
+    images : ndarray of shape (N, H, W) or (N, H, W, C)
+        Grey, RGB or RGBA in 0..255.
+    class_names : tuple of str
+    rows : sequence of Row
+        The id is the index, eight digits long.
+    kind : str
+        For `describe`.
+    warnings : tuple of str
+    location : str or None
+        Of the file that the arrays come from.
+    """
+
+    images: np.ndarray = field(repr=False)
+    class_names: tuple[str, ...]
+    rows: Sequence[Row] = field(repr=False)
+    kind: str = "arrays"
+    warnings: tuple[str, ...] = ()
+    location: str | None = None
+
+    def describe(self) -> dict:
+        return {"kind": self.kind}
+
+    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
+        for row in rows:
+            yield npy_bytes(self.images[int(row.id)])
+
+
+def npy_bytes(image: np.ndarray) -> bytes:
+    """Return the canonical ``.npy`` bytes of one image: C order, little endian, version 1.0.
+
+    Examples
+    --------
+    >>> npy_bytes(np.zeros((2, 2), np.uint8))[:8]
+    b'\\x93NUMPY\\x01\\x00'
+    """
+    buffer = io.BytesIO()
+    image = np.ascontiguousarray(image, dtype=image.dtype.newbyteorder("<"))
+    np.lib.format.write_array(buffer, image, version=(1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def from_arrays(
+    images: ArrayLike,
+    labels: Column,
+    splits: Column | None = None,
+    *,
+    class_names: Column | None = None,
+    kind: str = "arrays",
+) -> ArraySource:
+    """Make a source of images in memory.
+
+    Parameters
+    ----------
+    images : array_like of shape (N, H, W) or (N, H, W, C)
+        C is 1, 3 or 4; values in 0..255.
+    labels : sequence of N str or int
+        None, NaN, empty text and, among whole numbers, -1 mean unknown.
+    splits : sequence of N str, optional
+        ``train``, ``val``, ``validation``, ``test`` or empty.
+    class_names : sequence of str, optional
+        Names of the integer labels 0, 1, ...
+
+    Raises
+    ------
+    HeadstartError
+        If lengths differ, or images have another shape or leave 0..255.
+
+    Examples
+    --------
+    >>> source = from_arrays(np.full((2, 8, 8), 255, np.uint8), ["cat", "dog"])
+    >>> source.rows[1].label, source.class_names
+    (1, ('cat', 'dog'))
+    """
+    images = _checked_images(images)
+    given = _column("labels", labels, len(images))
+    placed = [None] * len(images) if splits is None else _column("splits", splits, len(images))
+    if class_names is None:
+        names, indices = index_labels(given)
+        warnings = tuple(label_warnings(given))
+    else:
+        names, indices, warnings = *_named(class_names, given), ()
+    rows = [
+        Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
+        for number, (label, split) in enumerate(zip(indices, placed, strict=True))
+    ]
+    return ArraySource(images, names, rows, kind, warnings)
+
+
+def open_npz(path: str | Path) -> ArraySource:
+    """Open an NPZ file with ``images,labels[,splits][,class_names]``.
+
+    Raises
+    ------
+    HeadstartError
+        If it is not an NPZ file, holds pickled objects or lacks an array.
+    """
+    try:
+        with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, KeyError, MemoryError, zipfile.BadZipFile, zlib.error) as error:
+        raise HeadstartError(
+            f"{str(path)!r} cannot be read as an NPZ file",
+            "a file that numpy.savez wrote, without pickled objects",
+            one_line(error),
+            "write it again: numpy.savez(path, images=..., labels=...); text as a numpy str array",
+        ) from error
+    missing = [name for name in ("images", "labels") if name not in arrays]
+    if missing:
+        raise HeadstartError(
+            f"{str(path)!r} lacks the array {missing[0]!r}",
+            "the arrays images, labels and perhaps splits",
+            ", ".join(sorted(arrays)) or "no arrays",
+            "write it again: numpy.savez(path, images=..., labels=...)",
+        )
+    other = sorted(set(arrays) - {"images", "labels", "splits", "class_names"})
+    names = arrays.get("class_names")
+    source = from_arrays(
+        arrays["images"], arrays["labels"], arrays.get("splits"), class_names=names, kind="npz"
+    )
+    unread = [f"{str(path)!r}: arrays that are not read: {some_of(other, 5)}"] if other else []
+    return replace(source, warnings=(*unread, *source.warnings), location=os.path.abspath(path))
+
+
+def _named(class_names: Column, labels: Sequence[object]) -> tuple[tuple[str, ...], list[int]]:
+    names = tuple(label_text(name) for name in as_list(class_names))
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise HeadstartError(
+            "two classes have one name", "a name for each class", f"{twice!r} twice", "rename one of them"
+        )
+    indices = [-1 if label_text(label) == "" else _whole(label) for label in labels]
+    allowed = range(-1, len(names))
+    known = [index for index in indices if index is not None and index in allowed]
+    if len(known) < len(labels):
+        wrong = next(label for label, index in zip(labels, indices, strict=True) if index not in allowed)
+        raise HeadstartError(
+            "labels do not fit the class names",
+            f"whole numbers from 0 to {len(names) - 1}, or -1 for unknown",
+            repr(wrong),
+            "give a name for each label, or leave class_names out",
+        )
+    return names, known
+
+
+def _whole(label: object) -> int | None:
+    """Return a label as a whole number, which a column with NaN holds as a float; None if it is none."""
+    return int(float(label)) if isinstance(label, Real) and label == label // 1 else None
+
+
+def _column(name: str, values: Column, length: int) -> list:
+    """Return labels or splits as a list; a column of them, as keras.datasets has, is flattened."""
+    try:
+        shape: tuple[object, ...] = np.asarray(values).shape
+    except ValueError:  # lists of unequal lengths
+        shape = (len(values), "?")
+    if shape not in ((length,), (length, 1)):
+        raise HeadstartError(
+            f"images and {name} have different lengths",
+            f"{length} {name}, one for each image",
+            f"{(shape or (1,))[0]} {name}, of shape {shape}",
+            f"give each image exactly one of the {name}",
+        )
+    if len(shape) == 2:
+        values = np.asarray(values).reshape(-1)
+    return values.tolist() if isinstance(values, np.ndarray) else list(values)
+
+
+def _checked_images(images: ArrayLike) -> np.ndarray:
+    try:
+        images = np.asarray(images)
+    except ValueError as error:
+        raise HeadstartError(
+            "the images do not fit into one array",
+            "images of one size",
+            str(error),
+            "give images of one size",
+        ) from error
+    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+    if not shaped or images.dtype.kind not in "uif" or images.size == 0:
+        raise HeadstartError(
+            "images have a shape or a type that is not an image's",
+            "numbers of shape (N, H, W) or (N, H, W, C) with C 1, 3 or 4, N 1 or more",
+            f"{images.dtype} of shape {images.shape}",
+            "reshape the array; channels come last",
+        )
+    low, high = images.min(), images.max()
+    scaled = images.dtype.kind == "f" and 0 < high <= 1
+    if scaled or not (low >= 0 and high <= 255):
+        raise HeadstartError(
+            "the values of the images are not in 0..255",
+            "0..255, as image files hold",
+            f"values from {low} to {high}",
+            "multiply by 255" if scaled else "scale them to 0..255; NaN is not a pixel",
+        )
+    return images

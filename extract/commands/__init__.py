@@ -1,0 +1,1 @@
+"""The commands of python -m extract, each with the lines that it prints."""

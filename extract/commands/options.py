@@ -1,0 +1,55 @@
+"""Options that several commands share, and what their texts mean."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, json_option
+from data.errors import UsageError
+from data.sources.source import SOURCES, grammar, source_kind
+from extract.engines.engine import engine_help, values_help
+
+SourceText = Annotated[str, typer.Argument(help=grammar())]
+FilePath = Annotated[Path, typer.Argument(help="A feature file.")]
+DataDir = Annotated[Path | None, DATA_DIR]
+FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
+BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
+ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
+WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
+EngineName = Annotated[str, typer.Option(help=engine_help())]
+Precision = Annotated[str, typer.Option(help=values_help("precision", "; "))]
+Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", or "))]
+DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")]
+Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")]
+BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")]
+AsJson = Annotated[bool, json_option("it")]
+
+
+def parse_size(text: str) -> tuple[int, int] | None:
+    """Read ``150`` or ``150x200`` (height x width); empty text is None.
+
+    Examples
+    --------
+    >>> parse_size("150"), parse_size("150x200"), parse_size("")
+    ((150, 150), (150, 200), None)
+    """
+    if not text:
+        return None
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
+        raise UsageError("--image-size is not a size", "150, or HEIGHTxWIDTH as 150x200", text, "correct it")
+    return int(sides[0]), int(sides[-1])
+
+
+def default_name(source: str) -> str:
+    """Return the feature file for a source where the user names none: its whole name, and ``.h5``.
+
+    So the folder ``photos`` and the table ``photos.csv`` beside it have files of their own.
+
+    Examples
+    --------
+    >>> default_name("tfds:cats_vs_dogs:train[:40%]"), default_name("digits")
+    ('cats_vs_dogs.h5', 'digits.h5')
+    """
+    return SOURCES[source_kind(source)].default_name(source) + ".h5"

@@ -1,0 +1,134 @@
+"""Backbones in OpenVINO's format: converted once, then read from the user's cache in no time."""
+
+import hashlib
+import json
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from data.errors import HeadstartError
+from data.output.place import cache_folder, full_told, in_cache, try_room, written_aside
+from extract.backbones.download import file_hash
+from extract.backbones.weights import load_backbone
+from extract.engines.engine import makers
+from extract.engines.keras_engine import feature_model
+from extract.recipe import Recipe
+
+if TYPE_CHECKING:
+    import openvino
+
+_log = logging.getLogger("headstart.engines")
+
+
+def converted_model(recipe: Recipe) -> Path:
+    """Return the backbone of a recipe in OpenVINO's format, from our cache or converted now.
+
+    Returns
+    -------
+    Path
+        The ``.xml`` file; the weights are in a ``.bin`` file beside it.
+
+    Raises
+    ------
+    HeadstartError
+        If the recipe is quantized and its model is not in the cache: that needs the images
+        which calibrated it.
+    """
+    path = model_path(recipe)
+    if not is_kept(path):
+        if recipe.quantization != "none":
+            raise _not_quantized(recipe, path)
+        _log.info("converting %s for OpenVINO; this is kept in the cache", recipe.backbone)
+        keep_model(float_model(recipe), path)
+    return path
+
+
+def float_model(recipe: Recipe) -> "openvino.Model":
+    """Convert the backbone with scaling and pooling, as float32.
+
+    Returns
+    -------
+    openvino.Model
+    """
+    model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
+    with without_telemetry(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The structure of `inputs`")  # of Keras, called with a list
+        return quiet_openvino().convert_model(model)
+
+
+def model_path(recipe: Recipe) -> Path:
+    """Return where the model of a recipe is kept, or will be: by recipe and versions."""
+    versions = {name: version(name) for name in makers("openvino")}
+    key = hashlib.sha256(json.dumps([recipe.key, versions], sort_keys=True).encode()).hexdigest()
+    return cache_folder() / "openvino" / f"{key[:32]}.xml"
+
+
+def is_kept(path: Path) -> bool:
+    """Tell whether a model is in the cache, whole and unchanged."""
+    try:
+        expected = json.loads(path.with_suffix(".json").read_text())
+        return expected == _hashes(path)
+    except HeadstartError:
+        raise
+    except (OSError, ValueError):
+        return False
+
+
+@in_cache()
+def keep_model(model: "openvino.Model", path: Path) -> None:
+    """Write a model into the cache; its hashes are written last, so a half one counts as none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, full_told(path.parent):
+        try_room(Path(folder), sum(each.get_byte_size() for each in model.get_ops() if _is_constant(each)))
+        aside = Path(folder) / path.name
+        quiet_openvino().save_model(model, aside, compress_to_fp16=False)
+        for suffix in (".bin", ".xml"):
+            os.replace(aside.with_suffix(suffix), path.with_suffix(suffix))
+    with written_aside(path.with_suffix(".json")) as record:
+        record.write_text(json.dumps(_hashes(path)))
+
+
+def quiet_openvino() -> ModuleType:
+    """Return the package `openvino`; its import alone would write to the user's home and send a message."""
+    with without_telemetry():
+        import openvino
+    return openvino
+
+
+def _is_constant(operation: "openvino.Node") -> bool:
+    return operation.get_type_name() == "Constant"
+
+
+@contextmanager
+def without_telemetry() -> Iterator[None]:
+    """Let OpenVINO's tools be imported as if its telemetry package were not installed."""
+    name = "openvino_telemetry"
+    before = {name: sys.modules[name]} if name in sys.modules else {}
+    # Python's own rule, which typeshed leaves out: a name with None is not imported.
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        sys.modules.pop(name)
+        sys.modules.update(before)
+
+
+def _hashes(path: Path) -> dict[str, str]:
+    return {suffix: file_hash(path.with_suffix(suffix), "sha256") for suffix in (".xml", ".bin")}
+
+
+def _not_quantized(recipe: Recipe, path: Path) -> HeadstartError:
+    return HeadstartError(
+        "the int8 backbone of this recipe is not in the cache",
+        f"{path}, calibrated with the images {recipe.calibration[:16]}",
+        "no such file, or versions of OpenVINO, Keras or TensorFlow that did not make it",
+        "run `python -m extract run ... --quantization int8` here with the images that calibrated it",
+    )

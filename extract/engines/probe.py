@@ -1,0 +1,57 @@
+"""Do we compute the features that were stored? One fixed image tells, before any other is computed."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from data.errors import HeadstartError
+from extract.engines.engine import Engine, probe_image
+from extract.recipe import Probe, Recipe
+
+TOLERANCE = 1e-4  # times max(1, |value|): engines differ by 1e-5, another preprocessing by 1e-2 and more
+
+
+def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> list[np.ndarray]:
+    """Compute the probe image's features and compare them with stored ones.
+
+    Parameters
+    ----------
+    engine : Engine
+    recipe : Recipe
+    probes : sequence of Probe
+
+    Returns
+    -------
+    list of ndarray of shape (D,)
+        The features, one for each layer of the recipe.
+
+    Raises
+    ------
+    HeadstartError
+        If one differs by more than `TOLERANCE`, with what computed it then and now.
+    """
+    ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
+    for probe in probes:
+        pairs = zip(recipe.layers, ours, strict=True)
+        difference = max(relative_difference(mine, probe.features[layer]) for layer, mine in pairs)
+        if not difference <= TOLERANCE:
+            raise HeadstartError(
+                f"this machine computes other features than those in {probe.place}",
+                f"that of the probe image within {TOLERANCE:g}, as computed by {probe.engine}",
+                f"a difference of {difference:.3g}, computed by {engine.describe()}",
+                "use the versions that computed the stored rows, or extract into a new file with -o",
+            )
+    return ours
+
+
+def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference as a share of max(1, |value|); infinite where shapes differ.
+
+    Examples
+    --------
+    >>> relative_difference(np.array([1.0, 20.0]), np.array([1.0, 22.0]))
+    0.09090909090909091
+    """
+    if one.shape != other.shape:
+        return float("inf")
+    return float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())

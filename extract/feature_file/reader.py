@@ -1,0 +1,362 @@
+"""The feature file: what it holds, how it is written and read."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from data.errors import HeadstartError, NotFoundError
+from data.names import UNKNOWN
+from data.splits import SPLIT_NAMES
+from data.text import one_line
+from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
+from extract.feature_file.hdf5 import (
+    DAMAGED,
+    REASON_BYTES,
+    Store,
+    as_json,
+    check_objects,
+    created,
+    digest_array,
+    gathered,
+    text_array,
+)
+from extract.feature_file.shards import INDEX, INDEX_FORMAT, ShardedArray, Shards, located, placed
+from extract.recipe import EngineInfo, Recipe
+
+FORMAT, FORMAT_VERSION = "headstart", 1
+MIGRATIONS: dict[int, Callable[[dict], dict]] = {}  # from a version's `stored_values` to the next one's
+_COLUMNS = ("digests", "labels", "splits", "origins")
+_TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
+
+
+class FeatureFile(Store):
+    """A complete feature file, open for reading.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file, or a folder of parts with an index.
+
+    Attributes
+    ----------
+    shards : Shards or None
+        Where the rows are, if the layout is sharded.
+    contents : Contents
+        Recipe, ids, labels, splits and so on.
+    outputs : tuple of str
+        Names of the feature data sets.
+    probe : dict of str to ndarray
+        The feature of `extract.engines.engine.probe_image` for each output.
+    content_digest : str
+        Of every data set and attribute.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such file, it is no feature file of a version that we read, or a part of
+        it is missing.
+
+    Examples
+    --------
+    >>> file = FeatureFile("photos.h5")  # doctest: +SKIP
+    >>> file.features("avg_pool").shape  # doctest: +SKIP
+    (2002, 2048)
+    """
+
+    remedy = "run `python -m extract repair {path}`"
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        with open_checked(self.path) as file:
+            self.shards = read_shards(self.path, file) if "shards" in file else None
+            self._read(file)
+            self.content_digest = file.attrs["content_digest"]
+            self.contents = read_contents(file)
+        if self.shards:
+            self.shards.check_present()
+
+    def _read(self, file: h5py.File) -> None:
+        if not self.shards:
+            super()._read(file)
+            return
+        self._read_columns(file)
+        self.outputs = tuple(sorted(self.probe))
+        dtype, rows = np.dtype(json.loads(file.attrs["recipe"])["dtype"]), len(self.digests)
+        self._places = {name: ((rows, len(self.probe[name])), dtype, None) for name in self.outputs}
+
+    def features(self, output: str) -> np.ndarray | ShardedArray:
+        """Return the features of one output, read-only and mapped from the file or its parts.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, D), or ShardedArray
+        """
+        if not self.shards:
+            return self._mapped(output)
+        shape, dtype, _ = self._places[output]
+        return ShardedArray(self.shards, output, shape, dtype)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that computed every row."""
+        return self.contents.recipe
+
+    def paths(self) -> list[Path]:
+        """Return the files that it is made of."""
+        return [located(self.path), *(self.shards.paths() if self.shards else ())]
+
+    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
+        """Return the part that holds a row, and its number there, if the folder is that of our parts."""
+        if not self.shards or self.path != folder:
+            return None
+        return self.shards.names[self.shards.part[row]], int(self.shards.row[row])
+
+    def engine(self, row: int) -> EngineInfo:
+        """Return what computed a row."""
+        return self.contents.engines[self.contents.origins[row]]
+
+    def summary(self) -> dict:
+        """Return what `python -m extract info` shows, as JSON-ready values."""
+        contents = self.contents
+        names = (*contents.class_names, *((UNKNOWN,) if (contents.labels < 0).any() else ()))
+        return {
+            "file": str(self.path),
+            "rows": len(contents.ids),
+            "rejected_rows": len(contents.rejected),
+            "bytes": sum(path.stat().st_size for path in self.paths()),
+            "layout": "sharded" if self.shards else "single",
+            "source": contents.source,
+            "recipe_key": contents.recipe.key,
+            "recipe": json.loads(contents.recipe.to_json()),
+            "weights": contents.weights,
+            "engines": [engine.to_dict() for engine in contents.engines],
+            "features": {name: list(self._places[name][0]) for name in self.outputs},
+            "class_names": list(names),
+            "rows_by_split": {
+                split: _counts(contents.labels[contents.splits == number], names)
+                for number, split in enumerate(SPLIT_NAMES)
+            },
+            "rejected": [{"id": row.id, "reason": row.reason} for row in contents.rejected],
+            "content_digest": self.content_digest,
+        }
+
+    @cached_property
+    def rejected(self) -> dict[bytes, str]:
+        """Reasons by digest, of images that cannot be decoded."""
+        return {row.digest: row.reason for row in self.contents.rejected if row.digest != NO_DIGEST}
+
+
+def write_feature_file(
+    path: Path,
+    contents: Contents,
+    rows: Sequence[tuple[Store, int]],
+    layout: str = "single",
+    last: Callable[[], None] = lambda: None,
+) -> None:
+    """Write a complete feature file aside, sync it, and give it its name.
+
+    Parameters
+    ----------
+    path : Path
+    contents : Contents
+    rows : sequence of (Store, int)
+        Where the features of each row are.
+    layout : str
+        ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
+        where they are, rows from elsewhere are copied into parts, and the index is written last.
+    last : callable
+        Called when all is written, and the file has not its name yet.
+
+    Raises
+    ------
+    HeadstartError
+        If a row is not what was stored, so that damage is never given a new checksum.
+    """
+    if layout == "sharded":
+        path.mkdir(parents=True, exist_ok=True)
+        shards = Shards(path, *placed(path, contents, rows), contents.digests)
+        _write_index(path, contents, rows, shards, last)
+        return
+    first = rows[0][0]
+    row = sum(probe.nbytes for probe in first.probe.values()) + 200
+    with created(path, row * len(rows)) as file:
+        _write_contents(file, contents)
+        for name in first.outputs:
+            shape = (len(rows), len(first.probe[name]))
+            target = file.create_dataset(f"features/{name}", shape, contents.recipe.dtype)
+            sums = np.empty((len(rows), 16), np.uint8)
+            for chosen, block, stored in gathered(rows, name, contents):
+                target[chosen], sums[chosen] = block, stored
+            file[f"checksums/{name}"] = sums
+            file[f"probe/{name}"] = first.probe[name]
+        file.attrs["content_digest"] = content_digest(file)
+        last()
+
+
+def _write_index(
+    folder: Path,
+    contents: Contents,
+    rows: Sequence[tuple[Store, int]],
+    shards: Shards,
+    last: Callable[[], None],
+) -> None:
+    with created(folder / INDEX, 300 * len(rows)) as file:
+        _write_contents(file, contents, INDEX_FORMAT)
+        for name in rows[0][0].outputs:
+            file[f"checksums/{name}"] = np.stack([store.checksums[name][row] for store, row in rows])
+            file[f"probe/{name}"] = rows[0][0].probe[name]
+        file["shards/names"] = text_array(shards.names)
+        file["shards/part"], file["shards/row"] = shards.part, shards.row
+        file.attrs["content_digest"] = content_digest(file)
+        last()
+
+
+def content_digest(file: h5py.File) -> str:
+    """Return the sha256 over every data set and attribute, features through their checksums.
+
+    It is the same for both layouts: where a row lies is not part of it.
+    """
+    total = hashlib.sha256()
+    for name, value in sorted(file.attrs.items()):
+        if name != "content_digest":
+            total.update(as_json([name, FORMAT if name == "format" else str(value)]).encode())
+    sets = _data_sets(file)
+    for name in sorted(sets):
+        total.update(as_json([name, *sets[name]]).encode())
+        if not name.startswith("features/"):
+            total.update(file[name][()].tobytes())
+    return total.hexdigest()
+
+
+def _data_sets(file: h5py.File) -> dict[str, tuple[str, list[int]]]:
+    """Return type and shape of each data set; an index tells those of the features in its parts."""
+    sets: dict[str, tuple[str, list[int]]] = {}
+
+    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset) and not name.startswith("shards/"):
+            sets[name] = (item.dtype.str, list(item.shape))
+
+    file.visititems(note)
+    if "shards" in file:
+        dtype = np.dtype(json.loads(file.attrs["recipe"])["dtype"]).str
+        rows = len(file["ids"])
+        sets |= {f"features/{name}": (dtype, [rows, len(probe)]) for name, probe in file["probe"].items()}
+    return sets
+
+
+def read_shards(folder: Path, file: h5py.File) -> Shards:
+    """Return where the rows of a sharded feature file are, from its open index."""
+    names = [name.decode() for name in file["shards/names"][:]]
+    part, row = file["shards/part"][:], file["shards/row"][:]
+    if len(part) and part.max() >= len(names):
+        raise OSError("an index of parts that it does not name")
+    return Shards(folder, names, part, row, file["digests"][:])
+
+
+@contextmanager
+def open_checked(path: Path) -> Iterator[h5py.File]:
+    """Open a feature file whose structure is safe to read.
+
+    Raises
+    ------
+    HeadstartError
+        If it is none, of another version, or refers to data outside itself.
+    """
+    if not located(path).is_file():
+        raise NotFoundError(
+            f"there is no feature file {str(path)!r}",
+            "a file that `python -m extract run` wrote",
+            "a folder" if path.is_dir() else "a path that does not exist",
+            "check the path, or make it: python -m extract run SOURCE -o " + path.name,
+        )
+    try:
+        with h5py.File(located(path)) as file:
+            _check_format(path, file)
+            check_objects(file)
+            yield file
+    except HeadstartError:
+        raise
+    except DAMAGED as error:
+        raise HeadstartError(
+            f"{str(path)!r} is not a feature file, or is damaged",
+            "a file that `python -m extract run` wrote",
+            one_line(error),
+            "name another file, or move this one away and extract again",
+        ) from error
+
+
+def _check_format(path: Path, file: h5py.File) -> None:
+    found = (file.attrs.get("format"), file.attrs.get("format_version"))
+    if found[0] != (INDEX_FORMAT if path.is_dir() else FORMAT):
+        raise OSError(f"an HDF5 file with the format {found[0]!r}")
+    if found[1] not in range(1, FORMAT_VERSION + 1):
+        raise HeadstartError(
+            f"{str(path)!r} is of another version of the format",
+            f"format version {FORMAT_VERSION} or earlier",
+            f"format version {found[1]}",
+            "install the version of Headstart that wrote it",
+        )
+
+
+def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> None:
+    file.attrs.update(
+        format=form,
+        format_version=FORMAT_VERSION,
+        recipe=contents.recipe.to_json(),
+        recipe_key=contents.recipe.key,
+        source=as_json(contents.source),
+        weights=as_json(contents.weights),
+        class_names=as_json(contents.class_names),
+        split_names=as_json(SPLIT_NAMES),
+        source_rows=len(contents.ids) + len(contents.rejected),
+        engines=as_json([engine.to_dict() for engine in contents.engines]),
+    )
+    file["ids"] = text_array(contents.ids)
+    for name in _COLUMNS:
+        file[name] = getattr(contents, name)
+    if contents.groups:
+        file["groups"] = text_array(contents.groups)
+    file["rejected/id"] = text_array([row.id for row in contents.rejected])
+    file["rejected/digest"] = digest_array([row.digest for row in contents.rejected])
+    file["rejected/reason"] = text_array([row.reason for row in contents.rejected], REASON_BYTES)
+
+
+def stored_values(file: h5py.File) -> dict:
+    """Return every attribute and every data set but features, checksums and probe, by name."""
+    values = dict(file.attrs)
+    for name in (*_COLUMNS, *_TEXTS, "rejected/digest"):
+        if name in file or name != "groups":
+            values[name] = file[name][:]
+    return values
+
+
+def read_contents(file: h5py.File) -> Contents:
+    """Return what an open file says of its rows, whichever version wrote it."""
+    values = stored_values(file)
+    for version in range(int(values["format_version"]), FORMAT_VERSION):
+        values = MIGRATIONS[version](values)
+    texts = {name: [text.decode() for text in values.get(name, ())] for name in _TEXTS}
+    rejected = zip(texts["rejected/id"], values["rejected/digest"], texts["rejected/reason"], strict=True)
+    return Contents(
+        recipe=Recipe.from_json(values["recipe"]),
+        source=json.loads(values["source"]),
+        weights=json.loads(values["weights"]),
+        class_names=tuple(json.loads(values["class_names"])),
+        engines=tuple(map(EngineInfo.from_dict, json.loads(values["engines"]))),
+        ids=tuple(texts["ids"]),
+        groups=tuple(texts["groups"]),
+        rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),
+        **{name: values[name] for name in _COLUMNS},
+    )
+
+
+def _counts(labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
+    """Count labels by name; -1, the unknown ones, belong to the last name."""
+    labels = np.where(labels < 0, len(names) - 1, labels)
+    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))

@@ -1,0 +1,1 @@
+"""A run: which images are computed again, computing them, putting the file together."""

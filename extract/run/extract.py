@@ -1,0 +1,446 @@
+"""A run: plan, compute the missing parts, assemble the feature file."""
+
+import logging
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from data.errors import HeadstartError, moved_keywords
+from data.lists import as_list
+from data.output.lock import clear_abandoned, locked
+from data.output.place import half_written, target_of, unwritten
+from data.sources.label_checks import check_labels
+from data.sources.source import Source, as_source
+from data.text import counted
+from extract.engines.engine import check_engine
+from extract.feature_file.before import check_before, keep_before
+from extract.feature_file.contents import Contents
+from extract.feature_file.hdf5 import Store
+from extract.feature_file.part import count_rows
+from extract.feature_file.reader import FeatureFile, write_feature_file
+from extract.feature_file.shards import part_paths
+from extract.recipe import Recipe, checked_recipe
+from extract.run.assemble import assemble
+from extract.run.leaving import Leaving, before_path
+from extract.run.plan import Part, Plan, Scan
+from extract.run.rejections import allowed_rejections, check_rejections
+from extract.run.scan import scan_source
+from extract.run.survey import Survey, survey
+from extract.run.worker import PartWorker, Work
+
+_MOST_OPENED = 1000  # parts, to count their images while the user waits for an answer
+_log = logging.getLogger("headstart.run")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a run goes about its work; none of it changes a feature.
+
+    Attributes
+    ----------
+    engine : str
+        What runs the backbone: ``auto``, ``keras`` or ``openvino``; see `extract.engines.engine`.
+    batch_size : int or None
+        Images that the backbone sees at once; None is what suits the engine.
+    threads : int or None
+        Of the CPU; None is all that this process may use.
+    max_bad : str or int
+        Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
+    allow_drop : bool
+        Go on where more than half of the file's rows or a whole class would leave it.
+    reuse : str or Path, or several of them
+        Other feature files of the same recipe, from which rows are taken.
+    wait : bool
+        Wait while another run writes the same file, or raise.
+    rehash : bool
+        Read every file again, also where size and modification time are as they were.
+    layout : str or None
+        ``single`` or ``sharded``; None is what the output has, ``single`` for a new one.
+    replicas : int or None
+        Workers at once, where the map has several; None is as many as it has room for.
+    scan : Scan or None
+        What `extract.run.scan.scan_source` found just now, where the caller needed it too, so that
+        nothing is read twice.
+    """
+
+    engine: str = "auto"
+    batch_size: int | None = None
+    threads: int | None = None
+    max_bad: str | int = "10%"
+    allow_drop: bool = False
+    reuse: str | Path | Sequence[str | Path] = ()
+    wait: bool = True
+    rehash: bool = False
+    layout: str | None = None
+    replicas: int | None = None
+    scan: Scan | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
+
+    @property
+    def others(self) -> list[Path]:
+        """The files of `reuse`."""
+        return [Path(path) for path in as_list(self.reuse)]
+
+
+PLACES = {item.name: f"Options({item.name}=...)" for item in fields(Options)}  # of keywords of before
+_USUAL = Options()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a run did.
+
+    Attributes
+    ----------
+    file : str
+    recipe_key : str
+    rows : int
+        Rows with features in the file; ``computed + reused``.
+    computed : int
+        Images that this run sent through the backbone.
+    reused : int
+        Rows whose feature was known.
+    reused_from : dict of str to int
+        The same by where it was known from: ``file``, ``parts`` of an interrupted run,
+        ``others`` (`Options.reuse`), ``twins`` (an equal image in this run).
+    dropped : int
+        Rows that were in the file, or in finished parts, and whose image no row holds any more.
+    replaced : int
+        Rows of the file whose name now stands for another image.
+    before : str
+        Where the features of the two are kept, empty if there are none.
+    rejected : int
+        Rows of the source without a feature.
+    rejections : tuple of (str, str)
+        Id and reason of each.
+    classes : int
+        Different known labels in the file.
+    unlabelled : int
+        Rows of the file without a known label: no head learns from them or is judged on them.
+    warnings : tuple of str
+    seconds : float
+    """
+
+    file: str
+    recipe_key: str
+    rows: int
+    computed: int
+    reused: int
+    reused_from: dict[str, int]
+    dropped: int
+    replaced: int
+    before: str
+    rejected: int
+    rejections: tuple[tuple[str, str], ...]
+    classes: int
+    unlabelled: int
+    warnings: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict:
+        """Return the report as JSON-ready values."""
+        return asdict(self)
+
+
+class Map(Protocol):
+    """What runs the parts of a run, as `local_map` and `extract.cluster.driver.ray_map` do."""
+
+    def __call__(
+        self,
+        make: Work,
+        parts: Sequence[Part],
+        replicas: int | None = None,
+        *,
+        source: Source,
+        progress: Callable[[int], None],
+    ) -> Generator[tuple[Part, int | Exception], None, None]:
+        """Yield each part with the images computed, or with why there are none, in any order."""
+
+
+def local_map(
+    make: Work,
+    parts: Sequence[Part],
+    replicas: int | None = None,
+    *,
+    source: Source,
+    progress: Callable[[int], None],
+) -> Generator[tuple[Part, int | Exception], None, None]:
+    """Compute parts in this process, one after the other; an error ends the run.
+
+    Parameters
+    ----------
+    make : Work
+        ``make(source=..., progress=...)`` makes the worker, a callable from a part to its result.
+    parts : sequence of Part
+    replicas : int, optional
+        Workers at once; here always one.
+    source : Source
+    progress : callable
+        Called with a number of images, when they are done.
+
+    Examples
+    --------
+    >>> list(local_map(lambda source, progress: len, ["ab", "c"], source=None, progress=print))
+    [('ab', 2), ('c', 1)]
+    """
+    work = make(source=source, progress=progress)
+    for part in parts:
+        yield part, work(part)
+
+
+@moved_keywords(PLACES)
+def extract(
+    source: Source | str | Path,
+    recipe: Recipe,
+    path: str | Path,
+    options: Options = _USUAL,
+    *,
+    map: Map = local_map,
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Bring a feature file up to date with a source.
+
+    Only images whose bytes the file does not know are computed. Finished parts are kept
+    beside the file in ``<file>.parts`` until the file is complete, so an interrupted run
+    goes on where it was. Rows that leave the file are kept in ``<file>.before``.
+
+    Parameters
+    ----------
+    source : Source, str or Path
+        A text or a path is opened by `data.open_source`.
+    recipe : Recipe
+    path : str or Path
+        The feature file.
+    options : Options
+        How the run goes about it.
+    map : callable
+        Runs the parts: `local_map` here, ``partial(ray_map, cluster=...)`` on a Ray cluster.
+    progress : callable, optional
+        Called with the images done and the images to do, first with (0, n).
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    HeadstartError
+        If the file has another recipe or cannot be written, too many rows are rejected, or more
+        would leave the file than may.
+    KeyboardInterrupt
+        With the words that say how to resume.
+
+    Examples
+    --------
+    >>> recipe = Recipe.for_backbone("xception", image_size=150)  # doctest: +SKIP
+    >>> extract("photos/", recipe, "photos.h5").rows  # doctest: +SKIP
+    2002
+    """
+    started = time.perf_counter()
+    run = _Run(as_source(source), checked_recipe(recipe), target_of(Path(path)), options, map, progress)
+    allowed_rejections(options.max_bad, 0)
+    check_engine(options.engine, recipe)
+    return _report(Path(path), run.source, _up_to_date(run), time.perf_counter() - started)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a run is given."""
+
+    source: Source
+    recipe: Recipe
+    path: Path
+    options: Options
+    map: Map
+    progress: Callable[[int, int], None] | None
+
+    def survey(self) -> Survey:
+        return survey(self.recipe, self.path, self.options.others, self.options.layout)
+
+    def scan(self) -> Scan:
+        return self.options.scan or scan_source(self.source, self.options.rehash)
+
+    def check(self, found: Survey, leaves: Leaving, kept: Callable[[], str] = str) -> Leaving:
+        check_before(found, leaves, self.source, self.options.allow_drop, kept)
+        return leaves
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What a run came to: what was known before it, the new contents, the rows that left."""
+
+    found: Survey
+    contents: Contents
+    leaves: Leaving
+    computed: int
+
+
+def _up_to_date(run: _Run) -> _Done:
+    """Go the way of every image: survey, scan, plan, compute, assemble, write."""
+    found, scan = run.survey(), run.scan()
+    decided = found.plan(scan)
+    ready = None if decided.parts else assemble(run.source, scan, found)
+    if ready and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
+        clear_abandoned(found.path)
+        return _Done(found, ready[0], Leaving(0), 0)
+    with _writing(found.path, found.folder, run.options.wait):
+        if found.is_stale():  # another run ended since
+            found, ready = run.survey(), None
+            decided = found.plan(scan)
+        leaves = run.check(found, found.leaving(scan, run.source.class_names))
+        computed = _compute(run, found, decided, leaves) if decided.parts else 0
+        whole = found.with_new_parts() if decided.parts else found
+        contents, rows = ready or assemble(run.source, scan, whole)
+        return _Done(found, contents, _write(run, whole, contents, rows), computed)
+
+
+def _work(found: Survey, decided: Plan, leaves: Leaving, options: Options) -> Work:
+    return Work(
+        PartWorker,
+        found.recipe,
+        found.folder.absolute(),
+        engine=options.engine,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        probes=found.probes(),
+        whole=found.layout == "sharded",
+        rows=decided.written(found.layout, leaves.kept),
+    )
+
+
+def _write(run: _Run, found: Survey, contents: Contents, rows: Sequence[tuple[Store, int]]) -> Leaving:
+    check_rejections(found.folder, found.path, contents, run.options.max_bad)
+    leaves = run.check(found, found.leaving_with(contents.rows()), partial(_kept, found.folder))
+    keep = partial(keep_before, found, leaves, contents)
+    if found.holds(contents):
+        keep()  # of parts alone
+    else:
+        write_feature_file(found.path, contents, rows, found.layout, keep)
+    for path in _no_longer_needed(found):
+        path.unlink()
+    return leaves
+
+
+def _no_longer_needed(found: Survey) -> list[Path]:
+    """Return the parts that the file which was just written does not use."""
+    if found.layout == "single":
+        return [part.path for part in found.parts]
+    known: list[Store] = [*found.parts, *([found.old] if found.old else [])]
+    before = {path for store in known for path in store.paths()}
+    return sorted(before - set(FeatureFile(found.path).paths()))
+
+
+@contextmanager
+def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
+    """Hold the lock, clear what killed runs left, and say what is kept if this one is stopped."""
+    try:
+        with locked(path, wait=wait, say=_log.info):
+            for half in [*half_written(path), *half_written(folder / "*.h5")]:
+                half.unlink()
+            try:
+                yield
+            finally:
+                if _is_empty(folder):
+                    folder.rmdir()
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {_kept(folder)}") from None
+    except HeadstartError:
+        raise
+    except OSError as error:
+        raise unwritten(path, error, f"or choose another output with -o; {_kept(folder)}") from error
+    except MemoryError as error:
+        raise HeadstartError(
+            "the machine has too little memory for this run",
+            "memory for the backbone and the images of a few batches",
+            str(error) or "none left",
+            f"end other programs, or take a smaller --batch-size and fewer --threads; {_kept(folder)}",
+        ) from error
+
+
+def _is_empty(folder: Path) -> bool:
+    """Tell whether nothing is in a folder of parts, as a run leaves it that is killed after its last step."""
+    return folder.is_dir() and not any(folder.iterdir())
+
+
+def _kept(folder: Path) -> str:
+    parts = part_paths(folder)
+    if not parts:
+        return "nothing was finished yet: the same command starts again"
+    few = len(parts) <= _MOST_OPENED
+    kept = counted(count_rows(parts), "finished image") if few else counted(len(parts), "finished part")
+    return f"{kept} kept in {folder}: the same command goes on from there"
+
+
+def _compute(run: _Run, found: Survey, decided: Plan, leaves: Leaving) -> int:
+    """Run the missing parts and return how many images went through the backbone."""
+    done, computed = 0, 0
+    failed: list[tuple[Part, Exception]] = []
+    progress = run.progress or (lambda done, total: None)
+    found.folder.mkdir(parents=True, exist_ok=True)
+
+    def advance(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, decided.missing)
+
+    advance(0)
+    work = _work(found, decided, leaves, run.options)
+    results = run.map(work, decided.parts, run.options.replicas, source=run.source, progress=advance)
+    with closing(results):
+        for part, result in results:
+            if isinstance(result, Exception):
+                failed.append((part, result))
+            else:
+                computed += result
+    if failed:
+        raise _failed(failed, found.folder)
+    return computed
+
+
+def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartError:
+    names = "; ".join(f"{part.rows[0].id} to {part.rows[-1].id}: {error}" for part, error in failed[:3])
+    return HeadstartError(
+        f"{counted(len(failed), 'part')} could not be computed, so the feature file was not written",
+        "every part computed, in three attempts at most",
+        names + (f"; and {len(failed) - 3} more" if len(failed) > 3 else ""),
+        f"mend the cause; {_kept(folder)}",
+    )
+
+
+def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
+    contents, leaves = done.contents, done.leaves
+    labels, splits = contents.labels, contents.splits
+    warnings = [
+        *source.warnings,
+        *check_labels(labels, splits, contents.digests, contents.ids, contents.class_names),
+    ]
+    if len(contents.ids) == 1:
+        warnings.append("the file holds one image; a head needs more")
+    classes = len(set(labels.tolist()) - {-1})
+    if classes < 2:
+        warnings.append("the images have fewer than two classes; a head needs two")
+    places = done.found.places(contents.digests)
+    places["twins"] = len(contents.ids) - done.computed - sum(places.values())
+    return Report(
+        file=str(path),
+        recipe_key=contents.recipe.key,
+        rows=len(contents.ids),
+        computed=done.computed,
+        reused=len(contents.ids) - done.computed,
+        reused_from=places,
+        dropped=leaves.lost,
+        replaced=len(leaves.replaced),
+        before=str(before_path(path)) if leaves.kept else "",
+        rejected=len(contents.rejected),
+        rejections=tuple((row.id, row.reason) for row in contents.rejected),
+        classes=classes,
+        unlabelled=int((labels < 0).sum()),
+        warnings=tuple(warnings),
+        seconds=round(seconds, 3),
+    )

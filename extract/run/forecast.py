@@ -1,0 +1,135 @@
+"""What a run would do, before it does anything: the plan, the bytes, and a measured time."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import moved_keywords
+from data.output.place import free_room, target_of
+from data.sources.source import Source, as_source
+from extract.cluster.connect import Cluster, Room, connected
+from extract.engines.engine import open_engine
+from extract.recipe import Recipe, checked_recipe
+from extract.run.extract import PLACES, Options
+from extract.run.plan import KINDS, Part, bytes_needed
+from extract.run.scan import scan_source
+from extract.run.survey import survey
+from extract.run.worker import bytes_of, compute_features
+
+_IMAGES = 96  # measured, after those that warm up
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a run would do.
+
+    Attributes
+    ----------
+    rows, present, rejected, unreadable, duplicates, added, replaced : int
+        As in `extract.run.plan.Plan`.
+    dropped : int
+        As in `extract.run.extract.Report`.
+    refused : str
+        What would leave the file and may not without `Options.allow_drop`; empty if nothing.
+    missing : int
+        Images that the backbone has to see.
+    parts : int
+    bytes_needed : int or None
+        On disk while it runs, for the parts and the new file; None if nothing is missing.
+    bytes_free : int
+    images_per_second : float or None
+        Measured on the first missing images.
+    seconds : float or None
+        ``missing / images_per_second``: projected for this process alone, not measured.
+    nodes : tuple of Room
+        Of a cluster.
+    """
+
+    rows: int
+    present: int
+    rejected: int
+    unreadable: int
+    duplicates: int
+    added: int
+    replaced: int
+    dropped: int
+    refused: str
+    missing: int
+    parts: int
+    bytes_needed: int | None
+    bytes_free: int
+    images_per_second: float | None
+    seconds: float | None
+    nodes: tuple[Room, ...] = ()
+
+    def to_dict(self) -> dict:
+        """Return the preview as JSON-ready values; the duplicates are ``twins`` there."""
+        return {"twins" if name == "duplicates" else name: value for name, value in asdict(self).items()}
+
+
+_USUAL = Options()
+
+
+@moved_keywords(PLACES)
+def preview(
+    source: Source | str | Path,
+    recipe: Recipe,
+    path: str | Path,
+    options: Options = _USUAL,
+    *,
+    cluster: Cluster | None = None,
+) -> Preview:
+    """Plan a run without writing anything, and measure a few batches if images are missing.
+
+    Parameters
+    ----------
+    source, recipe, path, options
+        As `extract.run.extract.extract` takes them.
+    cluster : Cluster, optional
+        Where the parts would be computed, if not in this process.
+    """
+    path = target_of(Path(path))
+    source, recipe = as_source(source), checked_recipe(recipe)
+    found = survey(recipe, path, options.others, options.layout)
+    scan = options.scan or scan_source(source, options.rehash)
+    decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
+    speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
+    return Preview(
+        **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
+        dropped=leaves.lost,
+        refused="" if options.allow_drop else leaves.refusal,
+        missing=decided.missing,
+        parts=len(decided.parts),
+        bytes_needed=bytes_needed(decided.written(found.layout, leaves.kept), width)
+        if decided.parts
+        else None,
+        bytes_free=free_room(path),
+        images_per_second=speed and round(speed, 2),
+        seconds=speed and round(decided.missing / speed, 1),
+        nodes=_nodes(cluster) if cluster else (),
+    )
+
+
+def _nodes(cluster: Cluster) -> tuple[Room, ...]:
+    from extract.cluster.driver import division
+
+    with connected(cluster.address) as ray:
+        return tuple(division(ray, cluster))
+
+
+def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:
+    """Return images a second and the number of features of an image."""
+    engine = open_engine(options.engine, recipe, options.threads)
+    engine.batch_size = options.batch_size or engine.batch_size
+    width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
+    first = engine.batch_size * (1 + engine.ahead)
+    rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
+    times = [time.perf_counter()]
+    for _ in compute_features(engine, recipe, bytes_of(source, rows), options.threads):
+        times.append(time.perf_counter())
+    first = first if len(times) - 1 > first else 0
+    return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

@@ -1,0 +1,153 @@
+"""Which rows leave a feature file, and may they? A pure decision over names and digests."""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from data.errors import HeadstartError
+from data.text import counted, some_of
+
+ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
+    "nothing": "",
+    "some": "",
+    "classes": "a whole class",
+    "most": "more than half of the rows",
+    "all": "every row",
+}
+
+
+@dataclass(frozen=True)
+class Leaving:
+    """What a run would take out of a feature file.
+
+    Attributes
+    ----------
+    rows : int
+        Of the present file.
+    dropped : tuple of int
+        Rows of the present file whose image is gone under every name, or has no feature any more.
+    replaced : tuple of int
+        Rows whose name now stands for another image.
+    spare : tuple of bytes
+        Digests of images that only finished parts hold, and that the source has not.
+    classes : tuple of str
+        Those of which every row goes, and that no row has any more.
+    """
+
+    rows: int
+    dropped: tuple[int, ...] = ()
+    replaced: tuple[int, ...] = ()
+    spare: tuple[bytes, ...] = ()
+    classes: tuple[str, ...] = ()
+
+    @property
+    def answer(self) -> str:
+        """An entry of `ANSWERS`; images of parts that were never in a file forbid nothing."""
+        gone = len(self.dropped) + len(self.replaced)
+        if not gone:
+            return "some" if self.spare else "nothing"
+        if 2 * gone > self.rows:
+            return "all" if gone == self.rows else "most"
+        return "classes" if self.classes else "some"
+
+    @property
+    def lost(self) -> int:
+        """Rows that were known and are in no row's place: those dropped, and those of parts."""
+        return len(self.dropped) + len(self.spare)
+
+    @property
+    def kept(self) -> int:
+        """Rows that `extract.feature_file.before` keeps, at most."""
+        return self.lost + len(self.replaced)
+
+    @property
+    def refusal(self) -> str:
+        """What may not leave without being asked for; empty where all may."""
+        words = ANSWERS[self.answer]
+        return f"{words} (all of {some_of(self.classes, 5)})" if words and self.classes else words
+
+
+def leaving(
+    present: Sequence[tuple[str, bytes, str]],
+    staying: Sequence[tuple[str, bytes, str]],
+    spare: Collection[bytes] = (),
+) -> Leaving:
+    """Decide which rows leave: those whose image no row of the source holds any more.
+
+    A row that is renamed, moved or labelled anew stays. Of equal images as many stay as there
+    are rows for them.
+
+    Parameters
+    ----------
+    present : sequence of (id, digest, class)
+        The rows of the present file; the class is empty where it is unknown.
+    staying : sequence of (id, digest, class)
+        The rows that will have a feature.
+    spare : collection of bytes
+        Digests of finished parts.
+
+    Examples
+    --------
+    >>> present = [("a.jpg", b"A", "cat"), ("b.jpg", b"B", "cat"), ("c.jpg", b"C", "dog")]
+    >>> found = leaving(present, [("moved/a.jpg", b"A", "cat"), ("b.jpg", b"new", "cat")])
+    >>> found.dropped, found.replaced, found.classes, found.answer
+    ((2,), (1,), ('dog',), 'most')
+    """
+    stay, were = ({name: digest for name, digest, _ in rows} for rows in (staying, present))
+    free = Counter(digest for name, digest in stay.items() if were.get(name) != digest)  # under new names
+    dropped: list[int] = []
+    replaced: list[int] = []
+    for number in [number for number, row in enumerate(present) if stay.get(row[0]) != row[1]]:
+        name, digest, _ = present[number]
+        if free[digest] > 0:
+            free[digest] -= 1
+        else:
+            (replaced if name in stay else dropped).append(number)
+    gone = Counter(present[number][2] for number in [*dropped, *replaced])
+    before, after = (Counter(label for *_, label in rows if label in gone) for rows in (present, staying))
+    classes = sorted(name for name, rows in gone.items() if name and rows == before[name] and not after[name])
+    unused = sorted(set(spare).difference(stay.values(), were.values()))
+    return Leaving(len(present), tuple(dropped), tuple(replaced), tuple(unused), tuple(classes))
+
+
+def check_leaving(found: Leaving, path: Path, source: str, kept: Callable[[], str] = str) -> None:
+    """Raise if more would leave a file than may without being asked for.
+
+    Parameters
+    ----------
+    found : Leaving
+    path : Path
+        The feature file.
+    source : str
+        What the run reads, in words.
+    kept : callable
+        Says what of the run's work is kept.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if not found.refusal:
+        return
+    words = kept()
+    numbers = f"{source}, with which {len(found.dropped)} of {counted(found.rows, 'row')} would be dropped"
+    replaced = f" and {len(found.replaced)} replaced by other images" if found.replaced else ""
+    raise HeadstartError(
+        f"{found.refusal} would leave {str(path)!r}, which stays as it is",
+        "a source that still has half of the rows, and some of each class",
+        numbers + replaced,
+        "look whether that is the right source, and whole; choose another output with -o; or let the rows go "
+        f"with --allow-drop, which keeps them in {before_path(path)}" + (f"; {words}" if words else ""),
+    )
+
+
+def before_path(path: Path) -> Path:
+    """Return where rows that leave a feature file are kept.
+
+    Examples
+    --------
+    >>> before_path(Path("photos.h5")).name
+    'photos.h5.before'
+    """
+    return path.with_name(path.name + ".before")

@@ -1,0 +1,234 @@
+"""What is known before a run: the present file, finished parts, other files."""
+
+import logging
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from data.errors import HeadstartError
+from data.output.place import check_parent
+from extract.feature_file.contents import Contents
+from extract.feature_file.hdf5 import DAMAGED, Store, split_digests
+from extract.feature_file.part import PartFile
+from extract.feature_file.reader import FeatureFile
+from extract.feature_file.shards import LAYOUTS, chosen_layout, is_parts_folder, located, part_paths
+from extract.recipe import Probe, Recipe
+from extract.run.leaving import Leaving, leaving
+from extract.run.plan import Plan, Scan, plan
+
+Seen = tuple[tuple[int, int, int] | None, tuple[str, ...]]  # of the file, and the names of parts
+_log = logging.getLogger("headstart.run")
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Where the features that a run need not compute are.
+
+    Attributes
+    ----------
+    path : Path
+        The feature file.
+    layout : str
+        What it has, or will have: an entry of `extract.feature_file.shards.LAYOUTS`.
+    recipe : Recipe
+    old : FeatureFile or None
+        The present file.
+    parts : tuple of PartFile
+        Finished parts of an interrupted run.
+    others : tuple of FeatureFile
+        Files that the user named to take rows from.
+    features : dict of bytes to (store, row)
+        Where the feature of each digest is.
+    rejected : dict of bytes to str
+        Reasons by digest.
+    seen : tuple
+        What was there, by which `is_stale` tells whether another run has ended since.
+    """
+
+    path: Path
+    layout: str
+    recipe: Recipe
+    old: FeatureFile | None
+    parts: tuple[PartFile, ...]
+    others: tuple[FeatureFile, ...]
+    features: dict[bytes, tuple[Store, int]] = field(repr=False)
+    rejected: dict[bytes, str] = field(repr=False)
+    seen: Seen = field(repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """Where finished parts are."""
+        return parts_folder(self.path, self.layout)
+
+    def is_stale(self) -> bool:
+        """Tell whether the file or its parts are others than they were."""
+        return _seen(self.path) != self.seen
+
+    def with_new_parts(self) -> "Survey":
+        """Return the same with the parts that were finished since."""
+        used = self.old.shards.names if self.old and self.old.shards else ()
+        new = tuple(_parts(self.folder, self.recipe, {*used, *(part.path.name for part in self.parts)}))
+        features, rejected = _known(new)
+        return replace(
+            self,
+            parts=(*self.parts, *new),
+            features=features | self.features,
+            rejected=self.rejected | rejected,
+        )
+
+    def holds(self, contents: Contents) -> bool:
+        """Tell whether the present file says just that of its rows."""
+        return self.old is not None and self.old.contents.same_as(contents)
+
+    def plan(self, scan: Scan) -> Plan:
+        """Decide what is missing for a source."""
+        names = frozenset(self.old.contents.ids) if self.old else frozenset()
+        return plan(scan, self.features, self.rejected, names)
+
+    def leaving(self, scan: Scan, class_names: Sequence[str]) -> Leaving:
+        """Decide what would leave the file, as far as is known before anything is computed."""
+        names = [*class_names, ""]
+        pairs = zip(scan.rows, scan.digests, strict=True)
+        return self.leaving_with(
+            [(row.id, digest, names[row.label]) for row, digest in pairs if digest and self._may_have(digest)]
+        )
+
+    def _may_have(self, digest: bytes) -> bool:
+        """Tell whether an image has a feature, or may get one."""
+        return digest in self.features or digest not in self.rejected
+
+    def leaving_with(self, staying: Sequence[tuple[str, bytes, str]]) -> Leaving:
+        """Decide what leaves the file if it will have rows of these ids, digests and classes."""
+        present = self.old.contents.rows() if self.old else []
+        spare = {digest for part in self.parts for digest in split_digests(part.digests)}
+        return leaving(present, staying, spare)
+
+    def probes(self) -> list[Probe]:
+        """Return the probe of each store whose rows will stand beside new ones."""
+        stores: list[Store] = [*([self.old] if self.old else []), *self.parts, *self.others]
+        return [store.probe_of() for store in stores if len(store.digests)]
+
+    def places(self, digests: np.ndarray) -> dict[str, int]:
+        """Count rows by where their feature is known from.
+
+        Parameters
+        ----------
+        digests : ndarray of uint8, shape (N, 32)
+        """
+        kinds = {id(store): "parts" for store in self.parts} | {id(store): "others" for store in self.others}
+        found = (self.features.get(digest) for digest in split_digests(digests))
+        counts = Counter(kinds.get(id(place[0]), "file") for place in found if place)
+        return {name: counts[name] for name in ("file", "parts", "others")}
+
+
+def survey(
+    recipe: Recipe, path: Path, others: Iterable[str | Path] = (), layout: str | None = None
+) -> Survey:
+    """Open the present file, finished parts and other files.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    path : Path
+        The feature file; it need not exist.
+    others : iterable of str or Path
+        Files of the same recipe to take rows from.
+    layout : str, optional
+        What `path` has to be, or become; by default what it is, or ``single``.
+
+    Raises
+    ------
+    HeadstartError
+        If a file is none or has another recipe, or `path` cannot be written.
+    """
+    seen, layout = _seen(path), chosen_layout(path, layout)
+    old = _existing(path, recipe, layout)
+    used = frozenset(old.shards.names) if old and old.shards else frozenset()
+    parts = tuple(_parts(parts_folder(path, layout), recipe, used))
+    files = tuple(same_recipe(Path(other), recipe) for other in others)
+    features, rejected = _known([*([old] if old else []), *parts, *files])
+    return Survey(path, layout, recipe, old, parts, files, features, rejected, seen)
+
+
+def _known(stores: Iterable[Store]) -> tuple[dict[bytes, tuple[Store, int]], dict[bytes, str]]:
+    """Return where the feature of each digest is, in the first of several stores, and what has none."""
+    features: dict[bytes, tuple[Store, int]] = {}
+    rejected: dict[bytes, str] = {}
+    for store in stores:
+        for row, digest in enumerate(split_digests(store.digests)):
+            features.setdefault(digest, (store, row))
+        rejected |= store.rejected
+    return features, rejected
+
+
+def _seen(path: Path) -> Seen:
+    """Return what tells a file and its parts from those that another run leaves."""
+    file = located(path)
+    stat = file.stat() if file.is_file() else None
+    names = [part.name for layout in LAYOUTS for part in part_paths(parts_folder(path, layout))]
+    return (stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)), tuple(names)
+
+
+def parts_folder(path: Path, layout: str) -> Path:
+    """Return the folder in which a run keeps its finished parts; those of shards stay in their folder.
+
+    Examples
+    --------
+    >>> parts_folder(Path("photos.h5"), "single").name
+    'photos.h5.parts'
+    """
+    return path if layout == "sharded" else path.with_name(path.name + ".parts")
+
+
+def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
+    """Raise if two recipes differ, with each field and both values.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    different = list(wanted.differences(found))
+    if different:
+        raise HeadstartError(
+            f"{str(path)!r} was made by another recipe",
+            ", ".join(f"{name}={ours}" for name, ours, _ in different) + ", as asked for",
+            ", ".join(f"{name}={theirs}" for name, _, theirs in different) + " in the file",
+            "use a file of the same recipe, or make a new one: python -m extract run ... -o OTHER.h5",
+        )
+
+
+def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
+    if located(path).is_file():
+        return same_recipe(path, recipe)
+    if path.is_dir() and (layout == "single" or not is_parts_folder(path)):
+        raise HeadstartError(
+            f"{str(path)!r} cannot be written",
+            "a file name" if layout == "single" else "a new folder, or one of a sharded feature file",
+            "a folder" if layout == "single" else "a folder with other things in it",
+            "choose another output with -o",
+        )
+    check_parent(path)
+    return None
+
+
+def same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
+    """Open a feature file, or raise if it is none or has another recipe."""
+    file = FeatureFile(path)
+    refuse_other_recipe(path, file.recipe, recipe)
+    return file
+
+
+def _parts(folder: Path, recipe: Recipe, used: Container[str]) -> Iterable[PartFile]:
+    for path in part_paths(folder):
+        if path.name in used:
+            continue
+        try:
+            part = PartFile(path)
+        except DAMAGED as error:
+            _log.warning("the part %s is damaged and will be computed again (%s)", path.name, error)
+            continue
+        if part.recipe_key == recipe.key:
+            yield part
