@@ -1,11 +1,12 @@
 """Features to decisions."""
 
 _HOMES = {
+    "Detector": "classify.bundle.detector",
     "Bundle": "classify.bundle.bundle",
     "HEADS": "classify.heads.table",
     "load_features": "classify.features.load",
 }
-__all__ = ["HEADS", "Bundle", "load_features"]
+__all__ = ["HEADS", "Bundle", "Detector", "load_features"]
 
 
 def __getattr__(name: str) -> object:

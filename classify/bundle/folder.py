@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from classify.bundle.detector import Detector
+from classify.bundle.renamed import stored_head
 from classify.bundle.trees import check_trees, refuse_other_trees
 from classify.features.matrix import FeatureSet
 from classify.heads.checked_head import Head
@@ -234,7 +235,7 @@ def _save_head(head: Head, folder: Path) -> dict:
         head = _without(head, _NOT_KEPT)
     dump(head, folder / "head.skops")
     todo = "make the bundle of a head of scikit-learn; of a search, of its best_estimator_"
-    _check_types(folder / "head.skops", "this head", todo)
+    _check_types((folder / "head.skops").read_bytes(), "this head", todo)
     return {"file": "head.skops"}
 
 
@@ -254,18 +255,19 @@ def _load_head(folder: Path, values: dict) -> Head:
 
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
         return KerasHead.from_model(np.array(values["classes"]), model, values["width"], **values["params"])
-    from skops.io import load
+    from skops.io import loads
 
-    _check_types(path, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
-    head = load(path, trusted=trusted_types())
+    stored = stored_head(path)
+    _check_types(stored, f"the head in {str(folder)!r}", "use bundles that `python -m classify train` wrote")
+    head = loads(stored, trusted=trusted_types())
     check_trees(head)
     return head
 
 
-def _check_types(path: Path, name: str, todo: str) -> None:
+def _check_types(stored: bytes, name: str, todo: str) -> None:
     from skops.io import get_untrusted_types
 
-    unknown = sorted(set(get_untrusted_types(file=path)) - set(trusted_types()))
+    unknown = sorted(set(get_untrusted_types(data=stored)) - set(trusted_types()))
     if unknown:
         raise HeadstartError(
             f"{name} holds types that are not trusted",
