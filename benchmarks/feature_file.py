@@ -21,7 +21,7 @@ from PIL import Image
 
 from data import open_source
 from extract import FeatureFile, Options, Recipe, extract
-from extract.feature_file.reader import write_feature_file
+from extract.feature_file.writer import write_feature_file
 from extract.run.assemble import assemble
 from extract.run.scan import scan_source
 from extract.run.survey import survey

@@ -22,12 +22,13 @@ from classify.features.load import load_features
 from classify.heads.net import build_net
 from classify.heads.ridge import ALPHAS
 from classify.heads.table import make_head
-from classify.selection.grids import Entry
 from classify.selection.groups import train_together
+from classify.selection.trials import Entry
 from data.console import prepare_logging, say
 from extract import Recipe
 from extract.feature_file.part import PartFile, write_part
-from extract.feature_file.reader import Contents, write_feature_file
+from extract.feature_file.reader import Contents
+from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
 
 ROWS, WIDTH, REPEATS = 9305, 2048, 3

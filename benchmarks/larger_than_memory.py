@@ -22,7 +22,7 @@ from classify.heads.table import make_head
 from extract import Recipe
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import row_checksums
-from extract.feature_file.reader import write_feature_file
+from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
 
 WIDTH, REPEATS, MEMORY = 2048, 3, 10**9

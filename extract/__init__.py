@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from extract.feature_file.reader import FeatureFile
     from extract.recipe import Recipe
-    from extract.run.extract import Options, extract
+    from extract.run.extract import extract
+    from extract.run.options import Options
     from extract.transformer import FeatureExtractor
 
 _HOMES = {

@@ -12,7 +12,7 @@ import numpy as np
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
 from data.lists import as_list
-from extract.backbones.build import backbone_named, checked_size, height_and_width
+from extract.backbones.applications import backbone_named, checked_size, height_and_width
 
 RECIPE_VERSION = 1
 NEUTRAL = "neutral"  # in the metadata of a field that version 0.1 had not: the value that means as before
@@ -73,7 +73,7 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Probe:
-    """The feature of `extract.engines.engine.probe_image` that was stored: it tells whether we compute the same.
+    """The feature of `extract.engines.probe.probe_image` that was stored: it tells whether we compute the same.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Recipe:
     Attributes
     ----------
     backbone : str
-        A name in `extract.backbones.build.BACKBONES`.
+        A name in `extract.backbones.applications.BACKBONES`.
     weights : str
         Digest of the backbone's weight tensors (`extract.backbones.weights`).
     layers : tuple of str
@@ -117,7 +117,7 @@ class Recipe:
     resize : str
         ``bilinear``: as ``tf.image.resize``, without antialias.
     scaling : str
-        A name in `extract.backbones.build.SCALINGS`: what the backbone expects of 0..255.
+        A name in `extract.backbones.applications.SCALINGS`: what the backbone expects of 0..255.
     color : str
         ``rgb``.
     exif_orientation : bool

@@ -4,7 +4,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from classify.heads.table import HEADS, HeadEntry
+from classify.heads.entry import HeadEntry
+from classify.heads.table import HEADS
 from classify.scores.calibration import flat, probabilities
 from data.allowed import Number, check_values
 

@@ -134,7 +134,7 @@ def small_recipe(cache):
     import keras
 
     from extract import Recipe
-    from extract.backbones.build import BACKBONES, Backbone
+    from extract.backbones.applications import BACKBONES, Backbone
 
     keras.applications.SmallNet = small_net
     BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")

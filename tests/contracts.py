@@ -16,8 +16,8 @@ from data import HeadstartError, Row
 from data.images import load_image
 from extract import FeatureFile
 from extract.feature_file.diff import diff
-from extract.feature_file.reader import write_feature_file
 from extract.feature_file.verify import verify
+from extract.feature_file.writer import write_feature_file
 
 
 class SourceContract:

@@ -17,8 +17,8 @@ from classify import HEADS, Bundle, load_features
 from data import HeadstartError, open_source
 from extract import FeatureFile
 from extract.feature_file.hdf5 import row_checksums
-from extract.feature_file.reader import write_feature_file
 from extract.feature_file.verify import examine
+from extract.feature_file.writer import write_feature_file
 from extract.run import plan, worker
 from extract.run.compare import compare
 

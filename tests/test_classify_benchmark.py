@@ -27,7 +27,7 @@ from classify.benchmark.report import (
     time_to,
 )
 from classify.cli import app
-from classify.commands.show import benchmark_lines
+from classify.commands.benchmark import benchmark_lines
 from classify.scores.intervals import wilson
 from data import HeadstartError, open_source
 

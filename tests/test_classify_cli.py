@@ -21,14 +21,15 @@ from typer.testing import CliRunner
 from classify import Bundle, load_features
 from classify.bundle.predict import Prediction
 from classify.cli import app
-from classify.commands.show import csv_lines, prediction_lines
+from classify.commands.predict import csv_lines, prediction_lines
 from classify.scores.learning_curve import learning_curve
 from data import open_source
 from data.names import shortened
 from extract import Recipe, extract
 from extract.feature_file.contents import Contents
 from extract.feature_file.part import PartFile, write_part
-from extract.feature_file.reader import FeatureFile, write_feature_file
+from extract.feature_file.reader import FeatureFile
+from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
 
 SCORE = {"value", "low", "high"}

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
 from classify.bundle import export as exporting
-from classify.bundle.export import FORMATS, check_target, export, notes_on, sample_images
+from classify.bundle.export import check_target, export, notes_on, sample_images
+from classify.bundle.formats import FORMATS
 from classify.cli import app
 
 LOADED = """

@@ -12,7 +12,7 @@ from test_classify_cli import fail, invoke, succeed
 from test_classify_evaluate import drawn_features, drawn_set
 
 from classify import Bundle, load_features
-from classify.features.join import joined
+from classify.features.load import joined
 from classify.features.matrix import FeatureSet
 from classify.features.rows import renumbered
 from data import HeadstartError, open_source

@@ -21,12 +21,10 @@ from classify.finetuning.finetune import finetune
 from classify.finetuning.images import load_rows
 from classify.finetuning.judge import verdict
 from classify.finetuning.live import train_live, untrained
-from classify.finetuning.loops import LOOPS
-from classify.finetuning.model import GuideModel
+from classify.finetuning.loops import LOOPS, reseed
+from classify.finetuning.model import GuideModel, blocks, check_frozen, counts, frozen_digest, unfreeze
 from classify.finetuning.options import LOOPS as NAMES_OF_LOOPS
 from classify.finetuning.options import PRECISIONS, TrainingOptions, live_options
-from classify.finetuning.unfreeze import blocks, check_frozen, counts, frozen_digest, unfreeze
-from classify.finetuning.watch import reseed
 from data import HeadstartError, open_source
 from extract import Recipe, extract
 from extract.engines.keras_engine import POLICIES
@@ -147,7 +145,7 @@ def test_a_killed_run_goes_on(tuned, small_bundle, drawn, tmp_path, patch_ours, 
             raise kills.pop()
         reseed(model, seed, epoch)
 
-    patch_ours("classify.finetuning.watch.reseed", reseed_or_stop)
+    patch_ours("classify.finetuning.loops.reseed", reseed_or_stop)
     with pytest.raises(KeyboardInterrupt, match=r"1 finished epoch kept in .*the same command goes on"):
         finetune(Bundle.load(small_bundle), drawn, tmp_path / "tuned", TrainingOptions(loop=loop, **FEW))
     with pytest.raises(HeadstartError, match=r"learning_rate=0\.5"):

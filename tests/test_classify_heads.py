@@ -9,10 +9,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
 
+from classify.heads.fit import fit_head
 from classify.heads.keras_head import KerasHead
 from classify.heads.linear import Hyperparameters, Schedule, glorot, train_linear
 from classify.heads.net import build_net, train_net
-from classify.heads.table import HEADS, fit_head, make_head
+from classify.heads.table import HEADS, make_head
 from data import HeadstartError
 
 # Parameters with which a head learns the drawn data in little time.

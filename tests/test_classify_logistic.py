@@ -12,12 +12,13 @@ from test_classify_streaming import on_disk
 from threadpoolctl import threadpool_limits
 
 from classify import load_features
+from classify.heads.fit import fit_head
 from classify.heads.logistic import Logistic
 from classify.heads.streaming import fit_streaming
-from classify.heads.table import fit_head, make_head
-from classify.selection.grids import Entry
+from classify.heads.table import make_head
 from classify.selection.groups import train_together
 from classify.selection.sweep import SweepOptions, sweep
+from classify.selection.trials import Entry
 
 NEAR = 1e-4  # of probabilities; L-BFGS at scikit-learn's tolerance is up to 0.5 off
 STRENGTHS = (1e-5, 1e-3, 1.0)

@@ -13,11 +13,13 @@ from typer.testing import CliRunner
 from classify.benchmark.arms import Comparison
 from classify.cli import app
 from classify.finetuning.options import TrainingOptions
+from classify.heads.entry import imported
+from classify.heads.fit import fit_head
 from classify.heads.parameters import BENCHMARK, SWEEP, TRAINING
-from classify.heads.table import HEADS, fit_head, imported, make_head
-from classify.selection.grids import Entry, entries
+from classify.heads.table import HEADS, make_head
 from classify.selection.search import search
 from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
+from classify.selection.trials import Entry, entries
 from data.allowed import value_text
 from data.errors import UsageError
 

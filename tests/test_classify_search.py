@@ -15,9 +15,10 @@ from classify import HEADS, Bundle
 from classify.cli import app
 from classify.scores.intervals import wilson
 from classify.selection import search as searches
-from classify.selection.grids import Entry
+from classify.selection.leaderboard import Result
 from classify.selection.search import search, worth
-from classify.selection.sweep import Result, SweepOptions
+from classify.selection.sweep import SweepOptions
+from classify.selection.trials import Entry
 from data import HeadstartError
 
 SIX = SweepOptions(trials=6)

@@ -12,10 +12,12 @@ from test_classify_cli import fail, invoke
 from test_classify_evaluate import drawn_features
 
 from classify import Bundle, load_features
-from classify.features.blocks import Blocks, Columns, least_memory, proba_of
+from classify.features.blocks import Blocks, least_memory, proba_of
+from classify.features.columns import Columns
+from classify.heads.fit import fit_head
 from classify.heads.memory import how_to_train, parse_memory
 from classify.heads.streaming import fit_streaming
-from classify.heads.table import HEADS, fit_head, make_head
+from classify.heads.table import HEADS, make_head
 from data import HeadstartError
 from extract import FeatureFile
 
@@ -154,7 +156,7 @@ def test_long_runs_of_other_rows_are_not_read(tmp_path, patch_ours):
     blocks = opened(values, tmp_path, rows=np.array([0, 1, 9_998]))
     read = []
     patch_ours(
-        "classify.features.blocks.Columns.read", lambda self, first, out: read.append((first, len(out)))
+        "classify.features.columns.Columns.read", lambda self, first, out: read.append((first, len(out)))
     )
     list(blocks.in_order())
     assert read == [(0, 2), (9_998, 1)]

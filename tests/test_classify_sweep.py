@@ -15,16 +15,9 @@ from classify.commands.train import parse_params
 from classify.heads.table import make_head
 from classify.scores.intervals import wilson
 from classify.selection import sweep as sweeps
-from classify.selection.grids import Entry, entries
-from classify.selection.sweep import (
-    Result,
-    SweepOptions,
-    choose,
-    leaderboard_csv,
-    sweep,
-    sweep_and_save,
-    write_leaderboard,
-)
+from classify.selection.leaderboard import Result, choose, leaderboard_csv, write_leaderboard
+from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
+from classify.selection.trials import Entry, entries
 from data import HeadstartError, open_source
 from extract import extract
 

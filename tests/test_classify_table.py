@@ -13,11 +13,12 @@ from sklearn.pipeline import Pipeline
 from test_classify_heads import drawn, quick
 from typer.testing import CliRunner
 
-from classify.bundle.keras_model import fold
 from classify.cli import app
-from classify.heads.table import HEADS, imported
-from classify.selection.grids import Entry
+from classify.heads.entry import imported
+from classify.heads.fold import fold
+from classify.heads.table import HEADS
 from classify.selection.groups import group_of, train_together
+from classify.selection.trials import Entry
 from data import HeadstartError
 
 GENERIC = ("heads", "parameters", "search", "bundle", "table", "transplant")  # suites over the table

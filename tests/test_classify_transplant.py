@@ -12,15 +12,17 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from classify import Bundle, load_features
-from classify.bundle.keras_model import fold, image_model
+from classify.bundle.keras_model import image_model
 from classify.finetuning.model import GuideModel
+from classify.heads.fold import fold
 from classify.heads.table import HEADS, make_head
 from classify.scores.calibration import flat, probabilities
 from data import HeadstartError
 from data.images import load_image
 from data.sources.arrays import npy_bytes
 from extract import Recipe
-from extract.backbones.build import SCALINGS, scaled
+from extract.backbones.applications import SCALINGS
+from extract.backbones.build import scaled
 from extract.engines.engine import open_engine
 
 LINEAR = [name for name, entry in HEADS.items() if entry.becomes_layers and name != "mlp"]

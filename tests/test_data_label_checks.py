@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 
-from data.sources.label_checks import check_labels
+from data.sources.labels import check_labels
 from data.splits import SPLIT_NAMES
 
 

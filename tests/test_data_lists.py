@@ -10,8 +10,8 @@ from test_classify_evaluate import drawn_features
 from classify import Bundle, load_features
 from classify.finetuning.finetune import finetune
 from classify.finetuning.live import train_live
-from classify.selection.grids import entries
 from classify.selection.search import checked_heads
+from classify.selection.trials import entries
 from data import HeadstartError
 from data.contact_sheet import preview as sheet
 from data.lists import as_list

@@ -254,7 +254,7 @@ def test_an_engine_that_cannot_use_the_cache_blames_the_cache_and_not_the_output
     from data import open_source
     from extract import extract
     from extract.engines.keras_engine import KerasEngine
-    from extract.run.extract import Options
+    from extract.run.options import Options
 
     def full(self, recipe, threads):
         raise OSError(28, "No space left on device")

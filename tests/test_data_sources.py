@@ -12,12 +12,13 @@ from conftest import assert_four_parts, draw_images
 from contracts import SourceContract
 from PIL import Image
 
-from classify.finetuning.images import SomeRows
 from data import HeadstartError, open_source
 from data.images import load_image
 from data.sources.arrays import from_arrays
 from data.sources.folder import FileSource
-from data.sources.source import SOURCES, index_labels, source_kind
+from data.sources.labels import index_labels
+from data.sources.source import SOURCES, source_kind
+from data.sources.subset import SomeRows
 from data.splits import group_digest, hashed_split, split_name
 from extract.run.scan import scan_source
 

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from data import HeadstartError
-from extract.backbones.build import BACKBONES, SCALINGS, build_backbone, checked_size, scaled
+from extract.backbones.applications import BACKBONES, SCALINGS, checked_size
+from extract.backbones.build import build_backbone, scaled
 from extract.backbones.download import KERAS_ADDRESS
-from extract.engines.engine import probe_image
+from extract.engines.probe import probe_image
 
 
 @pytest.mark.parametrize("name", BACKBONES)

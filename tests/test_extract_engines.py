@@ -23,10 +23,9 @@ from extract.engines.engine import (
     engine_help,
     makers,
     open_engine,
-    probe_image,
     values_help,
 )
-from extract.engines.probe import relative_difference
+from extract.engines.probe import probe_image, relative_difference
 from extract.recipe import EngineInfo
 
 each_engine = pytest.mark.parametrize("name", ENGINES)

@@ -73,7 +73,7 @@ if how["worker"]:
 run = partial(ray_map, cluster=Cluster(how["address"], patience=how["patience"]))
 try:
     recipe = Recipe.from_json(how["recipe"])
-    options = extract.run.extract.Options(engine="openvino", replicas=how["replicas"], layout=how["layout"])
+    options = extract.run.options.Options(engine="openvino", replicas=how["replicas"], layout=how["layout"])
     report = extract.run.extract.extract(open_source(how["source"]), recipe, how["output"], options, map=run)
     print(json.dumps(report.to_dict()))
 except ValueError as error:

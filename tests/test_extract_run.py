@@ -18,7 +18,7 @@ from data import HeadstartError, Source, open_source
 from data.sources.arrays import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, Options, extract
-from extract.commands.show import report_lines
+from extract.commands.run import report_lines
 from extract.feature_file.verify import verify
 
 

@@ -14,9 +14,9 @@ from data import HeadstartError, open_source
 from extract import FeatureFile
 from extract.cli import app
 from extract.feature_file.diff import diff
-from extract.feature_file.merge import merge
 from extract.feature_file.repair import repair
 from extract.feature_file.verify import verify
+from extract.feature_file.writer import merge
 
 ROWS = 6  # in a part: 16 images make 3
 

@@ -13,11 +13,12 @@ from data import HeadstartError
 from data.output.place import written_aside
 from extract import FeatureFile, Recipe
 from extract.feature_file import reader as store
+from extract.feature_file.content_digest import content_digest
 from extract.feature_file.contents import Contents, Rejected
 from extract.feature_file.hdf5 import row_checksums
 from extract.feature_file.part import PartFile, write_part
-from extract.feature_file.reader import content_digest, write_feature_file
 from extract.feature_file.verify import examine
+from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
 
 RECIPE = Recipe("mobilenet", weights="00" * 32, layers=("avg_pool", "conv1_relu"), image_size=(32, 32))

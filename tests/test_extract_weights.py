@@ -14,15 +14,10 @@ from conftest import assert_four_parts
 from data import HeadstartError
 from extract.backbones import download as origins
 from extract.backbones import weights
-from extract.backbones.build import BACKBONES, KerasFile, build_backbone
-from extract.backbones.weights import (
-    ensure_weights,
-    find_weights,
-    known_weights,
-    load_backbone,
-    read_into,
-    tensors_digest,
-)
+from extract.backbones.applications import BACKBONES, KerasFile
+from extract.backbones.build import build_backbone
+from extract.backbones.tensors import read_into, tensors_digest
+from extract.backbones.weights import ensure_weights, find_weights, known_weights, load_backbone
 
 SIZE = (32, 32)
 

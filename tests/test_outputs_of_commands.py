@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 from classify import Bundle, load_features
 from classify.bundle.export import export
 from classify.cli import app as classify
-from classify.selection.sweep import journal_of, write_leaderboard
+from classify.selection.leaderboard import write_leaderboard
+from classify.selection.sweep import journal_of
 from data import HeadstartError
 from data.cli import app as data
 from data.output.ours import kind_of_output
@@ -77,7 +78,7 @@ def strange(small_file, small_bundle, tmp_path, monkeypatch):
         Path(name).write_text("precious")
     Image.new("RGB", (9, 9)).save("picture.png")
     file = FeatureFile("f.h5")
-    from extract.feature_file.reader import write_feature_file
+    from extract.feature_file.writer import write_feature_file
 
     rows = [(file, row) for row in range(len(file.contents.ids))]
     write_feature_file(Path("shards"), file.contents, rows, "sharded")

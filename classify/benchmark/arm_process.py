@@ -105,10 +105,10 @@ def cached_head(job: Job, clock: Clock) -> dict:
 def in_the_graph(job: Job, clock: Clock) -> dict:
     """Train with the backbone in the graph, from an untrained head or from the cached one."""
     from classify.finetuning.images import load_rows
+    from classify.finetuning.loops import Hooks
     from classify.finetuning.options import TrainingOptions
     from classify.finetuning.run_state import RunState
     from classify.finetuning.training import Run
-    from classify.finetuning.watch import Hooks
 
     arm = ARMS[job.arm]
     options = TrainingOptions(**arm.options, epochs=arm.epochs, patience=arm.epochs, seed=job.seed)

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from classify.finetuning.images import SomeRows, choose_rows
+from classify.finetuning.images import choose_rows
 from classify.heads.parameters import BENCHMARK
 from data.allowed import check_values
 from data.sources.source import Source, open_source
+from data.sources.subset import SomeRows
 
 FEATURES, HEAD, RESULT, TABLE, FIGURE = (
     "features.h5",

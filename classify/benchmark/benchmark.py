@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from classify.benchmark.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Comparison, Job
 from classify.benchmark.report import report_of
 from classify.bundle.folder import check_output as check_bundle
-from classify.commands.show import benchmark_lines
+from classify.commands.benchmark import benchmark_lines
 from classify.finetuning.images import choose_rows
-from classify.scores.benchmark_figure import write_figure
+from classify.scores.figures import write_figure
 from data.console import stderr_handle
 from data.errors import HeadstartError, moved_keywords
 from data.output.ours import kind_of_output

@@ -6,7 +6,6 @@ import logging
 import shutil
 import tempfile
 import warnings
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.bundle import openvino_file
+from classify.bundle.formats import FORMATS, Format
 from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
 from data.output.ours import CARD, card_of, exported_files, kind_of_output
@@ -31,7 +31,7 @@ from data.sources.arrays import npy_bytes
 from data.text import with_type
 from extract.backbones.download import file_hash
 from extract.engines.conversion import without_telemetry
-from extract.engines.engine import probe_image
+from extract.engines.probe import probe_image
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -42,76 +42,6 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4  # largest difference in probability to `predict` on the same pixels
 _IMAGES = 8  # that the written file is checked with
 _log = logging.getLogger("headstart.export")
-
-
-def _with_keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    import keras
-
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    return lambda images: model.predict(images, verbose=0)
-
-
-def _with_tensorflow(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    import tensorflow as tf
-
-    model = tf.saved_model.load(str(path))
-    return lambda images: model.serve(images).numpy()
-
-
-def _with_litert(path: Path) -> Callable[[np.ndarray], np.ndarray]:
-    import tensorflow as tf
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"\s*Warning: tf.lite.Interpreter is deprecated")
-        interpreter = tf.lite.Interpreter(str(path))
-    run = interpreter.get_signature_runner()
-    return lambda images: next(iter(run(images=images).values()))
-
-
-@dataclass(frozen=True)
-class Format:
-    """One kind of file.
-
-    Attributes
-    ----------
-    suffix : str
-        Of its name; empty for a folder.
-    name : str
-        In `keras.Model.export`; empty for Keras' own `save`.
-    run : callable
-        Reads a file and returns a callable from images to probabilities, as its user does who knows `note`.
-    modules : tuple of str
-        Packages that Headstart does not bring by itself.
-    extra : str
-        Of Headstart, which brings them.
-    note : str
-        What its user has to know.
-    by_default : callable or None
-        As `run`, by a user who does not know `note`.
-    """
-
-    suffix: str
-    name: str
-    run: Callable[[Path], Callable[[np.ndarray], np.ndarray]]
-    modules: tuple[str, ...] = ()
-    extra: str = ""
-    note: str = ""
-    by_default: Callable[[Path], Callable[[np.ndarray], np.ndarray]] | None = None
-
-
-_ONNX = (
-    "OpenVINO computes an ONNX model in bfloat16 on CPUs that have it, and its probabilities then differ; "
-    "INFERENCE_PRECISION_HINT=f32 keeps them"
-)
-FORMATS = {
-    "keras": Format(".keras", "", _with_keras),
-    "saved_model": Format("", "tf_saved_model", _with_tensorflow),
-    "onnx": Format(
-        ".onnx", "onnx", openvino_file.run_in_float32, ("tf2onnx", "onnx"), "onnx", _ONNX, openvino_file.run
-    ),
-    "openvino": Format(".xml", "openvino", openvino_file.run_in_float32, by_default=openvino_file.run),
-    "litert": Format(".tflite", "litert", _with_litert),
-}
 
 
 @dataclass(frozen=True)

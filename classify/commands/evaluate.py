@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.commands.options import Join, ScoresAsJson
-from classify.commands.show import comparison_lines, report_lines
+from classify.commands.options import Join, ScoresAsJson, _number
+from classify.scores.intervals import score_text
 from data.console import show
-from data.text import counted
+from data.names import padded, short_names, width_of
+from data.text import counted, some_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,3 +141,83 @@ def _comparison(folders: list[Path], scored: list[Scored]) -> dict:
     reports = [{"bundle": str(folder), **each.report} for folder, each in zip(folders, scored, strict=True)]
     predicted = [each.proba.argmax(axis=1) for each in scored]
     return {"bundles": reports, "mcnemar": mcnemar(scored[0].y, *predicted)}
+
+
+_HEAD = 16  # cells of a terminal, at most, of a name above its column
+
+
+def report_lines(report: dict) -> list[str]:
+    """Lay out the scores of `classify.scores.evaluate.evaluate` for people."""
+    lines = [f"{report['split']}, {counted(report['rows'], 'row')}; 95 % intervals in brackets"]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc"):
+        if name in report:
+            lines.append(f"{name:<18}{score_text(report[name])}")
+    lines += [f"{name:<18}undefined: {reason}" for name, reason in report.get("undefined", {}).items()]
+    if "fold_accuracies" in report:
+        folds = report["fold_accuracies"]
+        lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
+    names = short_names(row["name"] for row in report["classes"])
+    width = width_of(names.values(), "class")
+    lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
+    for row in report["classes"]:
+        precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
+        numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
+        lines.append(f"{padded(names[row['name']], width)}{row['rows']:>7}" + "".join(numbers))
+    lines += _confusion_lines(report, names, width)
+    absent = [names[row["name"]] for row in report["classes"] if not row["rows"]]
+    if absent:
+        lines.append(f"no rows of {some_of(absent, 10)}: judged on the others")
+    if "learning_curve" in report:
+        lines += curve_lines(report["learning_curve"])
+    return lines + [f"wrote {path}" for path in report.get("figures", ())]
+
+
+def comparison_lines(values: dict) -> list[str]:
+    """Lay out the scores of two bundles on the same rows, and McNemar's comparison, for people."""
+    lines = []
+    for report in values["bundles"]:
+        lines += [report["bundle"], *report_lines(report), ""]
+    compared = values["mcnemar"]
+    return [
+        *lines,
+        "the first against the second, McNemar's exact test",
+        f"{'both right':<18}{compared['both_right']}",
+        f"{'only the first':<18}{compared['only_first']}",
+        f"{'only the second':<18}{compared['only_second']}",
+        f"{'both wrong':<18}{compared['both_wrong']}",
+        f"{'difference':<18}{score_text(compared['difference'])} of accuracy",
+        f"{'p_value':<18}{compared['p_value']:.4g}",
+    ]
+
+
+def curve_lines(curve: dict) -> list[str]:
+    """Lay out a learning curve for people.
+
+    Examples
+    --------
+    >>> point = {"rows": 9, "mean": 0.5, "standard_deviation": None, "values": [0.5]}
+    >>> curve = {"points": [point], "validation_rows": 4, "more_labels": "more labels would help"}
+    >>> print("\\n".join(curve_lines(curve)))
+    trained on  accuracy  deviation  lowest  highest  <- on 4 validation rows
+             9    0.5000          -  0.5000   0.5000
+    more labels would help
+    """
+    lines = [
+        f"trained on  accuracy  deviation  lowest  highest  <- on {curve['validation_rows']} validation rows"
+    ]
+    for point in curve["points"]:
+        values = (point["mean"], point["standard_deviation"], min(point["values"]), max(point["values"]))
+        numbers = map(_number, values, (10, 11, 8, 9))
+        lines.append(f"{point['rows']:>10}" + "".join(numbers))
+    return [*lines, curve["more_labels"]]
+
+
+def _confusion_lines(report: dict, names: dict[str, str], width: int) -> list[str]:
+    heads = short_names(names, _HEAD).values()
+    cells = [max(6, width_of([head]) + 2) for head in heads]
+    above = (padded(head, cell, right=True) for head, cell in zip(heads, cells, strict=True))
+    rows = [
+        padded(name, width) + "".join(f"{count:>{cell}}" for count, cell in zip(counts, cells, strict=True))
+        for name, counts in zip(names.values(), report["confusion"], strict=True)
+    ]
+    return [f"{'true':<{width}}" + "".join(above) + "  <- predicted", *rows]

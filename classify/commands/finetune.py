@@ -6,9 +6,10 @@ from typing import Annotated
 import typer
 
 from classify.commands.options import AsJson, BundleFolder, ClassWeight, Seed, TrainingRows
-from classify.commands.show import finetune_lines
+from classify.scores.intervals import score_text
 from data.console import say_warnings, show
 from data.sources.source import open_source
+from data.text import counted
 from extract.commands.options import DataDir, FoldersAreClasses, SourceText
 
 
@@ -68,3 +69,24 @@ def finetune(
     with progress_bar("fine-tuning", "batch") as progress:
         report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)
     show(report, finetune_lines, as_json)
+
+
+def finetune_lines(report: dict) -> list[str]:
+    """Lay out what `classify.finetuning.finetune.finetune` returns for people."""
+    numbers = [f"{report['parameters'][name]:,}" for name in ("total", "trainable", "non_trainable")]
+    lines = [
+        "parameters  {}, of which {} train and {} do not".format(*numbers),
+        f"frozen      unchanged, digest {report['frozen_digest'][:16]}",
+    ]
+    if report["start_loss"] is not None:
+        lines.append(f"start       validation loss {report['start_loss']:.4f}")
+    for number, epoch in enumerate(report["history"], 1):
+        held = f", validation loss {epoch['val_loss']:.4f}" if "val_loss" in epoch else ""
+        best = "  <- kept" if number == report["best_epoch"] else ""
+        lines.append(f"epoch {number:<6}loss {epoch['loss']:.4f}{held}, {epoch['seconds']:.1f} s{best}")
+    for name in ("before", "after"):
+        if name in report:
+            score = score_text(report[name]["accuracy"])
+            lines.append(f"{name:<12}{score} accuracy on {counted(report[name]['rows'], 'test row')}")
+    saved = f"saved {report['bundle']}, {report['seconds']:.1f} s"
+    return [*lines, report["verdict"], saved]

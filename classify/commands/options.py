@@ -59,3 +59,7 @@ def checked_labels(features: "FeatureMatrix") -> list[str]:
     warnings = features.warnings()
     say_warnings(warnings)
     return warnings
+
+
+def _number(value: float | None, width: int) -> str:
+    return f"{'-' if value is None else format(value, '.4f'):>{width}}"

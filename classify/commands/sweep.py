@@ -16,8 +16,9 @@ from classify.commands.options import (
     default_folder,
     names_between_commas,
 )
-from classify.commands.show import sweep_lines
+from classify.scores.intervals import score_text
 from data.console import say_warnings, show
+from data.text import counted
 
 if TYPE_CHECKING:  # HDF5, which the help of commands does not need
     from classify.selection.sweep import Find
@@ -52,7 +53,8 @@ def sweep(
     from classify.bundle.folder import check_output
     from classify.features.load import load_features
     from classify.scores.judging import advice, judging_rows
-    from classify.selection.sweep import SweepOptions, journal_of, sweep_and_save, write_leaderboard
+    from classify.selection.leaderboard import write_leaderboard
+    from classify.selection.sweep import SweepOptions, journal_of, sweep_and_save
     from data.output.place import check_file
     from data.progress import progress_bar
 
@@ -92,8 +94,8 @@ def _check_apart(leaderboard: Path, folder: Path) -> None:
 
 def _grids_of(heads: str | None) -> tuple["Find", Sequence[object]]:
     """Return what goes through the grids, and their entries."""
-    from classify.selection.grids import entries
     from classify.selection.sweep import sweep
+    from classify.selection.trials import entries
 
     return sweep, entries(names_between_commas(heads))
 
@@ -105,3 +107,23 @@ def _search_of(search: str, heads: str | None) -> tuple["Find", Sequence[object]
     if search != "optuna":
         raise typer.BadParameter(f"--search is optuna or left out; received {search}")
     return searching.search, searching.checked_heads(names_between_commas(heads))
+
+
+def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
+    """Lay out `classify.selection.leaderboard.Outcome` for people: the best twenty, the winner, its test score, advice."""
+    lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
+    for rank, row in enumerate(outcome["leaderboard"][:20], 1):
+        score = score_text({**row["accuracy"], "value": row["mean"]})
+        deviation = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
+        params = " ".join(f"{name}={value}" for name, value in row["params"].items())
+        lines.append(
+            f"{rank:>4}  {row['head']:<13}{score + deviation:<27}{row['log_loss']:>8.4f}"
+            f"{row['seconds']:>9.2f}  {params}".rstrip()
+        )
+    winner, count = outcome["winner"], len(outcome["leaderboard"])
+    params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
+    lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
+    if outcome["test"]:
+        score = score_text(outcome["test"]["accuracy"])
+        lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")
+    return [*lines, f"saved {outcome['bundle']}", *advice]

@@ -16,11 +16,12 @@ from classify.commands.options import (
     checked_labels,
     default_folder,
 )
-from classify.commands.show import training_lines
 from classify.heads.table import HEADS
+from classify.scores.intervals import score_text
 from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.sources.source import Source, open_source
+from data.text import counted
 from extract.commands.options import FoldersAreClasses
 
 if TYPE_CHECKING:
@@ -172,3 +173,17 @@ def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dic
         **bundle.scores,
         "warnings": [*warnings, *found],
     }
+
+
+def training_lines(advice: list[str], values: dict) -> list[str]:
+    """Lay out the scores of a training on a feature file for people, and `classify.scores.judging.advice`."""
+    reports = {split: values[split] for split in ("train", "validation") if split in values}
+    return [
+        *(
+            f"{split:<12}{score_text(report['accuracy'])} accuracy on {counted(report['rows'], 'row')}"
+            for split, report in reports.items()
+        ),
+        *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
+        f"saved {values['bundle']}",
+        *advice,
+    ]

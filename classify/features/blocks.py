@@ -1,20 +1,17 @@
 """Rows of a feature file in blocks: matrices larger than memory, read and never mapped."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
-from io import FileIO
 from itertools import islice
 
 import numpy as np
 
+from classify.features.columns import Columns, Matrix
 from data.errors import HeadstartError
 from data.progress import EVERY
 from data.text import counted, some_of
-from extract.feature_file.shards import ShardedArray
 
 _log = logging.getLogger("headstart")
 _EXTENTS = 256  # that a shuffled block is mixed from, where memory allows
@@ -23,110 +20,7 @@ _IN_ORDER = 8 * 2**20  # bytes of a block in file order: it stays in a processor
 _AHEAD = 4  # extents that the system is asked for before they are read
 SHARE = 4  # of the memory: two blocks, a copy of one for Keras, and the rest for all else
 
-RowIndex = int | slice | Sequence[int] | np.ndarray
 Part = tuple[slice | np.ndarray, np.ndarray]  # places of rows, and the rows
-
-
-class Columns:
-    """Layers of a feature file side by side, as a matrix whose rows are read when they are asked for.
-
-    A mapped page counts as resident memory until the system takes it back; what is read here
-    lies in the arrays that it is read into, and nowhere else.
-
-    Parameters
-    ----------
-    layers : sequence of numpy.memmap, each of shape (N, D)
-        Of one file, as `FeatureFile.features` returns them; nothing is read through the maps.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (N, sum of the widths).
-    dtype : numpy.dtype
-        float32, whatever the file stores.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile() as file:
-    ...     layer = np.memmap(file.name, np.float32, "w+", shape=(3, 2))
-    ...     layer[:] = [[0, 1], [2, 3], [4, 5]]
-    ...     layer.flush()
-    ...     Columns([layer, layer])[[2, 0]].tolist()
-    [[4.0, 5.0, 4.0, 5.0], [0.0, 1.0, 0.0, 1.0]]
-    """
-
-    dtype = np.dtype(np.float32)
-
-    def __init__(self, layers: Sequence[np.memmap]) -> None:
-        self._layers = list(layers)
-        self.shape = (len(layers[0]), sum(layer.shape[1] for layer in layers))
-        self.nbytes = self.shape[0] * self.shape[1] * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, rows: RowIndex) -> np.ndarray:
-        rows = np.arange(len(self))[rows]
-        block = np.empty((len(rows), self.shape[1]), self.dtype)
-        for place, row in enumerate(rows):
-            self.read(row, block[place : place + 1])
-        return block
-
-    def in_memory(self) -> np.ndarray:
-        """Return the matrix as an array; mapped from the file where it is one layer."""
-        return self._layers[0] if len(self._layers) == 1 else np.concatenate(self._layers, axis=1)
-
-    def read(self, first: int, out: np.ndarray) -> None:
-        """Read consecutive rows.
-
-        Parameters
-        ----------
-        first : int
-        out : ndarray of float32, shape (n, D), C-contiguous
-            Gets the rows from `first` on.
-
-        Raises
-        ------
-        HeadstartError
-            If the file has become shorter since it was opened.
-        """
-        start = 0
-        for layer in self._layers:
-            end = start + layer.shape[1]
-            direct = layer.dtype == out.dtype and layer.shape[1] == out.shape[1]
-            part = out if direct else np.empty((len(out), layer.shape[1]), layer.dtype)
-            self._read_bytes(layer.offset + int(first) * layer.shape[1] * layer.dtype.itemsize, part)
-            if not direct:
-                out[:, start:end] = part
-            start = end
-
-    def expect(self, first: int, last: int) -> None:
-        """Tell the system which rows will be read soon; it fetches them meanwhile."""
-        for layer in self._layers if hasattr(os, "posix_fadvise") else ():
-            row = layer.shape[1] * layer.dtype.itemsize
-            place = layer.offset + int(first) * row, int(last - first + 1) * row
-            os.posix_fadvise(self._file.fileno(), *place, os.POSIX_FADV_WILLNEED)
-
-    @cached_property
-    def _file(self) -> FileIO:
-        return FileIO(str(self._layers[0].filename))
-
-    def _read_bytes(self, offset: int, out: np.ndarray) -> None:
-        left = memoryview(out.data).cast("B")
-        while left:
-            count = os.preadv(self._file.fileno(), [left], offset)
-            if not count:
-                raise HeadstartError(
-                    f"{self._file.name!r} ends before its features do",
-                    "the file as it was when it was opened",
-                    f"nothing at byte {offset}",
-                    "do not change the file while it is read; python -m extract verify checks it",
-                )
-            left, offset = left[count:], offset + count
-
-
-Matrix = np.ndarray | ShardedArray | Columns
 
 
 class Blocks:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from classify.features.blocks import Matrix, refuse_not_finite
+from classify.features.blocks import refuse_not_finite
+from classify.features.columns import Matrix
 from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
@@ -38,7 +39,7 @@ class FeatureSet:
     engine : EngineInfo
         What computed it.
     probe : dict of str to ndarray
-        The feature of `extract.engines.engine.probe_image` by layer; empty where there is no file.
+        The feature of `extract.engines.probe.probe_image` by layer; empty where there is no file.
     weights_file : Path or None
         Of a fine-tuned backbone, in the folder of its bundle: kept in our cache once it is used.
     """

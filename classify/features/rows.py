@@ -8,7 +8,7 @@ from unicodedata import normalize
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
-from data.sources.label_checks import check_labels
+from data.sources.labels import check_labels
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 

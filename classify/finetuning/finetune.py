@@ -46,7 +46,7 @@ def finetune(
     Parameters
     ----------
     bundle : Bundle
-        Of one backbone, with a head that `classify.bundle.keras_model.fold` takes, or of Keras.
+        Of one backbone, with a head that `classify.heads.fold.fold` takes, or of Keras.
     source : Source, str or Path
         Its classes are those of the bundle.
     folder : str or Path
@@ -84,8 +84,8 @@ def finetune(
     options = options or TrainingOptions()
     _check_first(bundle, source, folder, tensorboard)
     from classify.finetuning.judge import before_and_after, tuned_bundle
+    from classify.finetuning.loops import Hooks
     from classify.finetuning.training import Run  # seconds of TensorFlow, after what needs none
-    from classify.finetuning.watch import Hooks
 
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
     ask_room(folder, recipe.weights, options)

@@ -3,14 +3,14 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from data.errors import HeadstartError
 from data.images import ImageError
-from data.sources.source import Row, Source, Stamp
+from data.sources.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
 from extract.recipe import Recipe
 from extract.run.scan import scan_source
@@ -43,55 +43,6 @@ class ImageRows:
     digests: np.ndarray = field(repr=False)
     digest: str
     rejected: dict[str, str]
-
-
-@dataclass(frozen=True)
-class SomeRows(Source):
-    """A source that holds some rows of another.
-
-    Attributes
-    ----------
-    source : Source
-    rows : tuple of Row
-
-    Examples
-    --------
-    >>> from data.sources.source import open_source
-    >>> digits = open_source("digits")
-    >>> len(SomeRows(digits, tuple(digits.rows[:5])).rows)
-    5
-    """
-
-    source: Source
-    rows: tuple[Row, ...] = field(repr=False)
-
-    class_names: tuple[str, ...] = field(init=False, repr=False)
-    warnings: tuple[str, ...] = field(init=False, repr=False)
-    location: str | None = field(init=False, repr=False)
-    sendable: bool = field(init=False, repr=False)
-    partial: bool = field(default=True, init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        for name in ("class_names", "warnings", "location", "sendable"):
-            object.__setattr__(self, name, getattr(self.source, name))
-
-    def describe(self) -> dict:
-        """Return what the other source is, and how many rows are here."""
-        return {**self.source.describe(), "rows": len(self.rows)}
-
-    def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
-        """Yield the encoded bytes of rows, in their order."""
-        return self.source.read(rows)
-
-    def stamps(self) -> list[Stamp | None]:
-        """Return what the other source says of the rows that are here."""
-        known = dict(zip((row.id for row in self.source.rows), self.source.stamps(), strict=True))
-        return [known[row.id] for row in self.rows]
-
-    def portable(self) -> Source | None:
-        """Return the same rows of what another node reads the other source by."""
-        whole = self.source.portable()
-        return None if whole is None else SomeRows(whole, self.rows)
 
 
 def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:

@@ -13,7 +13,8 @@ from classify.features.rows import short_digests
 from classify.finetuning.images import ImageRows
 from classify.finetuning.training import TunedModel
 from classify.scores.evaluate import evaluate, mcnemar
-from extract.backbones.weights import keep_weights, tensors_digest
+from extract.backbones.tensors import tensors_digest
+from extract.backbones.weights import keep_weights
 from extract.engines.engine import Engine
 from extract.engines.probe import check_probes
 

@@ -11,10 +11,10 @@ from classify.bundle.keras_model import only_feature_set
 from classify.features.matrix import FeatureMatrix
 from classify.finetuning.finetune import ask_room, check_classes, going_on, settings_of
 from classify.finetuning.images import load_rows
+from classify.finetuning.loops import Hooks
 from classify.finetuning.options import LIVE_OPTIONS, TrainingOptions, live_options
 from classify.finetuning.run_state import RunState
 from classify.finetuning.training import Run
-from classify.finetuning.watch import Hooks
 from classify.heads.keras_head import KerasHead
 from classify.heads.linear import glorot, number_of_logits
 from data.errors import moved_keywords

@@ -12,13 +12,19 @@ from sklearn.utils.class_weight import compute_sample_weight
 from classify.bundle.bundle import Bundle
 from classify.bundle.keras_model import only_feature_set
 from classify.finetuning.images import ImageRows
-from classify.finetuning.loops import LOOPS, Batches, accuracy_of, optimizer_of
-from classify.finetuning.model import GuideModel
+from classify.finetuning.loops import (
+    LOOPS,
+    Batches,
+    EpochCallback,
+    Hooks,
+    accuracy_of,
+    optimizer_of,
+    tensorboard,
+)
+from classify.finetuning.model import Counts, GuideModel, check_frozen, counts, frozen_digest, unfreeze
 from classify.finetuning.old_run import adopt
 from classify.finetuning.options import TrainingOptions
 from classify.finetuning.run_state import RunState, is_over
-from classify.finetuning.unfreeze import Counts, check_frozen, counts, frozen_digest, unfreeze
-from classify.finetuning.watch import EpochCallback, Hooks, tensorboard
 from classify.heads.keras_head import KerasHead
 from classify.heads.net import loss_of
 from data.errors import HeadstartError

@@ -13,11 +13,11 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from classify.features.blocks import Blocks, ordered_parts
-from classify.heads.labels import encoded, encoded_validation
 from classify.heads.linear import Hyperparameters, Schedule, number_of_logits, train_linear
+from classify.heads.linear_decision import encoded, encoded_validation, of_raw_features
 from classify.heads.net import KerasCallbacks, build_net, loss_of, standardized, train_net
 from classify.heads.parameters import KERAS
-from classify.scores.calibration import flat, of_raw_features, probabilities
+from classify.scores.calibration import flat, probabilities
 from classify.scores.evaluate import losses
 from data.allowed import check_values
 from data.lists import as_list

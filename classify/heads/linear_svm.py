@@ -6,15 +6,15 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from classify.heads.labels import encoded, encoded_validation
-from classify.heads.parameters import LINEAR_SVM
-from classify.scores.calibration import (
+from classify.heads.linear_decision import (
     FLOATS,
     LinearDecision,
-    fit_inverse_temperature,
+    encoded,
+    encoded_validation,
     of_raw_features,
-    smoothing_of,
 )
+from classify.heads.parameters import LINEAR_SVM
+from classify.scores.calibration import fit_inverse_temperature, smoothing_of
 from data.allowed import check_values
 
 _HELD_OUT = 5  # every fifth row; a class of fewer rows could lose all of one side

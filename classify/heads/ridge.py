@@ -7,17 +7,15 @@ from numpy.typing import ArrayLike
 from sklearn.preprocessing import StandardScaler
 
 from classify.features.blocks import Blocks, ordered_parts
-from classify.heads.labels import encoded, encoded_validation
-from classify.heads.parameters import RIDGE
-from classify.scores.calibration import (
+from classify.heads.linear_decision import (
     FLOATS,
     LinearDecision,
-    fit_inverse_temperature,
-    flat,
-    log_loss,
+    encoded,
+    encoded_validation,
     of_raw_features,
-    smoothing_of,
 )
+from classify.heads.parameters import RIDGE
+from classify.scores.calibration import fit_inverse_temperature, flat, log_loss, smoothing_of
 from data.allowed import check_values
 from data.lists import as_list
 

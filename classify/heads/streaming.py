@@ -15,15 +15,18 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
-from classify.features.blocks import Blocks, Columns, least_memory
+from classify.features.blocks import Blocks, least_memory
+from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
 from classify.heads.checked_head import Head
+from classify.heads.entry import imported
+from classify.heads.fit import explained, fit_head
 from classify.heads.keras_head import KerasHead
 from classify.heads.linear import number_of_logits
+from classify.heads.linear_decision import of_raw_features
 from classify.heads.memory import DEFAULT, how_to_train, readable, refusal, too_little
 from classify.heads.ridge import RidgeHead
-from classify.heads.table import HEADS, explained, fit_head, imported
-from classify.scores.calibration import of_raw_features
+from classify.heads.table import HEADS
 from data.errors import HeadstartError
 from data.lists import as_list
 

@@ -3,13 +3,10 @@
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.validation import check_is_fitted, validate_data
 
 from data.errors import moved_keywords
 
 LOWEST, HIGHEST = 1e-3, 1e3
-FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 
 
 def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float = 0.0) -> float:
@@ -104,80 +101,6 @@ def log_loss(decision: ArrayLike, y: ArrayLike, inverse_temperature: float) -> f
     logits = inverse_temperature * _columns(decision)
     logits = logits - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(logits).sum(axis=1)) - _of_label(logits, y)).mean())
-
-
-class LinearDecision(ClassifierMixin, BaseEstimator):
-    """What linear heads share: from `coef_` to probabilities.
-
-    Attributes
-    ----------
-    classes_ : ndarray of shape (K,)
-    coef_ : ndarray of float64, shape (1, D) for two classes, else (K, D)
-        Of the features as they come.
-    intercept_ : ndarray of float64, shape (1,) or (K,)
-    inverse_temperature_ : float
-        As `fit_inverse_temperature` returns it.
-    """
-
-    classes_: np.ndarray
-    coef_: np.ndarray
-    intercept_: np.ndarray
-    inverse_temperature_: float
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        """Take a stored head; version 0.1 stored the inverse temperature as ``temperature_``."""
-        state = dict(state)
-        if "temperature_" in state:
-            state["inverse_temperature_"] = state.pop("temperature_")
-        super().__setstate__(state)
-
-    def decision_function(self, X: ArrayLike) -> np.ndarray:
-        """Return the decision values.
-
-        Returns
-        -------
-        ndarray of float64, shape (N,) for two classes, else (N, K)
-        """
-        check_is_fitted(self)
-        return self._decision(validate_data(self, X, dtype=FLOATS, reset=False))
-
-    def predict_proba(self, X: ArrayLike) -> np.ndarray:
-        """Return the probability of each class.
-
-        Returns
-        -------
-        ndarray of float64, shape (N, K)
-        """
-        return probabilities(self.decision_function(X), self.inverse_temperature_)
-
-    def predict(self, X: ArrayLike) -> np.ndarray:
-        """Return the most probable class of each row."""
-        decision = self.decision_function(X)
-        numbers = (decision > 0).astype(int) if decision.ndim == 1 else decision.argmax(axis=1)
-        return self.classes_[numbers]
-
-    def dense(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the coefficients and intercepts of its logits: decision values times the factor."""
-        return self.inverse_temperature_ * self.coef_, self.inverse_temperature_ * self.intercept_
-
-    def _decision(self, X: np.ndarray) -> np.ndarray:
-        return flat(X @ self.coef_.T + self.intercept_)
-
-
-def of_raw_features(
-    coef: np.ndarray, intercept: np.ndarray, mean: np.ndarray, scale: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return coefficients of standardized features, shape (1 or K, D), and intercepts as those of raw ones.
-
-    Examples
-    --------
-    >>> mean, scale = np.array([4.0]), np.array([2.0])
-    >>> coef, intercept = of_raw_features(np.array([[3.0]]), np.array([1.0]), mean, scale)
-    >>> coef.tolist(), intercept.tolist()
-    ([[1.5]], [-5.0])
-    """
-    coef = coef / scale
-    return coef, intercept - coef @ mean
 
 
 def flat(decision: np.ndarray) -> np.ndarray:

@@ -133,3 +133,14 @@ def shifted_interval(value: float, drawn: list[float]) -> Interval:
     bias = max(0.0, float(np.mean(drawn)) - value)
     low, high = min(max(0.0, low - 2 * bias), value), max(min(1.0, high), value)
     return Interval(float(value), float(low), float(high))
+
+
+def score_text(score: dict) -> str:
+    """Lay out a score with its interval.
+
+    Examples
+    --------
+    >>> score_text({"value": 0.97, "low": 0.93, "high": 0.99})
+    '0.9700 [0.9300, 0.9900]'
+    """
+    return f"{score['value']:.4f} [{score['low']:.4f}, {score['high']:.4f}]"

@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from classify.heads.table import HEADS, Sharing, fit_head, imported, make_head
+from classify.heads.entry import Sharing, imported
+from classify.heads.fit import fit_head
+from classify.heads.table import HEADS, make_head
 from classify.scores.evaluate import losses, of_all_classes
-from classify.selection.grids import Entry
-from classify.selection.trials import Trial
+from classify.selection.trials import Entry, Trial
 from data.console import prepare_logging
 from data.errors import HeadstartError
 

@@ -9,19 +9,10 @@ import numpy as np
 
 from classify.features.matrix import FeatureMatrix
 from classify.heads.table import HEADS, head_named
-from classify.selection.grids import Entry
 from classify.selection.groups import attempt
-from classify.selection.sweep import (
-    PLACES,
-    Progress,
-    Result,
-    SweepOptions,
-    left_out,
-    ranked,
-    result_of,
-    warnings_teller,
-)
-from classify.selection.trials import Trial, kept_in, read_journal
+from classify.selection.leaderboard import Result, ranked, result_of
+from classify.selection.sweep import PLACES, Progress, SweepOptions, left_out, warnings_teller
+from classify.selection.trials import Entry, Trial, kept_in, read_journal
 from data.errors import HeadstartError, missing_extra, moved_keywords
 from data.lists import as_list
 

@@ -1,68 +1,26 @@
 """Many heads over one matrix: they share work where they can, and validation rows alone choose."""
 
-import csv
-import io
 import json
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
 from classify.features.matrix import FeatureMatrix
+from classify.heads.fit import fit_head
 from classify.heads.parameters import SWEEP
-from classify.heads.table import HEADS, fit_head, make_head
-from classify.scores.intervals import Interval, wilson
-from classify.selection.grids import Entry
+from classify.heads.table import HEADS, make_head
 from classify.selection.groups import attempt, group_of
-from classify.selection.trials import Trial, kept_in, read_journal
+from classify.selection.leaderboard import Outcome, Result, choose, ranked, result_of
+from classify.selection.trials import Entry, Trial, kept_in, read_journal
 from data.allowed import check_values
 from data.console import say
 from data.errors import HeadstartError, moved_keywords
-from data.output.ours import LEADERBOARD
-from data.output.place import check_file, target_of, writing, written_aside
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a configuration reached on the validation rows.
-
-    Attributes
-    ----------
-    head : str
-    params : dict
-    accuracy : Interval
-        Of the first seed, by Wilson.
-    rows : int
-        Validation rows.
-    log_loss : float
-        Mean over the seeds.
-    accuracies : list of float
-        One for each seed.
-    mean, deviation : float
-        Of `accuracies`.
-    seconds : float
-        Of training, a fair share where several trained together.
-    """
-
-    head: str
-    params: dict
-    accuracy: Interval
-    rows: int
-    log_loss: float
-    accuracies: list[float]
-    mean: float
-    deviation: float
-    seconds: float
-
-    def to_dict(self) -> dict:
-        """Return the result as JSON-ready values."""
-        values = asdict(self)
-        values["accuracy"]["rows"] = values.pop("rows")
-        return values
+from data.output.place import check_file, target_of, writing
 
 
 @dataclass(frozen=True)
@@ -163,43 +121,6 @@ def sweep(
     return ranked([result_of(entry, done) for entry in chosen if (entry.key, 0) in done])
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """What a sweep found.
-
-    Attributes
-    ----------
-    results : list of Result
-        The best first.
-    winner : Result
-    bundle : str
-        Folder of the winner's bundle.
-    test : dict or None
-        Scores of the winner on the test rows; None where there are none.
-    seconds : float
-    warnings : list of str
-        What is odd about the winner, as `classify.scores.judging.lone_answer` says it.
-    """
-
-    results: list[Result]
-    winner: Result
-    bundle: str
-    test: dict | None
-    seconds: float
-    warnings: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict:
-        """Return the outcome as JSON-ready values."""
-        return {
-            "leaderboard": [result.to_dict() for result in self.results],
-            "winner": self.winner.to_dict(),
-            "bundle": self.bundle,
-            "test": self.test,
-            "seconds": self.seconds,
-            "warnings": self.warnings,
-        }
-
-
 class Find(Protocol):
     """What tries heads: `sweep` its entries, `classify.selection.search.search` heads by name."""
 
@@ -270,42 +191,6 @@ def sweep_and_save(
     return Outcome(results, winner, str(folder), test, seconds, lone_answer(bundle.scores))
 
 
-def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = None) -> Result:
-    """Return the best result, or the simplest one within a standard error of it.
-
-    Source of the rule: L. Breiman, J. Friedman, R. Olshen, C. Stone (1984), Classification and
-    regression trees. The standard error is that of the best one's accuracy on the validation
-    rows.
-
-    Parameters
-    ----------
-    results : sequence of Result
-        The best first.
-    simplest_first : sequence of Entry, optional
-        What was tried, by rising complexity; without it the best result is chosen.
-    """
-    if simplest_first is None:
-        return results[0]
-    best = results[0]
-    error = (best.mean * (1 - best.mean) / best.rows) ** 0.5
-    order = {entry.key: number for number, entry in enumerate(simplest_first)}
-    good = [result for result in results if result.mean >= best.mean - error]
-    return min(good, key=lambda result: order[Entry(result.head, result.params).key])
-
-
-def leaderboard_csv(results: Sequence[Result]) -> str:
-    """Lay out results as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(LEADERBOARD)
-    for rank, result in enumerate(results, 1):
-        params = json.dumps(result.params, sort_keys=True)
-        ends = result.accuracy.low, result.accuracy.high
-        row = [result.mean, result.deviation, *ends, result.log_loss, result.seconds]
-        writer.writerow([rank, result.head, params, *(round(value, 6) for value in row)])
-    return text.getvalue()
-
-
 def journal_of(folder: Path) -> Path:
     """Return where a sweep for the bundle `folder` keeps what is finished.
 
@@ -317,19 +202,6 @@ def journal_of(folder: Path) -> Path:
     journal = target_of(folder).with_name(f"{target_of(folder).name}.sweep.jsonl")
     check_file(journal, "journal of a sweep")
     return journal
-
-
-def write_leaderboard(path: Path, results: Sequence[Result]) -> None:
-    """Write results as CSV.
-
-    Raises
-    ------
-    HeadstartError
-        If the file cannot be written, or is there and no leaderboard.
-    """
-    check_file(path, "leaderboard", "--leaderboard")
-    with writing(path, "or choose another --leaderboard"), written_aside(path) as aside:
-        aside.write_text(leaderboard_csv(results))
 
 
 def warnings_teller() -> Callable[[Trial], None]:
@@ -375,25 +247,3 @@ def _run(
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # it is replaced
         yield from Parallel(jobs, return_as="generator_unordered")(work)
-
-
-def result_of(entry: Entry, done: Mapping[tuple[str, int], Trial]) -> Result:
-    """Put together what an entry reached with each seed."""
-    trials = [done[place] for place in sorted(done) if place[0] == entry.key]
-    accuracies = [one.right / one.rows for one in trials]
-    return Result(
-        head=entry.head,
-        params=entry.params,
-        accuracy=wilson(trials[0].right, trials[0].rows),
-        rows=trials[0].rows,
-        log_loss=float(np.mean([one.log_loss for one in trials])),
-        accuracies=accuracies,
-        mean=float(np.mean(accuracies)),
-        deviation=float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else 0.0,
-        seconds=sum(one.seconds for one in trials),
-    )
-
-
-def ranked(results: list[Result]) -> list[Result]:
-    """Order results, the best first."""
-    return sorted(results, key=lambda result: (-result.mean, result.log_loss))

@@ -1,11 +1,16 @@
 """What a sweep has finished, line by line, so that an interrupted one goes on."""
 
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TextIO
+
+from classify.heads.table import HEADS, head_named
+from data.errors import unknown_name
+from data.lists import as_list
 
 
 @dataclass(frozen=True)
@@ -55,3 +60,60 @@ def kept_in(path: Path | None, digest: str) -> Iterator[Callable[[Trial], None]]
             file.flush()
 
         yield keep
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One configuration.
+
+    Attributes
+    ----------
+    head : str
+    params : dict
+
+    Raises
+    ------
+    UsageError
+        If there is no such head, or it does not allow these parameters.
+    """
+
+    head: str
+    params: dict
+
+    def __post_init__(self) -> None:
+        head_named(self.head).check(self.params)
+
+    @property
+    def key(self) -> str:
+        """Canonical JSON."""
+        return json.dumps([self.head, self.params], sort_keys=True)
+
+
+def entries(
+    heads: str | Sequence[str] | None = None, grids: Mapping[str, Mapping[str, object]] | None = None
+) -> list[Entry]:
+    """List the configurations of a sweep, the simplest first.
+
+    Parameters
+    ----------
+    heads : str or sequence of str, optional
+        By default all.
+    grids : mapping, optional
+        Values of each parameter by head; by default those of `classify.heads.table.HEADS`.
+
+    Examples
+    --------
+    >>> [entry.params for entry in entries(["linear-svm"])][:2]
+    [{'C': 1e-05}, {'C': 0.0001}]
+    """
+    grids = grids or {name: head.grid for name, head in HEADS.items()}
+    heads = None if heads is None else as_list(heads)
+    for name in heads or ():
+        if name not in grids:
+            raise unknown_name("head", name, grids)
+    return [
+        Entry(name, dict(zip(grid, values, strict=True)))
+        for name, grid in grids.items()
+        if heads is None or name in heads
+        for values in itertools.product(*map(as_list, grid.values()))
+    ]

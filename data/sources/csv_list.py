@@ -7,7 +7,8 @@ from unicodedata import normalize
 from data.errors import HeadstartError
 from data.sources.csv_text import read_table, windows_text
 from data.sources.folder import FileSource, escaped
-from data.sources.source import Row, index_labels, label_warnings, look_alikes, unique_ids
+from data.sources.labels import index_labels, label_warnings, look_alikes
+from data.sources.source import Row, unique_ids
 from data.splits import split_name
 from data.text import printable
 

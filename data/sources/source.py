@@ -1,20 +1,15 @@
 """What a source of labelled images is, and how the command line names one."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from numbers import Integral, Real
 from pathlib import Path
 from typing import Protocol, runtime_checkable
-from unicodedata import category, normalize
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
-from data.text import counted
 
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
-_WHOLE = re.compile(r"-?\d+(\.0*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +124,7 @@ def _is_file(suffix: str) -> Callable[[str], bool]:
 
 
 SOURCES = {  # the first one that matches is taken
-    "digits": Kind("digits", lambda text: text == "digits", "data.sources.samples:open_digits"),
+    "digits": Kind("digits", lambda text: text == "digits", "data.sources.arrays:open_digits"),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", ("folders_are_classes",)),
     "csv": Kind("FILE.csv", _is_file(".csv"), "data.sources.csv_list:open_csv"),
     "npz": Kind("FILE.npz", _is_file(".npz"), "data.sources.arrays:open_npz"),
@@ -247,109 +242,10 @@ def source_kind(text: str) -> str:
     )
 
 
-def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
-    """Turn labels into class names and indices into them.
-
-    Parameters
-    ----------
-    labels : iterable of str, int, float or None
-        None, NaN and empty text mean unknown and become -1. Where all labels are whole numbers,
-        the label -1 and the text ``nan`` do so too, and the names are sorted as numbers; beside
-        other names they are classes. `label_warnings` says which it was.
-
-    Examples
-    --------
-    >>> index_labels(["dog", "cat", "", "dog"])
-    (('cat', 'dog'), [1, 0, -1, 1])
-    >>> index_labels([10, 9, -1])
-    (('9', '10'), [1, 0, -1])
-    >>> index_labels(["-1", "cat"])
-    (('-1', 'cat'), [0, 1])
-    """
-    texts = [label_text(label) for label in labels]
-    odd, whole = _odd_labels(texts)
-    unknown = odd | {""} if whole else {""}
-    names = sorted(set(texts) - unknown, key=float if whole else None)
-    index = {name: number for number, name in enumerate(names)} | dict.fromkeys(unknown, -1)
-    return tuple(names), [index[text] for text in texts]
-
-
-def label_warnings(labels: Iterable) -> list[str]:
-    """Say of labels that may mean unknown what `index_labels` took them for.
-
-    Examples
-    --------
-    >>> label_warnings([0, 1, -1])
-    ['1 image with the label -1: unknown, as all labels are whole numbers']
-    >>> label_warnings(["cat", "-1"])
-    ['1 image with the label -1: a class, as it stands beside names; an empty label means unknown']
-    """
-    texts = [label_text(label) for label in labels]
-    odd, whole = _odd_labels(texts)
-    taken = (
-        "unknown, as all labels are whole numbers"
-        if whole
-        else "a class, as it stands beside names; an empty label means unknown"
-    )
-    return [f"{counted(texts.count(text), 'image')} with the label {text}: {taken}" for text in sorted(odd)]
-
-
-def _odd_labels(texts: list[str]) -> tuple[set[str], bool]:
-    """Return the labels that may mean unknown, and whether all others are whole numbers."""
-    found = set(texts) - {""}
-    odd = {text for text in found if text.lower() == "nan" or (_WHOLE.fullmatch(text) and float(text) == -1)}
-    return odd, all(map(_WHOLE.fullmatch, found - odd))
-
-
-def label_text(label: object) -> str:
-    """Return a label, or a split, as text: that of unknown ones is empty, whole numbers have no point.
-
-    Examples
-    --------
-    >>> label_text(b"cat"), label_text(7.0), label_text(float("nan")), label_text(None)
-    ('cat', '7', '', '')
-    """
-    if isinstance(label, bytes):
-        return label.decode("utf-8", "backslashreplace")
-    if label is None or label != label:  # NaN alone is not equal to itself
-        return ""
-    if isinstance(label, Real) and not isinstance(label, Integral) and float(label).is_integer():
-        label = int(float(label))
-    return str(label).encode("utf-8", "backslashreplace").decode()
-
-
 def title(source: object) -> str:
     """Return how messages name a source, or what reads its rows: by what was opened, if it is a path."""
     location = source.location if isinstance(source, Source) else None
     return "the source" if location is None else f"the source {location!r}"
-
-
-def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
-    """Warn of names that look the same and are not: other forms of Unicode, blanks, capitals or zeros.
-
-    Parameters
-    ----------
-    kind : str
-        What the names are of, in the plural.
-    names : iterable of str
-
-    Examples
-    --------
-    >>> look_alikes("classes", ["cat", "cat ", "dog"])
-    ["classes that look alike are told apart: 'cat', 'cat '; write both in one way"]
-    >>> look_alikes("classes", ["01", "1", "Cat", "cat", "10"])[1]
-    "classes that look alike are told apart: 'Cat', 'cat'; write both in one way"
-    """
-    looks: dict[str, list[str]] = {}
-    for name in sorted(set(names)):
-        seen = "".join(sign for sign in normalize("NFKC", name) if category(sign) != "Cf")
-        seen = re.sub(r"\b0+(?=\d)", "", " ".join(seen.casefold().split()))
-        looks.setdefault(seen, []).append(ascii(name))
-    return [
-        f"{kind} that look alike are told apart: {', '.join(same)}; write both in one way"
-        for same in looks.values()
-        if len(same) > 1
-    ]
 
 
 def unique_ids(rows: Sequence[Row], where: str, lines: Sequence[int] = ()) -> Sequence[Row]:

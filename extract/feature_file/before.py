@@ -10,7 +10,8 @@ from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import Store, digest_array, split_digests
-from extract.feature_file.reader import FeatureFile, write_feature_file
+from extract.feature_file.reader import FeatureFile
+from extract.feature_file.writer import write_feature_file
 from extract.run.assemble import engines_of
 from extract.run.leaving import Leaving, before_path, check_leaving
 from extract.run.survey import Survey, same_recipe

@@ -57,7 +57,7 @@ class Store(ABC):
     checksums : dict of str to ndarray of uint8, shape (N, 16)
         Of the rows of each output, as `row_checksums` makes them.
     probe : dict of str to ndarray of shape (D,)
-        The feature of `extract.engines.engine.probe_image` for each output.
+        The feature of `extract.engines.probe.probe_image` for each output.
     """
 
     path: Path

@@ -1,6 +1,5 @@
 """The feature file: what it holds, how it is written and read."""
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,16 +16,10 @@ from data.text import one_line
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
 from extract.feature_file.hdf5 import (
     DAMAGED,
-    REASON_BYTES,
     Store,
-    as_json,
     check_objects,
-    created,
-    digest_array,
-    gathered,
-    text_array,
 )
-from extract.feature_file.shards import INDEX, INDEX_FORMAT, ShardedArray, Shards, located, placed
+from extract.feature_file.shards import INDEX_FORMAT, ShardedArray, Shards, located
 from extract.recipe import EngineInfo, Recipe
 
 FORMAT, FORMAT_VERSION = "headstart", 1
@@ -52,7 +45,7 @@ class FeatureFile(Store):
     outputs : tuple of str
         Names of the feature data sets.
     probe : dict of str to ndarray
-        The feature of `extract.engines.engine.probe_image` for each output.
+        The feature of `extract.engines.probe.probe_image` for each output.
     content_digest : str
         Of every data set and attribute.
 
@@ -152,104 +145,6 @@ class FeatureFile(Store):
         return {row.digest: row.reason for row in self.contents.rejected if row.digest != NO_DIGEST}
 
 
-def write_feature_file(
-    path: Path,
-    contents: Contents,
-    rows: Sequence[tuple[Store, int]],
-    layout: str = "single",
-    last: Callable[[], None] = lambda: None,
-) -> None:
-    """Write a complete feature file aside, sync it, and give it its name.
-
-    Parameters
-    ----------
-    path : Path
-    contents : Contents
-    rows : sequence of (Store, int)
-        Where the features of each row are.
-    layout : str
-        ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
-        where they are, rows from elsewhere are copied into parts, and the index is written last.
-    last : callable
-        Called when all is written, and the file has not its name yet.
-
-    Raises
-    ------
-    HeadstartError
-        If a row is not what was stored, so that damage is never given a new checksum.
-    """
-    if layout == "sharded":
-        path.mkdir(parents=True, exist_ok=True)
-        shards = Shards(path, *placed(path, contents, rows), contents.digests)
-        _write_index(path, contents, rows, shards, last)
-        return
-    first = rows[0][0]
-    row = sum(probe.nbytes for probe in first.probe.values()) + 200
-    with created(path, row * len(rows)) as file:
-        _write_contents(file, contents)
-        for name in first.outputs:
-            shape = (len(rows), len(first.probe[name]))
-            target = file.create_dataset(f"features/{name}", shape, contents.recipe.dtype)
-            sums = np.empty((len(rows), 16), np.uint8)
-            for chosen, block, stored in gathered(rows, name, contents):
-                target[chosen], sums[chosen] = block, stored
-            file[f"checksums/{name}"] = sums
-            file[f"probe/{name}"] = first.probe[name]
-        file.attrs["content_digest"] = content_digest(file)
-        last()
-
-
-def _write_index(
-    folder: Path,
-    contents: Contents,
-    rows: Sequence[tuple[Store, int]],
-    shards: Shards,
-    last: Callable[[], None],
-) -> None:
-    with created(folder / INDEX, 300 * len(rows)) as file:
-        _write_contents(file, contents, INDEX_FORMAT)
-        for name in rows[0][0].outputs:
-            file[f"checksums/{name}"] = np.stack([store.checksums[name][row] for store, row in rows])
-            file[f"probe/{name}"] = rows[0][0].probe[name]
-        file["shards/names"] = text_array(shards.names)
-        file["shards/part"], file["shards/row"] = shards.part, shards.row
-        file.attrs["content_digest"] = content_digest(file)
-        last()
-
-
-def content_digest(file: h5py.File) -> str:
-    """Return the sha256 over every data set and attribute, features through their checksums.
-
-    It is the same for both layouts: where a row lies is not part of it.
-    """
-    total = hashlib.sha256()
-    for name, value in sorted(file.attrs.items()):
-        if name != "content_digest":
-            total.update(as_json([name, FORMAT if name == "format" else str(value)]).encode())
-    sets = _data_sets(file)
-    for name in sorted(sets):
-        total.update(as_json([name, *sets[name]]).encode())
-        if not name.startswith("features/"):
-            total.update(file[name][()].tobytes())
-    return total.hexdigest()
-
-
-def _data_sets(file: h5py.File) -> dict[str, tuple[str, list[int]]]:
-    """Return type and shape of each data set; an index tells those of the features in its parts."""
-    sets: dict[str, tuple[str, list[int]]] = {}
-
-    def note(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and not name.startswith("shards/"):
-            sets[name] = (item.dtype.str, list(item.shape))
-
-    file.visititems(note)
-    if "shards" in file:
-        dtype = np.dtype(json.loads(file.attrs["recipe"])["dtype"]).str
-        rows = len(file["ids"])
-        sets |= {f"features/{name}": (dtype, [rows, len(probe)]) for name, probe in file["probe"].items()}
-    return sets
-
-
 def read_shards(folder: Path, file: h5py.File) -> Shards:
     """Return where the rows of a sharded feature file are, from its open index."""
     names = [name.decode() for name in file["shards/names"][:]]
@@ -302,29 +197,6 @@ def _check_format(path: Path, file: h5py.File) -> None:
             f"format version {found[1]}",
             "install the version of Headstart that wrote it",
         )
-
-
-def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> None:
-    file.attrs.update(
-        format=form,
-        format_version=FORMAT_VERSION,
-        recipe=contents.recipe.to_json(),
-        recipe_key=contents.recipe.key,
-        source=as_json(contents.source),
-        weights=as_json(contents.weights),
-        class_names=as_json(contents.class_names),
-        split_names=as_json(SPLIT_NAMES),
-        source_rows=len(contents.ids) + len(contents.rejected),
-        engines=as_json([engine.to_dict() for engine in contents.engines]),
-    )
-    file["ids"] = text_array(contents.ids)
-    for name in _COLUMNS:
-        file[name] = getattr(contents, name)
-    if contents.groups:
-        file["groups"] = text_array(contents.groups)
-    file["rejected/id"] = text_array([row.id for row in contents.rejected])
-    file["rejected/digest"] = digest_array([row.digest for row in contents.rejected])
-    file["rejected/reason"] = text_array([row.reason for row in contents.rejected], REASON_BYTES)
 
 
 def stored_values(file: h5py.File) -> dict:

@@ -13,8 +13,9 @@ import numpy as np
 from data.errors import HeadstartError, NotFoundError
 from data.splits import SPLIT_NAMES
 from data.text import one_line
+from extract.feature_file.content_digest import content_digest
 from extract.feature_file.hdf5 import BLOCK, DAMAGED, row_checksums
-from extract.feature_file.reader import content_digest, open_checked, read_contents, read_shards
+from extract.feature_file.reader import open_checked, read_contents, read_shards
 from extract.feature_file.shards import located
 
 _MEMORY = 4 * 2**30  # bytes that the child may take besides the file

@@ -22,7 +22,7 @@ from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
 from extract.recipe import EngineInfo, Recipe, checked_recipe
-from extract.run.extract import PLACES, Options
+from extract.run.options import PLACES, Options
 from extract.run.worker import bytes_of, compute_features, decode, decode_ahead
 
 if TYPE_CHECKING:

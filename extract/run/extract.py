@@ -4,16 +4,15 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from data.errors import HeadstartError, moved_keywords
-from data.lists import as_list
 from data.output.lock import clear_abandoned, locked
 from data.output.place import half_written, target_of, unwritten
-from data.sources.label_checks import check_labels
+from data.sources.labels import check_labels
 from data.sources.source import Source, as_source
 from data.text import counted
 from extract.engines.engine import check_engine
@@ -21,13 +20,14 @@ from extract.feature_file.before import check_before, keep_before
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import Store
 from extract.feature_file.part import count_rows
-from extract.feature_file.reader import FeatureFile, write_feature_file
+from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import part_paths
+from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
-from extract.run.assemble import assemble
+from extract.run.assemble import allowed_rejections, assemble, check_rejections
 from extract.run.leaving import Leaving, before_path
+from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan
-from extract.run.rejections import allowed_rejections, check_rejections
 from extract.run.scan import scan_source
 from extract.run.survey import Survey, survey
 from extract.run.worker import PartWorker, Work
@@ -36,116 +36,7 @@ _MOST_OPENED = 1000  # parts, to count their images while the user waits for an 
 _log = logging.getLogger("headstart.run")
 
 
-@dataclass(frozen=True)
-class Options:
-    """How a run goes about its work; none of it changes a feature.
-
-    Attributes
-    ----------
-    engine : str
-        What runs the backbone: ``auto``, ``keras`` or ``openvino``; see `extract.engines.engine`.
-    batch_size : int or None
-        Images that the backbone sees at once; None is what suits the engine.
-    threads : int or None
-        Of the CPU; None is all that this process may use.
-    max_bad : str or int
-        Rejected rows that are too many: ``"10%"`` of the source's rows or a number.
-    allow_drop : bool
-        Go on where more than half of the file's rows or a whole class would leave it.
-    reuse : str or Path, or several of them
-        Other feature files of the same recipe, from which rows are taken.
-    wait : bool
-        Wait while another run writes the same file, or raise.
-    rehash : bool
-        Read every file again, also where size and modification time are as they were.
-    layout : str or None
-        ``single`` or ``sharded``; None is what the output has, ``single`` for a new one.
-    replicas : int or None
-        Workers at once, where the map has several; None is as many as it has room for.
-    scan : Scan or None
-        What `extract.run.scan.scan_source` found just now, where the caller needed it too, so that
-        nothing is read twice.
-    """
-
-    engine: str = "auto"
-    batch_size: int | None = None
-    threads: int | None = None
-    max_bad: str | int = "10%"
-    allow_drop: bool = False
-    reuse: str | Path | Sequence[str | Path] = ()
-    wait: bool = True
-    rehash: bool = False
-    layout: str | None = None
-    replicas: int | None = None
-    scan: Scan | None = field(default=None, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
-
-    @property
-    def others(self) -> list[Path]:
-        """The files of `reuse`."""
-        return [Path(path) for path in as_list(self.reuse)]
-
-
-PLACES = {item.name: f"Options({item.name}=...)" for item in fields(Options)}  # of keywords of before
 _USUAL = Options()
-
-
-@dataclass(frozen=True)
-class Report:
-    """What a run did.
-
-    Attributes
-    ----------
-    file : str
-    recipe_key : str
-    rows : int
-        Rows with features in the file; ``computed + reused``.
-    computed : int
-        Images that this run sent through the backbone.
-    reused : int
-        Rows whose feature was known.
-    reused_from : dict of str to int
-        The same by where it was known from: ``file``, ``parts`` of an interrupted run,
-        ``others`` (`Options.reuse`), ``twins`` (an equal image in this run).
-    dropped : int
-        Rows that were in the file, or in finished parts, and whose image no row holds any more.
-    replaced : int
-        Rows of the file whose name now stands for another image.
-    before : str
-        Where the features of the two are kept, empty if there are none.
-    rejected : int
-        Rows of the source without a feature.
-    rejections : tuple of (str, str)
-        Id and reason of each.
-    classes : int
-        Different known labels in the file.
-    unlabelled : int
-        Rows of the file without a known label: no head learns from them or is judged on them.
-    warnings : tuple of str
-    seconds : float
-    """
-
-    file: str
-    recipe_key: str
-    rows: int
-    computed: int
-    reused: int
-    reused_from: dict[str, int]
-    dropped: int
-    replaced: int
-    before: str
-    rejected: int
-    rejections: tuple[tuple[str, str], ...]
-    classes: int
-    unlabelled: int
-    warnings: tuple[str, ...]
-    seconds: float
-
-    def to_dict(self) -> dict:
-        """Return the report as JSON-ready values."""
-        return asdict(self)
 
 
 class Map(Protocol):

@@ -14,7 +14,7 @@ from data.sources.source import Source, as_source
 from extract.cluster.connect import Cluster, Room, connected
 from extract.engines.engine import open_engine
 from extract.recipe import Recipe, checked_recipe
-from extract.run.extract import PLACES, Options
+from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
 from extract.run.scan import scan_source
 from extract.run.survey import survey
@@ -32,7 +32,7 @@ class Preview:
     rows, present, rejected, unreadable, duplicates, added, replaced : int
         As in `extract.run.plan.Plan`.
     dropped : int
-        As in `extract.run.extract.Report`.
+        As in `extract.run.options.Report`.
     refused : str
         What would leave the file and may not without `Options.allow_drop`; empty if nothing.
     missing : int

@@ -1,70 +1,24 @@
-"""Results of the commands, laid out for people: plain lines."""
+"""The commands python -m extract info, diff, verify, repair and merge."""
 
+from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from data.console import json_option, say_warnings, show
 from data.names import padded, short_names, width_of
+from data.sources.source import grammar, open_source
 from data.text import counted, some_of
+from extract.commands.options import (
+    AsJson,
+    DataDir,
+    FilePath,
+    FoldersAreClasses,
+)
 
-
-def report_lines(report: dict) -> list[str]:
-    """Lay out `extract.run.extract.Report` for people."""
-    head = (
-        f"{report['file']}: {counted(report['rows'], 'row')}, {report['computed']} computed, "
-        f"{report['reused']} reused, "
-    )
-    lines = [head + f"{report['rejected']} rejected, {report['seconds']:.1f} s"]
-    names = {
-        "file": "from the file",
-        "parts": "from finished parts",
-        "others": "from --reuse",
-        "twins": "equal images",
-    }
-    saved = [
-        f"{report['reused_from'][name]} {words}"
-        for name, words in names.items()
-        if report["reused_from"][name]
-    ]
-    gone = [f"{counted(report[name], 'row')} {name}" for name in ("dropped", "replaced") if report[name]]
-    if gone:
-        lines.append(f"{', '.join(gone)}: kept in {report['before']}, which --reuse takes")
-    if saved:
-        lines.append(f"not computed again: {', '.join(saved)}")
-    if report["unlabelled"]:
-        lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
-    if report["classes"] > 1:
-        lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
-    return lines
-
-
-def preview_lines(values: dict) -> list[str]:
-    """Lay out `extract.run.forecast.Preview` for people."""
-    words = {
-        "present": "present",
-        "added": "added",
-        "replaced": "replaced",
-        "twins": "equal to a missing one",
-        "rejected": "rejected",
-        "unreadable": "unreadable",
-    }
-    counts = ", ".join(f"{values[kind]} {text}" for kind, text in words.items())
-    lines = [
-        f"{counted(values['rows'], 'row')}: {counts}",
-        f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
-    ]
-    if values["dropped"]:
-        lines.append(f"to drop: {counted(values['dropped'], 'row')}, kept beside the file")
-    if values["refused"]:
-        lines.append(f"{values['refused']} would leave the file: refused without --allow-drop")
-    if not values["missing"]:
-        return lines
-    replicas = sum(node["replicas"] for node in values["nodes"])
-    return [
-        *lines,
-        *(f"node {node['node']}: {counted(node['replicas'], 'replica')}" for node in values["nodes"]),
-        *([f"about {values['parts'] / replicas:.1f} parts for each replica"] if replicas else []),
-        f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
-        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s",
-    ]
+if TYPE_CHECKING:
+    pass
 
 
 def diff_lines(values: dict) -> list[str]:
@@ -97,29 +51,6 @@ def verdict_lines(values: dict) -> list[str]:
         "extract": "move it away and extract again",
     }
     return [*lines, f"next: {remedies[values['remedy']]}"] if lines else [f"{values['file']}: sound"]
-
-
-def bench_lines(values: dict) -> list[str]:
-    """Lay out `extract.run.bench.Bench` for people."""
-    words = {
-        "matrix_product": f"limit: matrix product, {values['gflop']:.2f} GFLOP an image",
-        "engine": "engine alone",
-        "decode": "decode alone",
-        "pipeline": "whole pipeline",
-        "keras": "Keras' own: image_dataset_from_directory, predict",
-    }
-    engine = " ".join(values["engine"][name] for name in ("engine", "version", "device"))
-    head = f"{engine}, {counted(values['threads'], 'thread')}, batches of {values['batch_size']}"
-    width = max(map(len, words.values()))
-    return [
-        f"{head}; {values['images']} images, medians of {values['repeats']}",
-        f"{'':<{width}}  images/s   ratio",
-        *(
-            f"{text:<{width}}{values['medians'][name]:>10.1f}{values['ratios'][name]:>8.2f}"
-            for name, text in words.items()
-        ),
-        f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
-    ]
 
 
 def repair_lines(values: dict) -> list[str]:
@@ -163,3 +94,86 @@ def _text(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value))
     return str(value) if value != "" else "-"
+
+
+def info(
+    file: FilePath,
+    as_json: AsJson = False,
+) -> None:
+    """Show recipe, source, rows by split and class, rejected rows and size of a feature file.
+
+    Example: python -m extract info photos.h5
+    """
+    from extract.feature_file.reader import FeatureFile
+
+    show(FeatureFile(file).summary(), info_lines, as_json)
+
+
+def diff(
+    first: FilePath,
+    second: Annotated[Path, typer.Argument(help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show which fields of the recipe and which rows differ between two feature files.
+
+    Example: python -m extract diff photos.h5 photos299.h5
+    """
+    from extract.feature_file.diff import diff
+
+    show(diff(first, second).to_dict(), diff_lines, as_json)
+
+
+def verify(
+    file: FilePath,
+    source: Annotated[str | None, typer.Option(help=f"Compare with this source: {grammar()}")] = None,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Check that a feature file is what was written; exit with 1 if it is not.
+
+    Example: python -m extract verify photos.h5 --source photos/ --sample 20
+    """
+    from extract.feature_file.verify import verify
+    from extract.run.compare import compare
+
+    if source is None and (sample or data_dir or folders_are_classes):
+        raise typer.BadParameter(
+            "--sample, --data-dir and --folders-are-classes have no meaning without --source"
+        )
+    verdict = verify(file)
+    if verdict.sound and source is not None:
+        opened = open_source(source, data_dir, folders_are_classes)
+        say_warnings(opened.warnings)
+        verdict = compare(file, opened, sample)
+    show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
+    if not verdict.sound:
+        raise typer.Exit(1)
+
+
+def repair(
+    file: FilePath,
+    as_json: AsJson = False,
+) -> None:
+    """Drop damaged rows, so that the next run computes just those again.
+
+    Example: python -m extract repair photos.h5
+    """
+    from extract.feature_file.repair import repair
+
+    show({"file": str(file), **repair(file).to_dict()}, repair_lines, as_json)
+
+
+def merge(
+    folder: Annotated[Path, typer.Argument(help="A sharded feature file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The file to write.")],
+    as_json: Annotated[bool, json_option("the summary")] = False,
+) -> None:
+    """Turn the parts of a sharded feature file into one file; the folder stays as it is.
+
+    Example: python -m extract merge photos.shards -o photos.h5
+    """
+    from extract.feature_file.writer import merge
+
+    show(merge(folder, output), info_lines, as_json)

@@ -1,0 +1,179 @@
+"""Labels of a source: their names, and which of them look odd or alike."""
+
+import re
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from unicodedata import category, normalize
+
+import numpy as np
+
+from data.splits import SPLIT_NAMES
+from data.text import counted, some_of
+
+_WHOLE = re.compile(r"-?\d+(\.0*)?")
+
+
+def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
+    """Turn labels into class names and indices into them.
+
+    Parameters
+    ----------
+    labels : iterable of str, int, float or None
+        None, NaN and empty text mean unknown and become -1. Where all labels are whole numbers,
+        the label -1 and the text ``nan`` do so too, and the names are sorted as numbers; beside
+        other names they are classes. `label_warnings` says which it was.
+
+    Examples
+    --------
+    >>> index_labels(["dog", "cat", "", "dog"])
+    (('cat', 'dog'), [1, 0, -1, 1])
+    >>> index_labels([10, 9, -1])
+    (('9', '10'), [1, 0, -1])
+    >>> index_labels(["-1", "cat"])
+    (('-1', 'cat'), [0, 1])
+    """
+    texts = [label_text(label) for label in labels]
+    odd, whole = _odd_labels(texts)
+    unknown = odd | {""} if whole else {""}
+    names = sorted(set(texts) - unknown, key=float if whole else None)
+    index = {name: number for number, name in enumerate(names)} | dict.fromkeys(unknown, -1)
+    return tuple(names), [index[text] for text in texts]
+
+
+def label_warnings(labels: Iterable) -> list[str]:
+    """Say of labels that may mean unknown what `index_labels` took them for.
+
+    Examples
+    --------
+    >>> label_warnings([0, 1, -1])
+    ['1 image with the label -1: unknown, as all labels are whole numbers']
+    >>> label_warnings(["cat", "-1"])
+    ['1 image with the label -1: a class, as it stands beside names; an empty label means unknown']
+    """
+    texts = [label_text(label) for label in labels]
+    odd, whole = _odd_labels(texts)
+    taken = (
+        "unknown, as all labels are whole numbers"
+        if whole
+        else "a class, as it stands beside names; an empty label means unknown"
+    )
+    return [f"{counted(texts.count(text), 'image')} with the label {text}: {taken}" for text in sorted(odd)]
+
+
+def _odd_labels(texts: list[str]) -> tuple[set[str], bool]:
+    """Return the labels that may mean unknown, and whether all others are whole numbers."""
+    found = set(texts) - {""}
+    odd = {text for text in found if text.lower() == "nan" or (_WHOLE.fullmatch(text) and float(text) == -1)}
+    return odd, all(map(_WHOLE.fullmatch, found - odd))
+
+
+def label_text(label: object) -> str:
+    """Return a label, or a split, as text: that of unknown ones is empty, whole numbers have no point.
+
+    Examples
+    --------
+    >>> label_text(b"cat"), label_text(7.0), label_text(float("nan")), label_text(None)
+    ('cat', '7', '', '')
+    """
+    if isinstance(label, bytes):
+        return label.decode("utf-8", "backslashreplace")
+    if label is None or label != label:  # NaN alone is not equal to itself
+        return ""
+    if isinstance(label, Real) and not isinstance(label, Integral) and float(label).is_integer():
+        label = int(float(label))
+    return str(label).encode("utf-8", "backslashreplace").decode()
+
+
+def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
+    """Warn of names that look the same and are not: other forms of Unicode, blanks, capitals or zeros.
+
+    Parameters
+    ----------
+    kind : str
+        What the names are of, in the plural.
+    names : iterable of str
+
+    Examples
+    --------
+    >>> look_alikes("classes", ["cat", "cat ", "dog"])
+    ["classes that look alike are told apart: 'cat', 'cat '; write both in one way"]
+    >>> look_alikes("classes", ["01", "1", "Cat", "cat", "10"])[1]
+    "classes that look alike are told apart: 'Cat', 'cat'; write both in one way"
+    """
+    looks: dict[str, list[str]] = {}
+    for name in sorted(set(names)):
+        seen = "".join(sign for sign in normalize("NFKC", name) if category(sign) != "Cf")
+        seen = re.sub(r"\b0+(?=\d)", "", " ".join(seen.casefold().split()))
+        looks.setdefault(seen, []).append(ascii(name))
+    return [
+        f"{kind} that look alike are told apart: {', '.join(same)}; write both in one way"
+        for same in looks.values()
+        if len(same) > 1
+    ]
+
+
+def check_labels(
+    y: np.ndarray,
+    splits: np.ndarray,
+    digests: np.ndarray,
+    ids: Sequence[str],
+    class_names: Sequence[str],
+) -> list[str]:
+    """Return warnings about the labels of rows, each with what follows from it.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (N,)
+        Indices into `class_names`; -1 where unknown.
+    splits : ndarray of int, shape (N,)
+        Indices into `data.splits.SPLIT_NAMES`.
+    digests : ndarray of uint8, shape (N, 32)
+        Sha256 of the bytes of each image.
+    ids : sequence of N str
+    class_names : sequence of str
+
+    Examples
+    --------
+    >>> digests = np.zeros((2, 32), np.uint8)
+    >>> check_labels(np.array([0, 1]), np.zeros(2, int), digests, ["a.png", "b.png"], ["cat", "dog"])
+    ['1 image has several labels: a.png (cat) = b.png (dog); no head is right about all of them']
+    """
+    return [
+        *look_alikes("classes", class_names),
+        *_untrained(y, splits, class_names),
+        *_contradictions(y, digests, ids, class_names),
+    ]
+
+
+def _untrained(y: np.ndarray, splits: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Name the classes that have rows, and none to train on; where nothing is to train on, none is missed."""
+    training = splits == SPLIT_NAMES.index("train")
+    missed = np.setdiff1d(y[y >= 0], y[training])
+    if not len(missed) or not (y[training] >= 0).any():
+        return []
+    names = some_of([class_names[label] for label in missed], 10)
+    classes = "1 class has" if len(missed) == 1 else f"{len(missed)} classes have"
+    rows = counted(int(np.isin(y, missed).sum()), "row")
+    return [f"{classes} no training row: {names}; a head never predicts them, so their {rows} count as wrong"]
+
+
+def _contradictions(
+    y: np.ndarray, digests: np.ndarray, ids: Sequence[str], class_names: Sequence[str]
+) -> list[str]:
+    """Name equal images that have different labels."""
+    rows = np.flatnonzero(y >= 0)
+    images = np.ascontiguousarray(digests[rows]).view("V32")[:, 0]
+    _, image = np.unique(images, return_inverse=True)
+    rows, image = rows[np.argsort(image, kind="stable")], np.sort(image)
+    starts = np.flatnonzero(np.diff(image, prepend=-1))
+    if not len(starts):
+        return []
+    lowest, highest = (extreme.reduceat(y[rows], starts) for extreme in (np.minimum, np.maximum))
+    odd = np.flatnonzero(lowest < highest)
+    if not len(odd):
+        return []
+    ends = [*starts[1:], len(rows)]
+    groups = sorted(rows[starts[number] : ends[number]].tolist() for number in odd)
+    shown = [" = ".join(f"{ids[row]} ({class_names[y[row]]})" for row in group) for group in groups[:4]]
+    told = "1 image has" if len(odd) == 1 else f"{len(odd)} images have"
+    return [f"{told} several labels: {some_of(shown)}; no head is right about all of them"]

