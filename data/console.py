@@ -21,7 +21,8 @@ from typer.models import OptionInfo
 from data import __version__
 from data.errors import HeadstartError, UsageError
 from data.interrupt import interrupt_of, settle
-from data.output.place import cache_folder, why
+from data.output.cache import cache_folder
+from data.output.disk import why
 from data.text import one_line
 
 FOLDERS_ARE_CLASSES = typer.Option(

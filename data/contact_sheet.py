@@ -15,8 +15,10 @@ from data.augment import augmentation
 from data.errors import HeadstartError
 from data.images import ImageError, load_image
 from data.names import UNKNOWN, shortened
+from data.output.atomic import written_aside
+from data.output.checks import check_file
+from data.output.disk import writing
 from data.output.ours import SIGNATURE
-from data.output.place import check_file, writing, written_aside
 from data.sources.source import Row, Source, as_source
 
 if TYPE_CHECKING:  # Matplotlib is needed to draw alone

@@ -73,7 +73,7 @@ class EngineInfo:
 
 @dataclass(frozen=True)
 class Probe:
-    """The feature of `extract.engines.probe.probe_image` that was stored: it tells whether we compute the same.
+    """The feature of a probe image that was stored: it tells whether we compute the same.
 
     Attributes
     ----------

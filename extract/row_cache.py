@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from data.output.atomic import half_written
+from data.output.disk import writing
 from data.output.lock import locked
-from data.output.place import half_written, writing
 from extract.feature_file.hdf5 import DAMAGED, row_checksums, split_digests
 from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.part_names import part_name
 from extract.recipe import EngineInfo, Probe, Recipe
-from extract.run.plan import part_name
 
 _ABANDONED = 86_400  # seconds after which a half-written file belongs to no living process
 _log = logging.getLogger("headstart.cache")

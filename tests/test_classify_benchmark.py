@@ -19,6 +19,7 @@ from classify.benchmark.arms import ARMS, Comparison, Job, some_rows
 from classify.benchmark.benchmark import _begin, _counted_rows, _run, benchmark, check_output
 from classify.benchmark.report import (
     all_epochs,
+    benchmark_lines,
     break_even,
     epochs_that_fit,
     findings,
@@ -27,7 +28,6 @@ from classify.benchmark.report import (
     time_to,
 )
 from classify.cli import app
-from classify.commands.benchmark import benchmark_lines
 from classify.scores.intervals import wilson
 from data import HeadstartError, open_source
 

@@ -30,7 +30,7 @@ import runpy, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import keras
 from conftest import small_net
-from data.output import place as output
+from data.output import atomic as output
 from extract.backbones.applications import BACKBONES, Backbone
 keras.applications.SmallNet = small_net
 BACKBONES["smallnet"] = Backbone("SmallNet", 32, 8, "minus_one_to_one")

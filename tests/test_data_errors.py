@@ -64,7 +64,7 @@ def test_every_line_that_catches_oserror_lets_errors_of_ours_pass():
 def test_lines_that_would_swallow_an_error_are_found(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(
-        "from data.output.place import sync\n"
+        "from data.output.disk import sync\n"
         "KINDS = (OSError, KeyError)\n"
         "def one():\n    try:\n        sync('a')\n    except KINDS:\n        pass\n"
         "def two():\n    with suppress(OSError):\n        one()\n"

@@ -12,8 +12,11 @@ from conftest import ROOT, refused
 
 from data import HeadstartError
 from data.errors import NotAllowedError
+from data.output.atomic import half_written, written_aside
+from data.output.cache import in_cache
+from data.output.checks import check_file, check_folder
+from data.output.disk import writing
 from data.output.lock import locked
-from data.output.place import check_file, check_folder, half_written, in_cache, writing, written_aside
 from data.output.swap import check_carried, swapped
 
 

@@ -106,7 +106,7 @@ _RUN = """
 import json, sys, time
 sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
-from data.output import place as output
+from data.output import atomic as output
 from extract import Options, extract
 options = json.loads(sys.argv[2])
 shared.use_numpy(options.pop("counter", None), options.pop("pause", 0))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from data import HeadstartError, open_source
 from data.images import ImageError
-from data.output import place as output
+from data.output import atomic as output
 from data.sources.arrays import from_arrays
 from extract import FeatureFile, Options, extract
 from extract.cli import app

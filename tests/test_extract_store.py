@@ -10,7 +10,7 @@ from conftest import assert_four_parts
 from contracts import StoreContract
 
 from data import HeadstartError
-from data.output.place import written_aside
+from data.output.atomic import written_aside
 from extract import FeatureFile, Recipe
 from extract.feature_file import reader as store
 from extract.feature_file.content_digest import content_digest

@@ -115,7 +115,8 @@ LIMITED = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from data.output.place import writing, written_aside
+from data.output.disk import writing
+from data.output.atomic import written_aside
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
     with writing(Path(sys.argv[2]), "or not"), written_aside(Path(sys.argv[2])) as aside:

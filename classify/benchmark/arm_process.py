@@ -1,4 +1,4 @@
-"""One arm of a benchmark, in a process of its own: python -m classify.benchmark.arm_process JOB.json RESULT.json."""
+"""One arm of a benchmark in a process of its own: -m classify.benchmark.arm_process JOB.json RESULT.json."""
 
 import json
 import os

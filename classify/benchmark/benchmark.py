@@ -12,15 +12,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from classify.benchmark.arms import ARMS, FEATURES, FIGURE, HEAD, RESULT, TABLE, Comparison, Job
-from classify.benchmark.report import report_of
+from classify.benchmark.report import benchmark_lines, report_of
 from classify.bundle.folder import check_output as check_bundle
-from classify.commands.benchmark import benchmark_lines
 from classify.finetuning.images import choose_rows
 from classify.scores.figures import write_figure
 from data.console import stderr_handle
 from data.errors import HeadstartError, moved_keywords
+from data.output.atomic import target_of, written_aside
+from data.output.checks import check_folder, check_names
+from data.output.disk import writing
 from data.output.ours import kind_of_output
-from data.output.place import check_folder, check_names, target_of, writing, written_aside
 from data.sources.source import Source, open_source
 from data.text import counted
 from extract.recipe import Recipe

@@ -9,7 +9,8 @@ import numpy as np
 
 from classify.benchmark.arms import Arm
 from classify.scores.evaluate import mcnemar
-from classify.scores.intervals import wilson
+from classify.scores.intervals import score_text, wilson
+from data.text import counted
 
 _BELOW = 0.01  # of accuracy: how far the target lies below what the cached head reaches
 NOTES = (
@@ -247,3 +248,29 @@ def marked(projected: bool) -> str:
     (' (projected)', '')
     """
     return " (projected)" if projected else ""
+
+
+def benchmark_lines(report: dict) -> list[str]:
+    """Lay out what `classify.benchmark.report.report_of` returns for people."""
+    rows = ", ".join(f"{number} {split}" for split, number in report["split_rows"].items())
+    size = "x".join(map(str, report["image_size"]))
+    head = f"{'arm':<24}{'epochs':>8}{'s/epoch':>9}{'s in all':>10}{'s, all epochs':>21}"
+    lines = [
+        f"{report['source']}: {rows} rows; 95 % intervals",
+        f"{report['backbone']} {size}, seed {report['seed']}, {counted(report['cores'], 'core')}",
+        head + f"  {'test accuracy':<25}{'s to ' + format(report['target'], '.4f'):>12}{'peak MB':>9}",
+    ]
+    for arm in report["arms"]:
+        done = f"{arm['epochs']}/{arm['planned_epochs']}"
+        total = f"{arm['total']['seconds']:.1f}" + (" projected" if arm["total"]["projected"] else "")
+        reached = "-" if arm["target_seconds"] is None else f"{arm['target_seconds']:.1f}"
+        lines.append(
+            f"{arm['label']:<24}{done:>8}{arm['seconds_per_epoch']:>9.3g}{arm['seconds']:>10.1f}{total:>21}"
+            f"  {score_text(arm['accuracy']):<25}{reached:>12}{arm['peak_memory'] / 1e6:>9.0f}"
+        )
+    lines += ["", "pairs, McNemar's exact test on the test rows"]
+    for each in report["comparisons"]:
+        pair = f"{each['first']} against {each['second']}"
+        lines.append(f"{pair:<38}{score_text(each['difference'])}  p {each['p_value']:.3g}")
+    lines += ["", *report["findings"], "", *(f"note: {note}" for note in report["notes"])]
+    return [*lines, f"wrote {report['folder']}"]

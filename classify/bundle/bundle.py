@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.bundle.checked_head import check_head
 from classify.bundle.detector import Detector
 from classify.bundle.folder import BundleContents, read_bundle, write_bundle
 from classify.bundle.predict import Prediction, Predictor
 from classify.features.blocks import proba_of
 from classify.features.matrix import FeatureMatrix, names_text, sets_text
-from classify.heads.checked_head import Head, check_head
+from classify.head import Head
 from classify.scores.evaluate import evaluate, of_all_classes
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES

@@ -7,7 +7,7 @@ import numpy as np
 
 from classify.features.matrix import FeatureMatrix
 from data.errors import HeadstartError
-from data.output.place import written_aside
+from data.output.atomic import written_aside
 from data.text import counted, with_type
 
 FORMAT, FORMAT_VERSION = "headstart detector", 1

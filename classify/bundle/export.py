@@ -16,16 +16,10 @@ from classify.bundle import openvino_file
 from classify.bundle.formats import FORMATS, Format
 from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
+from data.output.atomic import take_mode, target_of, written_aside
+from data.output.checks import check_parent
+from data.output.disk import full_told, try_room, writing
 from data.output.ours import CARD, card_of, exported_files, kind_of_output
-from data.output.place import (
-    check_parent,
-    full_told,
-    take_mode,
-    target_of,
-    try_room,
-    writing,
-    written_aside,
-)
 from data.output.swap import check_swap, swapped
 from data.sources.arrays import npy_bytes
 from data.text import with_type

@@ -13,13 +13,13 @@ import numpy as np
 
 from classify.bundle.detector import Detector
 from classify.bundle.renamed import stored_head
-from classify.bundle.trees import check_trees, refuse_other_trees
+from classify.bundle.trees import check_trees, refuse_other_trees, trusted_types
 from classify.features.matrix import FeatureSet
-from classify.heads.checked_head import Head
-from classify.heads.table import trusted_types
+from classify.head import Head
 from data.errors import HeadstartError, NotFoundError
+from data.output.checks import check_names
+from data.output.disk import writing
 from data.output.ours import kind_of_output
-from data.output.place import check_names, writing
 from data.output.swap import check_swap, recover, swapped
 from data.text import with_type
 from extract.recipe import EngineInfo, Recipe

@@ -7,7 +7,7 @@ import numpy as np
 
 from classify.bundle.folder import BundleContents
 from classify.features.matrix import FeatureSet
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.heads.fold import fold
 from data.errors import HeadstartError
 from extract.backbones.build import pooled, scaled, tapped

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classify.heads.table import BOOSTED_TREE
 from data.errors import HeadstartError
+
+if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
+    pass
+from classify.heads.table import HEADS
 
 if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
     from sklearn.base import BaseEstimator
@@ -16,7 +21,6 @@ if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
     from sklearn.tree import BaseDecisionTree
     from sklearn.tree._tree import Tree
 
-BOOSTED_TREE = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 TREES = (BOOSTED_TREE, "sklearn.tree._tree.Tree")  # types that hold nodes
 _BOOSTING = "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier"
 _SINGLE = ("sklearn.tree._classes.DecisionTreeClassifier", "sklearn.tree._classes.ExtraTreeClassifier")
@@ -162,3 +166,16 @@ def _reachable(head: object) -> Iterator[object]:
         waiting += gc.get_referents(one)
         if isinstance(one, np.ndarray) and one.dtype.hasobject:
             waiting.append(one.tolist())
+
+
+def trusted_types() -> list[str]:
+    """Return the types that a bundle may hold besides those of scikit-learn and numpy that skops trusts.
+
+    Trees are checked besides, see `classify.bundle.trees.check_trees`.
+
+    Examples
+    --------
+    >>> "classify.heads.ridge.RidgeHead" in trusted_types()
+    True
+    """
+    return sorted({*TREES, *(kind for entry in HEADS.values() for kind in entry.trusted)})

@@ -1,1 +1,11 @@
-"""The commands of python -m classify, each with the lines that it prints."""
+"""The commands of python -m classify, each with the lines that it prints.
+
+options    options that several commands share
+train      train
+sweep      sweep
+evaluate   evaluate
+predict    predict
+export     export
+finetune   finetune
+benchmark  benchmark
+"""

@@ -55,7 +55,7 @@ def sweep(
     from classify.scores.judging import advice, judging_rows
     from classify.selection.leaderboard import write_leaderboard
     from classify.selection.sweep import SweepOptions, journal_of, sweep_and_save
-    from data.output.place import check_file
+    from data.output.checks import check_file
     from data.progress import progress_bar
 
     tried = 50 if trials is None else trials
@@ -110,7 +110,7 @@ def _search_of(search: str, heads: str | None) -> tuple["Find", Sequence[object]
 
 
 def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
-    """Lay out `classify.selection.leaderboard.Outcome` for people: the best twenty, the winner, its test score, advice."""
+    """Lay out an `Outcome` for people: the best twenty, the winner, its test score, advice."""
     lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
     for rank, row in enumerate(outcome["leaderboard"][:20], 1):
         score = score_text({**row["accuracy"], "value": row["mean"]})

@@ -1,1 +1,8 @@
-"""Feature files as what heads learn from: in memory, or in blocks."""
+"""Feature files as what heads learn from: in memory, or in blocks.
+
+columns  layers side by side, read and never mapped
+blocks   rows larger than memory, block by block
+rows     labelled rows: which split they are in, and can a head learn from them?
+matrix   FeatureMatrix, FeatureSet: features in memory, and what computed them
+load     files to a matrix, several of them joined by image
+"""

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,12 @@ from classify.features.columns import Columns, Matrix
 from data.errors import HeadstartError
 from data.progress import EVERY
 from data.text import counted, some_of
+
+if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
+    pass
+
+if TYPE_CHECKING:  # scikit-learn, which reading rows does not need
+    from sklearn.preprocessing import StandardScaler
 
 _log = logging.getLogger("headstart")
 _EXTENTS = 256  # that a shuffled block is mixed from, where memory allows
@@ -251,6 +258,13 @@ def ordered_parts(X: np.ndarray | Blocks) -> Iterator[Part]:
     return X.in_order() if isinstance(X, Blocks) else iter([(slice(None), X)])
 
 
+def fit_scaler(scaler: "StandardScaler", X: np.ndarray | Blocks) -> "StandardScaler":
+    """Fit scikit-learn's `StandardScaler` to rows, which may come in blocks; return it."""
+    for _, part in ordered_parts(X):
+        scaler.partial_fit(part)
+    return scaler
+
+
 def proba_of(
     predict_proba: Callable[[np.ndarray], np.ndarray],
     X: Matrix,
@@ -282,3 +296,8 @@ def proba_of(
         return predict_proba(X[rows])
     blocks = Blocks(X, rows, ids, SHARE * _IN_ORDER)
     return np.concatenate([predict_proba(block) for _, block in blocks.in_order()])
+
+
+def standardize(X: np.ndarray | Blocks, mean: np.ndarray, scale: np.ndarray) -> np.ndarray | Blocks:
+    """Return rows, which may come in blocks, less a mean and divided by a scale."""
+    return X.standardized(mean, scale) if isinstance(X, Blocks) else (X - mean) / scale

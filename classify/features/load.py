@@ -1,4 +1,4 @@
-"""Feature files loaded for training and evaluation."""
+"""Feature files loaded for training and evaluation, several of them joined image by image."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -18,7 +18,9 @@ from classify.finetuning.run_state import RunState
 from classify.scores.judging import lone_answer
 from data.errors import HeadstartError, moved_keywords
 from data.interrupt import interrupt_of
-from data.output.place import cache_folder, check_parent, check_room, in_cache, writing
+from data.output.cache import cache_folder, in_cache
+from data.output.checks import check_parent
+from data.output.disk import check_room, writing
 from data.sources.source import Source, as_source
 from data.text import counted, some_of
 from extract.backbones.weights import weights_size

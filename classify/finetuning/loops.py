@@ -1,4 +1,4 @@
-"""Two loops that train one compiled model alike: `keras.Model.fit`, and the guide's own `GradientTape`."""
+"""Two loops that train one compiled model alike, and what happens around their epochs."""
 
 import logging
 import math

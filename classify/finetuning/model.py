@@ -1,4 +1,4 @@
-"""The model of the Keras guide around a backbone and a trained head, and the head out of it again."""
+"""The guide's model around a backbone and a trained head: which weights train, and the head again."""
 
 import re
 from dataclasses import asdict, dataclass

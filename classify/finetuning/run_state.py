@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.errors import HeadstartError
-from data.output.place import writing, written_aside
+from data.output.atomic import written_aside
+from data.output.disk import writing
 from data.text import with_type
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 
-from classify.heads.checked_head import Head
+from classify.head import Head
 from data.allowed import Table, check_values
 from data.errors import unknown_name
 
@@ -37,8 +37,8 @@ class Streaming:
     fit : str
         ``module:function``, called with the head, its classes, and training and validation rows.
     memory : str
-        ``module:function``, called with the head and a `classify.heads.streaming.Sizes`; returns the bytes that
-        it takes beside blocks of rows.
+        ``module:function``, called with the head and a `classify.heads.streaming.Sizes`; returns the
+        bytes that it takes beside blocks of rows.
     """
 
     fit: str

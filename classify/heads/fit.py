@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from classify.heads.checked_head import Head
+from classify.head import Head
 from data.errors import HeadstartError
 from data.text import one_line
 

@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestCentroid
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.heads.linear_decision import of_raw_features
 from classify.heads.table import HEADS
 from data.errors import HeadstartError

@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from classify.features.blocks import Blocks, ordered_parts
+from classify.features.blocks import Blocks, fit_scaler, ordered_parts, standardize
 from classify.heads.linear import Hyperparameters, Schedule, number_of_logits, train_linear
-from classify.heads.linear_decision import encoded, encoded_validation, of_raw_features
+from classify.heads.linear_decision import encoded, encoded_validation, of_raw_features, row_weights
 from classify.heads.net import KerasCallbacks, build_net, loss_of, standardized, train_net
 from classify.heads.parameters import KERAS
 from classify.scores.calibration import flat, probabilities
@@ -258,7 +257,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         self, X: np.ndarray | Blocks, targets: np.ndarray, validation: Rows | None, on_epoch: OnEpoch
     ) -> None:
         mean, scale = _moments(X) if self.standardize else (None, None)
-        weights = _row_weights(self.class_weight, self.classes_, targets)
+        weights = row_weights(self.class_weight, self.classes_, targets)
         fit = self._fit_linear if self._is_linear() else self._fit_net
         epochs = fit(X, targets, weights, mean, scale)
         least, best = np.inf, next(epochs)[1]()
@@ -294,7 +293,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         scale: np.ndarray | None,
     ) -> Iterator[Epoch]:
         """Train in numpy; yield each epoch's loss and what returns its weights, first those at the start."""
-        seen = X if mean is None or scale is None else _standardized(X, mean, scale)
+        seen = X if mean is None or scale is None else standardize(X, mean, scale)
         hyperparameters = Hyperparameters(self.learning_rate, self.l2)
         units = number_of_logits(len(self.classes_))
         self.coef_ = np.zeros((units, X.shape[1]), np.float32)
@@ -345,22 +344,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         return probabilities(flat(np.asarray(logits)))
 
 
-def _standardized(X: np.ndarray | Blocks, mean: np.ndarray, scale: np.ndarray) -> np.ndarray | Blocks:
-    return X.standardized(mean, scale) if isinstance(X, Blocks) else (X - mean) / scale
-
-
 def _moments(X: np.ndarray | Blocks) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and deviation of each feature; 1 in place of the deviation of constant ones."""
-    scaler = StandardScaler()
-    for _, part in ordered_parts(X):
-        scaler.partial_fit(part)
+    scaler = fit_scaler(StandardScaler(), X)
     return scaler.mean_.astype(np.float32), scaler.scale_.astype(np.float32)
-
-
-def _row_weights(
-    class_weight: str | Mapping[object, float] | None, classes: np.ndarray, targets: np.ndarray
-) -> np.ndarray | None:
-    if class_weight is None:
-        return None
-    weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
-    return weights[targets].astype(np.float32)

@@ -1,12 +1,19 @@
 """What linear heads share: decision values to probabilities, labels to indices of their classes."""
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from classify.scores.calibration import flat, probabilities
+
+if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
+    pass
 
 FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 
@@ -139,3 +146,13 @@ def encoded_validation(
             f"y has {classes.tolist()}: leave those rows out"
         )
     return rows, np.searchsorted(classes, labels)
+
+
+def row_weights(
+    class_weight: str | Mapping[object, float] | None, classes: np.ndarray, targets: np.ndarray
+) -> np.ndarray | None:
+    """Return the weight of each row's loss by its class, float32 (N,); None without class weights."""
+    if class_weight is None:
+        return None
+    weights = compute_class_weight(class_weight, classes=classes, y=classes[targets])
+    return weights[targets].astype(np.float32)

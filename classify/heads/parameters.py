@@ -34,7 +34,7 @@ KERAS: Table = {
     "callbacks": Other("a list of Keras callbacks", _are_callbacks),
     "seed": SEED,
 }
-# Of estimators of ours, which check them again when they are fitted; of others in `classify.heads.table.HEADS`.
+# Of estimators of ours, which check them again when they are fitted; those of others stand in their entries.
 LINEAR_SVM: Table = {"C": POSITIVE, "seed": SEED}
 RIDGE: Table = {"alphas": Several(POSITIVE, fewest=1), "standardize": YES_OR_NO}
 ROWS = AnyOf(_NOT_GIVEN, whole(1))

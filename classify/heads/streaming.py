@@ -15,10 +15,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.class_weight import compute_class_weight
 from threadpoolctl import threadpool_limits
 
-from classify.features.blocks import Blocks, least_memory
+from classify.features.blocks import Blocks, fit_scaler, least_memory
 from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.heads.entry import imported
 from classify.heads.fit import explained, fit_head
 from classify.heads.keras_head import KerasHead
@@ -181,7 +181,7 @@ def fit_logistic(pipeline: Pipeline, classes: np.ndarray, training: Rows, valida
     """
     blocks, numbers = training
     scaler, head = pipeline[0], pipeline[-1]
-    _fit_scaler(scaler, blocks)
+    fit_scaler(scaler, blocks)
     shares = compute_class_weight(head.class_weight, classes=np.arange(len(classes)), y=numbers)
     objective = _LogLoss(blocks, numbers, shares, scaler, head.C)
     found = minimize(
@@ -251,7 +251,7 @@ def fit_centroid(pipeline: Pipeline, classes: np.ndarray, training: Rows, valida
     """
     blocks, numbers = training
     scaler, head = pipeline[0], pipeline[-1]
-    _fit_scaler(scaler, blocks)
+    fit_scaler(scaler, blocks)
     standardized = blocks.standardized(scaler.mean_, scaler.scale_)
     sums, squares = np.zeros((len(classes), blocks.shape[1])), np.zeros(blocks.shape[1])
     for places, block in standardized.in_order():
@@ -273,11 +273,6 @@ def fit_centroid(pipeline: Pipeline, classes: np.ndarray, training: Rows, valida
         means = middle + unit * head.deviations_
     head.class_prior_ = np.full(len(classes), 1 / len(classes))
     head.centroids_, head.classes_, head.n_features_in_ = means, classes, blocks.shape[1]
-
-
-def _fit_scaler(scaler: StandardScaler, blocks: Blocks) -> None:
-    for _, block in blocks.in_order():
-        scaler.partial_fit(block)
 
 
 def fit_ridge(head: RidgeHead, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:

@@ -1,14 +1,16 @@
-"""The table of heads: one entry says everything of a head; and how a head is made and fitted."""
+"""The table of heads: one entry says everything of a head."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from classify.bundle.trees import BOOSTED_TREE, TREES
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.heads.entry import HeadEntry, Sharing, Streaming
 from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, POSITIVE, RIDGE, SEED, SHARE
 from data.allowed import AnyOf, Choice, Number, whole
 from data.errors import unknown_name
+
+if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
+    pass
 
 
 def _logistic(
@@ -75,6 +77,7 @@ def _standardized(estimator: Head, name: str) -> Head:
     return Pipeline([("standardscaler", StandardScaler()), (name, estimator)])
 
 
+BOOSTED_TREE = "sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"
 _KERAS_HEAD = "classify.heads.keras_head.KerasHead"
 _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first good one
     HeadEntry(
@@ -220,16 +223,3 @@ def make_head(name: str, **params: object) -> Head:
     0.1
     """
     return head_named(name)(**params)
-
-
-def trusted_types() -> list[str]:
-    """Return the types that a bundle may hold besides those of scikit-learn and numpy that skops trusts.
-
-    Trees are checked besides, see `classify.bundle.trees.check_trees`.
-
-    Examples
-    --------
-    >>> "classify.heads.ridge.RidgeHead" in trusted_types()
-    True
-    """
-    return sorted({*TREES, *(kind for entry in HEADS.values() for kind in entry.trusted)})

@@ -1,1 +1,10 @@
-"""How good predictions are, with intervals, and figures of that."""
+"""How good predictions are, with intervals, and figures of that.
+
+intervals         Wilson's, of a difference, by the bootstrap
+calibration       one factor that makes decision values probabilities
+evaluate          accuracy, log loss, calibration error and more, of labels and probabilities
+cross_validation  every row predicted once, by a head that did not see it
+judging           by which rows a head can be judged, and what to type for it
+learning_curve    accuracy over the number of training rows
+figures           confusion, reliability, ROC, learning curve and benchmark, as PNG
+"""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classify.features.matrix import FeatureMatrix
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.scores.evaluate import evaluate, of_all_classes
 from data.errors import HeadstartError
 

@@ -1,4 +1,4 @@
-"""Figures of a report: confusion, reliability, ROC and learning curve, as PNG."""
+"""Figures: confusion, reliability, ROC, learning curve and benchmark, as PNG."""
 
 import warnings
 from pathlib import Path
@@ -8,8 +8,10 @@ import numpy as np
 
 from classify.scores.intervals import wilson
 from data.names import short_names
+from data.output.atomic import written_aside
+from data.output.checks import check_file
+from data.output.disk import writing
 from data.output.ours import SIGNATURE
-from data.output.place import check_file, writing, written_aside
 from data.text import counted
 
 if TYPE_CHECKING:

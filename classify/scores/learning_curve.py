@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from classify.features.matrix import FeatureMatrix
-from classify.heads.checked_head import Head
+from classify.head import Head
 from classify.scores.intervals import Interval, paired_difference, wilson
 from data.errors import HeadstartError
 

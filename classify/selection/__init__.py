@@ -1,1 +1,8 @@
-"""Many heads tried, and one chosen by the validation rows."""
+"""Many heads tried, and one chosen by the validation rows.
+
+trials       configurations of heads, and the journal of those that are done
+leaderboard  results ranked, the winner chosen
+groups       configurations that share work are trained together
+sweep        sweep(): every configuration on the same rows
+search       search(): configurations that Optuna proposes
+"""

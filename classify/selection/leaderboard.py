@@ -11,8 +11,10 @@ import numpy as np
 
 from classify.scores.intervals import Interval, wilson
 from classify.selection.trials import Entry, Trial
+from data.output.atomic import written_aside
+from data.output.checks import check_file
+from data.output.disk import writing
 from data.output.ours import LEADERBOARD
-from data.output.place import check_file, writing, written_aside
 
 
 @dataclass(frozen=True)

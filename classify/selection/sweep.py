@@ -20,7 +20,9 @@ from classify.selection.trials import Entry, Trial, kept_in, read_journal
 from data.allowed import check_values
 from data.console import say
 from data.errors import HeadstartError, moved_keywords
-from data.output.place import check_file, target_of, writing
+from data.output.atomic import target_of
+from data.output.checks import check_file
+from data.output.disk import writing
 
 
 @dataclass(frozen=True)

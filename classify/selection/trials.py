@@ -1,4 +1,4 @@
-"""What a sweep has finished, line by line, so that an interrupted one goes on."""
+"""Configurations of heads, and what of them a sweep has finished, line by line, so that it can go on."""
 
 import itertools
 import json

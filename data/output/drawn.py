@@ -6,8 +6,9 @@ import os
 import time
 
 from data.errors import HeadstartError
+from data.output.atomic import written_aside
+from data.output.cache import cache_folder
 from data.output.ours import drawn_by_us
-from data.output.place import cache_folder, written_aside
 
 _FEW = 100  # pictures of a folder that are looked into each time: it takes a millisecond
 _RACY = 2_000_000_000  # nanoseconds: a folder changed so lately may change again within its mtime's tick

@@ -11,8 +11,10 @@ from functools import cache
 from pathlib import Path
 
 from data.errors import HeadstartError
+from data.output.atomic import sync, take_mode, target_of
+from data.output.checks import check_folder
+from data.output.disk import writing
 from data.output.lock import locked
-from data.output.place import check_folder, sync, take_mode, target_of, writing
 
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # a file system, or a kernel, that has no exchange

@@ -1,4 +1,4 @@
-"""Arrays that you already have, also from an NPZ file."""
+"""Arrays that you already have, also from an NPZ file; scikit-learn's digits."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Frozen backbones: every model of keras.applications, with its own scaling and size."""
+"""The Keras graph of a backbone: made, tapped at its layers, scaled, pooled, counted."""
 
 import math
 import os

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
-from data.output.place import cache_folder, in_cache, try_room, written_aside
+from data.output.atomic import written_aside
+from data.output.cache import cache_folder, in_cache
+from data.output.disk import try_room
 from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash

@@ -61,14 +61,6 @@ class Cluster:
         return {"CPU": self.num_cpus} | ({"GPU": self.num_gpus} if self.num_gpus else {})
 
 
-@dataclass(frozen=True)
-class Room:
-    """A node of a cluster, by address and id, and how many replicas it has room for."""
-
-    node: str
-    replicas: int
-
-
 @contextmanager
 def connected(address: str | None) -> Iterator[ModuleType]:
     """Yield the module `ray`, connected; leave the cluster at the end, whatever happens.

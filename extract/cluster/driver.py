@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 from data.errors import HeadstartError
 from data.sources.source import Source
 from data.text import counted, one_line
-from extract.cluster.connect import Cluster, Room, connected, other_versions
+from extract.cluster.connect import Cluster, connected, other_versions
 from extract.cluster.replica import Place, Replica, Task, versions
 from extract.feature_file.shards import INDEX
+from extract.run.forecast import Room
 from extract.run.plan import Part
 from extract.run.worker import Work
 
@@ -73,6 +74,12 @@ def ray_map(
         )
         driver = _Driver(ray, cluster, task, source, progress)
         yield from driver.run(parts, min(replicas or fitting, len(parts)))
+
+
+def rooms(cluster: Cluster) -> tuple[Room, ...]:
+    """Return for each node of a cluster how many replicas it has room for; see `division`."""
+    with connected(cluster.address) as ray:
+        return tuple(division(ray, cluster))
 
 
 def division(ray: ModuleType, cluster: Cluster) -> list[Room]:

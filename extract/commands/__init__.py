@@ -1,1 +1,6 @@
-"""The commands of python -m extract, each with the lines that it prints."""
+"""The commands of python -m extract, each with the lines that it prints.
+
+options  options that several commands share
+run      run, bench
+file     info, diff, verify, repair, merge
+"""

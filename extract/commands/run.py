@@ -173,7 +173,7 @@ def run(
     """
     from data.progress import progress_bar
     from extract.cluster.connect import Cluster
-    from extract.cluster.driver import ray_map
+    from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
     from extract.recipe import Recipe
     from extract.run.extract import extract, local_map
@@ -212,7 +212,7 @@ def run(
             scan=scan,
         )
         if plan:
-            foreseen = preview(opened, recipe, path, options, cluster=cluster)
+            foreseen = preview(opened, recipe, path, options, nodes=rooms(cluster) if cluster else ())
         else:
             runner_map = partial(ray_map, cluster=cluster) if cluster else local_map
             report = extract(opened, recipe, path, options, map=runner_map, progress=progress)

@@ -1,1 +1,8 @@
-"""What runs a backbone over batches of pixels."""
+"""What runs a backbone over batches of pixels.
+
+engine           ENGINES, Engine: the table, and which engine `auto` takes
+keras_engine     Keras on a GPU or a CPU
+conversion       backbones in OpenVINO's format, kept in the cache
+openvino_engine  OpenVINO on a CPU
+probe            do we compute the features that were stored? One image tells
+"""

@@ -15,7 +15,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError
-from data.output.place import cache_folder, full_told, in_cache, try_room, written_aside
+from data.output.atomic import written_aside
+from data.output.cache import cache_folder, in_cache
+from data.output.disk import full_told, try_room
 from extract.backbones.download import file_hash
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import makers

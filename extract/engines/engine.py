@@ -9,7 +9,7 @@ from importlib import import_module
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
-from data.output.place import in_cache
+from data.output.cache import in_cache
 from extract.backbones.build import forked_error
 from extract.recipe import EngineInfo, Recipe
 

@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 
 from data.errors import HeadstartError
-from data.output.place import written_aside
+from data.output.atomic import written_aside
 from extract.feature_file.contents import Contents
 from extract.recipe import EngineInfo, Probe
 

@@ -23,8 +23,8 @@ from extract.feature_file.hdf5 import (
     split_digests,
     text_array,
 )
+from extract.feature_file.part_names import part_name
 from extract.recipe import EngineInfo, Recipe
-from extract.run.plan import part_name
 
 PART_FORMAT = "headstart part"
 KEEP_SECONDS = 5  # of work that a kill may cost, while a part grows

@@ -1,4 +1,4 @@
-"""The feature file: what it holds, how it is written and read."""
+"""A complete feature file, open for reading."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence

@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.output.atomic import target_of
+from data.output.disk import writing
 from data.output.lock import locked
-from data.output.place import target_of, writing
 from extract.feature_file.contents import NO_DIGEST, Rejected
 from extract.feature_file.hdf5 import split_digests
 from extract.feature_file.part import write_part
+from extract.feature_file.part_names import part_name, parts_folder
 from extract.feature_file.reader import FeatureFile, open_checked, read_shards
 from extract.feature_file.shards import INDEX
 from extract.feature_file.verify import Verdict, damaged_rows, damaged_shards, verify
 from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo, Recipe
-from extract.run.plan import part_name
-from extract.run.survey import parts_folder
 
 _DROPPED = "damaged, and dropped by repair; the next run computes it again"
 

@@ -12,8 +12,8 @@ from data.text import one_line
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import DAMAGED, Store, gathered, split_digests
 from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.part_names import PART_ROWS, part_name
 from extract.recipe import EngineInfo
-from extract.run.plan import PART_ROWS, part_name
 
 LAYOUTS = ("single", "sharded")
 INDEX, INDEX_FORMAT = "index.h5", "headstart index"

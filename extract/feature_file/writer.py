@@ -1,4 +1,4 @@
-"""A feature file is written whole: aside, synced, named; also out of shards."""
+"""A complete feature file is written: aside, synced, named; also out of shards."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,8 +7,10 @@ import h5py
 import numpy as np
 
 from data.errors import HeadstartError
+from data.output.atomic import target_of
+from data.output.checks import check_parent
+from data.output.disk import writing
 from data.output.lock import locked
-from data.output.place import check_parent, target_of, writing
 from data.splits import SPLIT_NAMES
 from extract.feature_file.content_digest import content_digest
 from extract.feature_file.contents import Contents

@@ -1,4 +1,4 @@
-"""Put known features into the order of a file: the last step of a run, before anything is written."""
+"""Known features in the order of a file, unless too many images were rejected; nothing is written here."""
 
 from pathlib import Path
 

@@ -70,7 +70,7 @@ def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
 
 
 def _rows_of(source: Source, scan: Scan) -> dict[str, tuple[bytes | None, str, int]]:
-    """Return what `extract.feature_file.diff.rows_by_id` does, of a source; the digest is None of what cannot be read."""
+    """Return what `rows_by_id` does, of a source; the digest is None of what cannot be read."""
     names = [*source.class_names, ""]
     return {
         row.id: (digest, names[row.label], SPLIT_NAMES.index(split_of(row, digest)) if digest else -1)

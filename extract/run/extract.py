@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Protocol
 
 from data.errors import HeadstartError, moved_keywords
+from data.output.atomic import half_written, target_of
+from data.output.disk import unwritten
 from data.output.lock import clear_abandoned, locked
-from data.output.place import half_written, target_of, unwritten
 from data.sources.labels import check_labels
 from data.sources.source import Source, as_source
 from data.text import counted
 from extract.engines.engine import check_engine
-from extract.feature_file.before import check_before, keep_before
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import Store
 from extract.feature_file.part import count_rows
@@ -25,6 +25,7 @@ from extract.feature_file.shards import part_paths
 from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
 from extract.run.assemble import allowed_rejections, assemble, check_rejections
+from extract.run.before import check_before, keep_before
 from extract.run.leaving import Leaving, before_path
 from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import moved_keywords
-from data.output.place import free_room, target_of
+from data.output.atomic import target_of
+from data.output.disk import free_room
 from data.sources.source import Source, as_source
-from extract.cluster.connect import Cluster, Room, connected
 from extract.engines.engine import open_engine
 from extract.recipe import Recipe, checked_recipe
 from extract.run.options import PLACES, Options
@@ -21,6 +21,14 @@ from extract.run.survey import survey
 from extract.run.worker import bytes_of, compute_features
 
 _IMAGES = 96  # measured, after those that warm up
+
+
+@dataclass(frozen=True)
+class Room:
+    """A node of a cluster, by address and id, and how many replicas it has room for."""
+
+    node: str
+    replicas: int
 
 
 @dataclass(frozen=True)
@@ -74,14 +82,14 @@ class Preview:
 _USUAL = Options()
 
 
-@moved_keywords(PLACES)
+@moved_keywords({**PLACES, "cluster": "nodes=rooms(cluster)"})
 def preview(
     source: Source | str | Path,
     recipe: Recipe,
     path: str | Path,
     options: Options = _USUAL,
     *,
-    cluster: Cluster | None = None,
+    nodes: Sequence[Room] = (),
 ) -> Preview:
     """Plan a run without writing anything, and measure a few batches if images are missing.
 
@@ -89,8 +97,8 @@ def preview(
     ----------
     source, recipe, path, options
         As `extract.run.extract.extract` takes them.
-    cluster : Cluster, optional
-        Where the parts would be computed, if not in this process.
+    nodes : sequence of Room, optional
+        Where the parts would be computed, if not in this process, as `extract.cluster.driver.rooms` has them.
     """
     path = target_of(Path(path))
     source, recipe = as_source(source), checked_recipe(recipe)
@@ -110,15 +118,8 @@ def preview(
         bytes_free=free_room(path),
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
-        nodes=_nodes(cluster) if cluster else (),
+        nodes=tuple(nodes),
     )
-
-
-def _nodes(cluster: Cluster) -> tuple[Room, ...]:
-    from extract.cluster.driver import division
-
-    with connected(cluster.address) as ray:
-        return tuple(division(ray, cluster))
 
 
 def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:

@@ -58,7 +58,7 @@ class Leaving:
 
     @property
     def kept(self) -> int:
-        """Rows that `extract.feature_file.before` keeps, at most."""
+        """Rows that `extract.run.before` keeps, at most."""
         return self.lost + len(self.replaced)
 
     @property

@@ -1,13 +1,12 @@
 """What a run has to do: a pure decision over digests, which touches nothing."""
 
-import hashlib
 from collections import Counter
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from data.sources.source import Row
+from extract.feature_file.part_names import PART_ROWS, part_name
 
-PART_ROWS = 512
 _BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
 KINDS = ("present", "rejected", "unreadable", "duplicates", "added", "replaced")  # every row is of one
 
@@ -28,17 +27,6 @@ class Scan:
     rows: Sequence[Row]
     digests: Sequence[bytes | None]
     unreadable: dict[str, str]
-
-
-def part_name(digests: Iterable[bytes]) -> str:
-    """Return the file name of a part, from the digests of its images alone.
-
-    Examples
-    --------
-    >>> part_name([b"b", b"a"]) == part_name([b"a", b"b"])
-    True
-    """
-    return hashlib.sha256(b"".join(sorted(digests))).hexdigest()[:24] + ".h5"
 
 
 def bytes_needed(rows: int, width: int) -> int:

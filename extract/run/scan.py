@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError, is_there, unreadable
-from data.output.place import cache_folder, written_aside
+from data.output.atomic import written_aside
+from data.output.cache import cache_folder
 from data.sources.source import Row, Source, Stamp, title
 from extract.run.plan import Scan
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
-from data.output.place import check_parent
+from data.output.checks import check_parent
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import DAMAGED, Store, split_digests
 from extract.feature_file.part import PartFile
+from extract.feature_file.part_names import parts_folder
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import LAYOUTS, chosen_layout, is_parts_folder, located, part_paths
 from extract.recipe import Probe, Recipe
@@ -170,17 +171,6 @@ def _seen(path: Path) -> Seen:
     stat = file.stat() if file.is_file() else None
     names = [part.name for layout in LAYOUTS for part in part_paths(parts_folder(path, layout))]
     return (stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)), tuple(names)
-
-
-def parts_folder(path: Path, layout: str) -> Path:
-    """Return the folder in which a run keeps its finished parts; those of shards stay in their folder.
-
-    Examples
-    --------
-    >>> parts_folder(Path("photos.h5"), "single").name
-    'photos.h5.parts'
-    """
-    return path if layout == "sharded" else path.with_name(path.name + ".parts")
 
 
 def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:

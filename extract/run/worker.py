@@ -18,7 +18,7 @@ import numpy as np
 
 from data.errors import is_there, unreadable
 from data.images import ImageError, is_dim, load_image
-from data.output.place import check_room
+from data.output.disk import check_room
 from data.sources.source import Row, title
 from data.text import some_of
 from extract.engines.engine import Engine, available_threads, open_engine
