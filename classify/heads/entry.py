@@ -70,6 +70,7 @@ class HeadEntry:
 
     Examples
     --------
+    >>> from classify import HEADS
     >>> HEADS["knn"](k=3).n_neighbors
     3
     """
@@ -100,6 +101,7 @@ class HeadEntry:
 
         Examples
         --------
+        >>> from classify import HEADS
         >>> HEADS["mlp"].check({"hidden": 256, "dropout": 0})
         """
         for name in params:
@@ -112,6 +114,7 @@ class HeadEntry:
 
         Examples
         --------
+        >>> from classify import HEADS
         >>> HEADS["mlp"].trainings(5), HEADS["knn"].trainings(5)
         (5, 1)
         """
