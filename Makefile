@@ -1,4 +1,4 @@
-.PHONY: test test-all lint
+.PHONY: test test-all lint docs
 
 test:
 	python -m pytest
@@ -8,3 +8,6 @@ test-all:
 
 lint:
 	ruff check . && ruff format --check . && mypy
+
+docs:
+	PYTHONPATH=. python docs/generate.py
