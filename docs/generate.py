@@ -1,4 +1,4 @@
-"""Write into the pages what a program knows: the commands and their options. `make docs` runs it.
+"""Write into the pages what a program knows: commands, options, what was measured. `make docs` runs it.
 
 A page asks for a block by its name, and whatever stands between the two lines is replaced::
 
@@ -10,10 +10,11 @@ The names are those of `BLOCKS`. tests/test_docs_generated.py fails where a page
 
 import importlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
+from measured import MEASURED, table
 from typer.main import get_command
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -39,13 +40,6 @@ def pages() -> dict[Path, str]:
 def filled(text: str) -> str:
     """Return a page with its blocks written anew."""
     return BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]]()}\n\n{found[3]}", text)
-
-
-def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """Return a table in Markdown; a bar in a cell stays a bar."""
-    lines = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
-    lines.insert(1, ["---"] * len(lines[0]))
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def commands() -> str:
@@ -111,12 +105,10 @@ def _value(option: Any, hints: dict[str, Any]) -> str:
 def _meaning(parameter: Any, hints: dict[str, Any]) -> tuple[str, str]:
     """Return what a parameter means, and its default, which its text tells where it is found later."""
     _, given = _annotation(parameter, hints)
-    text, told = parameter.help.removesuffix("."), ""
-    stop = parameter.help.removeprefix(text)
-    if "; default: " in text:
-        text, told = text.split("; default: ")
+    stop = "." if parameter.help.endswith(".") else ""
+    text, _, later = parameter.help.removesuffix(stop).partition("; default: ")
     least = "" if given.min is None else f"; at least {given.min}"
-    return f"{text}{least}{stop}", told or _default(parameter)
+    return f"{text}{least}{stop}", later or _default(parameter)
 
 
 def _default(parameter: Any) -> str:
@@ -134,13 +126,13 @@ def _annotation(parameter: Any, hints: dict[str, Any]) -> tuple[type, Any]:
 
     `list[str] | None` has values of str: the option is repeated.
     """
-    kind, told = get_args(hints[parameter.name])
+    kind, given = get_args(hints[parameter.name])
     while kind not in {*VALUES, bool}:
         kind = get_args(kind)[0]
-    return kind, told
+    return kind, given
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"commands": commands}
+BLOCKS: dict[str, Callable[[], str]] = {"commands": commands, **MEASURED}
 
 if __name__ == "__main__":
     main()

@@ -1,20 +1,17 @@
 """What a program can write into the pages is up to date and whole."""
 
-import importlib.util
+import importlib
+import json
+import re
+import sys
 
 import pytest
 from conftest import ROOT
 from typer.main import get_command
 
-
-def _generate():
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-generate = _generate()
+sys.path.append(str(ROOT / "docs"))
+generate = importlib.import_module("generate")
+measured = importlib.import_module("measured")
 CLI = (ROOT / "docs" / "cli.md").read_text()
 COMMANDS = [
     (package, name, command)
@@ -60,3 +57,33 @@ def test_every_command_and_option_stands_in_the_page(package, name, command):
         for option in [*parameter.opts, *parameter.secondary_opts]:
             assert not option.startswith("-") or f"`{option}" in section, option
         assert parameter.help.partition("; default: ")[0].removesuffix(".").replace("|", r"\|") in section
+
+
+def test_every_result_has_a_table():
+    assert set(measured.MEASURED) == {path.stem for path in measured.RESULTS.glob("*.json")}
+
+
+@pytest.mark.parametrize("name", measured.MEASURED)
+def test_a_table_names_its_machine_and_the_script_that_made_it(name):
+    text = " ".join(measured.MEASURED[name]().split())
+    script, kept = re.search(
+        r"Made by `(.+?)`, kept in `(.+?)`; CPU .+, instruction sets .+, date ", text
+    ).groups()
+    assert kept == f"benchmarks/results/{name}.json" and (ROOT / kept).exists()
+    if script.startswith("benchmarks/"):
+        assert f'"{name}.json"' in (ROOT / script.split()[0]).read_text()
+
+
+def test_a_newer_result_tells_all(monkeypatch, tmp_path):
+    machine = {"processor": "EPYC 9", "instruction_sets": ["avx2", "amx_int8"], "cores": 2, "memory_gb": 25.3}
+    machine |= {"python": "3.12", "versions": {"numpy": "2.4"}, "date": "2026-12-01"}
+    (tmp_path / "new.json").write_text(json.dumps({"machine": machine}))
+    monkeypatch.setattr(measured, "RESULTS", tmp_path)
+    text = " ".join(measured.block("new", "new.py", "Words.").split())
+    assert "CPU EPYC 9, instruction sets avx2 amx_int8, cores 2, memory 25.3 GB, date 2026-12-01" in text
+    assert text.endswith("Python 3.12, numpy 2.4.")
+
+
+def test_figures_have_three_digits():
+    figures = [measured.figure(value) for value in (1262.4, 47.38, 19, 0.01883)]
+    assert figures == ["1,262", "47.4", "19.0", "0.0188"]

@@ -1,0 +1,230 @@
+"""Tables in Markdown, and those of `benchmarks/results/*.json`: a block for each, named as the file."""
+
+import json
+import textwrap
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from classify.benchmark.report import benchmark_lines
+
+RESULTS = Path(__file__).resolve().parent.parent / "benchmarks" / "results"
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown; a bar in a cell stays a bar."""
+    lines = [[cell.replace("|", r"\|") for cell in row] for row in (head, *rows)]
+    lines.insert(1, ["---"] * len(lines[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def stored(name: str) -> Any:
+    """Return what a script measured."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def block(name: str, script: str, words: str, *tables: str) -> str:
+    """Return a block: what was measured, where the figures are from, and the tables."""
+    result = stored(name)
+    machine = result.get("machine", {"cores": result.get("cores")})  # `classify benchmark` tells no more
+    known = {
+        "CPU": machine.get("processor"),
+        "instruction sets": " ".join(machine.get("instruction_sets", ())),
+        "cores": machine["cores"],
+        "memory": f"{machine['memory_gb']} GB" if "memory_gb" in machine else "",
+        "date": machine.get("date"),
+        "Python": machine.get("python"),
+        **machine.get("versions", {}),
+    }
+    facts = ", ".join(f"{what} {value or 'not recorded'}" for what, value in known.items())
+    source = f"Made by `{script}`, kept in `benchmarks/results/{name}.json`; {facts}."
+    return "\n\n".join([paragraph(words), paragraph(source), *tables])
+
+
+def paragraph(words: str) -> str:
+    """Return text in lines of at most 120 characters."""
+    return textwrap.fill(words, 120, break_long_words=False, break_on_hyphens=False)
+
+
+def figure(value: float) -> str:
+    """Return three digits of a number, and all before the point."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+def turns(values: list[float]) -> tuple[str, str]:
+    """Return the median of what several turns gave, and the lowest and highest."""
+    return figure(median(values)), f"{figure(min(values))} to {figure(max(values))}"
+
+
+ARITHMETICS = ("float32", "int8")
+
+
+def extraction() -> str:
+    """Return what `extract bench` measured in float32 and in int8, with threads and over a long run."""
+    result = stored("extraction")
+    (one, many), long, float32 = result["threads"]["medians"], result["long_run"], result["float32"]
+    count, window = len(long["seconds"]) * long["window"], f"{long['window']:,}"
+    whole = " and ".join(f"{100 * result[name]['pipeline_over_engine']:.0f} %" for name in ARITHMETICS)
+    less = 100 * (1 - long["last_over_first"])
+    words = (
+        f"{float32['images']} images, {float32['threads']} threads, batches of {float32['batch_size']}; "
+        f"medians of {float32['repeats']}, taken in turns. The whole pipeline is at {whole} of the engine "
+        f"alone. Two threads give {many / one:.2f} times the images of one. In one run over {count:,} "
+        f"synthetic images the last {window} took {less:.1f} % less time than the first {window}."
+    )
+    tables = (_bench(name, result[name]) for name in ARITHMETICS)
+    return block("extraction", "benchmarks/extraction.py PHOTOS", words, *tables)
+
+
+def _bench(name: str, values: dict[str, Any]) -> str:
+    words = {
+        "matrix_product": f"limit: numpy's float32 matrix product, {values['gflop']:.2f} GFLOP an image",
+        "engine": f"engine alone ({values['engine']['engine']} {values['engine']['version']})",
+        "decode": "decode alone",
+        "pipeline": "whole pipeline",
+        "keras": "Keras' own: `image_dataset_from_directory`, `predict`",
+    }
+    speeds, ratios = values["images_per_second"], values["ratios"]
+    rows = [(text, *turns(speeds[way]), figure(ratios[way])) for way, text in words.items()]
+    return table((name, "images/s", "turns", "ratio"), rows)
+
+
+HEADS = {  # what the first and the second times of an entry are
+    "keras-linear": ("`keras-linear`, 20 epochs", "Keras' `Model.fit`, same arithmetic"),
+    "mlp": ("`mlp`, 5 epochs", "Keras' `Model.fit`, same net"),
+    "linear_64": ("one `keras-linear`", "64 of one dropout rate, together"),
+    "ridge": ("`ridge`, 13 penalties", "`RidgeClassifierCV`"),
+    "logistic": ("scikit-learn's `LogisticRegression`, to the same gradient", "`logistic`"),
+    "logistic_command": ("`python -m classify train FILE --head logistic`", ""),
+}
+
+
+def heads() -> str:
+    """Return how fast heads train, and what users would take instead."""
+    result, rows = stored("heads"), []
+    for name, names in HEADS.items():
+        head = result["heads"][name]
+        seconds = [figure(median(times)) for times in head["seconds"]]
+        ratio = figure(head["value"]) if len(seconds) == 2 else ""
+        rows.append((names[0], seconds[0], names[1], "".join(seconds[1:]), ratio))
+    size, count = f"{result['rows']:,} rows of {result['width']:,} features", len(head["seconds"][0])
+    words = f"{size}; medians of {count}, taken in turns."
+    columns = ("first", "s", "second", "s", "second / first")
+    return block("heads", "benchmarks/heads.py FILE", words, table(columns, rows))
+
+
+def larger_than_memory() -> str:
+    """Return how fast a large file is read and trained on, and in how much memory."""
+    result = stored("larger_than_memory")
+    ways = {
+        "direct": "a plain sequential read",
+        "logistic": "a pass of `logistic`",
+        "shuffled": "shuffled blocks alone",
+        "keras_linear_epoch": "an epoch of `keras-linear`",
+    }
+    disk, cache = (result["reads"][place]["mb_per_second"] for place in ("from_disk", "from_cache"))
+    reads = [(words, *turns(disk[way]), *turns(cache[way])) for way, words in ways.items()]
+    trained = [
+        (f"`{name}`", figure(head["peak_resident_gb"]), figure(head["seconds"]), _lines(head["said"]))
+        for name, head in result["heads"].items()
+    ]
+    size = f"{result['rows']:,} rows of {result['width']:,} features ({result['bytes'] / 1e9:.1f} GB)"
+    words = (
+        f"A file of {size}, sorted by class, dropped from the page cache before each pass from the disk; "
+        f"medians of {result['repeats']} passes, taken in turns. Heads were trained with "
+        f"`--memory {result['memory'] / 1e9:.0f}GB`."
+    )
+    return block(
+        "larger_than_memory",
+        "benchmarks/larger_than_memory.py",
+        words,
+        table(("", "MB/s from the disk", "turns", "MB/s from the cache", "turns"), reads),
+        table(("head", "GB resident at most", "s, whole command", "it said"), trained),
+    )
+
+
+def _lines(said: list[str]) -> str:
+    return "; ".join(" ".join(line.split()) for line in said)
+
+
+def ray() -> str:
+    """Return what the Ray runner costs on one machine."""
+    result = stored("ray")
+    ways = {"local": "the driver's process, one thread", "one_actor": "one actor", "two_actors": "two actors"}
+    speeds, first = result["images_per_second"], result["seconds_until_the_first_part"]
+    rows = [(words, *turns(speeds[way]), *turns(first[way])) for way, words in ways.items()]
+    count = len(speeds["local"])
+    words = (
+        f"{result['images']} photographs in parts of {result['part_rows']}; medians of {count}, taken in "
+        "turns; counted when every worker has finished its first part. An image takes one actor of "
+        f"one thread {1 + result['overhead_of_one_actor']:.2f} times the seconds that it takes the driver's "
+        f"process. Two actors are {result['two_actors_over_one']:.2f} times as fast as one."
+    )
+    columns = ("", "images/s", "turns", "s until the first part", "turns")
+    return block("ray", "benchmarks/ray_runner.py PHOTOS", words, table(columns, rows))
+
+
+def feature_file() -> str:
+    """Return what the feature file costs."""
+    result = stored("feature_file")
+    more, reads = result["one_percent_more"], result["reads"]
+    random, whole = reads["random_32_rows_ms"], reads["sequential_gb_per_second"]
+    mapped = "`numpy.memmap` on the same bytes"
+    rows = [
+        ("`extract run` with nothing to do, from the shell", *turns(result["hit_seconds"]), "s"),
+        (f"{more['computed']} more images, within a process", figure(more["seconds"]), "", "s"),
+        ("a file is assembled", *turns(result["assembly_mb_per_second"]), "MB/s"),
+        ("32 random rows", figure(random["ours"]), "", "ms"),
+        (f"32 random rows, {mapped}", figure(random["memmap"]), "", "ms"),
+        ("a sequential read", figure(whole["ours"]), "", "GB/s"),
+        (f"a sequential read, {mapped}", figure(whole["memmap"]), "", "GB/s"),
+    ]
+    size = f"{result['rows']:,} images of {result['width']:,} features ({result['bytes'] / 1e6:.0f} MB)"
+    words = f"{size}; medians of {len(result['hit_seconds'])}."
+    return block(
+        "feature_file", "benchmarks/feature_file.py", words, table(("", "median", "turns", ""), rows)
+    )
+
+
+def learning_curve() -> str:
+    """Return the accuracy on the test rows over the number of training rows."""
+    result = stored("learning_curve")
+    files = list(result["curves"].values())
+    rows = [
+        (f"{points[0]['rows']:,}", *map(_mean, points))
+        for points in zip(*(file["points"] for file in files), strict=True)
+    ]
+    words = (
+        f"Accuracy of `logistic` on {files[0]['test_rows']} test rows: mean and standard deviation over "
+        f"{result['subsets']} subsets of the training rows. {result['seconds']:.0f} s for all."
+    )
+    columns = ("training rows", *(f"{file['image_size']} pixels" for file in files))
+    script = f"benchmarks/learning_curve.py {' '.join(result['curves'])}"
+    return block("learning_curve", script, words, table(columns, rows))
+
+
+def _mean(point: dict[str, float]) -> str:
+    """Return a mean and its standard deviation, which the one head that all rows train has not."""
+    return f"{point['mean']:.4f}" + (f" ± {point['sd']:.4f}" if point["sd"] else "")
+
+
+def benchmark() -> str:
+    """Return what `classify benchmark` printed, without its notes."""
+    result = stored("benchmark")
+    options = f"--rows {result['rows']} --budget {result['budget']:g} -o {result['folder']}"
+    script = f"python -m classify benchmark {result['source']} {options}"
+    printed = [line for line in benchmark_lines(result)[:-1] if not line.startswith("note: ")]
+    text = "\n".join(["```", *printed]).rstrip() + "\n```"
+    return block("benchmark", script, f"It took {result['minutes']:.1f} minutes.", text)
+
+
+MEASURED: dict[str, Callable[[], str]] = {
+    "extraction": extraction,
+    "heads": heads,
+    "larger_than_memory": larger_than_memory,
+    "ray": ray,
+    "feature_file": feature_file,
+    "learning_curve": learning_curve,
+    "benchmark": benchmark,
+}
