@@ -10,8 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import data
+
 pytest.register_assert_rewrite("contracts")
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent  # the checkout: tests, README, docs, benchmarks
+CODE = Path(data.__file__).resolve().parent.parent  # where the packages come from: there, or an environment
+os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), str(ROOT / "tests")])  # of every process of the tests
+if tested := os.environ.get("HEADSTART_TESTED"):  # the gate's environment, in which the wheel is installed
+    assert CODE.is_relative_to(Path(tested).resolve()), f"the packages come from {CODE}"
+    assert ROOT not in map(Path, map(os.path.abspath, sys.path)), f"the checkout is on the path: {sys.path}"
 SHARED = ROOT.parent / "shared"
 
 
@@ -183,8 +190,8 @@ def trained(file: Path) -> Path:
 
 
 def run_command(*words, cwd: Path, **environment) -> subprocess.CompletedProcess:
-    """Run ``python -m WORDS`` in a process of its own, with the repository importable."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    """Run ``python -m WORDS`` in a process of its own, with the packages importable."""
+    env = {**os.environ, **environment}
     command = [sys.executable, "-m", *map(str, words)]
     encoding = environment.get("PYTHONIOENCODING", "utf-8")
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, encoding=encoding, check=False)
@@ -203,8 +210,7 @@ def imported_by(*words, cwd: Path) -> tuple[subprocess.CompletedProcess, set[str
     with tempfile.TemporaryDirectory() as folder:
         names = Path(folder) / "modules"
         command = [sys.executable, "-c", _NAMED, str(names), *map(str, words)]
-        env = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
         return done, set(names.read_text().splitlines())
 
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images
+from conftest import assert_four_parts, draw_images
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -246,7 +246,7 @@ def test_an_arm_ends_with_the_process_that_started_it(tmp_path):
         str(tmp_path / "job"),
         str(tmp_path / "result"),
     ]
-    arm = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    arm = subprocess.Popen(words, stdin=subprocess.PIPE)
     with pytest.raises(subprocess.TimeoutExpired):
         arm.wait(3)
     arm.stdin.close()

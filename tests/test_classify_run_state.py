@@ -13,7 +13,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 
 from classify import Bundle
 from classify.finetuning.finetune import finetune, going_on
@@ -27,7 +27,6 @@ HOW = {"epochs": EPOCHS, "patience": EPOCHS, "batch_size": 16, "rows": 40, "lear
 COMMAND = [word for name, value in HOW.items() for word in (f"--{name.replace('_', '-')}", str(value))]
 CHILD = """
 import runpy, sys, time
-sys.path[:0] = [{tests!r}, {root!r}]
 import keras
 from conftest import small_net
 from data.output import atomic as output
@@ -250,8 +249,7 @@ def killed(bundle: Path, images: Path, folder: Path, sign: int, after: int, paus
     noted : int or None
         Finished epochs that the folder holds; None where the run was done.
     """
-    code = CHILD.format(tests=str(ROOT / "tests"), root=str(ROOT))
-    command = [sys.executable, "-c", code, "finetune", str(bundle), str(images), "-o", str(folder), *COMMAND]
+    command = [sys.executable, "-c", CHILD, "finetune", str(bundle), str(images), "-o", str(folder), *COMMAND]
     state = folder.with_name(folder.name + ".run")
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # background jobs ignore it
     how = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heard}

@@ -1,5 +1,6 @@
 """Heads that read their rows in blocks: equal to those in memory, within a bound of memory."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 from test_classify_cli import fail, invoke
 from test_classify_evaluate import drawn_features
 
@@ -292,13 +293,8 @@ def large(tmp_path_factory) -> Path:
 )
 def test_resident_memory_grows_by_no_more_than_was_allowed(name, params, large):
     command = [sys.executable, "-c", CHILD, str(large), name, repr(params)]
-    path = f"{ROOT}:{ROOT / 'tests'}"
-    done = subprocess.run(
-        command,
-        env={"PYTHONPATH": path, "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"},
-        capture_output=True,
-        text=True,
-    )
+    env = {"PYTHONPATH": os.environ["PYTHONPATH"], "PATH": "", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     grown, rows = map(int, done.stdout.split())
     assert rows == 10_000

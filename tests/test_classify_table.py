@@ -1,7 +1,6 @@
 """The table of heads: every entry can be loaded, and a head is added by one entry and its module."""
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -93,12 +92,11 @@ def test_every_command_takes_every_head(name, small_file, tmp_path):
 
 
 @pytest.mark.skipif("nearest-means" in HEADS, reason="this is the run that it starts")
-def test_a_head_is_added_by_one_entry_and_its_module():
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
-    suites = [f"tests/test_classify_{name}.py" for name in GENERIC]
-    words = ["-m", "pytest", "-q", "-p", "added_head", "-k", "nearest-means", *suites]
+def test_a_head_is_added_by_one_entry_and_its_module(tmp_path):
+    suites = [f"{ROOT}/tests/test_classify_{name}.py" for name in GENERIC]
+    words = ["-m", "pytest", "-c", f"{ROOT}/pyproject.toml", "-q", "-p", "added_head", "-k", "nearest-means"]
     done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        [sys.executable, *words, *suites], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 40

@@ -6,7 +6,6 @@ import sys
 import numpy as np
 import pytest
 import sklearn.metrics
-from conftest import ROOT
 from scipy.special import expit, softmax
 
 from classify.scores.calibration import (
@@ -129,5 +128,5 @@ def test_neither_keras_nor_tensorflow_is_imported():
         "import sys, classify.heads.ridge, classify.heads.linear_svm, classify.scores.calibration;"
         "print({'keras', 'tensorflow'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT, draw_images, run_command
+from conftest import draw_images, run_command
 from PIL import Image
 
 NAMES = ("猫", "café 😀")
@@ -73,9 +73,7 @@ say("ours")
 
 
 def test_libraries_write_nothing_to_stderr():
-    done = subprocess.run(
-        [sys.executable, "-c", _NOISE], cwd=ROOT, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", _NOISE], capture_output=True, text=True, check=True)
     assert done.stderr == "warning: lbfgs failed to converge after 3 iterations\nours\n"
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import CODE
 
 from data import HeadstartError
 from data.errors import NotAllowedError, NotFoundError, UsageError, is_missing, missing_extra
 
-ROOT = Path(__file__).parent.parent
 PACKAGES = ("data", "extract", "classify")
 PARTS = ("happened", "expected", "received", "todo")
 SYSTEM = {"OSError", "FileNotFoundError", "PermissionError"}
@@ -56,7 +56,7 @@ def test_an_extra_that_is_missing_says_how_to_install_it():
 
 def test_every_line_that_catches_oserror_lets_errors_of_ours_pass():
     """They are OSErrors too, and would be told as a full disk, or not at all."""
-    paths = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
+    paths = [path for package in PACKAGES for path in (CODE / package).rglob("*.py")]
     assert len(paths) > 100
     assert [line for path in sorted(paths) for line in swallowing(path)] == []
 

@@ -1,7 +1,6 @@
 """What pixels a model sees: formats, transparency, turns, damage, and parity with TensorFlow."""
 
 import io
-import os
 import struct
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import zlib
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from PIL import Image, ImageOps
 
 from data.images import ImageError, is_dim, load_image
@@ -162,10 +160,7 @@ def test_an_animated_webp_gives_its_first_frame(count, tmp_path):
         "import sys, numpy; from pathlib import Path; from data.images import load_image\n"
         f"numpy.save('pixels.npy', load_image(Path('animated.webp').read_bytes(), {SIZE}))"
     )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-500:]
     np.testing.assert_array_equal(np.load(tmp_path / "pixels.npy"), rgb(photo()))
 

@@ -9,16 +9,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
 
 _HEARD = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 
 
-def start(*words, cwd: Path = ROOT, heard=_HEARD) -> subprocess.Popen:
+def start(*words, cwd: Path | None = None, heard=_HEARD) -> subprocess.Popen:
     """Start Python as a shell in a terminal does."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     how = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heard}
-    return subprocess.Popen([sys.executable, *map(str, words)], env=env, cwd=cwd, **how)
+    return subprocess.Popen([sys.executable, *map(str, words)], cwd=cwd, **how)
 
 
 def told(process: subprocess.Popen, seconds: float = 60) -> str:

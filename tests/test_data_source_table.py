@@ -81,8 +81,7 @@ def test_one_entry_is_in_the_grammar_and_its_messages():
 
 def test_commands_and_their_help_take_it(tmp_path, cache):
     def run(*words: str) -> subprocess.CompletedProcess:
-        path = f"import sys; sys.path[:0] = [{str(HERE.parent)!r}, {str(HERE)!r}]\n"
-        command = [sys.executable, "-c", path + _MAIN, *words]
+        command = [sys.executable, "-c", _MAIN, *words]
         return subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
 
     assert "shades:NUMBER" in run("run", "--help").stdout

@@ -42,8 +42,7 @@ def as_user(*words, cwd: Path) -> subprocess.CompletedProcess:
             pytest.skip("root may read anything, and there is no setpriv here")
         without = "-dac_override,-dac_read_search"
         command = ["setpriv", f"--bounding-set={without}", f"--inh-caps={without}", *command]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
 
 
 def refusal(root: Path, **options) -> str:

@@ -2,14 +2,13 @@
 
 import doctest
 import importlib
-import os
 import re
 import shlex
 import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import CODE, ROOT
 from typer.main import get_command
 
 README = (ROOT / "README.md").read_text()
@@ -68,13 +67,12 @@ def _shape(text: str) -> list[str]:
 
 def test_the_tour_prints_what_the_readme_shows(tour):
     (text,) = [text for text in CONSOLE if "python -m extract run\n" in text]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     steps = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
     assert len(steps) >= 3
     for step in steps:
         command, _, expected = step.partition("\n")
         words = [sys.executable, *shlex.split(command)[1:]]
-        done = subprocess.run(words, cwd=tour, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(words, cwd=tour, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert _shape(done.stdout) == _shape(expected)
 
@@ -91,9 +89,9 @@ def test_the_tour_in_python_runs(tour, monkeypatch, capsys):
 
 def _modules():
     for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
+        for path in sorted((CODE / package).rglob("*.py")):
             if path.name != "__main__.py":
-                yield ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+                yield ".".join(path.relative_to(CODE).with_suffix("").parts).removesuffix(".__init__")
 
 
 @pytest.mark.parametrize("module", list(_modules()))

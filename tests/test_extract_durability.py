@@ -20,7 +20,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 from typer.testing import CliRunner
 
 from data import HeadstartError
@@ -104,7 +104,6 @@ def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | Non
 
 _RUN = """
 import json, sys, time
-sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
 from data.output import atomic as output
 from extract import Options, extract
@@ -118,14 +117,13 @@ try:
     report = extract(shared.arrays(), shared.RECIPE, sys.argv[1], Options(batch_size=shared.PART, **options))
     print(json.dumps(report.to_dict()))
 except ValueError as error:
-    sys.exit(f"error: {{error}}")
+    sys.exit(f"error: {error}")
 """
 
 
 def start(path, limit: int | None = None, **options) -> subprocess.Popen:
     """Start a run in a process of its own."""
-    code = _RUN.format(tests=str(ROOT / "tests"), root=str(ROOT))
-    command = [sys.executable, "-c", code, str(path), json.dumps(options)]
+    command = [sys.executable, "-c", _RUN, str(path), json.dumps(options)]
     bound = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, preexec_fn=bound, cwd=Path(path).parent)
@@ -196,7 +194,6 @@ def test_killed_runs_end_with_the_same_bytes(path, tmp_path, kills):
 
 _ENDS = """
 import sys
-sys.path[:0] = [{tests!r}, {root!r}]
 import test_extract_durability as shared
 import extract
 path, layout, last, sign = sys.argv[1:]
@@ -211,8 +208,7 @@ except KeyboardInterrupt as error:
 
 def ends_at(image: int, sign: int, path: Path, layout: str = "single") -> str:
     """Let a signal end a run at an image, and return what it told."""
-    code = _ENDS.format(tests=str(ROOT / "tests"), root=str(ROOT))
-    words = [sys.executable, "-c", code, path, layout, image, int(sign)]
+    words = [sys.executable, "-c", _ENDS, path, layout, image, int(sign)]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
     how = {"capture_output": True, "text": True, "check": False, "preexec_fn": heard}
     done = subprocess.run(list(map(str, words)), **how)
@@ -422,8 +418,7 @@ def test_verify_finds_any_byte_that_changes_what_a_reader_gets(path, flips):
     """In a process of its own: damaged HDF5 can harm the one that reads it."""
     call = f"print(t.flip_bytes(Path({str(path)!r}), {flips}))"
     code = f"from pathlib import Path; import test_extract_durability as t; {call}"
-    env = {**os.environ, "PYTHONPATH": f"{ROOT / 'tests'}{os.pathsep}{ROOT}"}
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > flips // 4
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
@@ -142,7 +142,7 @@ with without_telemetry():
     import openvino.tools.ovc.telemetry_utils as utils
 print(utils.tm.__name__, "openvino_telemetry" in sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]
 
 

@@ -20,7 +20,7 @@ from tempfile import mkdtemp
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images, run_command
+from conftest import assert_four_parts, draw_images, run_command
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
@@ -98,7 +98,6 @@ class Nodes:
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(16),
-            "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}",
         }
 
     def start(self, *words: str) -> subprocess.Popen:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images, refused
+from conftest import assert_four_parts, draw_images, refused
 
 from classify import Bundle
 from data import HeadstartError, open_source
@@ -42,7 +42,7 @@ def test_key_is_frozen():
 
 def test_key_is_the_same_in_another_process():
     code = f"from extract import Recipe; print(Recipe('xception', weights={'ab' * 32!r}).key)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == RECIPE.key
 
 

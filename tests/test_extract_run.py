@@ -12,7 +12,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images, extract_with
+from conftest import assert_four_parts, draw_images, extract_with
 
 from data import HeadstartError, Source, open_source
 from data.sources.arrays import from_arrays
@@ -411,10 +411,9 @@ app(sys.argv[1:])
 def test_a_run_that_is_killed_goes_on_where_it_was(run, file, images, tmp_path, sign, code):
     words = ["run", images, "-o", tmp_path / "out.h5", "--backbone", "mobilenet", "--image-size", "32"]
     words += ["--weights", "none", "--batch-size", "2"]
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", _SLOW, *map(str, words)]
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
-    how = {"env": env, "stderr": subprocess.PIPE, "text": True, "preexec_fn": heard}
+    how = {"stderr": subprocess.PIPE, "text": True, "preexec_fn": heard}
     with subprocess.Popen(command, **how) as process:
         deadline = time.monotonic() + 60
         while len(list(tmp_path.glob("out.h5.parts/*.h5"))) < 2 and time.monotonic() < deadline:
@@ -472,7 +471,7 @@ def test_memory_stays_flat_however_many_images(images, tiny_recipe, tmp_path):
     peaks = []
     for count in (images // 10, images):
         command = [sys.executable, "-c", _MEASURED, str(count), str(tmp_path / f"{count}.h5")]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts, draw_images
+from conftest import assert_four_parts, draw_images
 from PIL import Image
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
@@ -487,7 +487,7 @@ def test_forks_answer(tiny_recipe, engine):
     """What the parent knows is known; OpenVINO opens anew, and TensorFlow, which cannot, is refused."""
     done = subprocess.run(
         [sys.executable, "-c", _FORKS, tiny_recipe.to_json(), engine],
-        **{"cwd": ROOT, "capture_output": True, "text": True, "check": False, "timeout": 300},
+        **{"capture_output": True, "text": True, "check": False, "timeout": 300},
     )
     assert done.returncode == 0, done.stderr
     known, *computed = done.stdout.split("\n---\n")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 from typer.testing import CliRunner
 
 from classify import Bundle
@@ -113,13 +113,12 @@ def test_a_cache_that_is_full_or_no_folder_is_named(small_recipe, small_bundle, 
 
 LIMITED = """
 import resource, sys
-sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from data.output.disk import writing
 from data.output.atomic import written_aside
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    with writing(Path(sys.argv[2]), "or not"), written_aside(Path(sys.argv[2])) as aside:
+    with writing(Path(sys.argv[1]), "or not"), written_aside(Path(sys.argv[1])) as aside:
         aside.write_bytes(bytes(2000))
 except ValueError as error:
     print(error)
@@ -128,7 +127,7 @@ except ValueError as error:
 
 def test_a_limit_on_the_size_of_files_is_told_too(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", LIMITED, str(ROOT), str(tmp_path / "file")], capture_output=True, text=True
+        [sys.executable, "-c", LIMITED, str(tmp_path / "file")], capture_output=True, text=True
     )
     assert FULL in done.stdout and list(tmp_path.iterdir()) == []
     assert_four_parts(done.stdout)
@@ -140,7 +139,7 @@ def test_a_result_that_nobody_takes_is_one_message(words, small_file, tmp_path):
     given = [*words, *([small_file] if "info" in words else [])]
     with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", *map(str, given)], cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", *map(str, given)], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
     assert_four_parts(done.stderr)
@@ -151,5 +150,5 @@ def test_a_result_that_nobody_takes_is_one_message(words, small_file, tmp_path):
 def test_an_error_that_nobody_takes_ends_as_it_would(tmp_path):
     with open("/dev/full", "w") as full:
         words = [sys.executable, "-m", "extract", "info", "nowhere.h5"]
-        done = subprocess.run(words, cwd=ROOT, stdout=subprocess.PIPE, stderr=full)
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=full)
     assert (done.returncode, done.stdout) == (1, b"")

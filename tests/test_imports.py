@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import CODE, ROOT
 
 PACKAGES = ("data", "extract", "classify")
 # Rooms, and modules beside them: each may import those before it, as docs/architecture.md shows.
@@ -41,9 +41,9 @@ def _imported(path):
 
 
 OURS = {
-    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+    ".".join(path.relative_to(CODE).with_suffix("").parts).removesuffix(".__init__"): path
     for package in PACKAGES
-    for path in sorted((ROOT / package).rglob("*.py"))
+    for path in sorted((CODE / package).rglob("*.py"))
 }
 ROOMS = {module for module, path in OURS.items() if path.stem == "__init__" and "." in module}
 
@@ -136,7 +136,7 @@ def test_light_modules():
         f"    if found := set(sys.modules) & {LIBRARIES}:\n        sys.exit(f'{{name}} imports {{found}}')"
     )
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=False
     )
     assert not done.stderr
     assert done.returncode == 0
@@ -184,4 +184,4 @@ def test_the_architecture_page_names_every_room_and_what_it_imports():
 def test_the_architecture_page_names_modules_that_are_there():
     named = set(re.findall(r"`((?:data|extract|classify)/[\w/]+\.py)`", PAGE))
     assert len(named) > 20
-    assert {name for name in named if not (ROOT / name).is_file()} == set()
+    assert {name for name in named if not (CODE / name).is_file()} == set()

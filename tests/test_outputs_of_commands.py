@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_four_parts
+from conftest import assert_four_parts
 from PIL import Image
 from test_data_output import below, mode
 from test_extract_durability import PART, RECIPE, arrays, numpy_backbone  # noqa: F401  (a fixture)
@@ -31,13 +31,12 @@ from extract.feature_file.repair import repair
 
 SAVING = """
 import sys
-sys.path.insert(0, sys.argv[1])
 from classify import Bundle
-first, second = map(Bundle.load, sys.argv[2:4])
+first, second = map(Bundle.load, sys.argv[1:3])
 print("ready", flush=True)
 while True:
-    second.save(sys.argv[4])
-    first.save(sys.argv[4])
+    second.save(sys.argv[3])
+    first.save(sys.argv[3])
 """
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")
 REFUSED = {  # a command for each output of each; PATH is what it must not touch
@@ -208,7 +207,7 @@ def test_kills_while_bundles_are_saved_leave_one_whole_and_every_foreign_file(ki
     (saved / "figures").mkdir()
     for name in ("notes.txt", "figures/roc.png"):
         (saved / name).write_text("precious")
-    command = [sys.executable, "-c", SAVING, *map(str, (ROOT, tmp_path / "logistic", tmp_path / "centroid"))]
+    command = [sys.executable, "-c", SAVING, *map(str, (tmp_path / "logistic", tmp_path / "centroid"))]
     seen = set()
     for moment in np.random.default_rng(kills).uniform(0, 0.4, kills):
         with subprocess.Popen([*command, str(saved)], stdout=subprocess.PIPE) as child:
