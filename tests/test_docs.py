@@ -84,6 +84,12 @@ def test_links_lead_somewhere(name: str):
         assert not anchor or anchor in _anchors(path.read_text()), link
 
 
+@pytest.mark.parametrize("name", [*MANUAL, "CONTRIBUTING.md"])
+def test_files_that_pages_name_exist(name: str):
+    for file in re.findall(r"`((?:tests|benchmarks|docs|data|extract|classify)/[\w/]+\.\w+)`", PAGES[name]):
+        assert (ROOT / file).exists(), file
+
+
 def test_every_page_stands_in_the_index():
     linked = set(re.findall(r"^\| \[(\w+\.md)\]", PAGES["docs/README.md"], re.MULTILINE))
     assert linked == {Path(name).name for name in MANUAL} - {"README.md"}
