@@ -11,3 +11,4 @@ lint:
 
 docs:
 	PYTHONPATH=. python docs/generate.py
+	PYTHONPATH=. TF_CPP_MIN_LOG_LEVEL=3 python docs/api.py

@@ -1,17 +1,19 @@
-"""What a program can write into the pages is up to date and whole."""
+"""What a program can write into the pages is up to date and whole, and what they name is there."""
 
+import ast
 import importlib
 import json
 import re
 import sys
 
 import pytest
-from conftest import ROOT
+from conftest import CODE, ROOT
 from typer.main import get_command
 
 sys.path.append(str(ROOT / "docs"))
 generate = importlib.import_module("generate")
 measured = importlib.import_module("measured")
+api = importlib.import_module("api")
 CLI = (ROOT / "docs" / "cli.md").read_text()
 COMMANDS = [
     (package, name, command)
@@ -87,3 +89,66 @@ def test_a_newer_result_tells_all(monkeypatch, tmp_path):
 def test_figures_have_three_digits():
     figures = [measured.figure(value) for value in (1262.4, 47.38, 19, 0.01883)]
     assert figures == ["1,262", "47.4", "19.0", "0.0188"]
+
+
+def test_the_interface_as_html(tmp_path):
+    pytest.importorskip("pdoc")
+    assert {"extract", "extract.recipe", "classify.bundle.bundle"} < set(api.modules())
+    api.write(tmp_path, ["extract", "data.text"])
+    assert "FeatureExtractor" in (tmp_path / "extract.html").read_text()
+    assert "counted" in (tmp_path / "data" / "text.html").read_text()
+
+
+def test_a_warning_of_the_interface_is_an_error(monkeypatch, tmp_path):
+    pytest.importorskip("pdoc")
+    monkeypatch.setattr("data.lists.__all__", ["no_such_name"], raising=False)
+    with pytest.raises(UserWarning, match="no_such_name"):
+        api.write(tmp_path, ["data.lists"])
+
+
+def _texts():
+    """Give every page and every docstring, with its place."""
+    for path in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")]:
+        yield path.name, path.read_text()
+    for path in (path for package in generate.PACKAGES for path in (CODE / package).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                yield path.relative_to(CODE).as_posix(), ast.get_docstring(node) or ""
+
+
+def _is_there(name):
+    """Say whether a dotted name is a module, or something in one."""
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError:
+        place, _, last = name.rpartition(".")
+        return _is_there(place) and hasattr(_named(place), last)
+    return True
+
+
+def _named(name):
+    """Return the module of that name, or what it names in one."""
+    place, _, last = name.rpartition(".")
+    return sys.modules[name] if name in sys.modules else getattr(_named(place), last)
+
+
+def _missing(texts):
+    dotted = re.compile(r"`((?:data|extract|classify)(?:\.(?!py\b|h5\b|csv\b)[A-Za-z_]\w*)+)")
+    path = re.compile(r"`((?:data|extract|classify|benchmarks|tests|docs)/[\w./]+)`")
+    for place, text in texts:
+        yield from (f"{place}: {name}" for name in dotted.findall(text) if not _is_there(name))
+        yield from (f"{place}: {name}" for name in path.findall(text) if not (ROOT / name).exists())
+
+
+def test_what_pages_and_docstrings_name_is_there():
+    assert sorted(set(_missing(_texts()))) == []
+
+
+def test_what_is_not_there_is_found():
+    there = "`data.text.counted`, `extract.Recipe.for_backbone`, `data.py`, `docs/cli.md`"
+    words = f"{there}, `data.none`, `data.text.none(1)`, `docs/none.md`"
+    assert list(_missing([("page", words)])) == [
+        "page: data.none",
+        "page: data.text.none",
+        "page: docs/none.md",
+    ]
