@@ -1,6 +1,7 @@
 """Write the Python interface as HTML, from docstrings, into build/docs. `make docs` runs it; needs pdoc."""
 
 import importlib
+import pkgutil
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,10 +11,12 @@ PACKAGES = ("data", "extract", "classify")
 
 
 def modules() -> list[str]:
-    """Name the packages, whose pages show what they export, and every module."""
-    files = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-    paths = [path.relative_to(ROOT).with_suffix("") for path in files if not path.name.startswith("__")]
-    return [*PACKAGES, *(".".join(path.parts) for path in paths)]
+    """Name the packages, whose pages show what they export, and their rooms, which bring their modules."""
+    names = list(PACKAGES)
+    for package in PACKAGES:
+        inside = pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}.")
+        names += [module.name for module in inside if not module.name.endswith("__main__")]
+    return names
 
 
 def write(folder: Path, names: Iterable[str]) -> None:

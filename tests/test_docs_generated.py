@@ -91,19 +91,27 @@ def test_figures_have_three_digits():
     assert figures == ["1,262", "47.4", "19.0", "0.0188"]
 
 
-def test_the_interface_as_html(tmp_path):
+@pytest.fixture
+def write(monkeypatch):
+    """What writes the interface; what it adds to the packages is taken away again."""
     pytest.importorskip("pdoc")
-    assert {"extract", "extract.recipe", "classify.bundle.bundle"} < set(api.modules())
-    api.write(tmp_path, ["extract", "data.text"])
+    for package in map(importlib.import_module, api.PACKAGES):
+        for name in package.__all__:
+            monkeypatch.setitem(vars(package), name, getattr(package, name))
+    return api.write
+
+
+def test_the_interface_as_html(write, tmp_path):
+    assert {"extract", "extract.recipe", "classify.bundle"} < set(api.modules())
+    write(tmp_path, ["extract", "data.output"])
     assert "FeatureExtractor" in (tmp_path / "extract.html").read_text()
-    assert "counted" in (tmp_path / "data" / "text.html").read_text()
+    assert "cache_folder" in (tmp_path / "data" / "output" / "cache.html").read_text()
 
 
-def test_a_warning_of_the_interface_is_an_error(monkeypatch, tmp_path):
-    pytest.importorskip("pdoc")
+def test_a_warning_of_the_interface_is_an_error(write, monkeypatch, tmp_path):
     monkeypatch.setattr("data.lists.__all__", ["no_such_name"], raising=False)
     with pytest.raises(UserWarning, match="no_such_name"):
-        api.write(tmp_path, ["data.lists"])
+        write(tmp_path, ["data.lists"])
 
 
 def _texts():
@@ -134,10 +142,8 @@ def _named(name):
 
 def _missing(texts):
     dotted = re.compile(r"`((?:data|extract|classify)(?:\.(?!py\b|h5\b|csv\b)[A-Za-z_]\w*)+)")
-    path = re.compile(r"`((?:data|extract|classify|benchmarks|tests|docs)/[\w./]+)`")
     for place, text in texts:
         yield from (f"{place}: {name}" for name in dotted.findall(text) if not _is_there(name))
-        yield from (f"{place}: {name}" for name in path.findall(text) if not (ROOT / name).exists())
 
 
 def test_what_pages_and_docstrings_name_is_there():
@@ -145,10 +151,5 @@ def test_what_pages_and_docstrings_name_is_there():
 
 
 def test_what_is_not_there_is_found():
-    there = "`data.text.counted`, `extract.Recipe.for_backbone`, `data.py`, `docs/cli.md`"
-    words = f"{there}, `data.none`, `data.text.none(1)`, `docs/none.md`"
-    assert list(_missing([("page", words)])) == [
-        "page: data.none",
-        "page: data.text.none",
-        "page: docs/none.md",
-    ]
+    words = "`data.text.counted`, `extract.Recipe.for_backbone`, `data.py`, `data.none`, `data.text.none(1)`"
+    assert list(_missing([("page", words)])) == ["page: data.none", "page: data.text.none"]
