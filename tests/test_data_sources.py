@@ -568,6 +568,54 @@ def test_minus_one_is_unknown_among_whole_numbers_and_a_class_beside_names(label
     assert (table.class_names, table.warnings) == (source.class_names, source.warnings)
 
 
+@pytest.mark.parametrize(
+    "labels, said",
+    [
+        (
+            ["0", "1", "1", "-2"],
+            ["1 image with the label -2: a class; where it means unlabelled, leave the cell"],
+        ),
+        (["0", "1", "255", "255"], ["2 images with the label 255: a class;"]),
+        (
+            ["cat", "None", "NULL", "None"],
+            ["3 images with the labels NULL (1), None (2): classes; where they mean"],
+        ),
+        (["cat", "NA", "nan", "inf"], ["3 images with the labels NA (1), inf (1), nan (1): classes;"]),
+        (
+            ["-1", "0", "-2", "255"],
+            ["1 image with the label -1: unknown", "2 images with the labels -2 (1), 255 (1)"],
+        ),
+        (["253", "254", "255", "0"], []),
+        (["999", "2000", "cat", ""], []),
+        (["Nancy", "Inf.", "nation", "null-1"], []),
+    ],
+)
+def test_labels_that_often_mean_unknown_and_are_classes_are_named_with_what_to_do(labels, said, tmp_path):
+    listed = "".join(f"{number}.png,{label}\n" for number, label in enumerate(labels))
+    table = open_source(
+        save_csv(tmp_path, "path,label\n" + listed, *(f"{number}.png" for number in range(4)))
+    )
+    for source in (
+        table,
+        open_source(save_npz(tmp_path, images=pixels(), labels=labels)),
+        from_arrays(pixels(), labels),
+    ):
+        assert len(source.warnings) == len(said)
+        assert all(map(str.startswith, source.warnings, said)), source.warnings
+
+
+def test_infinity_and_odd_numbers_in_arrays_are_named(tmp_path):
+    (text,) = from_arrays(pixels(), [0.0, 1.0, np.inf, 255]).warnings
+    assert text.startswith("2 images with the labels 255 (1), inf (1): classes;")
+    (text,) = open_source(
+        save_npz(tmp_path, images=pixels(), labels=np.array([0, 1, 1, 255], np.uint8))
+    ).warnings
+    assert (
+        text
+        == "1 image with the label 255: a class; where it means unlabelled, leave the cell empty or write -1"
+    )
+
+
 def test_npz_labels_with_nan_fit_class_names_and_arrays_that_are_not_read_are_named(tmp_path):
     path = save_npz(
         tmp_path, images=pixels(), labels=[1, 0, np.nan, -1], class_names=[b"a", b"b"], split=["train"] * 4

@@ -1,6 +1,7 @@
 """Labels of a source: their names, and which of them look odd or alike."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
 from unicodedata import category, normalize
@@ -11,6 +12,8 @@ from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
+_WORDS = {"nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null", "nil", "inf", "+inf", "-inf", "infinity"}
+_NUMBERS = {255, 999, 9999, 2**15 - 1, 2**16 - 1, 2**31 - 1, 2**32 - 1}  # the last of a type, or far off
 
 
 def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
@@ -43,24 +46,44 @@ def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
 def label_warnings(labels: Iterable) -> list[str]:
     """Say of labels that may mean unknown what `index_labels` took them for.
 
+    Those are what other programs write where there is no label: words as ``None`` and ``NA``, negative
+    numbers, and numbers as 255 that stand alone above all others.
+
     Examples
     --------
     >>> label_warnings([0, 1, -1])
     ['1 image with the label -1: unknown, as all labels are whole numbers']
     >>> label_warnings(["cat", "-1"])
-    ['1 image with the label -1: a class, as it stands beside names; an empty label means unknown']
+    ['1 image with the label -1: a class; where it means unlabelled, leave the cell empty']
+    >>> label_warnings(["cat", "NA", "cat", "None", "NA"])
+    ['3 images with the labels NA (2), None (1): classes; where they mean unlabelled, leave the cell empty']
     """
-    texts = [label_text(label) for label in labels]
-    odd, whole = _odd_labels(texts)
-    taken = (
-        "unknown, as all labels are whole numbers"
-        if whole
-        else "a class, as it stands beside names; an empty label means unknown"
-    )
-    return [f"{counted(texts.count(text), 'image')} with the label {text}: {taken}" for text in sorted(odd)]
+    counts = Counter(label_text(label) for label in labels)
+    odd, whole = _odd_labels(counts)
+    unknown = sorted(odd) if whole else []
+    taken = "unknown, as all labels are whole numbers"
+    lines = [f"{counted(counts[text], 'image')} with the label {text}: {taken}" for text in unknown]
+    return lines + _doubtful_classes({text: counts[text] for text in counts if text not in unknown}, whole)
 
 
-def _odd_labels(texts: list[str]) -> tuple[set[str], bool]:
+def _doubtful_classes(counts: dict[str, int], whole: bool) -> list[str]:
+    """Name in one line the classes whose label often means unknown; a number does among lower ones alone."""
+    numbers = {text: float(text) for text in counts if _WHOLE.fullmatch(text)}
+    highest = max((number for number in numbers.values() if number not in _NUMBERS), default=-1)
+    alone = {text for text, number in numbers.items() if number in _NUMBERS and number > highest + 1}
+    negative = {text for text, number in numbers.items() if number < 0}
+    doubtful = sorted({text for text in counts if text.lower() in _WORDS} | alone | negative)
+    if not doubtful:
+        return []
+    images = counted(sum(counts[text] for text in doubtful), "image")
+    todo = "leave the cell empty" + (" or write -1" if whole else "")
+    if len(doubtful) == 1:
+        return [f"{images} with the label {doubtful[0]}: a class; where it means unlabelled, {todo}"]
+    named = ", ".join(f"{text} ({counts[text]})" for text in doubtful)
+    return [f"{images} with the labels {named}: classes; where they mean unlabelled, {todo}"]
+
+
+def _odd_labels(texts: Iterable[str]) -> tuple[set[str], bool]:
     """Return the labels that may mean unknown, and whether all others are whole numbers."""
     found = set(texts) - {""}
     odd = {text for text in found if text.lower() == "nan" or (_WHOLE.fullmatch(text) and float(text) == -1)}
