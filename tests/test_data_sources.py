@@ -622,7 +622,18 @@ def test_npz_labels_with_nan_fit_class_names_and_arrays_that_are_not_read_are_na
     )
     source = open_source(path)
     assert source.class_names == ("a", "b") and [row.label for row in source.rows] == [1, 0, -1, -1]
-    assert "not read: split" in source.warnings[0]
+    unread, *unknown = source.warnings
+    assert "not read: split" in unread
+    assert unknown == [
+        "1 image with the label nan: unknown",
+        "1 image with the label -1: unknown, as class names count from 0",
+    ]
+
+
+def test_nan_among_the_labels_of_an_npz_is_said_to_be_unknown(tmp_path):
+    (said,) = open_source(save_npz(tmp_path, images=pixels(), labels=[0.0, np.nan, 1.0, np.nan])).warnings
+    assert said == "2 images with the label nan: unknown"
+    assert from_arrays(pixels(), ["cat", None, "", "dog"]).warnings == ()
 
 
 @pytest.mark.parametrize("labels", [5, [[0, 1]] * 4, np.eye(4)])

@@ -104,11 +104,8 @@ def from_arrays(
     images = _checked_images(images)
     given = _column("labels", labels, len(images))
     placed = [None] * len(images) if splits is None else _column("splits", splits, len(images))
-    if class_names is None:
-        names, indices = index_labels(given)
-        warnings = tuple(label_warnings(given))
-    else:
-        names, indices, warnings = *_named(class_names, given), ()
+    names, indices = index_labels(given) if class_names is None else _named(class_names, given)
+    warnings = tuple(label_warnings(given, named=class_names is not None))
     rows = [
         Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
         for number, (label, split) in enumerate(zip(indices, placed, strict=True))

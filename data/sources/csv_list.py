@@ -44,7 +44,7 @@ def open_csv(path: str | Path) -> FileSource:
     _refuse_none_there(path, records, rows, paths)
     raw = {name for name, relative in paths.items() if name != relative.replace(os.sep, "/")}
     warnings = (*notes, *_foreign(path, records, texts, raw), *escaped(paths))
-    warnings += tuple(label_warnings(text["label"] for text in texts))
+    warnings += tuple(label_warnings([text["label"] for text in texts]))
     warnings += tuple(look_alikes("groups", (text["group"] for text in texts)))
     return FileSource(path.parent, names, rows, paths, "csv", os.path.abspath(path), warnings, sendable=True)
 

@@ -43,11 +43,18 @@ def index_labels(labels: Iterable) -> tuple[tuple[str, ...], list[int]]:
     return tuple(names), [index[text] for text in texts]
 
 
-def label_warnings(labels: Iterable) -> list[str]:
-    """Say of labels that may mean unknown what `index_labels` took them for.
+def label_warnings(labels: Sequence[object], named: bool = False) -> list[str]:
+    """Say of labels that may mean unknown what they are taken for, by `index_labels` or as indices.
 
     Those are what other programs write where there is no label: words as ``None`` and ``NA``, negative
-    numbers, and numbers as 255 that stand alone above all others.
+    numbers, and numbers as 255 that stand alone above all others. That empty labels and None are unknown
+    is not said.
+
+    Parameters
+    ----------
+    labels : sequence of str, int, float or None
+    named : bool
+        They are indices into names that were given.
 
     Examples
     --------
@@ -57,13 +64,18 @@ def label_warnings(labels: Iterable) -> list[str]:
     ['1 image with the label -1: a class; where it means unlabelled, leave the cell empty']
     >>> label_warnings(["cat", "NA", "cat", "None", "NA"])
     ['3 images with the labels NA (2), None (1): classes; where they mean unlabelled, leave the cell empty']
+    >>> label_warnings([0, 1, -1, float("nan")], named=True)
+    ['1 image with the label nan: unknown', '1 image with the label -1: unknown, as class names count from 0']
     """
+    missing = sum(label != label for label in labels)  # NaN alone is not equal to itself
+    lines = [f"{counted(missing, 'image')} with the label nan: unknown"] if missing else []
     counts = Counter(label_text(label) for label in labels)
     odd, whole = _odd_labels(counts)
-    unknown = sorted(odd) if whole else []
-    taken = "unknown, as all labels are whole numbers"
-    lines = [f"{counted(counts[text], 'image')} with the label {text}: {taken}" for text in unknown]
-    return lines + _doubtful_classes({text: counts[text] for text in counts if text not in unknown}, whole)
+    unknown = sorted(odd) if whole or named else []
+    taken = "unknown, as " + ("class names count from 0" if named else "all labels are whole numbers")
+    lines += [f"{counted(counts[text], 'image')} with the label {text}: {taken}" for text in unknown]
+    classes = {text: counts[text] for text in counts if text not in unknown}
+    return lines if named else lines + _doubtful_classes(classes, whole)
 
 
 def _doubtful_classes(counts: dict[str, int], whole: bool) -> list[str]:
