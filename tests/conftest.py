@@ -12,10 +12,11 @@ from PIL import Image
 
 import data
 
-pytest.register_assert_rewrite("contracts")
+pytest.register_assert_rewrite("contracts", "invoking")
 ROOT = Path(__file__).resolve().parent.parent  # the checkout: tests, README, docs, benchmarks
 CODE = Path(data.__file__).resolve().parent.parent  # where the packages come from: there, or an environment
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), str(ROOT / "tests")])  # of every process of the tests
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # small fits took ten times as long on busy cores
 if tested := os.environ.get("HEADSTART_TESTED"):  # the gate's environment, in which the wheel is installed
     assert CODE.is_relative_to(Path(tested).resolve()), f"the packages come from {CODE}"
     assert ROOT not in map(Path, map(os.path.abspath, sys.path)), f"the checkout is on the path: {sys.path}"
@@ -133,6 +134,25 @@ def small_net(include_top: bool, weights: None, input_shape: tuple[int, int, int
         values = keras.layers.BatchNormalization(name=f"{name}_bn")(values)
         values = keras.layers.ReLU(name=f"{name}_relu")(values)
     return keras.Model(images, values, name="smallnet")
+
+
+@pytest.fixture
+def numpy_backbone(monkeypatch):
+    """Put the backbone of numpy in the place of the real one."""
+    from numpy_engine import use_numpy
+
+    import extract.run.compare
+    import extract.run.plan
+    from extract.run import worker
+
+    for owner, name in (
+        (worker, "open_engine"),
+        (worker, "load_image"),
+        (extract.run.compare, "open_engine"),
+        (extract.run.plan, "PART_ROWS"),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))
+    use_numpy()
 
 
 @pytest.fixture(scope="session")

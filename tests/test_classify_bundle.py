@@ -16,7 +16,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 from skops.io import dump
-from test_classify_evaluate import drawn_features, drawn_set
+from small import drawn_features, drawn_set
 
 from classify import Bundle
 from classify.features.matrix import FeatureMatrix

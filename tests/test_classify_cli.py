@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import pytest
 from conftest import assert_four_parts, imported_by, run_command
+from invoking import fail, invoke, succeed
 from PIL import Image
 from rich.cells import cell_len
 from typer.testing import CliRunner
@@ -33,29 +34,6 @@ from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
 
 SCORE = {"value", "low", "high"}
-
-
-def invoke(*words):
-    """Run a command in this process."""
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def succeed(*words):
-    """Run a command that should work, and return what it printed to stdout."""
-    result = invoke(*words)
-    assert (result.exit_code, result.stderr) == (0, ""), result.output
-    return result.stdout
-
-
-def fail(*words, code: int | None = None) -> str:
-    """Run a command that the user got wrong, and return its message."""
-    result = invoke(*words)
-    usage = result.stderr.startswith("error: unknown ")
-    assert result.exit_code == (code or (2 if usage else 1)), result.output
-    assert result.stdout == ""
-    assert result.stderr.startswith("error: ")
-    assert_four_parts(result.stderr)
-    return result.stderr
 
 
 def changed(file: Path, path: Path, **values) -> Path:

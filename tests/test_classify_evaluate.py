@@ -9,9 +9,10 @@ from scipy.stats import binomtest
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
+from small import NAMES, draw, drawn_features
 
 from classify import HEADS
-from classify.features.matrix import FeatureMatrix, FeatureSet
+from classify.features.matrix import FeatureMatrix
 from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import (
     balanced_accuracy,
@@ -23,45 +24,6 @@ from classify.scores.evaluate import (
     wilson,
 )
 from data import HeadstartError
-from extract import Recipe
-
-NAMES = ("ant", "bee", "cow", "dog", "eel")
-
-
-def drawn_features(rows: int = 100, classes: int = 2, width: int = 6, **values) -> FeatureMatrix:
-    """Draw separable features: class = row % classes; of five rows three train, one validates, one tests."""
-    labels = np.arange(rows) % classes
-    X = np.random.default_rng(0).normal(size=(rows, width)).astype(np.float32)
-    X[np.arange(rows), labels] += 4
-    usual = {
-        "X": X,
-        "y": labels.astype(np.int32),
-        "ids": tuple(f"{row:04d}.png" for row in range(rows)),
-        "digests": np.random.default_rng(1).integers(0, 256, (rows, 32), np.uint8),
-        "splits": np.repeat(np.array([0, 0, 0, 1, 2], np.int8), rows // 5),
-        "groups": (),
-        "class_names": NAMES[:classes],
-        "feature_sets": (drawn_set(width),),
-        "path": "drawn.h5",
-    }
-    return FeatureMatrix(**usual | values)
-
-
-def drawn_set(width: int = 6, content_digest: str = "d" * 64, **recipe) -> FeatureSet:
-    """Make the feature set of drawn features."""
-    recipe = Recipe("xception", weights="00", **recipe)
-    return FeatureSet(recipe, ("avg_pool",), (width,), {"name": "none", "origin": "drawn"}, content_digest)
-
-
-def draw(rows: int, classes: int, decimals: int = 8, seed: int = 0):
-    """Draw labels and probabilities that are better than chance; few decimals make ties."""
-    generator = np.random.default_rng(seed)
-    y = generator.integers(0, classes, rows)
-    raw = generator.random((rows, classes)) + 0.1
-    raw[np.arange(rows), y] += 0.4
-    proba = (raw / raw.sum(axis=1, keepdims=True)).round(decimals)
-    proba[:, 0] += 1 - proba.sum(axis=1)
-    return y, proba
 
 
 def intervals(report: dict) -> dict[str, dict]:

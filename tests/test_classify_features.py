@@ -7,18 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, refused
-from test_classify_bundle import trained
-from test_classify_cli import fail, invoke, succeed
-from test_classify_evaluate import drawn_features, drawn_set
+from invoking import fail, invoke, succeed
+from small import drawn_features, drawn_set
 
 from classify import Bundle, load_features
 from classify.features.load import joined
 from classify.features.matrix import FeatureSet
 from classify.features.rows import renumbered
+from classify.heads.table import make_head
 from data import HeadstartError, open_source
 from extract import Recipe, extract
 from extract.engines.engine import Engine
 from extract.recipe import EngineInfo
+
+
+def trained(features) -> Bundle:
+    return Bundle.of(make_head("logistic").fit(*features.training_rows()), features, "logistic")
 
 
 def another(features, width: int = 3, **changes):
@@ -112,14 +116,14 @@ class TestSelecting:
 
     def test_a_head_of_one_recipe_is_judged_on_joined_files(self):
         one = drawn_features()
-        bundle = trained(features=one)
+        bundle = trained(one)
         together, alone = (bundle.evaluate(each) for each in (joined([another(one), one]), one))
         assert together["confusion"] == alone["confusion"]
         assert together["log_loss"]["value"] == pytest.approx(alone["log_loss"]["value"])
 
     def test_a_head_of_two_recipes_wants_both_files(self):
         one = drawn_features()
-        bundle = trained(features=joined([one, another(one)]))
+        bundle = trained(joined([one, another(one)]))
         words = "xception 150x150 avg_pool; xception 299x299 avg_pool"
         refused(lambda: bundle.evaluate(one), words, "name the feature files of all recipes")
         assert bundle.evaluate(joined([another(one), one]))["rows"] == 20

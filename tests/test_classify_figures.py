@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts
 from PIL import Image
-from test_classify_evaluate import NAMES, draw, drawn_features
+from small import NAMES, draw, drawn_features
 
 from classify import HEADS
 from classify.scores import figures as module

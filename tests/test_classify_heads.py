@@ -8,6 +8,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.utils.estimator_checks import check_estimator, parametrize_with_checks
+from small import QUICK, drawn, quick
 
 from classify.heads.fit import fit_head
 from classify.heads.keras_head import KerasHead
@@ -16,12 +17,6 @@ from classify.heads.net import build_net, train_net
 from classify.heads.table import HEADS, make_head
 from data import HeadstartError
 
-# Parameters with which a head learns the drawn data in little time.
-QUICK = {
-    "keras-linear": {"learning_rate": 0.1, "epochs": 8},
-    "mlp": {"hidden": (8,), "learning_rate": 0.05, "epochs": 4},
-    "boosting": {"max_iter": 60},
-}
 # For GridSearchCV: a parameter, and a poor and a good value of it.
 GRIDS = {
     "logistic": ("logisticregression__C", (1e-6, 1.0)),
@@ -31,20 +26,6 @@ GRIDS = {
     "boosting": ("max_iter", (1, 60)),
 }
 each_head = pytest.mark.parametrize("name", HEADS)
-
-
-def drawn(labels=(0, 1), rows: int = 90, noise: float = 1.0, seed: int = 0):
-    """Draw features whose column of the class is raised by 4."""
-    generator = np.random.default_rng(seed)
-    numbers = generator.permutation(np.arange(rows) % len(labels))
-    X = generator.normal(0, noise, (rows, 5)).astype(np.float32)
-    X[np.arange(rows), numbers] += 4
-    return X, np.array(labels)[numbers]
-
-
-def quick(name: str):
-    """Make a head that trains in little time."""
-    return make_head(name, **QUICK.get(name, {}))
 
 
 @pytest.mark.parametrize("labels", [(0, 1), ("ant", "bee", "cow")], ids=str)

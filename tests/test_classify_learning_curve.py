@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts
 from sklearn.base import BaseEstimator, ClassifierMixin
-from test_classify_evaluate import drawn_features
+from small import drawn_features
 
 from classify import HEADS
 from classify.features.matrix import FeatureMatrix

@@ -7,8 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
-from test_classify_evaluate import drawn_features
-from test_classify_streaming import on_disk
+from small import drawn_features, on_disk
 from threadpoolctl import threadpool_limits
 
 from classify import load_features

@@ -6,8 +6,7 @@ import itertools
 import numpy as np
 import pytest
 from conftest import assert_four_parts
-from test_classify_evaluate import drawn_features
-from test_classify_heads import drawn
+from small import drawn, drawn_features
 from typer.testing import CliRunner
 
 from classify.benchmark.arms import Comparison

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 from conftest import assert_four_parts
-from test_classify_evaluate import drawn_features
+from small import drawn_features
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle

@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts
-from test_classify_cli import fail, invoke
-from test_classify_evaluate import drawn_features
+from invoking import fail, invoke
+from small import drawn_features, on_disk
 
 from classify import Bundle, load_features
 from classify.features.blocks import Blocks, least_memory, proba_of
-from classify.features.columns import Columns
 from classify.heads.fit import fit_head
 from classify.heads.memory import how_to_train, parse_memory
 from classify.heads.streaming import fit_streaming
@@ -25,17 +24,6 @@ from extract import FeatureFile
 MEMORY = 8 * 10**6
 QUICK = {"keras-linear": {"epochs": 4}, "mlp": {"epochs": 4, "hidden": (8,), "batch_size": 256}}
 WITHIN = {"logistic": 2e-4, "ridge": 1e-9, "centroid": 1e-4}
-
-
-def on_disk(features, folder: Path, parts: int = 1):
-    """Return the same features, read from a file with their columns in some layers."""
-    path, offset, layers = folder / "layers.bin", 6, []
-    arrays = np.array_split(features.X, parts, axis=1)
-    path.write_bytes(b"header" + b"".join(part.tobytes() for part in arrays))
-    for part in arrays:
-        layers.append(np.memmap(path, part.dtype, "r", offset, part.shape))
-        offset += part.nbytes
-    return replace(features, X=Columns(layers))
 
 
 def overlapping(classes: int = 2, rows: int = 5000, order=None):
@@ -253,8 +241,13 @@ def test_the_command_says_that_it_read_blocks_and_saves_the_same_bundle(tiny_fil
 
 CHILD = """
 import resource, sys
+from dataclasses import replace
 import numpy as np
-from test_classify_streaming import Path, drawn_features, make_head, fit_streaming, replace, Columns, proba_of
+from small import drawn_features
+from classify.features.blocks import proba_of
+from classify.features.columns import Columns
+from classify.heads.streaming import fit_streaming
+from classify.heads.table import make_head
 layer = np.memmap(sys.argv[1], np.float32, "r", 0, (50_000, 1024))
 small = drawn_features(50_000, 2, 2)
 features = replace(small, X=Columns([layer]))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
-from test_classify_evaluate import drawn_features, drawn_set
+from small import drawn_features, drawn_set
 from typer.testing import CliRunner
 
 from classify import Bundle

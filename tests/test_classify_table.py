@@ -9,7 +9,7 @@ from importlib import import_module
 import pytest
 from conftest import ROOT
 from sklearn.pipeline import Pipeline
-from test_classify_heads import drawn, quick
+from small import drawn, quick
 from typer.testing import CliRunner
 
 from classify.cli import app

@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier, ExtraTreeClassifier
-from test_classify_evaluate import drawn_features
+from small import drawn_features
 
 from classify import Bundle
 from classify.bundle.trees import check_trees

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import draw_images, refused
-from test_classify_evaluate import drawn_features
+from small import drawn_features
 
 from classify import Bundle, load_features
 from classify.finetuning.finetune import finetune

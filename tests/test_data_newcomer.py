@@ -4,7 +4,7 @@ import importlib
 
 import numpy as np
 import pytest
-from test_classify_evaluate import drawn_features, drawn_set
+from small import drawn_features, drawn_set
 from typer.main import get_command
 from typer.testing import CliRunner
 

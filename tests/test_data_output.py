@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import refused
+from folders import below, mode
 
 from data import HeadstartError
 from data.errors import NotAllowedError
@@ -18,24 +19,6 @@ from data.output.checks import check_file, check_folder
 from data.output.disk import writing
 from data.output.lock import locked
 from data.output.swap import check_carried, swapped
-
-
-def below(folder: Path) -> dict[str, str]:
-    """Return the text of every file below a folder, and where every link points to."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if path.is_symlink():
-            found[name] = f"-> {os.readlink(path)}"
-        elif path.is_file():
-            found[name] = path.read_text(errors="replace")
-        else:
-            found[name] = "folder"
-    return found
-
-
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def write(path: Path, text: str) -> None:
@@ -210,7 +193,8 @@ KILLED = """
 import os, signal, sys
 import data.output.swap
 from pathlib import Path
-from test_data_output import below, make, swap
+from folders import below
+from test_data_output import make, swap
 data.output.swap.sync = lambda path: None  # a kill loses nothing that is not synced; it takes the most time
 folder, renames = Path(sys.argv[1]), sys.argv[2] == "renames"
 if renames:

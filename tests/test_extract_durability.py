@@ -3,7 +3,6 @@
 A backbone of numpy over arrays takes the place of the real one, so that a run takes a second.
 """
 
-import io
 import json
 import os
 import re
@@ -16,95 +15,27 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import assert_four_parts
+from numpy_engine import IMAGES, PART, RECIPE, NumpyEngine, arrays, load_array, use_numpy
 from typer.testing import CliRunner
 
 from data import HeadstartError
 from data.output.lock import locked
 from data.sources.arrays import from_arrays
-from extract import FeatureFile, Options, Recipe, extract
+from extract import FeatureFile, Options, extract
 from extract.cli import app
-from extract.engines.engine import Engine
 from extract.feature_file.diff import diff
 from extract.feature_file.repair import repair
 from extract.feature_file.verify import examine, verify
-from extract.recipe import EngineInfo
 from extract.run import worker
 from extract.run.compare import compare
 
-IMAGES, PART = 128, 16
-RECIPE = Recipe("mobilenet", weights="00" * 32, image_size=(32, 32))
-
-
-class NumpyEngine(Engine):
-    """Features that are the pixels; appends a byte for each image to a file, if given one."""
-
-    def __init__(self, counter: str | None = None, pause: float = 0):
-        self._counter, self._pause = counter, pause
-        self.batch_size, self.ahead = PART, 0
-
-    def start(self, batch):
-        features = self._features(batch)
-        return lambda: [features]
-
-    def _features(self, batch):
-        time.sleep(self._pause * len(batch))
-        if self._counter and len(batch) > 1:  # one image alone is the probe
-            with open(self._counter, "ab") as file:
-                file.write(b"." * len(batch))
-        return np.ascontiguousarray(batch[:, :8, :8].reshape(len(batch), -1))
-
-    def describe(self):
-        return EngineInfo("numpy", np.__version__, "CPU")
-
-
-class TimedEngine(NumpyEngine):
-    """Each image takes half a second of the clock by which parts are kept; at one a signal comes."""
-
-    def __init__(self, last: int, sign: int):
-        import extract.feature_file.part
-
-        super().__init__()
-        self._images, self._last, self._sign = 0, last, sign
-        extract.feature_file.part.time = SimpleNamespace(monotonic=lambda: self._images / 2)
-
-    def _features(self, batch):
-        if len(batch) > 1:
-            self._images += len(batch)
-        if self._images >= self._last:
-            signal.raise_signal(self._sign)
-        return super()._features(batch)
-
-
-def load_array(data, size, **_):
-    return np.resize(np.load(io.BytesIO(data)).astype(np.float32), (*size, 3))
-
-
-def arrays(count: int = IMAGES, first: int = 0):
-    generator = np.random.default_rng(first)
-    return from_arrays(
-        generator.integers(0, 256, (count, 8, 8, 3), dtype=np.uint8), ["cat", "dog"] * (count // 2)
-    )
-
-
-def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | None = None) -> None:
-    """Put the numpy backbone in the place of the real one, in this process."""
-    import extract.run.compare
-    import extract.run.plan
-
-    engine = engine or NumpyEngine(counter, pause)
-    worker.open_engine = extract.run.compare.open_engine = lambda *args: engine
-    worker.load_image = load_array
-    extract.run.plan.PART_ROWS = PART
-
-
 _RUN = """
 import json, sys, time
-import test_extract_durability as shared
+import numpy_engine as shared
 from data.output import atomic as output
 from extract import Options, extract
 options = json.loads(sys.argv[2])
@@ -127,21 +58,6 @@ def start(path, limit: int | None = None, **options) -> subprocess.Popen:
     bound = (lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))) if limit else None
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     return subprocess.Popen(command, **pipes, preexec_fn=bound, cwd=Path(path).parent)
-
-
-@pytest.fixture
-def numpy_backbone(monkeypatch):
-    import extract.run.compare
-    import extract.run.plan
-
-    for owner, name in (
-        (worker, "open_engine"),
-        (worker, "load_image"),
-        (extract.run.compare, "open_engine"),
-        (extract.run.plan, "PART_ROWS"),
-    ):
-        monkeypatch.setattr(owner, name, getattr(owner, name))
-    use_numpy()
 
 
 @pytest.fixture
@@ -194,7 +110,7 @@ def test_killed_runs_end_with_the_same_bytes(path, tmp_path, kills):
 
 _ENDS = """
 import sys
-import test_extract_durability as shared
+import numpy_engine as shared
 import extract
 path, layout, last, sign = sys.argv[1:]
 shared.use_numpy(engine=shared.TimedEngine(int(last), int(sign)))

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images
-from test_extract_durability import RECIPE, arrays, numpy_backbone  # noqa: F401
+from numpy_engine import RECIPE, arrays
 from typer.testing import CliRunner
 
 from data import HeadstartError, open_source
@@ -88,7 +88,7 @@ def test_images_of_parts_count_and_forbid_nothing():
 
 
 @pytest.fixture
-def path(numpy_backbone, tmp_path):  # noqa: F811
+def path(numpy_backbone, tmp_path):
     extract(arrays(), RECIPE, tmp_path / "out.h5", Options(batch_size=16))
     return tmp_path / "out.h5"
 
@@ -166,7 +166,7 @@ def test_going_to_and_fro_computes_nothing_twice(path):
         assert features_of(before).items() >= (first.items() | second.items()) - wanted.items()
 
 
-def test_rows_of_an_interrupted_run_on_another_source_are_kept(numpy_backbone, tmp_path):  # noqa: F811
+def test_rows_of_an_interrupted_run_on_another_source_are_kept(numpy_backbone, tmp_path):
     def cut(make, parts, replicas, source, progress):
         work = make(source=source, progress=progress)
         yield parts[0], work(parts[0])
@@ -181,7 +181,7 @@ def test_rows_of_an_interrupted_run_on_another_source_are_kept(numpy_backbone, t
     assert extract(arrays(), RECIPE, tmp_path / "new.h5", Options(reuse=[before])).computed == 112
 
 
-def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeypatch):  # noqa: F811
+def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeypatch):
     """Known before: it is not there. Known after: it cannot be decoded any more."""
 
     def decode(data, size, **_):

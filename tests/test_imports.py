@@ -149,6 +149,11 @@ def test_no_pickle():
         assert "allow_pickle=True" not in path.read_text(), path
 
 
+def test_no_test_imports_another():
+    for path in (ROOT / "tests").glob("*.py"):
+        assert not [name for name in _imported(path) if name.startswith("test_")], path
+
+
 @pytest.mark.parametrize("package", PACKAGES)
 def test_dir_shows_the_public_names(package):
     module = importlib.import_module(package)

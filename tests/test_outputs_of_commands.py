@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts
+from folders import below, mode
+from numpy_engine import PART, RECIPE, arrays
 from PIL import Image
-from test_data_output import below, mode
-from test_extract_durability import PART, RECIPE, arrays, numpy_backbone  # noqa: F401  (a fixture)
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
@@ -136,7 +136,7 @@ def test_links_modes_and_folders_above(app, line, name, kind, strange):
     small(app, line.format("missing/folder/it"))
 
 
-def test_a_run_writes_through_links_and_keeps_the_mode(numpy_backbone, tmp_path):  # noqa: F811
+def test_a_run_writes_through_links_and_keeps_the_mode(numpy_backbone, tmp_path):
     (tmp_path / "link.h5").symlink_to("not/yet/f.h5")
     (tmp_path / "shards").symlink_to("not/yet/folder")
     target = tmp_path / "not/yet/f.h5"
@@ -154,7 +154,7 @@ def test_a_run_writes_through_links_and_keeps_the_mode(numpy_backbone, tmp_path)
     assert sorted(os.listdir(tmp_path / "not/yet")) == ["f.h5", "folder"]
 
 
-def test_repair_keeps_an_earlier_damaged_file_and_the_link(numpy_backbone, tmp_path):  # noqa: F811
+def test_repair_keeps_an_earlier_damaged_file_and_the_link(numpy_backbone, tmp_path):
     import h5py
 
     target = tmp_path / "disk.h5"
