@@ -7,6 +7,7 @@ import typer
 
 from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, command_app, json_option, say, say_warnings, show
 from data.names import UNKNOWN, shortened, visible
+from data.sources.labels import source_warnings
 from data.sources.source import grammar, open_source
 from data.text import counted
 
@@ -34,7 +35,7 @@ def preview(
     from data.contact_sheet import preview
 
     opened = open_source(source, data_dir, folders_are_classes)
-    say_warnings(opened.warnings)
+    say_warnings(source_warnings(opened))
     sheet = preview(opened, output, augment=augment, seed=seed)
     for image in sheet.skipped[:10]:
         say(f"skipped: {image['id']}: {image['reason']}")

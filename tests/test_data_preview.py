@@ -89,6 +89,12 @@ def test_a_source_without_labels_is_shown(command, images):
     assert command("images/list.csv").stdout.splitlines()[1] == "red/000.png  (unknown)"
 
 
+def test_odd_labels_are_said(command, images):
+    (images / "list.csv").write_text("path,label\nred/000.png,red\nred/001.png,Red\nblue/000.png,NA\n")
+    said = command("images/list.csv").stderr
+    assert "look alike are told apart: 'Red', 'red'" in said and "the label NA: a class;" in said
+
+
 def test_what_preview_refuses(command, tmp_path):
     draw_images(tmp_path / "bad", each=1)
     for name in ("blue", "red"):

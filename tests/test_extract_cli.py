@@ -68,6 +68,27 @@ def test_run_tells_of_16_bits_that_are_nearly_black(images, tmp_path):
     assert done.stderr.count("nearly black: red/twelve_a.png, red/twelve_b.png; scale") == 1
 
 
+@pytest.fixture
+def looking_alike(images):
+    table = images / "list.csv"
+    table.write_text("path,label\nred/000.png,red\nred/001.png,Red\nblue/000.png,blue\nblue/001.png,NULL\n")
+    return table
+
+
+@pytest.mark.parametrize("plan", [(), ("--plan",)])
+def test_run_plan_and_verify_say_once_what_is_odd_about_labels(plan, command, looking_alike):
+    alike = "warning: classes that look alike are told apart: 'Red', 'red'; write both in one way"
+    null = "warning: 1 image with the label NULL: a class"
+    results = [command("run", looking_alike, "-o", "out.h5", *TINY, *plan, "--json")]
+    assert alike.removeprefix("warning: ") in json.loads(results[0].stdout)["warnings"]
+    if not plan:
+        results.append(command("verify", "out.h5", "--source", looking_alike))
+    for result in results:
+        assert result.exit_code == 0
+        for said in (alike, null):
+            assert result.stderr.replace("\n", " ").count(said) == 1, result.stderr
+
+
 @pytest.mark.parametrize("plan", [(), ("--plan",)])
 def test_run_says_once_what_it_passes_over(plan, command, images):
     (images / "notes.txt").write_text("text")

@@ -8,6 +8,7 @@ from unicodedata import category, normalize
 
 import numpy as np
 
+from data.sources.source import Source
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 
@@ -145,6 +146,18 @@ def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
         for same in looks.values()
         if len(same) > 1
     ]
+
+
+def source_warnings(source: Source) -> list[str]:
+    """Return what the user should know of a source, as every command that reads it says.
+
+    Examples
+    --------
+    >>> from data.sources.arrays import from_arrays
+    >>> source_warnings(from_arrays(np.zeros((2, 8, 8)), ["cat", "Cat"]))
+    ["classes that look alike are told apart: 'Cat', 'cat'; write both in one way"]
+    """
+    return [*source.warnings, *look_alikes("classes", source.class_names)]
 
 
 def check_labels(

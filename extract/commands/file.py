@@ -8,6 +8,7 @@ import typer
 
 from data.console import json_option, say_warnings, show
 from data.names import padded, short_names, width_of
+from data.sources.labels import source_warnings
 from data.sources.source import grammar, open_source
 from data.text import counted, some_of
 from extract.commands.options import (
@@ -145,7 +146,7 @@ def verify(
     verdict = verify(file)
     if verdict.sound and source is not None:
         opened = open_source(source, data_dir, folders_are_classes)
-        say_warnings(opened.warnings)
+        say_warnings(source_warnings(opened))
         verdict = compare(file, opened, sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)
     if not verdict.sound:

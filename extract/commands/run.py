@@ -217,6 +217,7 @@ def run(
             runner_map = partial(ray_map, cluster=cluster) if cluster else local_map
             report = extract(opened, recipe, path, options, map=runner_map, progress=progress)
     if plan:
+        say_warnings(foreseen.warnings, said=opened.warnings)
         show(foreseen.to_dict(), preview_lines, as_json)
     else:
         _show_report(report, opened, as_json)

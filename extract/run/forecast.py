@@ -11,6 +11,7 @@ import numpy as np
 from data.errors import moved_keywords
 from data.output.atomic import target_of
 from data.output.disk import free_room
+from data.sources.labels import source_warnings
 from data.sources.source import Source, as_source
 from extract.engines.engine import open_engine
 from extract.recipe import Recipe, checked_recipe
@@ -55,6 +56,8 @@ class Preview:
         ``missing / images_per_second``: projected for this process alone, not measured.
     nodes : tuple of Room
         Of a cluster.
+    warnings : tuple of str
+        What the user should know of the source and its labels.
     """
 
     rows: int
@@ -73,6 +76,7 @@ class Preview:
     images_per_second: float | None
     seconds: float | None
     nodes: tuple[Room, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """Return the preview as JSON-ready values; the duplicates are ``twins`` there."""
@@ -119,6 +123,7 @@ def preview(
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
         nodes=tuple(nodes),
+        warnings=tuple(source_warnings(source)),
     )
 
 
