@@ -4,7 +4,8 @@ import hashlib
 
 import numpy as np
 
-from data.sources.labels import check_labels
+from data.sources.arrays import from_arrays
+from data.sources.labels import check_labels, source_warnings
 from data.splits import SPLIT_NAMES
 
 
@@ -48,3 +49,13 @@ def test_equal_images_with_several_labels_are_named_with_them():
 def test_classes_that_look_alike_are_named():
     (text,) = checked(("a", 0, "train"), ("b", 1, "train"), names=("e\u0301", "\u00e9"))
     assert r"'e\u0301', '\xe9'" in text
+
+
+def test_rows_whose_split_is_not_known_yet_may_train():
+    pixels = np.arange(4 * 64).reshape(4, 8, 8) % 256
+    source = from_arrays(pixels, ["ant", "ant", "bee", "cat"], ["train", "", "", "test"])
+    (text,) = source_warnings(source)
+    assert text.startswith("1 class has no training row: cat;")
+    late = bytes([255] * 32)  # a test row by its bytes
+    (text,) = source_warnings(source, [bytes(32), None, late, None])
+    assert text.startswith("1 class has no training row: bee;")

@@ -89,6 +89,25 @@ def test_run_plan_and_verify_say_once_what_is_odd_about_labels(plan, command, lo
             assert result.stderr.replace("\n", " ").count(said) == 1, result.stderr
 
 
+def test_run_plan_preview_and_verify_name_classes_without_training_rows(command, images):
+    shutil.copy(images / "red" / "000.png", images / "red" / "again.png")
+    rows = ["red/000.png,red,train", "red/again.png,blue,train", "blue/000.png,green,test"]
+    (images / "list.csv").write_text("\n".join(["path,label,split", *rows, "red/gone.png,gone,train", ""]))
+    untrained = (
+        "warning: 1 class has no training row: green; a head never predicts them, so their 1 row count"
+    )
+    several = "warning: 1 image has several labels: red/000.png (red) = red/again.png (blue); no head"
+    words = ("images/list.csv", "-o", "out.h5", *TINY, "--max-bad", 1)
+    planned, done = command("run", *words, "--plan").stderr, command("run", *words).stderr
+    assert [line for line in planned.splitlines() if "warning" in line] == [
+        line for line in done.splitlines() if "warning" in line
+    ]
+    assert untrained in planned and several in planned
+    assert untrained in command("verify", "out.h5", "--source", "images/list.csv").stderr
+    preview = run_command("data", "preview", images / "list.csv", cwd=images.parent).stderr
+    assert untrained in preview and "several labels" not in preview
+
+
 @pytest.mark.parametrize("plan", [(), ("--plan",)])
 def test_run_says_once_what_it_passes_over(plan, command, images):
     (images / "notes.txt").write_text("text")

@@ -9,7 +9,7 @@ from unicodedata import category, normalize
 import numpy as np
 
 from data.sources.source import Source
-from data.splits import SPLIT_NAMES
+from data.splits import SPLIT_NAMES, split_of
 from data.text import counted, some_of
 
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
@@ -148,8 +148,15 @@ def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
     ]
 
 
-def source_warnings(source: Source) -> list[str]:
-    """Return what the user should know of a source, as every command that reads it says.
+def source_warnings(source: Source, digests: Sequence[bytes | None] = ()) -> list[str]:
+    """Return what the user should know of a source and its labels, as every command that reads it says.
+
+    Parameters
+    ----------
+    source : Source
+    digests : sequence of bytes or None, optional
+        Sha256 of the bytes of each row, None where they cannot be read. Without them, rows whose split
+        is decided by their bytes are taken for training rows, and equal images are not known.
 
     Examples
     --------
@@ -157,7 +164,22 @@ def source_warnings(source: Source) -> list[str]:
     >>> source_warnings(from_arrays(np.zeros((2, 8, 8)), ["cat", "Cat"]))
     ["classes that look alike are told apart: 'Cat', 'cat'; write both in one way"]
     """
-    return [*source.warnings, *look_alikes("classes", source.class_names)]
+    if digests:
+        read = [(row, digest) for row, digest in zip(source.rows, digests, strict=True) if digest]
+        rows, splits = [row for row, _ in read], [split_of(row, digest) for row, digest in read]
+    else:
+        rows = list(source.rows)
+        splits = [split_of(row, b"") if row.split or row.group else "train" for row in rows]
+    return [
+        *source.warnings,
+        *check_labels(
+            np.array([row.label for row in rows], np.int32),
+            np.array([SPLIT_NAMES.index(split) for split in splits], np.int8),
+            np.frombuffer(b"".join(filter(None, digests)), np.uint8).reshape(-1, 32),
+            [row.id for row in rows],
+            source.class_names,
+        ),
+    ]
 
 
 def check_labels(
@@ -176,7 +198,7 @@ def check_labels(
     splits : ndarray of int, shape (N,)
         Indices into `data.splits.SPLIT_NAMES`.
     digests : ndarray of uint8, shape (N, 32)
-        Sha256 of the bytes of each image.
+        Sha256 of the bytes of each image; empty where they are not known.
     ids : sequence of N str
     class_names : sequence of str
 
@@ -189,7 +211,7 @@ def check_labels(
     return [
         *look_alikes("classes", class_names),
         *_untrained(y, splits, class_names),
-        *_contradictions(y, digests, ids, class_names),
+        *(_contradictions(y, digests, ids, class_names) if len(digests) else ()),
     ]
 
 

@@ -123,7 +123,7 @@ def preview(
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
         nodes=tuple(nodes),
-        warnings=tuple(source_warnings(source)),
+        warnings=tuple(source_warnings(source, scan.digests)),
     )
 
 
