@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -16,6 +15,7 @@ from classify.benchmark.report import benchmark_lines, report_of
 from classify.bundle.folder import check_output as check_bundle
 from classify.finetuning.images import choose_rows
 from classify.scores.figures import write_figure
+from data.child import command_of, environment
 from data.console import stderr_handle
 from data.errors import HeadstartError, moved_keywords
 from data.output.atomic import target_of, written_aside
@@ -29,7 +29,6 @@ from extract.recipe import Recipe
 FORMAT = "headstart benchmark"
 _KINDS = {FEATURES: "feature file", f"{FEATURES}.parts": "parts of a run", FIGURE: "figure"}
 _TODO = "or choose another folder with -o"
-_HOME = Path(__file__).resolve().parents[2]
 
 
 @moved_keywords({"settings": "Comparison(...)"})
@@ -183,11 +182,10 @@ def _run(job: Job, files: Path) -> dict:
     """Run one arm, and return what its process says."""
     asked, answered = files / f"{job.arm}.job.json", files / f"{job.arm}.json"
     asked.write_text(json.dumps(asdict(job)))
-    paths = [str(_HOME), *filter(None, [os.environ.get("PYTHONPATH")])]
     try:
         with subprocess.Popen(
-            [sys.executable, "-P", "-m", "classify.benchmark.arm_process", str(asked), str(answered)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            command_of("classify.benchmark.arm_process", asked, answered),
+            env=environment(),
             stdin=subprocess.PIPE,  # closed when we end, by whatever signal: the arm ends then
             stdout=subprocess.DEVNULL,
             stderr=stderr_handle(),

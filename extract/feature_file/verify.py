@@ -10,6 +10,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from data.child import command_of, environment
 from data.errors import HeadstartError, NotFoundError
 from data.splits import SPLIT_NAMES
 from data.text import one_line
@@ -82,10 +83,11 @@ def verify(path: str | Path, seconds: float | None = None) -> Verdict:
             "check the path",
         )
     seconds = seconds or _START + _size(path) / _BYTES_A_SECOND
-    command = [sys.executable, "-m", "extract.feature_file.verify", str(path.resolve())]
-    home = str(Path(__file__).resolve().parents[2])
+    command = command_of("extract.feature_file.verify", path.resolve())
     try:
-        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=seconds, check=False)
+        done = subprocess.run(
+            command, env=environment(), capture_output=True, text=True, timeout=seconds, check=False
+        )
     except subprocess.TimeoutExpired:
         return Verdict((f"reading it took more than {seconds:.0f} s",), (), (), "extract")
     try:
