@@ -9,7 +9,7 @@ import logging
 import os
 import sys
 import warnings
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, TextIO
 
@@ -55,8 +55,8 @@ class Commands(TyperGroup):
                 stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
         try:
             return super().main(*args, **options)
-        except HeadstartError:
-            raise
+        except HeadstartError as error:
+            _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -71,23 +71,48 @@ class Commands(TyperGroup):
             if interrupt := interrupt_of(error):
                 settle()
                 _end(str(interrupt) or "interrupted", 130)
-            if isinstance(error, HeadstartError):
-                _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
             raise
 
 
-def command_app(words: str) -> typer.Typer:
-    """Make the Typer application of a package.
+class Groups(Commands):
+    """Groups of commands under one name: the help shows the commands of each, and a shell completes them."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for name in self.list_commands(ctx):
+            group: Any = self.get_command(ctx, name)
+            commands = group.commands.items()
+            limit = formatter.width - 6 - max(len(word) for word, _ in commands)
+            with formatter.section(f"{ctx.info_name} {name}"):
+                formatter.write_dl([(word, each.get_short_help_str(limit)) for word, each in commands])
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except (OSError, UnicodeDecodeError) as error:
+            if isinstance(error, OSError) and error.filename is None:
+                raise  # of stdout
+            raise HeadstartError(
+                "the completion could not be installed",
+                "start files of the shell, as ~/.bashrc, that may be read as UTF-8 and written",
+                why(error),
+                "mend that, or have the shell read what --show-completion prints",
+            ) from error
+
+
+def command_app(words: str, groups: Mapping[str, typer.Typer] | None = None) -> typer.Typer:
+    """Make the Typer application of a package, or of several under one name.
 
     Parameters
     ----------
     words : str
         What its commands do.
+    groups : mapping of str to Typer, optional
+        Applications whose commands it takes, each behind its name.
     """
     app = typer.Typer(
-        cls=Commands,
+        cls=Groups if groups else Commands,
         no_args_is_help=True,
-        add_completion=False,
+        add_completion=bool(groups),
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -102,6 +127,8 @@ def command_app(words: str) -> typer.Typer:
     ) -> None:
         """Take what stands before the command."""
 
+    for name, group in (groups or {}).items():
+        app.add_typer(group, name=name, cls=TyperGroup)  # errors are told once, by the whole
     return app
 
 

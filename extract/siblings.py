@@ -1,9 +1,15 @@
 """Our packages have everyday names: notice when another module of the same name comes first."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib.util import find_spec
 from pathlib import Path
+
+
+def only_installed() -> bool:
+    """Tell whether Python, or what this process starts, is told not to look in the working folder."""
+    return bool(sys.flags.safe_path or os.environ.get("PYTHONSAFEPATH"))
 
 
 def require_siblings(package: str, names: Iterable[str]) -> None:
@@ -17,6 +23,9 @@ def require_siblings(package: str, names: Iterable[str]) -> None:
         Packages that lie beside it.
     """
     home = Path(__file__).resolve().parent.parent
+    instead = f"run `python -P -m {package}`, with which Python does not look in the working folder"
+    if only_installed():
+        instead = "take its folder out of PYTHONPATH"
     for name in names:
         spec = find_spec(name)
         found = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -25,6 +34,5 @@ def require_siblings(package: str, names: Iterable[str]) -> None:
                 f"error: another module named {name!r} hides Headstart's own\n"
                 f"  expected: {home / name}\n"
                 f"  received: {found}\n"
-                f"  what to do: rename that file, or run `python -P -m {package}`, "
-                "with which Python does not look in the working folder"
+                f"  what to do: rename that file, or {instead}"
             )

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, UsageError, missing_extra
 from data.text import one_line
 from extract.engines.engine import available_threads
+from extract.siblings import only_installed
+
+if TYPE_CHECKING:
+    from ray.job_config import JobConfig
 
 _CONNECT, _ANSWER = 5, 15  # seconds for a connection, and for an answer to it
 _OBJECT_STORE = 200 * 2**20  # bytes of shared memory of a cluster on this machine
@@ -92,12 +97,20 @@ def connected(address: str | None) -> Iterator[ModuleType]:
     options = {"address": address} if address else {"address": "local", **mine}
     with redirect_stdout(sys.stderr):
         try:
-            ray.init(**options, log_to_driver=False, logging_level="ERROR")
+            ray.init(**options, job_config=_job(ray), log_to_driver=False, logging_level="ERROR")
             yield ray
         except (ConnectionError, ray.exceptions.AuthenticationError) as error:
             raise _unreachable(address or "this machine", one_line(error)) from error
         finally:
             ray.shutdown()
+
+
+def _job(ray: ModuleType) -> "JobConfig":
+    """Describe our job to Ray, whose workers look first in the working folder, where a data.py may lie."""
+    job = ray.job_config.JobConfig()
+    if only_installed():  # said as of a job with a folder of its own, since Ray has no public word
+        job._runtime_env_has_working_dir = lambda: True
+    return job
 
 
 def check_cluster(address: str) -> None:
