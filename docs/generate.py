@@ -8,6 +8,7 @@ A page asks for a block by its name, and whatever stands between the two lines i
 The names are those of `BLOCKS`. tests/test_docs_generated.py fails where a page is stale.
 """
 
+import ast
 import importlib
 import re
 from collections.abc import Callable, Iterator
@@ -132,7 +133,23 @@ def _annotation(parameter: Any, hints: dict[str, Any]) -> tuple[type, Any]:
     return kind, given
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"commands": commands, **MEASURED}
+def rooms() -> str:
+    """Return what the docstring of each room says of its modules."""
+    return "\n\n".join(
+        _room(path) for package in PACKAGES for path in sorted(ROOT.glob(f"{package}/*/__init__.py"))
+    )
+
+
+def _room(path: Path) -> str:
+    what, _, *lines = ast.get_docstring(
+        ast.parse(path.read_text()), clean=True
+    ).splitlines()  # a test holds this form
+    rows = (line.split(maxsplit=1) for line in lines)
+    head = f"### {path.parent.relative_to(ROOT).as_posix()}\n\n{what}"
+    return f"{head}\n\n{table(('module', 'what it is'), ((f'`{name}`', text) for name, text in rows))}"
+
+
+BLOCKS: dict[str, Callable[[], str]] = {"commands": commands, "rooms": rooms, **MEASURED}
 
 if __name__ == "__main__":
     main()
