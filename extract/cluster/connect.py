@@ -181,7 +181,7 @@ def _check_port(address: str) -> None:
 
 def _ask(address: str) -> dict:
     """Ask a cluster for its versions in a child process, since Ray's own waiting cannot be cut short."""
-    command = [sys.executable, "-c", _ASK, address]
+    command = [sys.executable, "-P", "-c", _ASK, address]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=_ANSWER, check=False)
         return json.loads(done.stdout)
