@@ -13,8 +13,8 @@ from small import drawn, quick
 from typer.testing import CliRunner
 
 from classify.cli import app
+from classify.heads.dense_layer import fold
 from classify.heads.entry import imported
-from classify.heads.fold import fold
 from classify.heads.table import HEADS
 from classify.selection.groups import group_of, train_together
 from classify.selection.trials import Entry

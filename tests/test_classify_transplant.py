@@ -14,7 +14,7 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from classify import Bundle, load_features
 from classify.bundle.keras_model import image_model
 from classify.finetuning.model import GuideModel
-from classify.heads.fold import fold
+from classify.heads.dense_layer import fold
 from classify.heads.table import HEADS, make_head
 from classify.scores.calibration import flat, probabilities
 from data import HeadstartError

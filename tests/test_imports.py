@@ -24,7 +24,7 @@ LIBRARIES = {"tensorflow", "keras", "openvino", "ray", "tensorflow_datasets", "s
 HEAVY = {  # modules that need one of them for whatever they do
     "extract.transformer",
     "classify.bundle.keras_model",
-    *(f"classify.heads.{name}" for name in ("fold", "keras_head", "linear_decision", "linear_svm")),
+    *(f"classify.heads.{name}" for name in ("dense_layer", "keras_head", "linear_decision", "linear_svm")),
     *(f"classify.heads.{name}" for name in ("logistic", "ridge", "streaming")),
     *(f"classify.finetuning.{name}" for name in ("finetune", "judge", "live", "loops", "model", "training")),
 }

@@ -8,7 +8,7 @@ import numpy as np
 from classify.bundle.folder import BundleContents
 from classify.features.matrix import FeatureSet
 from classify.head import Head
-from classify.heads.fold import fold
+from classify.heads.dense_layer import fold
 from data.errors import HeadstartError
 from extract.backbones.build import pooled, scaled, tapped
 from extract.backbones.weights import load_backbone

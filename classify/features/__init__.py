@@ -2,7 +2,7 @@
 
 columns  layers side by side, read and never mapped
 blocks   rows larger than memory, block by block
-rows     labelled rows: which split they are in, and can a head learn from them?
+rows     labelled rows of each split: what learns, what chooses, what only judges
 matrix   FeatureMatrix, FeatureSet: features in memory, and what computed them
 load     files to a matrix, several of them joined by image
 """

@@ -48,7 +48,7 @@ def finetune(
     Parameters
     ----------
     bundle : Bundle
-        Of one backbone, with a head that `classify.heads.fold.fold` takes, or of Keras.
+        Of one backbone, with a head that `classify.heads.dense_layer.fold` takes, or of Keras.
     source : Source, str or Path
         Its classes are those of the bundle.
     folder : str or Path

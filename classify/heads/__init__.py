@@ -13,5 +13,5 @@ keras_head       KerasHead: the guide's head, and larger ones
 fit              a head is fitted, and what it cannot learn from is told
 streaming        heads fitted in passes over blocks
 memory           how much memory training may take
-fold             a linear head as one dense layer
+dense_layer      a linear head, of scikit-learn or ours, as one dense layer
 """
