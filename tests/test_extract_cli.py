@@ -64,8 +64,12 @@ def test_run_tells_of_16_bits_that_are_nearly_black(images, tmp_path):
     for name in ("a", "b"):
         grey = np.random.default_rng(ord(name)).integers(0, 4096, (24, 24)).astype(np.uint16)
         Image.fromarray(grey).save(images / "red" / f"twelve_{name}.png")
-    done = run_command("extract", "run", "images", *TINY, cwd=tmp_path)
-    assert done.stderr.count("nearly black: red/twelve_a.png, red/twelve_b.png; scale") == 1
+    said = "nearly black: red/twelve_a.png, red/twelve_b.png; scale"
+    for words, key in ((["--plan"], "missing"), ([], "computed")):
+        done = run_command("extract", "run", "images", *TINY, *words, "--json", cwd=tmp_path)
+        assert done.stderr.count(said) == 1
+        report = json.loads(done.stdout)
+        assert report[key] == 18 and [said in text for text in report["warnings"]] == [True]
 
 
 @pytest.fixture

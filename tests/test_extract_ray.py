@@ -27,7 +27,7 @@ from extract import FeatureFile, Options, Recipe, extract
 from extract.cluster.connect import check_cluster, connected
 from extract.cluster.replica import Replica, Task, versions
 from extract.run.plan import Part
-from extract.run.worker import PartWorker
+from extract.run.worker import Computed, PartWorker
 from extract.run.worker import Work as WorkOfParts
 
 pytest.importorskip("ray")
@@ -414,7 +414,7 @@ def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):
     (images / name).unlink()
     replica = Replica()
     assert replica.open(Task(task.make, source, task.marker, task.sample, 1)) is False
-    assert replica.compute(task.sample, [data]) == 1
+    assert replica.compute(task.sample, [data]) == Computed(images=1)
 
 
 def test_other_versions_on_a_node_are_named(nodes, monkeypatch, small, tmp_path):

@@ -13,6 +13,7 @@ from functools import partial
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, extract_with
+from PIL import Image
 
 from data import HeadstartError, Source, open_source
 from data.sources.arrays import from_arrays
@@ -372,6 +373,18 @@ def test_a_map_may_answer_in_any_order(run, file, tmp_path, monkeypatch):
 
     report = run(map=backwards)
     assert (report.rows, report.computed) == (16, 16)
+
+
+def test_dim_images_of_all_parts_are_in_the_report_and_said_when_the_first_is_met(
+    run, images, monkeypatch, caplog
+):
+    monkeypatch.setattr("extract.run.plan.PART_ROWS", 3)
+    for number in (0, 2, 7):
+        Image.fromarray(np.full((24, 24), 4000 + number, np.uint16)).save(images / "red" / f"00{number}.png")
+    names = "nearly black: red/000.png, red/002.png, red/007.png; scale"
+    assert [names in text for text in run().warnings] == [True]
+    (said,) = [record.getMessage() for record in caplog.records if "nearly black" in record.getMessage()]
+    assert "red/000.png" in said and "red/007.png" not in said
 
 
 def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monkeypatch):

@@ -19,7 +19,7 @@ from extract.cluster.replica import Place, Replica, Task, versions
 from extract.feature_file.shards import INDEX
 from extract.run.forecast import Room
 from extract.run.plan import Part
-from extract.run.worker import Work
+from extract.run.worker import Computed, Work
 
 if TYPE_CHECKING:
     from ray import ObjectRef
@@ -38,7 +38,7 @@ def ray_map(
     source: Source,
     progress: Callable[[int], None],
     cluster: Cluster,
-) -> Generator[tuple[Part, int | Exception], None, None]:
+) -> Generator[tuple[Part, Computed | Exception], None, None]:
     """Compute parts in actors on a Ray cluster, each with one part at a time.
 
     A part whose actor dies, or that raises, is given to another one, three times in all; then it
@@ -53,8 +53,8 @@ def ray_map(
 
     Yields
     ------
-    part, int or Exception
-        Images computed, or why there are none; in any order.
+    part, Computed or Exception
+        What came of it, or why nothing did; in any order.
 
     Raises
     ------
@@ -154,7 +154,7 @@ class _Driver:
     steps: "dict[ObjectRef, _Step]" = field(default_factory=dict)
     failed_starts: int = 0
 
-    def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, int | Exception]]:
+    def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, Computed | Exception]]:
         """Yield each part once, with its result or its last error."""
         self.waiting.extend(parts)
         self.started = self.heard = self.said = time.monotonic()
@@ -178,7 +178,7 @@ class _Driver:
         actor = self.ray.remote(Replica).options(**options).remote()
         self.steps[actor.place.remote()] = _Step(actor, self.task.sample)
 
-    def _next(self) -> Iterator[tuple[Part, int | Exception]]:
+    def _next(self) -> Iterator[tuple[Part, Computed | Exception]]:
         done, _ = self.ray.wait(list(self.steps), timeout=1)
         for reference in done:
             step = self.steps.pop(reference)
@@ -192,7 +192,7 @@ class _Driver:
         if time.monotonic() - self.said > _SAY_EVERY:
             self._say_speed()
 
-    def _after_place(self, step: _Step, found: Place) -> Iterator[tuple[Part, int | Exception]]:
+    def _after_place(self, step: _Step, found: Place) -> Iterator[tuple[Part, Computed | Exception]]:
         step.node = found.node
         if found.versions != versions():
             raise other_versions(f"node {step.node}", versions(), found.versions)
@@ -200,7 +200,9 @@ class _Driver:
         self.steps[step.actor.open.remote(self.task)] = step
         yield from ()
 
-    def _after_open(self, step: _Step, result: bool | Exception) -> Iterator[tuple[Part, int | Exception]]:
+    def _after_open(
+        self, step: _Step, result: bool | Exception
+    ) -> Iterator[tuple[Part, Computed | Exception]]:
         if isinstance(result, HeadstartError):
             happened = f"node {step.node}: {result.happened}"
             raise HeadstartError(happened, result.expected, result.received, result.todo)
@@ -212,7 +214,9 @@ class _Driver:
             self.idle.append(step)
         yield from ()
 
-    def _after_compute(self, step: _Step, result: int | Exception) -> Iterator[tuple[Part, int | Exception]]:
+    def _after_compute(
+        self, step: _Step, result: Computed | Exception
+    ) -> Iterator[tuple[Part, Computed | Exception]]:
         self.idle.append(step)
         if isinstance(result, Exception):
             yield from self._again(step.part, result)
@@ -221,7 +225,7 @@ class _Driver:
         self.progress(len(step.part.rows))
         yield step.part, result
 
-    def _lost(self, step: _Step, error: Exception) -> Iterator[tuple[Part, int | Exception]]:
+    def _lost(self, step: _Step, error: Exception) -> Iterator[tuple[Part, Computed | Exception]]:
         """Replace an actor that died, and give its part to another one."""
         words = one_line(error)
         _log.warning("a replica on %s was lost", step.node)
@@ -242,7 +246,7 @@ class _Driver:
             )
         self._start()
 
-    def _again(self, part: Part, error: Exception) -> Iterator[tuple[Part, int | Exception]]:
+    def _again(self, part: Part, error: Exception) -> Iterator[tuple[Part, Computed | Exception]]:
         self.attempts[part.name] += 1
         if self.attempts[part.name] < ATTEMPTS:
             self.waiting.append(part)

@@ -14,7 +14,7 @@ from data.sources.source import Row, Source
 from data.text import with_type
 from extract.engines.engine import makers
 from extract.run.plan import Part
-from extract.run.worker import Work
+from extract.run.worker import Computed, Work
 
 
 @dataclass(frozen=True)
@@ -76,8 +76,8 @@ class Replica:
         except Exception as error:
             return _sendable(error)
 
-    def compute(self, part: Part, data: list[bytes | OSError]) -> int | Exception:
-        """Write a part and return the number of images that got a feature."""
+    def compute(self, part: Part, data: list[bytes | OSError]) -> Computed | Exception:
+        """Write a part and return what came of it."""
         try:
             if isinstance(self._source, _Sent):
                 self._source.data = data

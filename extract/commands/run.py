@@ -260,7 +260,10 @@ def bench(
 
 
 def _show_report(report: "Report", source: Source, as_json: bool) -> None:
-    say_warnings(report.warnings, said=source.warnings)
+    from extract.run.worker import DIM
+
+    late = [text for text in report.warnings if not text.startswith(DIM)]  # the run said that when it met one
+    say_warnings(late, said=source.warnings)
     for name, reason in report.rejections[:10]:
         say(f"rejected: {name}: {reason}")
     show(report.to_dict(), report_lines, as_json)

@@ -31,7 +31,7 @@ from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan
 from extract.run.scan import scan_source
 from extract.run.survey import Survey, survey
-from extract.run.worker import PartWorker, Work
+from extract.run.worker import Computed, PartWorker, Work, dim_warning, warn_of_dim
 
 _MOST_OPENED = 1000  # parts, to count their images while the user waits for an answer
 _log = logging.getLogger("headstart.run")
@@ -51,8 +51,8 @@ class Map(Protocol):
         *,
         source: Source,
         progress: Callable[[int], None],
-    ) -> Generator[tuple[Part, int | Exception], None, None]:
-        """Yield each part with the images computed, or with why there are none, in any order."""
+    ) -> Generator[tuple[Part, Computed | Exception], None, None]:
+        """Yield each part with what came of it, or with why nothing did, in any order."""
 
 
 def local_map(
@@ -62,7 +62,7 @@ def local_map(
     *,
     source: Source,
     progress: Callable[[int], None],
-) -> Generator[tuple[Part, int | Exception], None, None]:
+) -> Generator[tuple[Part, Computed | Exception], None, None]:
     """Compute parts in this process, one after the other; an error ends the run.
 
     Parameters
@@ -170,7 +170,7 @@ class _Done:
     found: Survey
     contents: Contents
     leaves: Leaving
-    computed: int
+    computed: Computed
 
 
 def _up_to_date(run: _Run) -> _Done:
@@ -180,13 +180,13 @@ def _up_to_date(run: _Run) -> _Done:
     ready = None if decided.parts else assemble(run.source, scan, found)
     if ready and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
         clear_abandoned(found.path)
-        return _Done(found, ready[0], Leaving(0), 0)
+        return _Done(found, ready[0], Leaving(0), Computed(0))
     with _writing(found.path, found.folder, run.options.wait):
         if found.is_stale():  # another run ended since
             found, ready = run.survey(), None
             decided = found.plan(scan)
         leaves = run.check(found, found.leaving(scan, run.source.class_names))
-        computed = _compute(run, found, decided, leaves) if decided.parts else 0
+        computed = _compute(run, found, decided, leaves) if decided.parts else Computed(0)
         whole = found.with_new_parts() if decided.parts else found
         contents, rows = ready or assemble(run.source, scan, whole)
         return _Done(found, contents, _write(run, whole, contents, rows), computed)
@@ -269,9 +269,10 @@ def _kept(folder: Path) -> str:
     return f"{kept} kept in {folder}: the same command goes on from there"
 
 
-def _compute(run: _Run, found: Survey, decided: Plan, leaves: Leaving) -> int:
-    """Run the missing parts and return how many images went through the backbone."""
-    done, computed = 0, 0
+def _compute(run: _Run, found: Survey, decided: Plan, leaves: Leaving) -> Computed:
+    """Run the missing parts and return how many images went through the backbone, and which are dim."""
+    done, images = 0, 0
+    dim: list[str] = []
     failed: list[tuple[Part, Exception]] = []
     progress = run.progress or (lambda done, total: None)
     found.folder.mkdir(parents=True, exist_ok=True)
@@ -288,11 +289,14 @@ def _compute(run: _Run, found: Survey, decided: Plan, leaves: Leaving) -> int:
         for part, result in results:
             if isinstance(result, Exception):
                 failed.append((part, result))
-            else:
-                computed += result
+                continue
+            images += result.images
+            if result.dim and not dim:
+                warn_of_dim(result.dim)
+            dim += result.dim
     if failed:
         raise _failed(failed, found.folder)
-    return computed
+    return Computed(images, tuple(sorted(dim)))
 
 
 def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartError:
@@ -305,26 +309,30 @@ def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartErro
     )
 
 
-def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
-    contents, leaves = done.contents, done.leaves
-    labels, splits = contents.labels, contents.splits
-    warnings = [
-        *source.warnings,
-        *check_labels(labels, splits, contents.digests, contents.ids, contents.class_names),
-    ]
-    if len(contents.ids) == 1:
-        warnings.append("the file holds one image; a head needs more")
-    classes = len(set(labels.tolist()) - {-1})
+def _warnings(source: Source, done: _Done, classes: int) -> Iterator[str]:
+    """Yield what the user should know of a run; dim images are those that it computed."""
+    rows = done.contents
+    yield from source.warnings
+    yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names)
+    if done.computed.dim:
+        yield dim_warning(done.computed.dim)
+    if len(rows.ids) == 1:
+        yield "the file holds one image; a head needs more"
     if classes < 2:
-        warnings.append("the images have fewer than two classes; a head needs two")
+        yield "the images have fewer than two classes; a head needs two"
+
+
+def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
+    contents, leaves, labels = done.contents, done.leaves, done.contents.labels
+    classes = len(set(labels.tolist()) - {-1})
     places = done.found.places(contents.digests)
-    places["twins"] = len(contents.ids) - done.computed - sum(places.values())
+    places["twins"] = len(contents.ids) - done.computed.images - sum(places.values())
     return Report(
         file=str(path),
         recipe_key=contents.recipe.key,
         rows=len(contents.ids),
-        computed=done.computed,
-        reused=len(contents.ids) - done.computed,
+        computed=done.computed.images,
+        reused=len(contents.ids) - done.computed.images,
         reused_from=places,
         dropped=leaves.lost,
         replaced=len(leaves.replaced),
@@ -333,6 +341,6 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         classes=classes,
         unlabelled=int((labels < 0).sum()),
-        warnings=tuple(warnings),
+        warnings=tuple(_warnings(source, done, classes)),
         seconds=round(seconds, 3),
     )

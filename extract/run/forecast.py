@@ -12,14 +12,14 @@ from data.errors import moved_keywords
 from data.output.atomic import target_of
 from data.output.disk import free_room
 from data.sources.labels import source_warnings
-from data.sources.source import Source, as_source
+from data.sources.source import Row, Source, as_source
 from extract.engines.engine import open_engine
 from extract.recipe import Recipe, checked_recipe
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
 from extract.run.scan import scan_source
 from extract.run.survey import survey
-from extract.run.worker import bytes_of, compute_features
+from extract.run.worker import bytes_of, compute_features, dim_warning
 
 _IMAGES = 96  # measured, after those that warm up
 
@@ -57,7 +57,7 @@ class Preview:
     nodes : tuple of Room
         Of a cluster.
     warnings : tuple of str
-        What the user should know of the source and its labels.
+        What the user should know of the source, its labels, and the images that were measured.
     """
 
     rows: int
@@ -109,7 +109,8 @@ def preview(
     found = survey(recipe, path, options.others, options.layout)
     scan = options.scan or scan_source(source, options.rehash)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
-    speed, width = _measure(source, recipe, decided.parts, options) if decided.parts else (None, 0)
+    dim: list[Row] = []
+    speed, width = _measure(source, recipe, decided.parts, options, dim) if decided.parts else (None, 0)
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         dropped=leaves.lost,
@@ -123,19 +124,24 @@ def preview(
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
         nodes=tuple(nodes),
-        warnings=tuple(source_warnings(source, scan.digests)),
+        warnings=(
+            *source_warnings(source, scan.digests),
+            *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
+        ),
     )
 
 
-def _measure(source: Source, recipe: Recipe, parts: Sequence[Part], options: Options) -> tuple[float, int]:
-    """Return images a second and the number of features of an image."""
+def _measure(
+    source: Source, recipe: Recipe, parts: Sequence[Part], options: Options, dim: list[Row]
+) -> tuple[float, int]:
+    """Return images a second and the number of features of an image; note the dim ones of those measured."""
     engine = open_engine(options.engine, recipe, options.threads)
     engine.batch_size = options.batch_size or engine.batch_size
     width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
     first = engine.batch_size * (1 + engine.ahead)
     rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
     times = [time.perf_counter()]
-    for _ in compute_features(engine, recipe, bytes_of(source, rows), options.threads):
+    for _ in compute_features(engine, recipe, bytes_of(source, rows), options.threads, dim.append):
         times.append(time.perf_counter())
     first = first if len(times) - 1 > first else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width

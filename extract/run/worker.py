@@ -29,6 +29,7 @@ from extract.run.plan import Part, bytes_needed
 
 Key = TypeVar("Key")
 _log = logging.getLogger("headstart.run")
+DIM = "values of 16-bit images use a sixteenth of their range"  # so begins what is said of them
 _AHEAD = 3  # batches decoded, and waiting for the engine
 
 
@@ -133,7 +134,7 @@ class Work:
 
     def __call__(
         self, *, source: Reads, progress: Callable[[int], None], threads: int | None = None
-    ) -> Callable[[Part], int]:
+    ) -> Callable[[Part], "Computed"]:
         """Make a worker, which opens its engine.
 
         Parameters
@@ -145,6 +146,14 @@ class Work:
             In the place of its own.
         """
         return self.worker(replace(self, threads=threads or self.threads), source, progress)
+
+
+@dataclass(frozen=True)
+class Computed:
+    """What came of a part: how many images got a feature, and the ids of those that are dim to `is_dim`."""
+
+    images: int
+    dim: tuple[str, ...] = ()
 
 
 class PartWorker:
@@ -164,29 +173,22 @@ class PartWorker:
         self._engine.batch_size = work.batch_size or self._engine.batch_size
         self._probe = check_probes(self._engine, work.recipe, work.probes)
         check_room(work.folder, bytes_needed(work.rows, sum(map(len, self._probe))))
-        self._warned = False
 
-    def __call__(self, part: Part) -> int:
-        """Write the part's file and return the number of images that got a feature.
+    def __call__(self, part: Part) -> Computed:
+        """Write the part's file and say what came of it.
 
         An image that cannot be decoded is rejected, with its reason; one that changed or
         vanished since it was hashed is left out.
         """
-        dim: list[bytes] = []
-        batches = compute_batches(
-            self._engine, self._recipe, self._items(part), self._work.threads, dim.append
-        )
+        dim: set[bytes] = set()
+        batches = compute_batches(self._engine, self._recipe, self._items(part), self._work.threads, dim.add)
         with GrowingPart(self._write, self._work.whole) as growing:
             for batch in batches:
                 growing.add(batch)
                 self._progress(len(batch))
             growing.close(part.name)
-        if dim and not self._warned:
-            self._warned = True
-            warn_of_dim(
-                [row.id for row, digest in zip(part.rows, part.digests, strict=True) if digest in dim]
-            )
-        return len(growing.rows)
+        names = [row.id for row, digest in zip(part.rows, part.digests, strict=True) if digest in dim]
+        return Computed(len(growing.rows), tuple(names))
 
     def _write(self, name: str, rows: dict[bytes, Sequence[np.ndarray]], rejected: dict[bytes, str]) -> Path:
         path = self._work.folder / name
@@ -262,10 +264,17 @@ def decode(recipe: Recipe, data: bytes, dim: Callable[[], None] | None = None) -
     return image
 
 
+def dim_warning(names: Sequence[str]) -> str:
+    """Say that images of 16 bits are nearly black to a backbone.
+
+    Examples
+    --------
+    >>> dim_warning(["a.png", "b.png"]).removeprefix(DIM)
+    ', as those of 12 bits do, and look nearly black: a.png, b.png; scale them to 0..65535'
+    """
+    return f"{DIM}, as those of 12 bits do, and look nearly black: {some_of(names)}; scale them to 0..65535"
+
+
 def warn_of_dim(names: Sequence[str]) -> None:
-    """Say that images of 16 bits are nearly black to a backbone."""
-    _log.warning(
-        "warning: values of 16-bit images use a sixteenth of their range, as those of 12 bits do, and look "
-        "nearly black: %s; scale them to 0..65535",
-        some_of(names),
-    )
+    """Tell the user of `dim_warning` now, as the work may take long."""
+    _log.warning("warning: %s", dim_warning(names))
