@@ -26,7 +26,7 @@ def test_the_command(images, tmp_path):
 
 
 def test_the_table(images, tmp_path):
-    words = (*TINY, "--engine", "keras", "--threads", "1")
+    words = (*TINY, "--engine", "keras", "--threads", "1", "--repeats", "1")
     done = run_command("extract", "bench", "images", *words, cwd=tmp_path)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("keras ") and "1 thread, batches of 32; 6 images" in lines[0]

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -67,18 +68,24 @@ def path(numpy_backbone, tmp_path):
     return tmp_path / "out.h5"
 
 
+def kill_at(moment: float, path: Path, counter: Path) -> None:
+    """Kill a run so many seconds after its first part began."""
+    with start(path, counter=str(counter), pause=0.002, slow_sync=0.01) as process:
+        deadline = time.monotonic() + 30
+        while not path.with_name(path.name + ".parts").is_dir() and time.monotonic() < deadline:
+            time.sleep(0.002)
+        time.sleep(moment)
+        process.send_signal(signal.SIGKILL)
+
+
 def kill_and_resume(reference: bytes, folder: Path, moments: np.ndarray) -> list[int]:
     """Kill runs at some moments after their first part began; return finished parts at each kill."""
     folder.mkdir()
+    files = [(folder / f"{number}.h5", folder / f"{number}.count") for number in range(len(moments))]
+    with ThreadPoolExecutor(4) as pool:  # runs that wait, most of the time
+        list(pool.map(kill_at, moments, *zip(*files, strict=True)))
     finished = []
-    for number, moment in enumerate(moments):
-        path, counter = folder / f"{number}.h5", folder / f"{number}.count"
-        with start(path, counter=str(counter), pause=0.002, slow_sync=0.01) as process:
-            deadline = time.monotonic() + 30
-            while not path.with_name(path.name + ".parts").is_dir() and time.monotonic() < deadline:
-                time.sleep(0.002)
-            time.sleep(moment)
-            process.send_signal(signal.SIGKILL)
+    for number, (moment, (path, counter)) in enumerate(zip(moments, files, strict=True)):
         parts = len(list(folder.glob(f"{number}.h5.parts/*.h5")))
         complete = path.exists()
         finished.append(-1 if complete else parts)
