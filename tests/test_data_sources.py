@@ -432,8 +432,19 @@ def test_csv_of_another_encoding_names_it(tmp_path):
     assert source.class_names == ("thé",)
     assert (source.rows[0].id, source.rows[0].group) == ("café.png", "crème")
     assert ["cp1252" in text for text in source.warnings] == [True]
+    for words in ("'café.png'", "names may be wrong", "save the file as UTF-8", "iconv -f ENCODING -t UTF-8"):
+        assert words in source.warnings[0]
     assert "utf-16" in open_source(save_csv(tmp_path, text.encode("utf-16"))).warnings[0]
     assert open_source(save_csv(tmp_path, text)).warnings == ()
+
+
+def test_csv_in_shift_jis_is_warned_of_or_refused_with_how_to_convert_it(tmp_path):
+    table = "path,label\n1.png,{}\n2.png,b\n"
+    read = open_source(save_csv(tmp_path, table.format("猫").encode("shift-jis"), "1.png", "2.png"))
+    assert read.class_names == ("b", "”L") and "names may be wrong: '”L'; if they are" in read.warnings[0]
+    text = refusal(save_csv(tmp_path, table.format("人").encode("shift-jis")))
+    assert "iconv -f ENCODING -t UTF-8 (SHIFT_JIS" in text
+    assert open_source(save_csv(tmp_path, table.format("猫"))).class_names == ("b", "猫")
 
 
 def test_csv_takes_absolute_paths_inside_its_folder_also_behind_a_link(tmp_path):

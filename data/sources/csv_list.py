@@ -5,7 +5,7 @@ from pathlib import Path
 from unicodedata import normalize
 
 from data.errors import HeadstartError
-from data.sources.csv_text import read_table, windows_text
+from data.sources.csv_text import TO_UTF8, read_table, windows_text
 from data.sources.folder import FileSource, escaped
 from data.sources.labels import index_labels, label_warnings, look_alikes
 from data.sources.source import Row, unique_ids
@@ -105,7 +105,7 @@ def _foreign(table: Path, records: list, texts: list[dict], raw: set[str]) -> li
         for name in COLUMNS:
             if text[name] != fields[name] and printable(fields[name]) not in raw:
                 return [
-                    f"{str(table)!r} is not in Unicode; it was read as cp1252 (Windows): {text[name]!r}; "
-                    "if that is wrong, save it as UTF-8"
+                    f"{str(table)!r} is not in Unicode; it was read as cp1252 (Western Windows), so names "
+                    f"may be wrong: {text[name]!r}; if they are, save the file as UTF-8: {TO_UTF8}"
                 ]
     return []

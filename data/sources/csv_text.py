@@ -11,6 +11,7 @@ from data.errors import HeadstartError
 from data.text import printable, some_of
 
 FORM = "path,label[,split][,group]"
+TO_UTF8 = "as 'CSV UTF-8' of a spreadsheet, or by iconv -f ENCODING -t UTF-8 (SHIFT_JIS, GBK, CP1251, ...)"
 _DELIMITERS = ",;\t"
 _EXCEL = re.compile(r"sep=(.)[\r\n]+", re.IGNORECASE)
 _MARKS = {  # the first bytes say how a text is encoded; those of UTF-32 begin as those of UTF-16
@@ -109,7 +110,10 @@ def wrong_encoding(path: Path, received: str) -> HeadstartError:
     """Make the error for text in an unknown encoding."""
     expected = "UTF-8; UTF-16 or UTF-32 with a byte order mark; or Windows' code page 1252"
     return HeadstartError(
-        f"{str(path)!r} has another encoding than we read", expected, received, "save the file as UTF-8"
+        f"{str(path)!r} has another encoding than we read",
+        expected,
+        received,
+        f"save the file as UTF-8: {TO_UTF8}",
     )
 
 
