@@ -6,6 +6,7 @@ Each node is a `ray start --block` in a session of its own, ended by its process
 import hashlib
 import json
 import os
+import pickle
 import secrets
 import shutil
 import signal
@@ -14,13 +15,14 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
+from PIL import Image
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
@@ -415,6 +417,15 @@ def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):
     replica = Replica()
     assert replica.open(Task(task.make, source, task.marker, task.sample, 1)) is False
     assert replica.compute(task.sample, [data]) == Computed(images=1)
+
+
+def test_dim_images_come_back_by_name_from_a_node(task, images):
+    (row,) = task.sample.rows
+    Image.fromarray(np.full((24, 24), 4000, np.uint16)).save(images / row.id)
+    part = Part((row,), (hashlib.sha256((images / row.id).read_bytes()).digest(),))
+    replica = Replica()
+    assert replica.open(replace(task, sample=part)) is True
+    assert pickle.loads(pickle.dumps(replica.compute(part, []))) == Computed(images=1, dim=(row.id,))
 
 
 def test_other_versions_on_a_node_are_named(nodes, monkeypatch, small, tmp_path):
