@@ -272,6 +272,14 @@ def test_the_command_prints_counts_scores_and_the_verdict(small_bundle, drawn, t
     assert bad.exit_code == 1
 
 
+def test_the_command_says_what_labels_are_alike(small_bundle, images, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (images / "list.csv").write_text("path,label\nblue/000.png,blue\nred/000.png,Blue\n")
+    result = CliRunner().invoke(app, ["finetune", str(small_bundle), "images/list.csv", "-o", "tuned"])
+    assert result.exit_code == 1
+    assert result.stderr.count("look alike") == 1
+
+
 def test_the_verdict_is_plain():
     gain = {"difference": {"value": 0.1, "low": 0.02, "high": 0.2}, "p_value": 0.01}
     loss = {"difference": {"value": -0.1, "low": -0.2, "high": -0.02}, "p_value": 0.01}

@@ -97,9 +97,7 @@ def test_run_plan_preview_and_verify_name_classes_without_training_rows(command,
     shutil.copy(images / "red" / "000.png", images / "red" / "again.png")
     rows = ["red/000.png,red,train", "red/again.png,blue,train", "blue/000.png,green,test"]
     (images / "list.csv").write_text("\n".join(["path,label,split", *rows, "red/gone.png,gone,train", ""]))
-    untrained = (
-        "warning: 1 class has no training row: green; a head never predicts them, so their 1 row count"
-    )
+    untrained = "warning: 1 class has no training row: green; a head never predicts it, so its 1 row counts"
     several = "warning: 1 image has several labels: red/000.png (red) = red/again.png (blue); no head"
     words = ("images/list.csv", "-o", "out.h5", *TINY, "--max-bad", 1)
     planned, done = command("run", *words, "--plan").stderr, command("run", *words).stderr

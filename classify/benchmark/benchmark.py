@@ -22,6 +22,7 @@ from data.output.atomic import target_of, written_aside
 from data.output.checks import check_folder, check_names
 from data.output.disk import writing
 from data.output.ours import kind_of_output
+from data.sources.labels import source_warnings
 from data.sources.source import Source, open_source
 from data.text import counted
 from extract.recipe import Recipe
@@ -75,7 +76,7 @@ def benchmark(
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     check_output(folder)
     opened = open_source(source, data_dir, folders_are_classes)
-    for warning in opened.warnings:
+    for warning in source_warnings(opened):
         say(f"warning: {warning}")
     found, notes = _counted_rows(opened, comparison.rows)
     recipe = _recipe_of(comparison)

@@ -8,6 +8,7 @@ import typer
 from classify.commands.options import AsJson, BundleFolder, ClassWeight, Seed, TrainingRows
 from classify.scores.intervals import score_text
 from data.console import say_warnings, show
+from data.sources.labels import source_warnings
 from data.sources.source import open_source
 from data.text import counted
 from extract.commands.options import DataDir, FoldersAreClasses, SourceText
@@ -65,7 +66,7 @@ def finetune(
     )
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
-    say_warnings(opened.warnings)
+    say_warnings(source_warnings(opened))
     with progress_bar("fine-tuning", "batch") as progress:
         report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)
     show(report, finetune_lines, as_json)

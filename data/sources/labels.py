@@ -222,9 +222,13 @@ def _untrained(y: np.ndarray, splits: np.ndarray, class_names: Sequence[str]) ->
     if not len(missed) or not (y[training] >= 0).any():
         return []
     names = some_of([class_names[label] for label in missed], 10)
-    classes = "1 class has" if len(missed) == 1 else f"{len(missed)} classes have"
-    rows = counted(int(np.isin(y, missed).sum()), "row")
-    return [f"{classes} no training row: {names}; a head never predicts them, so their {rows} count as wrong"]
+    rows = int(np.isin(y, missed).sum())
+    one = len(missed) == 1
+    classes, them, their = (
+        ("1 class has", "it", "its") if one else (f"{len(missed)} classes have", "them", "their")
+    )
+    wrong = f"{their} {counted(rows, 'row')} {'counts' if rows == 1 else 'count'} as wrong"
+    return [f"{classes} no training row: {names}; a head never predicts {them}, so {wrong}"]
 
 
 def _contradictions(
