@@ -88,6 +88,8 @@ class Groups(Commands):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         try:
             return super().parse_args(ctx, args)
+        except HeadstartError:
+            raise
         except (OSError, UnicodeDecodeError) as error:
             if isinstance(error, OSError) and error.filename is None:
                 raise  # of stdout
