@@ -25,7 +25,7 @@ from data import Source, open_source
 from extract import Recipe
 from extract.cluster.connect import Cluster
 from extract.cluster.driver import ray_map
-from extract.run.extract import local_map
+from extract.run.local import local_map
 from extract.run.plan import Part, plan
 from extract.run.scan import scan_source
 from extract.run.worker import PartWorker, Work

@@ -273,3 +273,11 @@ def test_with_nothing_to_do_no_tensorflow_is_imported(tiny_file):
     assert "0 computed, 120 reused" in done.stdout
     assert "h5py" in imported
     assert not imported & {"tensorflow", "keras", "sklearn", "tensorflow_datasets"}
+
+
+def test_run_offers_no_training_that_would_be_refused(command, images):
+    rows = ["blue/000.png,blue,train", "red/000.png,red,test"]
+    (images / "list.csv").write_text("\n".join(["path,label,split", *rows, ""]))
+    done = command("run", "images/list.csv", "-o", "out.h5", *TINY)
+    assert "next: " not in done.stdout
+    assert "the training rows have fewer than two classes; a head needs two" in done.stderr

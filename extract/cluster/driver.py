@@ -48,7 +48,7 @@ def ray_map(
     Parameters
     ----------
     make, parts, replicas, source, progress
-        As `extract.run.extract.local_map` takes them; by default as many replicas as have room.
+        As `extract.run.local.local_map` takes them; by default as many replicas as have room.
     cluster : Cluster
 
     Yields

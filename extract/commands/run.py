@@ -61,7 +61,7 @@ def report_lines(report: dict) -> list[str]:
         lines.append(f"not computed again: {', '.join(saved)}")
     if report["unlabelled"]:
         lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
-    if report["classes"] > 1:
+    if report["trained_classes"] > 1:
         lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
     return lines
 
@@ -176,8 +176,9 @@ def run(
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
     from extract.recipe import Recipe
-    from extract.run.extract import extract, local_map
+    from extract.run.extract import extract
     from extract.run.forecast import preview
+    from extract.run.local import local_map
     from extract.run.options import Options
 
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)

@@ -6,6 +6,7 @@ plan       is an image computed again? A pure decision over digests
 leaving    may rows leave the file? A pure decision
 survey     what is known before a run: the file, finished parts, other files
 worker     encoded bytes to features, one part at a time
+local      parts computed in this process, one after the other
 assemble   known rows in the order of the file; are too many rejected?
 before     rows that left the file, kept beside it
 extract    extract(): the way of every image, from scan to write

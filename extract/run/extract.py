@@ -2,12 +2,11 @@
 
 import logging
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Protocol
 
 from data.errors import HeadstartError, moved_keywords
 from data.output.atomic import half_written, target_of
@@ -15,6 +14,7 @@ from data.output.disk import unwritten
 from data.output.lock import clear_abandoned, locked
 from data.sources.labels import check_labels
 from data.sources.source import Source, as_source
+from data.splits import SPLIT_NAMES
 from data.text import counted
 from extract.engines.engine import check_engine
 from extract.feature_file.contents import Contents
@@ -27,6 +27,7 @@ from extract.recipe import Recipe, checked_recipe
 from extract.run.assemble import allowed_rejections, assemble, check_rejections
 from extract.run.before import check_before, keep_before
 from extract.run.leaving import Leaving, before_path
+from extract.run.local import Map, local_map
 from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan
 from extract.run.scan import scan_source
@@ -38,52 +39,6 @@ _log = logging.getLogger("headstart.run")
 
 
 _USUAL = Options()
-
-
-class Map(Protocol):
-    """What runs the parts of a run, as `local_map` and `extract.cluster.driver.ray_map` do."""
-
-    def __call__(
-        self,
-        make: Work,
-        parts: Sequence[Part],
-        replicas: int | None = None,
-        *,
-        source: Source,
-        progress: Callable[[int], None],
-    ) -> Generator[tuple[Part, Computed | Exception], None, None]:
-        """Yield each part with what came of it, or with why nothing did, in any order."""
-
-
-def local_map(
-    make: Work,
-    parts: Sequence[Part],
-    replicas: int | None = None,
-    *,
-    source: Source,
-    progress: Callable[[int], None],
-) -> Generator[tuple[Part, Computed | Exception], None, None]:
-    """Compute parts in this process, one after the other; an error ends the run.
-
-    Parameters
-    ----------
-    make : Work
-        ``make(source=..., progress=...)`` makes the worker, a callable from a part to its result.
-    parts : sequence of Part
-    replicas : int, optional
-        Workers at once; here always one.
-    source : Source
-    progress : callable
-        Called with a number of images, when they are done.
-
-    Examples
-    --------
-    >>> list(local_map(lambda source, progress: len, ["ab", "c"], source=None, progress=print))
-    [('ab', 2), ('c', 1)]
-    """
-    work = make(source=source, progress=progress)
-    for part in parts:
-        yield part, work(part)
 
 
 @moved_keywords(PLACES)
@@ -309,7 +264,7 @@ def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartErro
     )
 
 
-def _warnings(source: Source, done: _Done, classes: int) -> Iterator[str]:
+def _warnings(source: Source, done: _Done, classes: int, trained: int) -> Iterator[str]:
     """Yield what the user should know of a run; dim images are those that it computed."""
     rows = done.contents
     yield from source.warnings
@@ -320,11 +275,14 @@ def _warnings(source: Source, done: _Done, classes: int) -> Iterator[str]:
         yield "the file holds one image; a head needs more"
     if classes < 2:
         yield "the images have fewer than two classes; a head needs two"
+    elif trained < 2:
+        yield "the training rows have fewer than two classes; a head needs two"
 
 
 def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
     contents, leaves, labels = done.contents, done.leaves, done.contents.labels
-    classes = len(set(labels.tolist()) - {-1})
+    training = labels[contents.splits == SPLIT_NAMES.index("train")]
+    classes, trained = (len(set(each.tolist()) - {-1}) for each in (labels, training))
     places = done.found.places(contents.digests)
     places["twins"] = len(contents.ids) - done.computed.images - sum(places.values())
     return Report(
@@ -340,7 +298,8 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         classes=classes,
+        trained_classes=trained,
         unlabelled=int((labels < 0).sum()),
-        warnings=tuple(_warnings(source, done, classes)),
+        warnings=tuple(_warnings(source, done, classes, trained)),
         seconds=round(seconds, 3),
     )

@@ -92,6 +92,8 @@ class Report:
         Id and reason of each.
     classes : int
         Different known labels in the file.
+    trained_classes : int
+        Those among its training rows: a head needs two.
     unlabelled : int
         Rows of the file without a known label: no head learns from them or is judged on them.
     warnings : tuple of str
@@ -110,6 +112,7 @@ class Report:
     rejected: int
     rejections: tuple[tuple[str, str], ...]
     classes: int
+    trained_classes: int
     unlabelled: int
     warnings: tuple[str, ...]
     seconds: float
