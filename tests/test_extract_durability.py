@@ -298,9 +298,12 @@ def test_rows_are_taken_from_other_files(path, tmp_path):
 
 def test_other_features_are_not_mixed_in(path, monkeypatch):
     """As other weights or versions would make them: the probe image tells."""
-    other = NumpyEngine()
-    monkeypatch.setattr(other, "_features", lambda batch: NumpyEngine()._features(batch) * 1.001)
-    monkeypatch.setattr(worker, "open_engine", lambda *args: other)
+
+    class Other(NumpyEngine):
+        def _features(self, batch):
+            return super()._features(batch) * 1.001
+
+    monkeypatch.setattr(worker, "open_engine", lambda *args: Other())
     before = path.read_bytes()
     with pytest.raises(HeadstartError) as caught:
         extract(arrays(IMAGES + 2, first=3), RECIPE, path, Options(allow_drop=True))
