@@ -172,10 +172,13 @@ def missing_extra(what: str, extra: str, received: str) -> HeadstartError:
     --runner ray needs Ray, which is not installed
       expected: the extra ray
       received: no package ray
-      what to do: pip install 'headstart[ray]'
+      what to do: pip install '.[ray]' in Headstart's folder
     """
     return HeadstartError(
-        f"{what}, which is not installed", f"the extra {extra}", received, f"pip install 'headstart[{extra}]'"
+        f"{what}, which is not installed",
+        f"the extra {extra}",
+        received,
+        f"pip install '.[{extra}]' in Headstart's folder",
     )
 
 

@@ -13,9 +13,13 @@ from contextlib import contextmanager, suppress
 
 SECONDS = 5  # for a command to end in order, which takes one as a rule
 _SETTLED = 0.5  # seconds after which another Ctrl-C is a second one of the user's
+_PASSED_ON = (
+    "KeyboardInterrupt: <EMPTY MESSAGE>"  # how pybind11 tells an error of C++ code that Ctrl-C caused
+)
 _SWALLOWED = 255  # the number of no signal
 _pipe: int | None = None  # to the thread that watches; None where nobody listens
 _settled = False
+_heard = False
 
 
 @contextmanager
@@ -61,15 +65,28 @@ def _leave() -> None:
 def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
     """Return the interrupt that an error is, or was made of: some callers turn it into their own.
 
+    C++ code can lose it and stumble later: once Ctrl-C was heard, whatever else is raised is its end.
+
     Examples
     --------
     >>> interrupt_of(ValueError("no interrupt")) is None
     True
+    >>> interrupt_of(RuntimeError("Const with a message: KeyboardInterrupt: <EMPTY MESSAGE>"))
+    KeyboardInterrupt()
     """
     found: BaseException | None = error
     while found is not None and not isinstance(found, KeyboardInterrupt):
+        if _PASSED_ON in str(found):
+            return KeyboardInterrupt()
         found = found.__cause__ or found.__context__
-    return found
+    ended = hasattr(error, "exit_code") or hasattr(error, "todo")  # a command's own end, or an error of ours
+    return KeyboardInterrupt() if found is None and not ended and _was_heard() else found
+
+
+def _was_heard() -> bool:
+    if _pipe is not None:
+        time.sleep(0.1)  # until the thread that listens has run
+    return _heard
 
 
 def settle() -> None:
@@ -101,6 +118,7 @@ def _on_lost(lost: "sys.UnraisableHookArgs") -> bool:
 
 def _watch(reading: int, main: int) -> None:
     """Wait for what the system or `_on_lost` writes, and end the process when it is time."""
+    global _heard
     first, sent = math.inf, 0  # until the first interrupt
     while True:
         left = None if first == math.inf else max(0, first + SECONDS - time.monotonic())
@@ -114,7 +132,7 @@ def _watch(reading: int, main: int) -> None:
             elif number == signal.SIGINT and sent:
                 sent -= 1
             elif number == signal.SIGINT and first == math.inf:
-                first = time.monotonic()
+                first, _heard = time.monotonic(), True
             elif number == signal.SIGINT and time.monotonic() > first + _SETTLED:
                 _end("interrupted twice; ended without more ado")
 

@@ -114,7 +114,7 @@ def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
     refused(lambda: check_target(tmp_path / "mine.bin" / "a.keras", "keras"), "no folder")
     check_target(tmp_path / "not" / "yet" / "a.keras", "keras")
     monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], modules=("no_such_module",)))
-    refused(lambda: check_target(tmp_path / "a.onnx", "onnx"), "pip install 'headstart[onnx]'")
+    refused(lambda: check_target(tmp_path / "a.onnx", "onnx"), "pip install '.[onnx]'")
 
 
 def test_a_model_that_differs_is_not_kept(small_bundle, tmp_path, monkeypatch):

@@ -50,7 +50,7 @@ def test_a_path_that_is_not_there_is_file_not_found(tmp_path):
 
 def test_an_extra_that_is_missing_says_how_to_install_it():
     error = missing_extra("int8 needs NNCF", "int8", "No module named 'nncf'")
-    assert error.todo == "pip install 'headstart[int8]'"
+    assert error.todo == "pip install '.[int8]' in Headstart's folder"
     assert error.happened == "int8 needs NNCF, which is not installed"
 
 

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from conftest import CODE
 
 _HEARD = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 
@@ -182,3 +183,29 @@ def test_thirty_moments(images, tiny_file, tiny_bundle, tmp_path, command):
         assert "Traceback" not in text
     assert slowest < 10
     print(f"{command}: ended after {slowest:.2f} s at most")
+
+
+LOST = """
+import os, signal, time
+from data.console import command_app
+from data.interrupt import interruptible
+app = command_app("Lose an interrupt.")
+@app.command()
+def lose():
+    try:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(2)
+    except KeyboardInterrupt:
+        pass
+    raise ValueError("half a model")
+@app.command()
+def other():
+    pass
+with interruptible():
+    app(["lose"])
+"""
+
+
+def test_what_a_library_stumbles_over_after_an_interrupt_is_the_interrupt():
+    done = subprocess.run([sys.executable, "-c", LOST], cwd=CODE, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")

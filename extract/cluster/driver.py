@@ -242,7 +242,7 @@ class _Driver:
                 f"replicas do not start on {step.node}",
                 "Headstart installed, and memory for the backbone",
                 str(error),
-                "install headstart[ray] in the environment of `ray start` on every node, or lower --replicas",
+                "install Headstart and its extra ray on every node of the cluster, or lower --replicas",
             )
         self._start()
 
