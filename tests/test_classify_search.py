@@ -109,7 +109,7 @@ def test_unknown_heads_list_the_nearest():
 
 def test_without_optuna_the_extra_is_named(features, monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(HeadstartError, match=r"pip install 'headstart\[search\]'") as caught:
+    with pytest.raises(HeadstartError, match=r"pip install '\.\[search\]'") as caught:
         search(features, ["ridge"], SweepOptions(trials=1))
     assert_four_parts(str(caught.value))
 

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import CODE
 
 _HEARD = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a shell's background jobs ignore it
 
@@ -207,5 +206,6 @@ with interruptible():
 
 
 def test_what_a_library_stumbles_over_after_an_interrupt_is_the_interrupt():
-    done = subprocess.run([sys.executable, "-c", LOST], cwd=CODE, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+    process = start("-c", LOST)
+    _, said = process.communicate(timeout=60)
+    assert (process.returncode, said.strip()) == (130, "interrupted")

@@ -378,7 +378,7 @@ def test_another_version_of_ray_is_named(monkeypatch):
 
 def test_ray_that_is_not_installed(monkeypatch):
     monkeypatch.setattr("extract.cluster.connect.find_spec", lambda name: None)
-    with pytest.raises(HeadstartError, match=r"pip install 'headstart\[ray\]'"), connected(None):
+    with pytest.raises(HeadstartError, match=r"pip install '\.\[ray\]'"), connected(None):
         pass
 
 
