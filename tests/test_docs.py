@@ -63,7 +63,7 @@ def test_set_up_lines():
     assert "pip install . && python -m extract run" in README
     assert "pip install '.[test]' && python -m pytest" in README
     gate = (ROOT / ".ci" / "run").read_text()
-    assert 'pip install --quiet "${wheel}[test]"' in gate and " python -m pytest " in gate
+    assert '"$folder"/*.whl)[dev]"' in gate and " python -m pytest " in gate
 
 
 def _anchors(page: str) -> set[str]:
