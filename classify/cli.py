@@ -11,6 +11,5 @@ from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-
 for command in (train, sweep, evaluate, predict, export, finetune, benchmark):
     app.command()(command)

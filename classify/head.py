@@ -1,11 +1,8 @@
 """What a head is: a classifier of scikit-learn that gives probabilities."""
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
-
-if TYPE_CHECKING:  # files of features, which the table of heads does not need
-    pass
 
 
 class Head(Protocol):

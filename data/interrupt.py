@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from data.errors import HeadstartError
+
 SECONDS = 5  # for a command to end in order, which takes one as a rule
 _SETTLED = 0.5  # seconds after which another Ctrl-C is a second one of the user's
-_PASSED_ON = (
-    "KeyboardInterrupt: <EMPTY MESSAGE>"  # how pybind11 tells an error of C++ code that Ctrl-C caused
-)
+_PASSED_ON = "KeyboardInterrupt: <EMPTY MESSAGE>"  # in what pybind11 makes of one that C++ code caught
 _SWALLOWED = 255  # the number of no signal
 _pipe: int | None = None  # to the thread that watches; None where nobody listens
 _settled = False
@@ -79,8 +79,11 @@ def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
         if _PASSED_ON in str(found):
             return KeyboardInterrupt()
         found = found.__cause__ or found.__context__
-    ended = hasattr(error, "exit_code") or hasattr(error, "todo")  # a command's own end, or an error of ours
-    return KeyboardInterrupt() if found is None and not ended and _was_heard() else found
+    told = isinstance(error, HeadstartError) or hasattr(
+        error, "exit_code"
+    )  # an error of ours, or Typer's end
+    stumbled = found is None and isinstance(error, Exception) and not told
+    return KeyboardInterrupt() if stumbled and _was_heard() else found
 
 
 def _was_heard() -> bool:

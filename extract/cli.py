@@ -1,16 +1,10 @@
 """python -m extract: run, info, diff, verify, repair, merge, bench."""
 
-from typing import TYPE_CHECKING
-
 from data.console import command_app
 from extract.commands.file import diff, info, merge, repair, verify
 from extract.commands.run import bench, run
 
-if TYPE_CHECKING:
-    pass
-
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
-
 
 for command in (run, info, diff, verify, repair, merge, bench):
     app.command()(command)

@@ -85,6 +85,14 @@ def test_a_circle_is_found():
     assert _circles(imports) == {"a": ["b"], "b": ["c"], "c": ["a"]}
 
 
+def test_private_names_stay_in_their_module():
+    for module, path in OURS.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] in PACKAGES:
+                taken = [name.name for name in node.names if name.name.startswith("_")]
+                assert set(taken) <= {"__version__"}, f"{module} takes {taken} of {node.module}"
+
+
 def test_every_module_has_its_place():
     beside = {_room(module) for module in OURS if "." in module and not module.endswith("__main__")}
     assert beside == set(ORDER) and len(ORDER) == len(set(ORDER))

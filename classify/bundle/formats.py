@@ -4,14 +4,10 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from classify.bundle import openvino_file
-
-if TYPE_CHECKING:
-    pass
 
 
 def _with_keras(path: Path) -> Callable[[np.ndarray], np.ndarray]:

@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classify.heads.table import BOOSTED_TREE
+from classify.heads.table import BOOSTED_TREE, HEADS
 from data.errors import HeadstartError
-
-if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
-    pass
-from classify.heads.table import HEADS
 
 if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
     from sklearn.base import BaseEstimator

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.commands.options import Join, ScoresAsJson, _number
+from classify.commands.options import Join, ScoresAsJson, score_number
 from classify.scores.intervals import score_text
 from data.console import show
 from data.names import padded, short_names, width_of
@@ -161,7 +161,7 @@ def report_lines(report: dict) -> list[str]:
     lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
     for row in report["classes"]:
         precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
-        numbers = (_number(precision, 11), _number(recall, 9), _number(row["f1"], 9))
+        numbers = (score_number(precision, 11), score_number(recall, 9), score_number(row["f1"], 9))
         lines.append(f"{padded(names[row['name']], width)}{row['rows']:>7}" + "".join(numbers))
     lines += _confusion_lines(report, names, width)
     absent = [names[row["name"]] for row in report["classes"] if not row["rows"]]
@@ -207,7 +207,7 @@ def curve_lines(curve: dict) -> list[str]:
     ]
     for point in curve["points"]:
         values = (point["mean"], point["standard_deviation"], min(point["values"]), max(point["values"]))
-        numbers = map(_number, values, (10, 11, 8, 9))
+        numbers = map(score_number, values, (10, 11, 8, 9))
         lines.append(f"{point['rows']:>10}" + "".join(numbers))
     return [*lines, curve["more_labels"]]
 

@@ -61,5 +61,6 @@ def checked_labels(features: "FeatureMatrix") -> list[str]:
     return warnings
 
 
-def _number(value: float | None, width: int) -> str:
+def score_number(value: float | None, width: int) -> str:
+    """Lay out a score in a column; a dash where there is none."""
     return f"{'-' if value is None else format(value, '.4f'):>{width}}"

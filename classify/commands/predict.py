@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from classify.commands.options import BundleFolder, _number
+from classify.commands.options import BundleFolder, score_number
 from data.console import say, show
 from data.names import UNKNOWN, padded, short_names, visible, width_of
 from data.text import counted
@@ -23,7 +23,7 @@ def prediction_lines(predictions: list[dict]) -> list[str]:
     width, cells = min(_FILE, width_of(files, "file")), width_of(labels, "label")
     lines = [f"{'file':<{width}}  {'label':<{cells}}  probability"]
     for row, file, label in zip(predictions, files, labels, strict=True):
-        said = row["error"] or f"{padded(label, cells)}  {_number(row['probability'], 6)}"
+        said = row["error"] or f"{padded(label, cells)}  {score_number(row['probability'], 6)}"
         lines.append(f"{padded(file, width)}  {said}")
     return lines
 

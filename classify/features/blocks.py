@@ -14,9 +14,6 @@ from data.errors import HeadstartError
 from data.progress import EVERY
 from data.text import counted, some_of
 
-if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
-    pass
-
 if TYPE_CHECKING:  # scikit-learn, which reading rows does not need
     from sklearn.preprocessing import StandardScaler
 

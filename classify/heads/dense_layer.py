@@ -1,7 +1,6 @@
 """A linear head as one dense layer."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -14,10 +13,6 @@ from classify.head import Head
 from classify.heads.linear_decision import of_raw_features
 from classify.heads.table import HEADS
 from data.errors import HeadstartError
-
-if TYPE_CHECKING:
-    pass
-
 
 Dense = tuple[np.ndarray, np.ndarray]  # coefficients (U, D) and intercepts (U,) of logits
 

@@ -1,7 +1,6 @@
 """What linear heads share: decision values to probabilities, labels to indices of their classes."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike
@@ -11,9 +10,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from classify.scores.calibration import flat, probabilities
-
-if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
-    pass
 
 FLOATS = (np.float64, np.float32)  # what a linear head takes as it comes
 

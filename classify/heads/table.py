@@ -1,16 +1,13 @@
 """The table of heads: one entry says everything of a head."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from classify.head import Head
 from classify.heads.entry import HeadEntry, Sharing, Streaming
 from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, POSITIVE, RIDGE, SEED, SHARE
 from data.allowed import AnyOf, Choice, Number, whole
 from data.errors import unknown_name
-
-if TYPE_CHECKING:  # scikit-learn, which looking at a head does not need
-    pass
 
 
 def _logistic(

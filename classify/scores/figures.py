@@ -183,8 +183,6 @@ def _title(report: dict, name: str) -> str:
 
 _COLOURS = ("#1f77b4", "#17becf", "#2ca02c", "#ff7f0e", "#d62728", "#9467bd")
 
-_GREY = "#888888"
-
 
 def write_figure(path: Path, report: dict) -> Path:
     """Draw the arms of `classify.benchmark.report.report_of`.

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data.errors import HeadstartError, NotAllowedError
-from data.output.disk import _told_as, why
+from data.output.disk import told_as, why
 
 
 def cache_folder() -> Path:
@@ -25,7 +25,7 @@ def in_cache() -> Iterator[None]:
     ------
     HeadstartError
     """
-    with _told_as(_cache_unusable):
+    with told_as(_cache_unusable):
         yield
 
 

@@ -72,11 +72,11 @@ def writing(path: Path, todo: str) -> AbstractContextManager[None]:
     ------
     HeadstartError
     """
-    return _told_as(lambda error: unwritten(path, error, todo))
+    return told_as(lambda error: unwritten(path, error, todo))
 
 
 @contextmanager
-def _told_as(make: Callable[[OSError], HeadstartError]) -> Iterator[None]:
+def told_as(make: Callable[[OSError], HeadstartError]) -> Iterator[None]:
     """Make an error of the system one of the user; what is one of the user already passes."""
     try:
         yield

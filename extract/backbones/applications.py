@@ -3,13 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, unknown_name
-
-if TYPE_CHECKING:
-    pass
-
 
 _MEAN = (0.485, 0.456, 0.406)  # of ImageNet's RGB channels in 0..1, as keras.applications has them
 

@@ -93,7 +93,7 @@ def _backbone_group(file: "h5py.File", model: "keras.Model") -> "h5py.Group":
     return file[min(fitting)[1]]
 
 
-def _fill_at_random(model: "keras.Model") -> None:
+def fill_at_random(model: "keras.Model") -> None:
     """He-normal kernels from a numpy generator, so that every version of Keras has the same."""
     generator = np.random.default_rng(0)
     for variable in model.weights:

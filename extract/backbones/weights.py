@@ -19,7 +19,7 @@ from data.output.disk import try_room
 from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash
-from extract.backbones.tensors import _fill_at_random, read_into, tensors_digest
+from extract.backbones.tensors import fill_at_random, read_into, tensors_digest
 
 if TYPE_CHECKING:
     import keras
@@ -84,7 +84,7 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
         return _cached(backbone, "imagenet") or _fetch(backbone, fallback)
     if name == "none":
         _log.warning("weights of %s are RANDOM: the features mean nothing, use them for tests only", backbone)
-        return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", _fill_at_random)
+        return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", fill_at_random)
     path = Path(name)
     if not path.is_file():
         raise NotFoundError(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -17,9 +17,6 @@ from extract.commands.options import (
     FilePath,
     FoldersAreClasses,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def diff_lines(values: dict) -> list[str]:

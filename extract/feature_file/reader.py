@@ -24,7 +24,7 @@ from extract.recipe import EngineInfo, Recipe
 
 FORMAT, FORMAT_VERSION = "headstart", 1
 MIGRATIONS: dict[int, Callable[[dict], dict]] = {}  # from a version's `stored_values` to the next one's
-_COLUMNS = ("digests", "labels", "splits", "origins")
+COLUMNS = ("digests", "labels", "splits", "origins")
 _TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
 
 
@@ -202,7 +202,7 @@ def _check_format(path: Path, file: h5py.File) -> None:
 def stored_values(file: h5py.File) -> dict:
     """Return every attribute and every data set but features, checksums and probe, by name."""
     values = dict(file.attrs)
-    for name in (*_COLUMNS, *_TEXTS, "rejected/digest"):
+    for name in (*COLUMNS, *_TEXTS, "rejected/digest"):
         if name in file or name != "groups":
             values[name] = file[name][:]
     return values
@@ -224,7 +224,7 @@ def read_contents(file: h5py.File) -> Contents:
         ids=tuple(texts["ids"]),
         groups=tuple(texts["groups"]),
         rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),
-        **{name: values[name] for name in _COLUMNS},
+        **{name: values[name] for name in COLUMNS},
     )
 
 

@@ -23,7 +23,7 @@ from extract.feature_file.hdf5 import (
     gathered,
     text_array,
 )
-from extract.feature_file.reader import _COLUMNS, FORMAT, FORMAT_VERSION, FeatureFile
+from extract.feature_file.reader import COLUMNS, FORMAT, FORMAT_VERSION, FeatureFile
 from extract.feature_file.shards import INDEX, INDEX_FORMAT, Shards, placed
 
 
@@ -106,7 +106,7 @@ def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> 
         engines=as_json([engine.to_dict() for engine in contents.engines]),
     )
     file["ids"] = text_array(contents.ids)
-    for name in _COLUMNS:
+    for name in COLUMNS:
         file[name] = getattr(contents, name)
     if contents.groups:
         file["groups"] = text_array(contents.groups)
