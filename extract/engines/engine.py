@@ -9,6 +9,7 @@ from importlib import import_module
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
+from data.machine import cores
 from data.output.cache import in_cache
 from extract.backbones.build import forked_error
 from extract.recipe import EngineInfo, Recipe
@@ -243,4 +244,4 @@ def makers(*names: str) -> tuple[str, ...]:
 
 def available_threads() -> int:
     """Return how many threads of the CPU this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores()
