@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from PIL import Image
 from classify import Bundle
 from classify.features import matrix
 from data import HeadstartError
+from data.errors import NotFoundError
 
 
 @pytest.fixture
@@ -120,6 +122,24 @@ def test_the_engine_is_opened_once(bundle, paths, opened):
     assert len(opened) == 1
     close(found, bundle.predict(paths))
     assert len(opened) == 2
+
+
+def test_engines_open_while_the_head_is_read(bundle, paths, opened, tmp_path):
+    predict = bundle.save(tmp_path / "bundle").load_predictor(tmp_path / "bundle")
+    found = [predict(path)[0] for path in paths]
+    assert len(opened) == 1
+    close(found, bundle.predict(paths))
+
+
+def test_an_engine_that_cannot_open_is_told_when_it_is_used(bundle, paths, tmp_path, monkeypatch):
+    predict = bundle.save(tmp_path / "bundle").load_predictor(tmp_path / "bundle")
+    with pytest.raises(NotFoundError, match="no image"):
+        predict(tmp_path / "missing.jpg")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "empty"))
+    other = replace(bundle, feature_sets=(replace(bundle.feature_sets[0], weights={"name": "gone.h5"}),))
+    predict = other.save(tmp_path / "other").load_predictor(tmp_path / "other")
+    with pytest.raises(HeadstartError, match="not in the cache"):
+        predict(paths)
 
 
 def test_threads_share_a_predictor(bundle, paths, opened):

@@ -1,16 +1,18 @@
 """What training saves: the head, its classes, the recipes of its features, its scores."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from queue import Queue
 
 import numpy as np
 
 from classify.bundle.checked_head import check_head
 from classify.bundle.detector import Detector
 from classify.bundle.folder import BundleContents, read_bundle, write_bundle
-from classify.bundle.predict import Prediction, Predictor
+from classify.bundle.predict import Opening, Prediction, Predictor, open_engines
 from classify.features.blocks import proba_of
 from classify.features.matrix import FeatureMatrix, names_text, sets_text
 from classify.head import Head
@@ -203,6 +205,25 @@ class Bundle(BundleContents):
             If the folder is no bundle, or of another version.
         """
         return cls(**vars(read_bundle(Path(folder))))
+
+    @classmethod
+    def load_predictor(cls, folder: str | Path) -> Predictor:
+        """Read a bundle while its engines open in a thread, as a command does that is used once.
+
+        Raises
+        ------
+        HeadstartError
+            As `load` raises it.
+
+        Examples
+        --------
+        >>> with Bundle.load_predictor("photos-logistic") as predict:  # doctest: +SKIP
+        ...     label = predict("new.jpg")[0].label
+        """
+        thread, opening = ThreadPoolExecutor(1, "open"), Queue[Opening]()
+        contents = read_bundle(Path(folder), lambda sets: opening.put(thread.submit(open_engines, sets)))
+        thread.shutdown(wait=False)
+        return Predictor(cls(**vars(contents)), opening.get())
 
     def _scores(self, features: FeatureMatrix) -> dict:
         scores = {}

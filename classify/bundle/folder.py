@@ -82,8 +82,16 @@ def write_bundle(folder: Path, bundle: BundleContents) -> None:
         _write(new, bundle)
 
 
-def read_bundle(folder: Path) -> BundleContents:
+def read_bundle(
+    folder: Path, found: Callable[[tuple[FeatureSet, ...]], object] | None = None
+) -> BundleContents:
     """Return what a folder keeps of a bundle.
+
+    Parameters
+    ----------
+    folder : Path
+    found : callable, optional
+        Called with the feature sets before the head is read, which takes as long as scikit-learn's import.
 
     Raises
     ------
@@ -94,9 +102,12 @@ def read_bundle(folder: Path) -> BundleContents:
     try:
         values = _read_json(folder)
         read = {name: values[name] for name in _PLAIN} | {"class_names": tuple(values["class_names"])}
+        feature_sets = tuple(_feature_set(each, folder) for each in values["feature_sets"])
+        if found:
+            found(feature_sets)
         return BundleContents(
             **read,
-            feature_sets=tuple(_feature_set(each, folder) for each in values["feature_sets"]),
+            feature_sets=feature_sets,
             head=_load_head(folder, values["head"]),
             detector=Detector.load(folder / _DETECTOR) if values["detector"] else None,
             seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),

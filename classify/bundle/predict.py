@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -84,6 +85,14 @@ class Classifier(Protocol):
         """Return the probability of each class."""
 
 
+Opening = Future[list[Engine]]
+
+
+def open_engines(feature_sets: Sequence[FeatureSet]) -> list[Engine]:
+    """Open the engine of each feature set, and prove that it computes its features."""
+    return [each.open() for each in feature_sets]
+
+
 class Predictor:
     """A bundle with its engines open, so that the first call pays for them alone.
 
@@ -93,6 +102,8 @@ class Predictor:
     Parameters
     ----------
     bundle : Bundle
+    opening : Future of list of Engine, optional
+        Its engines, where a thread opens them already.
 
     Examples
     --------
@@ -101,8 +112,9 @@ class Predictor:
     'cat'
     """
 
-    def __init__(self, bundle: Classifier) -> None:
+    def __init__(self, bundle: Classifier, opening: Opening | None = None) -> None:
         self._bundle = bundle
+        self._opening = {os.getpid(): opening} if opening else {}
         self._opened: dict[int, tuple[threading.Lock, list[Engine]]] = {}  # by process: a fork opens its own
 
     def __enter__(self) -> "Predictor":
@@ -131,7 +143,9 @@ class Predictor:
         """Hold the engines of this process, opened; no other thread uses them meanwhile."""
         lock, engines = self._opened.setdefault(os.getpid(), (threading.Lock(), []))
         with lock:
-            engines += [each.open() for each in self._bundle.feature_sets[len(engines) :]]
+            if opening := self._opening.pop(os.getpid(), None):
+                engines += opening.result()
+            engines += open_engines(self._bundle.feature_sets[len(engines) :])
             yield engines
 
     def _rows(

@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 
-from classify.benchmark.report import benchmark_lines
 from classify.commands.options import AsJson, Seed, TrainingRows
 from data.console import say, show
 from extract.commands.options import (
@@ -48,6 +47,7 @@ def benchmark(
     """
     from classify.benchmark.arms import Comparison
     from classify.benchmark.benchmark import benchmark as compare
+    from classify.benchmark.report import benchmark_lines
     from extract.commands.options import default_name, parse_size
 
     comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-from classify.bundle.export import check_target
-from classify.bundle.export import export as export_bundle
 from classify.bundle.formats import FORMATS
 from classify.commands.options import AsJson, BundleFolder
 from data.console import show
@@ -59,6 +57,8 @@ def export(
     Example: python -m classify export photos-logistic -o photos.keras
     """
     from classify.bundle.bundle import Bundle
+    from classify.bundle.export import check_target
+    from classify.bundle.export import export as export_bundle
 
     check_target(output, format)
     exported = export_bundle(Bundle.load(bundle), output, format, any_size=not fixed_size)

@@ -63,7 +63,7 @@ def predict(
 
     if as_csv and as_json:
         raise typer.BadParameter("choose one of --csv and --json")
-    predictions = Bundle.load(bundle).predict(images, abstain)
+    predictions = Bundle.load_predictor(bundle)(images, abstain)
     values = [prediction.to_dict() for prediction in predictions]
     show(values, csv_lines if as_csv else prediction_lines, as_json)
     unread = [prediction for prediction in predictions if prediction.error]
