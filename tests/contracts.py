@@ -14,10 +14,13 @@ from skops.io import dump, get_untrusted_types, load
 
 from data import HeadstartError, Row
 from data.images import load_image
-from extract import FeatureFile
+from extract import FeatureFile, Recipe
+from extract.backbones.weights import load_backbone
+from extract.engines.engine import open_engine
 from extract.feature_file.diff import diff
 from extract.feature_file.verify import verify
 from extract.feature_file.writer import write_feature_file
+from extract.recipe import EngineInfo
 
 
 class SourceContract:
@@ -244,3 +247,77 @@ class LinearHeadContract:
         assert again.get_params() == head.get_params()
         for learned in ("coef_", "intercept_", "inverse_temperature_", "alpha_"):
             assert np.array_equal(getattr(again, learned, None), getattr(head, learned, None))
+
+
+class EngineContract:
+    """What holds for every engine; a subclass names it as `name`."""
+
+    name: str
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def engine(cls, tiny_recipe):
+        return open_engine(cls.name, tiny_recipe)
+
+    @pytest.fixture
+    def pixels(self):
+        return drawn_pixels()
+
+    def test_shape_and_type(self, engine, pixels):
+        (features,) = engine(pixels)
+        assert (features.shape, features.dtype) == ((9, 1024), np.float32)
+        assert np.isfinite(features).all()
+        assert features.std(axis=0).max() > 0
+
+    def test_order_and_short_batches(self, engine, pixels):
+        """A row's feature is its own, whatever stands beside it in the batch."""
+        (whole,) = engine(pixels)
+        (backwards,) = engine(pixels[::-1])
+        apart = np.concatenate([engine(pixels[:4])[0], engine(pixels[4:8])[0], engine(pixels[8:])[0]])
+        scale = np.abs(whole).max()
+        np.testing.assert_allclose(backwards[::-1], whole, atol=1e-5 * scale)
+        np.testing.assert_allclose(apart, whole, atol=1e-5 * scale)
+
+    def test_equals_the_guides_own_pipeline(self, engine, pixels, tiny_recipe):
+        """Rescaling, the frozen base with training=False, global average pooling."""
+        base = load_backbone("mobilenet", (32, 32), tiny_recipe.weights)
+        import keras
+
+        inputs = keras.Input((32, 32, 3))
+        scaled = keras.layers.Rescaling(scale=1 / 127.5, offset=-1)(inputs)
+        model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(scaled, training=False)))
+        expected = model.predict(pixels, verbose=0)
+        np.testing.assert_allclose(engine(pixels)[0], expected, atol=1e-4 * max(1, np.abs(expected).max()))
+
+    def test_description_is_json(self, engine):
+        described = engine.describe()
+        assert described.engine == self.name and described.version and described.device
+        assert EngineInfo.from_dict(json.loads(json.dumps(described.to_dict()))) == described
+
+    def test_several_layers_come_in_the_order_of_the_recipe(self, engine, pixels, tiny_recipe):
+        layers = ("conv_pw_3_relu", "avg_pool", "conv1_relu")
+        recipe = Recipe("mobilenet", tiny_recipe.weights, layers, image_size=(32, 32))
+        several = open_engine(self.name, recipe)(pixels)
+        assert [features.shape for features in several] == [(9, 128), (9, 1024), (9, 32)]
+        (alone,) = engine(pixels)
+        np.testing.assert_allclose(several[1], alone, atol=1e-5 * np.abs(alone).max())
+
+    def test_height_and_width_may_differ(self, tiny_recipe):
+        recipe = Recipe("mobilenet", tiny_recipe.weights, image_size=(32, 64))
+        assert open_engine(self.name, recipe)(np.zeros((1, 32, 64, 3), np.float32))[0].shape == (1, 1024)
+
+    def test_batches_may_be_started_ahead(self, engine, pixels):
+        batches = [pixels[:4], pixels[4:8], pixels[8:]]
+        finish = [engine.start(batch) for batch in batches[: engine.ahead + 1]]
+        for batch, done in zip(batches, finish, strict=False):
+            np.testing.assert_allclose(done()[0], engine(batch)[0], atol=1e-5)
+
+    def test_a_batch_may_be_larger_than_the_best(self, tiny_recipe, engine, pixels):
+        other = open_engine(self.name, tiny_recipe)
+        other.batch_size = 4
+        np.testing.assert_allclose(other(pixels)[0], engine(pixels)[0], atol=1e-5)
+
+
+def drawn_pixels() -> np.ndarray:
+    """Draw nine images of 32 pixels a side."""
+    return np.random.default_rng(0).uniform(0, 255, (9, 32, 32, 3)).astype(np.float32)

@@ -1,19 +1,21 @@
 """One contract for every engine."""
 
-import json
+import fnmatch
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import assert_four_parts
+from contracts import EngineContract, drawn_pixels
 
 from data import HeadstartError, open_source
 from extract import FeatureFile, Options, Recipe, extract
 from extract.cluster.replica import versions
 from extract.engines import conversion as converted
+from extract.engines import runtime
 from extract.engines.engine import (
     ENGINES,
     Engine,
@@ -28,70 +30,20 @@ from extract.engines.engine import (
 from extract.engines.probe import probe_image, relative_difference
 from extract.recipe import EngineInfo
 
-each_engine = pytest.mark.parametrize("name", ENGINES)
-
-
-@pytest.fixture(scope="module", params=ENGINES)
-def engine(request, tiny_recipe):
-    return open_engine(request.param, tiny_recipe)
-
 
 @pytest.fixture(scope="module")
 def pixels():
-    return np.random.default_rng(0).uniform(0, 255, (9, 32, 32, 3)).astype(np.float32)
+    return drawn_pixels()
 
 
-def test_shape_and_type(engine, pixels):
-    (features,) = engine(pixels)
-    assert (features.shape, features.dtype) == ((9, 1024), np.float32)
-    assert np.isfinite(features).all()
-    assert features.std(axis=0).max() > 0
+class TestOpenVino(EngineContract):
+    name = "openvino"
 
 
-def test_order_and_short_batches(engine, pixels):
-    """A row's feature is its own, whatever stands beside it in the batch."""
-    (whole,) = engine(pixels)
-    (backwards,) = engine(pixels[::-1])
-    apart = np.concatenate([engine(pixels[:4])[0], engine(pixels[4:8])[0], engine(pixels[8:])[0]])
-    scale = np.abs(whole).max()
-    np.testing.assert_allclose(backwards[::-1], whole, atol=1e-5 * scale)
-    np.testing.assert_allclose(apart, whole, atol=1e-5 * scale)
+class TestKeras(EngineContract):
+    """On the backend of this process."""
 
-
-def test_equals_the_guides_own_pipeline(engine, pixels, tiny_recipe):
-    """Rescaling, the frozen base with training=False, global average pooling."""
-    import keras
-
-    from extract.backbones.weights import load_backbone
-
-    base = load_backbone("mobilenet", (32, 32), tiny_recipe.weights)
-    inputs = keras.Input((32, 32, 3))
-    scaled = keras.layers.Rescaling(scale=1 / 127.5, offset=-1)(inputs)
-    model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(scaled, training=False)))
-    expected = model.predict(pixels, verbose=0)
-    np.testing.assert_allclose(engine(pixels)[0], expected, atol=1e-4 * max(1, np.abs(expected).max()))
-
-
-def test_description_is_json(engine):
-    described = engine.describe()
-    assert described.engine in ENGINES and described.version and described.device
-    assert EngineInfo.from_dict(json.loads(json.dumps(described.to_dict()))) == described
-
-
-@each_engine
-def test_several_layers_come_in_the_order_of_the_recipe(name, tiny_recipe, pixels):
-    layers = ("conv_pw_3_relu", "avg_pool", "conv1_relu")
-    recipe = Recipe("mobilenet", tiny_recipe.weights, layers, image_size=(32, 32))
-    several = open_engine(name, recipe)(pixels)
-    assert [features.shape for features in several] == [(9, 128), (9, 1024), (9, 32)]
-    (alone,) = open_engine(name, tiny_recipe)(pixels)
-    np.testing.assert_allclose(several[1], alone, atol=1e-5 * np.abs(alone).max())
-
-
-@each_engine
-def test_height_and_width_may_differ(name, tiny_recipe):
-    recipe = Recipe("mobilenet", tiny_recipe.weights, image_size=(32, 64))
-    assert open_engine(name, recipe)(np.zeros((1, 32, 64, 3), np.float32))[0].shape == (1, 1024)
+    name = "keras"
 
 
 def test_unknown_layer_and_engine_list_the_nearest(tiny_recipe):
@@ -100,13 +52,6 @@ def test_unknown_layer_and_engine_list_the_nearest(tiny_recipe):
         open_engine("keras", recipe)
     with pytest.raises(HeadstartError, match="expected: auto, keras, openvino"):
         open_engine("kera", tiny_recipe)
-
-
-def test_batches_may_be_started_ahead(engine, pixels):
-    batches = [pixels[:4], pixels[4:8], pixels[8:]]
-    finish = [engine.start(batch) for batch in batches[: engine.ahead + 1]]
-    for batch, done in zip(batches, finish, strict=False):
-        np.testing.assert_allclose(done()[0], engine(batch)[0], atol=1e-5)
 
 
 def test_engines_agree(tiny_recipe, pixels):
@@ -161,33 +106,75 @@ def test_reduced_precision_is_near(precision, tiny_recipe, pixels):
 def test_auto_takes_keras_on_a_gpu_and_openvino_elsewhere(tiny_recipe, monkeypatch):
     import tensorflow as tf
 
+    monkeypatch.setattr(runtime, "has_gpu_device", lambda: True)
+    monkeypatch.setattr(tf.config.experimental, "get_device_details", lambda device: {})
     for gpus, engine in ([], "openvino"), (["GPU:0"], "keras"):
         monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind, gpus=gpus: gpus)
         assert chosen_engine(tiny_recipe) == engine
 
 
+@pytest.mark.parametrize(
+    ("files", "variables", "seen"),
+    [
+        ([], {}, False),
+        (["/dev/nvidia0"], {}, True),
+        (["/dev/nvidia0"], {"CUDA_VISIBLE_DEVICES": "1"}, True),
+        (["/dev/nvidia0"], {"CUDA_VISIBLE_DEVICES": ""}, False),
+        (["/dev/nvidia0"], {"CUDA_VISIBLE_DEVICES": "-1,0"}, False),
+        (["/dev/kfd"], {"CUDA_VISIBLE_DEVICES": ""}, True),
+        (["/dev/kfd"], {"HIP_VISIBLE_DEVICES": "-1"}, False),
+        (["/dev/nvidiactl", "/dev/dri"], {}, False),
+    ],
+)
+def test_device_files_tell_whether_there_is_a_gpu(files, variables, seen, monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(runtime, "glob", SimpleNamespace(glob=lambda path: fnmatch.filter(files, path)))
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert runtime.has_gpu_device() is seen
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert runtime.has_gpu_device()
+
+
+def test_auto_imports_no_backend_where_there_is_no_gpu():
+    code = """
+import sys
+import extract.engines.runtime as runtime
+from extract import Recipe
+from extract.engines.engine import chosen_engine
+runtime.has_gpu_device = lambda: False
+print(chosen_engine(Recipe("mobilenet", "00")), {"tensorflow", "jax", "torch", "keras"} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["openvino", "set()"]
+
+
 @pytest.fixture
 def short_of_memory(tiny_recipe, monkeypatch):
     """A Keras engine whose device takes no more than some images at once."""
-    import tensorflow as tf
 
     def make(most: int):
         engine = open_engine("keras", tiny_recipe)
-        run = engine._run
+        start = engine._runtime.start
 
         def limited(batch):
             if len(batch) > most:
-                raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
-            return run(batch)
+                raise MemoryError("out of memory")
+            return start(batch)
 
-        engine._run = limited
+        monkeypatch.setattr(engine._runtime, "start", limited)
+        monkeypatch.setattr(engine._runtime, "is_out_of_memory", lambda error: isinstance(error, MemoryError))
         return engine
 
     return make
 
 
-def test_out_of_memory_halves_the_batch_and_says_so(short_of_memory, pixels, tiny_recipe, caplog):
+@pytest.mark.parametrize("fixed", [False, True])
+def test_out_of_memory_halves_the_batch_and_says_so(short_of_memory, pixels, tiny_recipe, caplog, fixed):
     engine = short_of_memory(3)
+    engine._runtime.fixed = fixed
     (features,) = engine(pixels)
     np.testing.assert_allclose(features, open_engine("keras", tiny_recipe)(pixels)[0], atol=1e-5)
     assert engine.batch_size == 2
@@ -200,7 +187,31 @@ def test_no_memory_for_one_image_is_told(short_of_memory, pixels):
     assert_four_parts(str(caught.value))
 
 
+def test_each_backend_knows_its_own_error_of_memory():
+    import tensorflow as tf
+
+    from extract.engines.on_jax import OnJax
+    from extract.engines.on_tensorflow import OnTensorFlow
+
+    jax = pytest.importorskip("jax")
+    short = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    assert OnTensorFlow.is_out_of_memory(short) and not OnTensorFlow.is_out_of_memory(ValueError())
+    short = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes.")
+    assert OnJax.is_out_of_memory(short)
+    assert not OnJax.is_out_of_memory(jax.errors.JaxRuntimeError("INTERNAL: other"))
+
+
+def test_a_fixed_batch_is_filled_up_and_never_another(tiny_recipe, pixels, monkeypatch):
+    engine, sizes = open_engine("keras", tiny_recipe), []
+    engine._runtime.fixed, engine.batch_size, start = True, 4, engine._runtime.start
+    monkeypatch.setattr(engine._runtime, "start", lambda batch: sizes.append(len(batch)) or start(batch))
+    assert engine(pixels)[0].shape == (9, 1024) and engine(pixels[:1])[0].shape == (1, 1024)
+    assert sizes == [4, 4, 4, 4]
+
+
 def test_one_of_several_gpus_is_used_and_told(tiny_recipe, monkeypatch, caplog):
+    import tensorflow as tf
+
     gpus, taken = ["GPU:0", "GPU:1"], []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: gpus)
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda threads: None)

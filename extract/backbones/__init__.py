@@ -1,8 +1,9 @@
 """Frozen backbones: the table of them, the graph that Keras runs, its weights.
 
-applications  BACKBONES: scaling, sizes and published weights of each model
-build         the Keras graph: made, tapped at layers, scaled, pooled
-tensors       weights read from Keras' files, and the digest of them
-download      where ImageNet weights come from
-weights       weights found, verified and kept under their digest
+applications   BACKBONES: scaling, sizes and published weights of each model
+keras_backend  which backend Keras computes with
+build          the Keras graph: made, tapped at layers, scaled, pooled
+tensors        weights read from Keras' files, and the digest of them
+download       where ImageNet weights come from
+weights        weights found, verified and kept under their digest
 """

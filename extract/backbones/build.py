@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, unknown_name
 from extract.backbones.applications import SCALINGS, backbone_named
+from extract.backbones.keras_backend import in_words, keras_backend
 
 if TYPE_CHECKING:
     import keras
@@ -39,6 +40,7 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
         In a fork of a process that has built one.
     """
     _refuse_fork()
+    keras_backend()
     import keras
 
     builder = getattr(keras.applications, backbone_named(name).model)
@@ -53,11 +55,11 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
 
 
 def _refuse_fork() -> None:
-    """Raise where TensorFlow would wait for ever, for threads that the parent alone has."""
+    """Raise where Keras' backend would wait for ever, for threads that the parent alone has."""
     global _process
     _process = _process or os.getpid()
     if _process != os.getpid():
-        raise forked_error("TensorFlow", _process)
+        raise forked_error(in_words(keras_backend()), _process)
 
 
 def forked_error(what: str, process: int) -> HeadstartError:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from data.errors import HeadstartError
 from data.sources.source import Source
 from data.text import counted, one_line
+from extract.backbones.keras_backend import named_backend
 from extract.cluster.connect import Cluster, connected, other_versions
 from extract.cluster.replica import Place, Replica, Task, versions
 from extract.feature_file.shards import INDEX
@@ -69,9 +70,8 @@ def ray_map(
     """
     with connected(cluster.address) as ray, _marker(make.folder) as marker:
         fitting = sum(room.replicas for room in division(ray, cluster))
-        task = Task(
-            make, source.portable(), marker, parts[0], cluster.threads or max(1, int(cluster.num_cpus))
-        )
+        threads = cluster.threads or max(1, int(cluster.num_cpus))
+        task = Task(make, source.portable(), marker, parts[0], threads, named_backend())
         driver = _Driver(ray, cluster, task, source, progress)
         yield from driver.run(parts, min(replicas or fitting, len(parts)))
 

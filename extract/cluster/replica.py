@@ -12,6 +12,7 @@ from data import __version__
 from data.errors import HeadstartError
 from data.sources.source import Row, Source
 from data.text import with_type
+from extract.backbones.keras_backend import use_backend
 from extract.engines.engine import makers
 from extract.run.plan import Part
 from extract.run.worker import Computed, Work
@@ -19,13 +20,17 @@ from extract.run.worker import Computed, Work
 
 @dataclass(frozen=True)
 class Task:
-    """What a replica gets before its first part; `sample` tells whether it sees the source."""
+    """What a replica gets before its first part.
+
+    `sample` tells whether it sees the source; `backend` is that of Keras, None for the node's own.
+    """
 
     make: Work
     source: Source | None
     marker: Path
     sample: Part
     threads: int
+    backend: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class Replica:
                     "no such folder, or another one of that name",
                     "put the output (-o) into a folder that every node mounts at the same path",
                 )
+            use_backend(task.backend)
             source = task.source if _sees(task) else None
             self._source = source or _Sent()
             self._work = task.make(source=self._source, progress=lambda images: None, threads=task.threads)

