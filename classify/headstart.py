@@ -16,7 +16,9 @@ def main() -> None:
     from data.interrupt import interruptible
 
     with interruptible():
-        application()(prog_name="headstart")
+        from data.console import SCRIPT
+
+        application()(prog_name=SCRIPT)
 
 
 def application() -> "Typer":

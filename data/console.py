@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
@@ -29,6 +30,9 @@ FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
 )
 DATA_DIR = typer.Option(help="Folder of prepared TFDS data sets.")
+SCRIPT = "headstart"  # the console script, beside python -m PACKAGE
+_COMMAND = re.compile(r"\bpython -m (data|extract|classify)\b")
+_by_script = False
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
 
@@ -53,6 +57,7 @@ class Commands(TyperGroup):
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
+        name_commands(options.get("prog_name") == SCRIPT)
         try:
             return super().main(*args, **options)
         except HeadstartError as error:
@@ -150,15 +155,41 @@ def prepare_logging() -> None:
     for name in ("absl", "tensorflow"):
         logging.getLogger(name).setLevel(logging.ERROR)
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(_Words("%(message)s"))
     logging.getLogger("headstart").handlers = [handler]
     logging.getLogger("headstart").setLevel(logging.INFO)
+
+
+class _Words(logging.Formatter):
+    """Name commands as the user started this one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return as_started(super().format(record))
+
+
+def name_commands(by_script: bool) -> None:
+    """Choose how words for the user name commands: ``headstart extract run`` or ``python -m extract run``."""
+    global _by_script
+    _by_script = by_script
+
+
+def as_started(text: str) -> str:
+    """Return words for the user with commands named as he started this one.
+
+    Examples
+    --------
+    >>> name_commands(by_script=True)
+    >>> as_started("next: python -m classify train a.h5")
+    'next: headstart classify train a.h5'
+    >>> name_commands(by_script=False)
+    """
+    return _COMMAND.sub(rf"{SCRIPT} \1", text) if _by_script else text
 
 
 def say(text: str) -> None:
     """Print a line for the user that is no result, to stderr."""
     try:
-        err.print(text)
+        err.print(as_started(text))
     except OSError:
         _silence(sys.stderr)  # nobody is left to tell
 
@@ -181,7 +212,7 @@ def show(value: object, lay_out: Callable[..., list[str]], as_json: bool) -> Non
     if as_json:
         text = json.dumps(value, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
     else:
-        text = "\n".join(lay_out(value))
+        text = as_started("\n".join(lay_out(value)))
     try:
         print(text, flush=True)
     except BrokenPipeError:

@@ -129,8 +129,15 @@ def test_errors_are_told_as_the_modules_tell_them(script, tmp_path, words):
     theirs = run_command(*(words or ("data",)), cwd=tmp_path)
     assert (ours.returncode, ours.stdout) == (theirs.returncode, theirs.stdout)
     if ours.returncode == 1:
-        assert ours.stderr == theirs.stderr
+        assert ours.stderr == theirs.stderr.replace("python -m extract", "headstart extract")
         assert_four_parts(ours.stderr)
+
+
+def test_what_comes_next_is_named_as_this_command_was(script, tiny_file, tmp_path):
+    done = started(script, "classify", "train", tiny_file, "--head", "ridge", "-o", "ridge", cwd=tmp_path)
+    assert "next: headstart classify evaluate ridge" in done.stdout and "python -m" not in done.stdout
+    done = run_command("classify", "train", tiny_file, "--head", "ridge", "-o", "ridge", cwd=tmp_path)
+    assert "next: python -m classify evaluate ridge" in done.stdout
 
 
 @pytest.mark.parametrize("words", [("--help",), ("extract", "info", "FILE")])

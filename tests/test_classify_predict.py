@@ -16,7 +16,7 @@ from PIL import Image
 from classify import Bundle
 from classify.features import matrix
 from data import HeadstartError
-from data.errors import NotFoundError
+from data.errors import NotFoundError, UsageError
 
 
 @pytest.fixture
@@ -171,3 +171,13 @@ def test_what_pillow_read_from_memory(bundle, paths):
     with Image.open(io.BytesIO(paths[3].read_bytes())) as image:
         (found,) = bundle.predict(image)
     assert (found.file, found.label) == ("image 0", "red")
+
+
+def test_a_backbone_that_this_version_has_not(bundle, paths):
+    """A user's bundle of a later version is no wrong value on the command line, which would exit with 2."""
+    later = replace(
+        bundle.feature_sets[0], recipe=replace(bundle.feature_sets[0].recipe, backbone="fancynet")
+    )
+    with pytest.raises(HeadstartError, match="no backbone 'fancynet'") as caught:
+        replace(bundle, feature_sets=(later,)).predict(paths)
+    assert not isinstance(caught.value, UsageError)

@@ -252,13 +252,15 @@ def test_a_name_that_is_not_utf8(command, images):
     assert "17 rows, 16 computed, 1 reused" in result.stdout
 
 
-@pytest.mark.parametrize("package", ["extract", "classify"])
-def test_a_data_py_in_the_working_folder_is_named(tmp_path, package):
-    (tmp_path / "data.py").write_text("raise RuntimeError('mine')")
+@pytest.mark.parametrize(
+    ("package", "name"), [("extract", "data"), ("classify", "data"), ("classify", "extract")]
+)
+def test_a_data_py_in_the_working_folder_is_named(tmp_path, package, name):
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('mine')")
     done = run_command(package, "--help", cwd=tmp_path)
     assert done.returncode == 1
     assert_four_parts(done.stderr)
-    assert str(tmp_path / "data.py") in done.stderr
+    assert str(tmp_path / f"{name}.py") in done.stderr
 
 
 def test_a_folder_named_data_is_no_harm(tmp_path):

@@ -14,6 +14,7 @@ from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from data.text import some_of
+from extract.backbones.applications import BACKBONES
 from extract.backbones.weights import copy_weights, ensure_weights, install_weights, known_weights
 from extract.engines.engine import Engine, open_engine
 from extract.engines.probe import check_probes
@@ -79,9 +80,16 @@ class FeatureSet:
         Raises
         ------
         HeadstartError
-            If they are not found, or damaged.
+            If they are not found, or damaged, or of a backbone that this version has not.
         """
         backbone, digest = self.recipe.backbone, self.recipe.weights
+        if backbone not in BACKBONES:
+            raise HeadstartError(
+                f"this version of Headstart has no backbone {backbone!r}",
+                f"one of its {len(BACKBONES)} backbones",
+                f"a recipe of {backbone}",
+                "install the version that computed the features",
+            )
         if self.weights_file is None or known_weights(digest):
             ensure_weights(backbone, digest, self.weights.get("name", "unknown"))
             return
