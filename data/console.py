@@ -188,8 +188,9 @@ def as_started(text: str) -> str:
 
 def say(text: str) -> None:
     """Print a line for the user that is no result, to stderr."""
+    words = as_started(text)
     try:
-        err.print(as_started(text))
+        err.print(words)
     except OSError:
         _silence(sys.stderr)  # nobody is left to tell
 
