@@ -47,7 +47,17 @@ def json_option(what: str) -> OptionInfo:
     return typer.Option("--json", help=f"Print {what} as JSON.")
 
 
-class Commands(TyperGroup):
+class Named(TyperGroup):
+    """A command group whose help names commands as the user started this one."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        if command and command.help:
+            command.help = as_started(command.help)
+        return command
+
+
+class Commands(Named):
     """A command group that turns errors of the user into one message and an exit code.
 
     1 a user's error, 2 usage (Typer's own), 130 interrupted.
@@ -135,7 +145,7 @@ def command_app(words: str, groups: Mapping[str, typer.Typer] | None = None) -> 
         """Take what stands before the command."""
 
     for name, group in (groups or {}).items():
-        app.add_typer(group, name=name, cls=TyperGroup)  # errors are told once, by the whole
+        app.add_typer(group, name=name, cls=Named)  # errors are told once, by the whole
     return app
 
 

@@ -72,6 +72,13 @@ def started(*words, cwd: Path, path: Path = ROOT, **how) -> subprocess.Completed
     return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False, **how)
 
 
+def test_help_names_commands_as_they_were_started(script, folder):
+    of_script = started(script, "extract", "run", "--help", cwd=folder).stdout
+    of_module = run_command("extract", "run", "--help", cwd=ROOT).stdout
+    assert "Example: headstart extract run" in of_script and "python -m" not in of_script
+    assert "Example: python -m extract run" in of_module
+
+
 def imported(
     script: Path, *words, cwd: Path, until: str = ""
 ) -> tuple[subprocess.CompletedProcess, set[str]]:
