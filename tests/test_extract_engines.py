@@ -1,9 +1,13 @@
 """One contract for every engine."""
 
 import fnmatch
+import hashlib
+import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,10 +16,11 @@ from conftest import assert_four_parts
 from contracts import EngineContract, drawn_pixels
 
 from data import HeadstartError, open_source
+from data.machine import Cpu, cpu
 from extract import FeatureFile, Options, Recipe, extract
 from extract.cluster.replica import versions
 from extract.engines import conversion as converted
-from extract.engines import runtime
+from extract.engines import openvino_engine, runtime
 from extract.engines.engine import (
     ENGINES,
     Engine,
@@ -27,8 +32,10 @@ from extract.engines.engine import (
     open_engine,
     values_help,
 )
-from extract.engines.probe import probe_image, relative_difference
-from extract.recipe import EngineInfo
+from extract.engines.probe import check_probes, probe_image, relative_difference
+from extract.recipe import EngineInfo, Probe
+
+BFLOAT16 = {"avx512_bf16", "amx_bf16"} & set(cpu().instruction_sets)
 
 
 @pytest.fixture(scope="module")
@@ -91,16 +98,91 @@ print(utils.tm.__name__, "openvino_telemetry" in sys.modules)
     assert done.stdout.split() == ["openvino.tools.ovc.telemetry_stub", "False"]
 
 
-@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_reduced_precision_is_near(precision, tiny_recipe, pixels):
+@pytest.mark.parametrize(("precision", "auto"), [("float16", "keras"), ("bfloat16", "openvino")])
+def test_reduced_precision_is_near(precision, auto, tiny_recipe, pixels):
     recipe = replace(tiny_recipe, precision=precision)
-    assert chosen_engine(recipe) == "keras"
-    (exact,), (near,) = (open_engine("keras", each)(pixels) for each in (tiny_recipe, recipe))
+    assert chosen_engine(recipe) == cpu_engine(recipe) == auto
+    assert_near(*(open_engine("keras", each)(pixels) for each in (tiny_recipe, recipe)))
+
+
+def test_openvino_does_not_compute_float16(tiny_recipe):
+    with pytest.raises(HeadstartError, match="cannot compute with precision"):
+        open_engine("openvino", replace(tiny_recipe, precision="float16"))
+
+
+def assert_near(exact, near):
+    """Check that one layer's features are near exact ones, and not the same."""
+    (exact,), (near,) = exact, near
     assert near.dtype == np.float32
     cosines = (exact * near).sum(axis=1) / np.linalg.norm(exact, axis=1) / np.linalg.norm(near, axis=1)
     assert 0.99 < cosines.min() < 1 - 1e-8
-    with pytest.raises(HeadstartError, match="cannot compute with precision"):
-        open_engine("openvino", recipe)
+
+
+@pytest.mark.skipif(not BFLOAT16, reason="this CPU has no bfloat16")
+def test_openvino_computes_bfloat16_with_the_model_of_float32(tiny_recipe, pixels, tmp_path):
+    recipe = replace(tiny_recipe, precision="bfloat16")
+    assert converted.model_path(recipe) == converted.model_path(tiny_recipe)
+    exact, near = (open_engine("openvino", each) for each in (tiny_recipe, recipe))
+    assert_near(exact(pixels), near(pixels))
+    assert [dict(each.describe().others)["executed"].count("bf16") > 0 for each in (exact, near)] == [0, 1]
+
+
+@pytest.mark.skipif(not BFLOAT16, reason="this CPU has no bfloat16")
+def test_bfloat16_of_one_engine_is_continued_by_another_but_no_other_backbone(tiny_recipe):
+    recipe = replace(tiny_recipe, precision="bfloat16")
+    openvino, keras = (open_engine(name, recipe) for name in ("openvino", "keras"))
+    features = check_probes(keras, recipe, [])
+    check_probes(openvino, recipe, [Probe("photos.h5", keras.describe(), {"avg_pool": features[0]})])
+    other = Probe("photos.h5", keras.describe(), {"avg_pool": features[0][::-1]})
+    with pytest.raises(HeadstartError, match="other features than those in photos"):
+        check_probes(openvino, recipe, [other])
+
+
+def test_where_bfloat16_would_be_simulated_openvino_says_so(tiny_recipe, monkeypatch):
+    old = Cpu("Xeon of 2019", ("avx2", "avx512f", "avx512_vnni"))
+    monkeypatch.setattr(openvino_engine, "cpu", lambda: old)
+    with pytest.raises(HeadstartError, match="does not compute in bfloat16") as caught:
+        open_engine("auto", replace(tiny_recipe, precision="bfloat16"))
+    assert_four_parts(str(caught.value))
+    assert "Xeon of 2019 (avx2 avx512f avx512_vnni)" in caught.value.received
+    assert "--engine keras" in caught.value.todo
+
+
+def test_openvino_names_the_cpu_and_what_it_executed(tiny_recipe):
+    others = dict(open_engine("openvino", tiny_recipe).describe().others)
+    assert cpu().model in others["cpu"]
+    layers = [int(each.split()[-2]) for each in others["executed"].split(", ")]
+    assert sum(layers) == 27  # convolutions of MobileNet
+
+
+@pytest.mark.parametrize("int8", [False, True])
+@pytest.mark.parametrize("tensorflow", [False, True])
+def test_a_model_kept_under_a_name_with_tensorflow_in_it_is_taken(
+    tensorflow, int8, tiny_recipe, monkeypatch, tmp_path
+):
+    """Names once had TensorFlow's version; models are found with TensorFlow and without."""
+    kept = converted.converted_model(tiny_recipe)
+    recipe = replace(tiny_recipe, quantization="int8", calibration="ab") if int8 else tiny_recipe
+    versions = {name: version(name) for name in ("keras", "openvino")} | {"tensorflow": "2.21.0"}
+    key = hashlib.sha256(json.dumps([recipe.key, versions], sort_keys=True).encode()).hexdigest()
+    earlier = tmp_path / "openvino" / f"{key[:32]}.xml"
+    earlier.parent.mkdir()
+    for suffix in (".bin", ".xml", ".json"):
+        shutil.copyfile(kept.with_suffix(suffix), earlier.with_suffix(suffix))
+    monkeypatch.setattr(converted, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(converted, "version", installed({"tensorflow": "2.21.0"} if tensorflow else {}))
+    assert converted.converted_model(recipe) == earlier
+
+
+def installed(tensorflow: dict[str, str]):
+    """Return `importlib.metadata.version` of an environment with this TensorFlow, or none."""
+
+    def found(name: str) -> str:
+        if name == "tensorflow" and not tensorflow:
+            raise PackageNotFoundError(name)
+        return tensorflow.get(name) or version(name)
+
+    return found
 
 
 def test_auto_takes_keras_on_a_gpu_and_openvino_elsewhere(tiny_recipe, monkeypatch):
@@ -239,7 +321,7 @@ class PixelEngine(Engine):
 
 @pytest.fixture
 def pixel_engine(monkeypatch):
-    entry = EngineEntry(f"{__name__}:PixelEngine", ("numpy",), ("float32", "bfloat16"), ("none", "int8"))
+    entry = EngineEntry(f"{__name__}:PixelEngine", ("numpy",), ("float32", "float16"), ("none", "int8"))
     monkeypatch.setitem(ENGINES, "pixels", entry)
 
 
@@ -249,7 +331,7 @@ def test_an_engine_is_one_entry_and_one_class(pixel_engine, tiny_recipe, images,
     file = FeatureFile(tmp_path / "out.h5")
     assert (report.computed, file.features("avg_pool").shape) == (16, (16, 3))
     assert file.engine(0) == EngineInfo("pixels", np.__version__, "CPU")
-    quantized = replace(tiny_recipe, precision="bfloat16", quantization="int8", calibration="ab")
+    quantized = replace(tiny_recipe, precision="float16", quantization="int8", calibration="ab")
     assert chosen_engine(quantized) == cpu_engine(quantized) == "pixels"
     assert cpu_engine(tiny_recipe) == "openvino"
     assert "numpy" in makers() and versions()["numpy"] == np.__version__
@@ -257,7 +339,9 @@ def test_an_engine_is_one_entry_and_one_class(pixel_engine, tiny_recipe, images,
 
 def test_help_names_every_engine(pixel_engine):
     assert engine_help() == "auto, openvino, keras or pixels."
-    assert values_help("precision", "; ") == "float32; float16 or bfloat16 with keras, bfloat16 with pixels."
+    assert values_help("precision", "; ") == (
+        "float32; bfloat16 with openvino, float16 or bfloat16 with keras, float16 with pixels."
+    )
     assert values_help("quantization", ", or ") == "none, or int8 with openvino or pixels."
     with pytest.raises(HeadstartError, match="keras, openvino, pixels"):
         open_engine("other", Recipe("mobilenet", "00"))

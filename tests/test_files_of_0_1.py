@@ -41,9 +41,12 @@ def test_a_file_is_read_and_extended(old, small_recipe, name):
     assert examine(old / name).sound and file.recipe == small_recipe
     assert len(file.contents.ids) == 40
     np.testing.assert_array_equal(load_features(old / name).X, whole.features("avg_pool"))
+    assert extract(open_source(old / "images"), small_recipe, old / name).computed == 0
     draw_images(old / "images" / "train", each=1, first=90)
     report = extract(open_source(old / "images"), small_recipe, old / name)
     assert (report.rows, report.computed) == (42, 2)
+    by_cpu = {"cpu" in dict(engine.others) for engine in FeatureFile(old / name).contents.engines}
+    assert by_cpu == {False, True}  # what computed a row names its CPU since
 
 
 def test_parts_of_an_interrupted_run_are_taken(old, small_recipe):

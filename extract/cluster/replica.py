@@ -5,7 +5,7 @@ import os
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from data import __version__
@@ -96,8 +96,15 @@ def versions() -> dict[str, str]:
     """Return the versions that must be the same on every node."""
     names = sorted({"numpy", "pillow", *makers()})
     return {"headstart": __version__, "python": platform.python_version()} | {
-        name: version(name) for name in names
+        name: _version(name) for name in names
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def _sees(task: Task) -> bool:

@@ -18,6 +18,8 @@ from extract.commands.options import (
     FoldersAreClasses,
 )
 
+_OWN = ("device", "engine", "version")  # of an engine; what else took part has lines of its own
+
 
 def diff_lines(values: dict) -> list[str]:
     """Lay out `extract.feature_file.diff.Difference` for people."""
@@ -73,10 +75,7 @@ def info_lines(summary: dict) -> list[str]:
         f"recipe    {summary['recipe_key'][:16]}",
         *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
         f"weights   {summary['weights'].get('name', 'unknown')}: {summary['weights'].get('origin', '')}",
-        *(
-            "engine    " + ", ".join(f"{name} {value}" for name, value in row.items())
-            for row in summary["engines"]
-        ),
+        *(line for row in summary["engines"] for line in _engine_lines(row)),
         *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
         f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
         *(
@@ -86,6 +85,13 @@ def info_lines(summary: dict) -> list[str]:
         f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
     ]
     return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
+
+
+def _engine_lines(values: dict[str, str]) -> list[str]:
+    """Lay out an `extract.recipe.EngineInfo`: name, version and device, and below what else took part."""
+    own = [f"{name} {value}" for name, value in values.items() if name in _OWN]
+    others = [f"  {name:<18}{value}" for name, value in values.items() if name not in _OWN]
+    return [f"engine    {', '.join(own)}", *others]
 
 
 def _text(value: object) -> str:

@@ -9,7 +9,8 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -20,13 +21,13 @@ from data.output.cache import cache_folder, in_cache
 from data.output.disk import full_told, try_room
 from extract.backbones.download import file_hash
 from extract.backbones.weights import load_backbone
-from extract.engines.engine import makers
 from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
     import openvino
 
+_TENSORFLOWS = ("2.21.0",)  # that names of earlier models have
 _log = logging.getLogger("headstart.engines")
 
 
@@ -44,13 +45,20 @@ def converted_model(recipe: Recipe) -> Path:
         If the recipe is quantized and its model is not in the cache: that needs the images
         which calibrated it.
     """
+    if kept := kept_model(recipe):
+        return kept
     path = model_path(recipe)
-    if not is_kept(path):
-        if recipe.quantization != "none":
-            raise _not_quantized(recipe, path)
-        _log.info("converting %s for OpenVINO; this is kept in the cache", recipe.backbone)
-        keep_model(float_model(recipe), path)
+    if recipe.quantization != "none":
+        raise _not_quantized(recipe, path)
+    _log.info("converting %s for OpenVINO; this is kept in the cache", recipe.backbone)
+    keep_model(float_model(recipe), path)
     return path
+
+
+def kept_model(recipe: Recipe) -> Path | None:
+    """Return the model of a recipe in the cache, whole and unchanged; None if there is none."""
+    paths = (model_path(recipe), *_earlier_paths(recipe))
+    return next((path for path in paths if is_kept(path)), None)
 
 
 def float_model(recipe: Recipe) -> "openvino.Model":
@@ -67,9 +75,30 @@ def float_model(recipe: Recipe) -> "openvino.Model":
 
 
 def model_path(recipe: Recipe) -> Path:
-    """Return where the model of a recipe is kept, or will be: by recipe and versions."""
-    versions = {name: version(name) for name in makers("openvino")}
-    key = hashlib.sha256(json.dumps([recipe.key, versions], sort_keys=True).encode()).hexdigest()
+    """Return where the model of a recipe is kept, or will be: by recipe and versions.
+
+    The model is the same with or without TensorFlow, and in float32 whatever the engine computes in.
+    """
+    return _named(recipe, _versions())
+
+
+def _earlier_paths(recipe: Recipe) -> Iterator[Path]:
+    """Yield names with the version of TensorFlow in them, installed here or not, as there once were."""
+    try:
+        known = (version("tensorflow"),)
+    except PackageNotFoundError:
+        known = _TENSORFLOWS
+    for each in known:
+        yield _named(recipe, _versions() | {"tensorflow": each})
+
+
+def _versions() -> dict[str, str]:
+    return {name: version(name) for name in ("keras", "openvino")}
+
+
+def _named(recipe: Recipe, versions: dict[str, str]) -> Path:
+    plain = replace(recipe, precision="float32")
+    key = hashlib.sha256(json.dumps([plain.key, versions], sort_keys=True).encode()).hexdigest()
     return cache_folder() / "openvino" / f"{key[:32]}.xml"
 
 
@@ -131,6 +160,6 @@ def _not_quantized(recipe: Recipe, path: Path) -> HeadstartError:
     return HeadstartError(
         "the int8 backbone of this recipe is not in the cache",
         f"{path}, calibrated with the images {recipe.calibration[:16]}",
-        "no such file, or versions of OpenVINO, Keras or TensorFlow that did not make it",
+        "no such file, or versions of OpenVINO or Keras that did not make it",
         "run `python -m extract run ... --quantization int8` here with the images that calibrated it",
     )

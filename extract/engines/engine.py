@@ -47,6 +47,7 @@ ENGINES = {  # on a CPU, `auto` takes the first that can compute the recipe
     "openvino": EngineEntry(
         "extract.engines.openvino_engine:OpenVinoEngine",
         ("keras", "openvino", "tensorflow"),
+        precision=("float32", "bfloat16"),
         quantization=("none", "int8"),
     ),
     "keras": EngineEntry(
@@ -210,7 +211,7 @@ def values_help(field: str, between: str) -> str:
     Examples
     --------
     >>> values_help("precision", "; ")
-    'float32; float16 or bfloat16 with keras.'
+    'float32; bfloat16 with openvino, float16 or bfloat16 with keras.'
     """
     usual = getattr(EngineEntry("", ()), field)
     by_values: dict[tuple[str, ...], list[str]] = {}

@@ -8,7 +8,58 @@ from data.errors import HeadstartError
 from extract.engines.engine import Engine
 from extract.recipe import Probe, Recipe
 
-TOLERANCE = 1e-4  # times max(1, |value|): engines differ by 1e-5, another preprocessing by 1e-2 and more
+
+def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the largest difference as a share of max(1, |value|); infinite where shapes differ.
+
+    Examples
+    --------
+    >>> relative_difference(np.array([1.0, 20.0]), np.array([1.0, 22.0]))
+    0.09090909090909091
+    """
+    if one.shape != other.shape:
+        return float("inf")
+    return float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
+
+
+def relative_distance(one: np.ndarray, other: np.ndarray) -> float:
+    """Return the Euclidean distance as a share of the other's norm; infinite where shapes differ.
+
+    Examples
+    --------
+    >>> relative_distance(np.array([1.0, 4.0]), np.array([0.0, 4.0]))
+    0.25
+    """
+    if one.shape != other.shape:
+        return float("inf")
+    distance, norm = np.linalg.norm(one - other), np.linalg.norm(other)
+    return float(distance / norm) if norm else float("inf") if distance else 0.0
+
+
+# By precision: how features are compared, and by how much they may differ. In float32 engines differ by 1e-5,
+# another preprocessing by 5e-3 and more. In bfloat16 each layer rounds to 8 bits, in another order in another
+# engine: single values may differ by anything, whole features by 0.03 of their norm; another preprocessing
+# makes 0.07 and more of it.
+_EXACT = (relative_difference, 1e-4)
+_COMPARED = {"float32": _EXACT, "float16": _EXACT, "bfloat16": (relative_distance, 0.05)}
+
+
+def difference(recipe: Recipe, mine: np.ndarray, stored: np.ndarray) -> float:
+    """Return how far two features of one image are apart, as the recipe's precision allows to judge."""
+    measure, _ = _COMPARED[recipe.precision]
+    return measure(mine, stored)
+
+
+def tolerance(recipe: Recipe) -> float:
+    """Return the `difference` up to which two features of one image count as the same.
+
+    Examples
+    --------
+    >>> tolerance(Recipe("xception", "00")), tolerance(Recipe("xception", "00", precision="bfloat16"))
+    (0.0001, 0.05)
+    """
+    _, allowed = _COMPARED[recipe.precision]
+    return allowed
 
 
 def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> list[np.ndarray]:
@@ -28,33 +79,20 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
     Raises
     ------
     HeadstartError
-        If one differs by more than `TOLERANCE`, with what computed it then and now.
+        If one differs by more than `tolerance`, with what computed it then and now.
     """
     ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
     for probe in probes:
         pairs = zip(recipe.layers, ours, strict=True)
-        difference = max(relative_difference(mine, probe.features[layer]) for layer, mine in pairs)
-        if not difference <= TOLERANCE:
+        apart = max(difference(recipe, mine, probe.features[layer]) for layer, mine in pairs)
+        if not apart <= tolerance(recipe):
             raise HeadstartError(
                 f"this machine computes other features than those in {probe.place}",
-                f"that of the probe image within {TOLERANCE:g}, as computed by {probe.engine}",
-                f"a difference of {difference:.3g}, computed by {engine.describe()}",
+                f"that of the probe image within {tolerance(recipe):g}, as computed by {probe.engine}",
+                f"a difference of {apart:.3g}, computed by {engine.describe()}",
                 "use the versions that computed the stored rows, or extract into a new file with -o",
             )
     return ours
-
-
-def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
-    """Return the largest difference as a share of max(1, |value|); infinite where shapes differ.
-
-    Examples
-    --------
-    >>> relative_difference(np.array([1.0, 20.0]), np.array([1.0, 22.0]))
-    0.09090909090909091
-    """
-    if one.shape != other.shape:
-        return float("inf")
-    return float((np.abs(one - other) / np.maximum(1, np.abs(other))).max())
 
 
 def probe_image(size: tuple[int, int]) -> np.ndarray:

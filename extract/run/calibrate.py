@@ -15,7 +15,7 @@ import numpy as np
 from data.errors import HeadstartError, missing_extra
 from data.images import ImageError
 from data.sources.source import Source, as_source
-from extract.engines.conversion import float_model, is_kept, keep_model, model_path, without_telemetry
+from extract.engines.conversion import float_model, keep_model, kept_model, model_path, without_telemetry
 from extract.engines.engine import check_engine
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import located
@@ -67,7 +67,7 @@ def quantized(
         )
     digest = hashlib.sha256(b"".join(digest for digest, _ in sample)).hexdigest()
     result = replace(recipe, quantization="int8", calibration=digest)
-    if not is_kept(model_path(result)):
+    if not kept_model(result):
         _log.info("calibrating int8 on %d images; this is kept in the cache", len(sample))
         keep_model(_quantize(recipe, [image for _, image in sample]), model_path(result))
     return result

@@ -10,7 +10,7 @@ from data.sources.source import Source, as_source
 from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
 from extract.engines.engine import open_engine
-from extract.engines.probe import TOLERANCE, check_probes, relative_difference
+from extract.engines.probe import check_probes, difference, tolerance
 from extract.feature_file.contents import NO_DIGEST
 from extract.feature_file.diff import rows_by_id
 from extract.feature_file.reader import FeatureFile
@@ -29,7 +29,7 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
     source : Source, str or Path
     sample : int
         Rows, spread evenly, that are extracted again, and the probe image with them; the
-        largest difference must stay below `extract.engines.probe.TOLERANCE`.
+        largest difference must stay below `extract.engines.probe.tolerance`.
 
     Raises
     ------
@@ -92,7 +92,7 @@ def _differing(file: FeatureFile, source: Source, scan: Scan, sample: int) -> li
     differing = []
     for row, result in compute_features(engine, file.recipe, items):
         if isinstance(result, ImageError) or any(
-            relative_difference(mine, file.features(layer)[row]) > TOLERANCE
+            not difference(file.recipe, mine, file.features(layer)[row]) <= tolerance(file.recipe)
             for layer, mine in zip(file.recipe.layers, result, strict=True)
         ):
             differing.append(int(row))
