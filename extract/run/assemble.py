@@ -76,7 +76,7 @@ def _splits(rows: list[Row], digests: list[bytes]) -> np.ndarray:
 def engines_of(places: list[tuple[Store, int]]) -> tuple[tuple[EngineInfo, ...], np.ndarray]:
     """Return the different engines that computed some rows, and the number of each row's."""
     used = [store.engine(row) for store, row in places]
-    distinct = sorted(set(used), key=lambda engine: sorted(engine.to_dict().items()))
+    distinct = sorted(set(used), key=lambda info: (info.device, info.engine, info.others, info.version))
     index = {engine: number for number, engine in enumerate(distinct)}
     return tuple(distinct), np.array([index[engine] for engine in used], np.uint8)
 
