@@ -63,6 +63,25 @@ def draw_images(folder: Path, classes=("blue", "red"), each: int = 30, first: in
     return folder
 
 
+_BLOCKED = """
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tensorflow_datasets"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Blocked())
+"""
+
+
+@pytest.fixture(scope="session")
+def without_tensorflow(cache, tmp_path_factory) -> dict[str, str]:
+    """The environment of a process in which, and in whose children, there is no TensorFlow."""
+    folder = tmp_path_factory.mktemp("blocked")
+    (folder / "sitecustomize.py").write_text(_BLOCKED)  # Python imports it when it starts
+    path = os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
+    return {**os.environ, "PYTHONPATH": path, "KERAS_HOME": str(folder), "KERAS_BACKEND": ""}
+
+
 @pytest.fixture
 def images(tmp_path) -> Path:
     """A folder with 8 images in each of the classes blue and red."""

@@ -32,7 +32,8 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
     Returns
     -------
     keras.Model
-        From scaled pixels (B, H, W, 3) to the last feature map.
+        From scaled pixels (B, H, W, 3) to the last feature map; channels are where
+        ``keras.config.image_data_format()`` has them.
 
     Raises
     ------
@@ -47,11 +48,18 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
     users = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        model = builder(include_top=False, weights=None, input_shape=(*image_size, 3))
+        model = builder(include_top=False, weights=None, input_shape=_input_shape(image_size))
     finally:
         keras.config.set_dtype_policy(users)
     model.trainable = False
     return model
+
+
+def _input_shape(image_size: tuple[int, int]) -> tuple[int, int, int]:
+    import keras
+
+    last = keras.config.image_data_format() == "channels_last"
+    return (*image_size, 3) if last else (3, *image_size)
 
 
 def _refuse_fork() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from data.errors import HeadstartError, unknown_name
 
 BACKENDS = {"tensorflow": "TensorFlow", "jax": "JAX", "torch": "PyTorch"}  # by package: what people call it
+_BUILDS = "openvino"  # with this one Keras reads weights and builds graphs, which is all that OpenVINO needs
 _VARIABLE = "KERAS_BACKEND"  # Keras reads it when it is imported
 
 
@@ -63,6 +64,12 @@ def keras_backend() -> str:
     return name
 
 
+def computes_with(name: str) -> bool:
+    """Tell whether Keras has a backend in this process, or will have; nothing is imported for it."""
+    keras = sys.modules.get("keras")
+    return is_installed(name) and (keras.config.backend() if keras else wanted_backend()) == name
+
+
 def named_backend() -> str | None:
     """Return the backend that ``KERAS_BACKEND`` names."""
     return os.environ.get(_VARIABLE) or None
@@ -73,7 +80,7 @@ def wanted_backend() -> str:
     configured = _configured()
     if named_backend() or is_installed(configured):
         return configured
-    return next(filter(is_installed, BACKENDS), configured)
+    return next(filter(is_installed, (*BACKENDS, _BUILDS)), configured)
 
 
 def is_installed(package: str) -> bool:

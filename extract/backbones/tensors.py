@@ -38,6 +38,15 @@ def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
     return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
 
 
+def model_digest(model: "keras.Model") -> str:
+    """Return `tensors_digest` of a model's weights, the same on every backend of Keras.
+
+    Counters, as of EfficientNet's normalization, have 64 bits on TensorFlow and 32 on others.
+    """
+    tensors = map(np.asarray, model.get_weights())
+    return tensors_digest(each.astype(np.int64) if each.dtype.kind == "i" else each for each in tensors)
+
+
 def read_into(model: "keras.Model", path: Path) -> None:
     """Load tensors from a ``.h5``, ``.weights.h5`` or ``.keras`` file; nothing in it is run.
 

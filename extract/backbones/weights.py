@@ -19,7 +19,7 @@ from data.output.disk import try_room
 from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash
-from extract.backbones.tensors import fill_at_random, read_into, tensors_digest
+from extract.backbones.tensors import fill_at_random, model_digest, read_into
 
 if TYPE_CHECKING:
     import keras
@@ -225,7 +225,7 @@ def load_backbone(
         )
     model = build_backbone(backbone, image_size, policy)
     model.load_weights(path)
-    found = tensors_digest(model.get_weights())
+    found = model_digest(model)
     if found != digest:
         raise HeadstartError(
             "the cached weights are damaged",
@@ -277,7 +277,7 @@ def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], 
     """Load weights into a backbone and store them in our cache under their digest."""
     model = build_backbone(backbone, checked_size(backbone))
     load(model)
-    weights = Weights(tensors_digest(model.get_weights()), backbone, name, origin)
+    weights = Weights(model_digest(model), backbone, name, origin)
     _store(model, weights)
     _log.info("weights of %s: %s", backbone, origin)
     return weights

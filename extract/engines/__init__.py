@@ -7,6 +7,7 @@ on_tensorflow    Keras' backend TensorFlow
 on_jax           JAX
 on_torch         PyTorch
 conversion       backbones in OpenVINO's format, kept in the cache
+translation      the same without TensorFlow, by Keras' backend OpenVINO
 openvino_engine  OpenVINO on a CPU
 probe            do we compute the features that were stored? One image tells
 """

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import os
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -15,11 +16,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from data.child import command_of, environment
 from data.errors import HeadstartError
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder, in_cache
 from data.output.disk import full_told, try_room
+from data.text import one_line
 from extract.backbones.download import file_hash
+from extract.backbones.keras_backend import computes_with
 from extract.backbones.weights import load_backbone
 from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe
@@ -64,14 +68,47 @@ def kept_model(recipe: Recipe) -> Path | None:
 def float_model(recipe: Recipe) -> "openvino.Model":
     """Convert the backbone with scaling and pooling, as float32.
 
+    Where Keras has another backend than TensorFlow, Keras' backend OpenVINO does it: features differ
+    by some 1e-6.
+
     Returns
     -------
     openvino.Model
+
+    Raises
+    ------
+    HeadstartError
+        If Keras' backend OpenVINO cannot build the backbone.
     """
+    if not computes_with("tensorflow"):
+        return _translated(recipe)
     model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
     with without_telemetry(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The structure of `inputs`")  # of Keras, called with a list
         return quiet_openvino().convert_model(model)
+
+
+def _translated(recipe: Recipe) -> "openvino.Model":
+    """Convert in a process of its own, whose Keras has the backend OpenVINO."""
+    core = quiet_openvino().Core()
+    core.set_property({"ENABLE_MMAP": False})  # the file is gone in a moment
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        done = subprocess.run(
+            command_of("extract.engines.translation", recipe.to_json(), path),
+            env={**environment(), "KERAS_BACKEND": "openvino"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode == 0:
+            return core.read_model(path)
+    raise HeadstartError(
+        f"{recipe.backbone} cannot be converted for OpenVINO without TensorFlow",
+        "a model by Keras' backend OpenVINO",
+        one_line("".join(done.stderr.strip().splitlines()[-1:])) or f"exit code {done.returncode}",
+        "install TensorFlow, or compute with --engine keras",
+    )
 
 
 def model_path(recipe: Recipe) -> Path:

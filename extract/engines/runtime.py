@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from data.errors import unknown_name
-from extract.backbones.keras_backend import is_installed, keras_backend, wanted_backend
+from data.errors import HeadstartError
+from extract.backbones.keras_backend import in_words, is_installed, keras_backend, wanted_backend
 
 if TYPE_CHECKING:
     import keras
@@ -89,14 +89,22 @@ def runtime_class(backend: str) -> type[Runtime]:
         If the Keras engine cannot compute with it.
     """
     if backend not in RUNTIMES:
-        raise unknown_name("Keras backend", backend, RUNTIMES)
+        raise HeadstartError(
+            f"the engine keras cannot compute with {in_words(backend)}",
+            " or ".join(map(in_words, RUNTIMES)),
+            f"Keras with {in_words(backend)}, as KERAS_BACKEND names it or as what else is installed",
+            "pip install jax, or name another with --keras-backend, or choose --engine openvino",
+        )
     module, name = RUNTIMES[backend].split(":")
     return getattr(import_module(module), name)
 
 
 def sees_gpu() -> bool:
     """Tell whether Keras' backend sees a GPU; it is imported only where there may be one."""
-    return has_gpu_device() and is_installed(wanted_backend()) and bool(runtime_class(keras_backend()).seen())
+    backend = wanted_backend() if has_gpu_device() else ""
+    if backend not in RUNTIMES or not is_installed(backend):
+        return False
+    return bool(runtime_class(keras_backend()).seen())
 
 
 def has_gpu_device() -> bool:
