@@ -3,12 +3,18 @@
 import io
 import math
 import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 from PIL import Image
+from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from data.jpeg import jpeg_pixels
+from data.resize import resized
 from data.text import one_line
 
 PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
@@ -30,7 +36,8 @@ _NO_DECODER = {
     "JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL "),
 }
 _TURNED_BACK = {6: 8, 8: 6}  # the others undo themselves
-_TENSORFLOW_READS = {"JPEG", "MPO", "PNG", "GIF", "WEBP"}  # BMP's palettes and unused bytes go wrong
+_JPEGS = {"JPEG", "MPO"}
+_TENSORFLOW_READS = _JPEGS | {"PNG", "GIF", "WEBP"}  # BMP's palettes and unused bytes go wrong
 
 
 class ImageError(ValueError):
@@ -50,6 +57,8 @@ def load_image(
 
     The pixels are those of ``tf.image.resize(image, size)`` (bilinear, no antialias) on the
     image as ``tf.io.decode_image`` decodes it; Pillow decodes what TensorFlow cannot read.
+    TensorFlow itself is imported for those files only that nothing else decodes so: JPEGs in four
+    colours, of a rare subsampling, or damaged.
 
     Parameters
     ----------
@@ -82,11 +91,9 @@ def load_image(
     >>> load_image(npy_bytes(np.full((8, 8), 51, np.uint8)), (2, 2))[0, 0].tolist()
     [51.0, 51.0, 51.0]
     """
-    import tensorflow as tf
-
     pixels = _decode(data, exif_orientation, pixel_limit, size if decode_scale == "dct" else None)
     pixels = _to_rgb(pixels, alpha_background)
-    return tf.image.resize(pixels, size or pixels.shape[:2]).numpy()
+    return resized(pixels, size or pixels.shape[:2])
 
 
 def is_dim(data: bytes, image: np.ndarray) -> bool:
@@ -124,19 +131,43 @@ def _decode(
     image = _open_header(data, pixel_limit)
     if not _tensorflow_decodes(image, data):
         return pillow_pixels(image, exif_orientation)
-    try:
-        ratio = _dct_ratio(image, least) if least else 1
-        pixels = _decode_with_tensorflow(data, ratio)
-    except ImageError as error:
-        try:
-            return pillow_pixels(image, exif_orientation)
-        except ImageError:
-            raise error from None
+    pixels = _as_tensorflow(image, data, _dct_ratio(image, least) if least else 1)
     return _turned(pixels, _orientation(image)) if exif_orientation else pixels
 
 
+def _as_tensorflow(image: Image.Image, data: bytes, ratio: int) -> np.ndarray:
+    """Decode to the pixels that TensorFlow sees: by it where nothing else gives the same, or fails."""
+    is_jpeg = image.format in _JPEGS
+    try:
+        return jpeg_pixels(data, ratio) if is_jpeg else _lossless_pixels(image, data)
+    except ValueError as error:  # of both
+        reason = one_line(error)
+    try:
+        return _decode_with_tensorflow(data, ratio)
+    except ModuleNotFoundError:
+        raise ImageError(f"{reason}; TensorFlow, which is not installed, may decode it") from None
+    except ImageError as error:
+        if not is_jpeg:
+            raise
+        try:
+            return pillow_pixels(image, exif_orientation=False)
+        except ImageError:
+            raise error from None
+
+
+def _lossless_pixels(image: Image.Image, data: bytes) -> np.ndarray:
+    """Decode a PNG, a GIF or a WebP by Pillow; WebP has but one decoder."""
+    canvas = (0, 0, *struct.unpack("<HH", data[6:10]))
+    if isinstance(image, GifImageFile) and image.tile[0].extents != canvas:
+        raise ImageError("a GIF whose first frame has another size")
+    if not image.mode.startswith("I;16"):
+        return pillow_pixels(image, exif_orientation=False)
+    with _as_image_errors():
+        return (np.asarray(image) >> 8).astype(np.uint8)[..., np.newaxis]
+
+
 def _tensorflow_decodes(image: Image.Image, data: bytes) -> bool:
-    """Tell whether TensorFlow's decoder is right for an image; of lossless ones Pillow's gives the same.
+    """Tell whether TensorFlow's decoder is right for an image.
 
     TensorFlow loses a colour that means transparent, and an animated WebP ends its process.
     """
@@ -201,7 +232,7 @@ def _too_large(pixels: int, pixel_limit: int) -> ImageError:
 
 def _dct_ratio(image: Image.Image, least: tuple[int, int]) -> int:
     """Return by how much a JPEG's sides may be divided so that they stay at least so long."""
-    if image.format not in ("JPEG", "MPO"):
+    if image.format not in _JPEGS:
         return 1
     fitting = min(image.size) // max(least)  # whichever way EXIF turns the image
     return max(ratio for ratio in (1, 2, 4, 8) if ratio <= max(1, fitting))
@@ -219,7 +250,7 @@ def _decode_with_tensorflow(data: bytes, ratio: int) -> np.ndarray:
 
 
 def pillow_pixels(image: Image.Image, exif_orientation: bool) -> np.ndarray:
-    try:
+    with _as_image_errors():
         orientation = _orientation(image)
         image.load()
         if image.mode.startswith("I;16"):  # Pillow's own conversion saturates to white
@@ -228,13 +259,19 @@ def pillow_pixels(image: Image.Image, exif_orientation: bool) -> np.ndarray:
             raise ImageError(f"grey values of mode {image.mode} have no known range")
         else:
             pixels = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+    if image.format == "TIFF":  # Pillow has turned it while loading
+        return pixels if exif_orientation else _turned(pixels, _TURNED_BACK.get(orientation, orientation))
+    return _turned(pixels, orientation) if exif_orientation else pixels
+
+
+@contextmanager
+def _as_image_errors() -> Iterator[None]:
+    try:
+        yield
     except ImageError:
         raise
     except Exception as error:  # Pillow's plugins raise anything on broken data
         raise ImageError(one_line(error)) from error
-    if image.format == "TIFF":  # Pillow has turned it while loading
-        return pixels if exif_orientation else _turned(pixels, _TURNED_BACK.get(orientation, orientation))
-    return _turned(pixels, orientation) if exif_orientation else pixels
 
 
 def _decode_array(data: bytes) -> np.ndarray:
