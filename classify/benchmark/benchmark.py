@@ -25,6 +25,7 @@ from data.output.ours import kind_of_output
 from data.sources.labels import source_warnings
 from data.sources.source import Source, open_source
 from data.text import counted
+from extract.backbones.keras_backend import need_tensorflow
 from extract.recipe import Recipe
 
 FORMAT = "headstart benchmark"
@@ -75,6 +76,7 @@ def benchmark(
     """
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     check_output(folder)
+    need_tensorflow("training behind the live backbone")
     opened = open_source(source, data_dir, folders_are_classes)
     for warning in source_warnings(opened):
         say(f"warning: {warning}")

@@ -24,6 +24,7 @@ from data.output.swap import check_swap, swapped
 from data.sources.arrays import npy_bytes
 from data.text import with_type
 from extract.backbones.download import file_hash
+from extract.backbones.keras_backend import need_tensorflow
 from extract.engines.conversion import without_telemetry
 from extract.engines.probe import probe_image
 from extract.recipe import Recipe
@@ -104,6 +105,7 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
 
     path = Path(path)
     check_target(path, format)
+    need_tensorflow("export")
     check_transplant(bundle)
     recipe = only_feature_set(bundle).recipe
     notes = [*notes_on(recipe), *filter(None, [FORMATS[format].note])]

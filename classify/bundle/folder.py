@@ -22,6 +22,7 @@ from data.output.disk import writing
 from data.output.ours import kind_of_output
 from data.output.swap import check_swap, recover, swapped
 from data.text import with_type
+from extract.backbones.keras_backend import keras_backend
 from extract.recipe import EngineInfo, Recipe
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
@@ -260,6 +261,7 @@ def _without(head: Head, names: Iterable[str]) -> Head:
 def _load_head(folder: Path, values: dict) -> Head:
     path = folder / values["file"]
     if values["file"] == "head.keras":
+        keras_backend()
         import keras
 
         from classify.heads.keras_head import KerasHead

@@ -23,6 +23,7 @@ from data.output.checks import check_parent
 from data.output.disk import check_room, writing
 from data.sources.source import Source, as_source
 from data.text import counted, some_of
+from extract.backbones.keras_backend import need_tensorflow
 from extract.backbones.weights import weights_size
 from extract.recipe import Recipe
 
@@ -109,6 +110,7 @@ def finetune(
 def _check_first(bundle: Bundle, source: Source, folder: Path, tensorboard: Path | None) -> None:
     """Raise what can be known before TensorFlow is imported."""
     check_output(folder)
+    need_tensorflow("fine-tuning")
     if tensorboard is not None:
         check_parent(Path(tensorboard) / "train", "--tensorboard")
     check_classes(bundle, source)

@@ -8,6 +8,7 @@ import numpy as np
 from classify.features.blocks import Blocks, shuffled_parts
 from classify.heads.linear import PLACES, Schedule
 from data.errors import moved_keywords
+from extract.backbones.keras_backend import need_tensorflow
 
 if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
     import keras
@@ -31,7 +32,13 @@ def build_net(
     Returns
     -------
     keras.Sequential
+
+    Raises
+    ------
+    HeadstartError
+        If there is no TensorFlow, which `train_net` trains it with.
     """
+    need_tensorflow("training this net")
     import keras
 
     layers = [keras.Input((width,))]

@@ -127,8 +127,15 @@ def open_tfds(text: str, data_dir: str | Path | None = None) -> TfdsSource:
 
 
 def _tfds() -> ModuleType:
-    import tensorflow_datasets
-
+    try:
+        import tensorflow_datasets
+    except ModuleNotFoundError as error:
+        raise HeadstartError(
+            "sources of TFDS need TensorFlow Datasets",
+            "the packages tensorflow and tensorflow-datasets",
+            one_line(error),
+            "pip install tensorflow tensorflow-datasets, or choose another source",
+        ) from error
     return tensorflow_datasets
 
 

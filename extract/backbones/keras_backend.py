@@ -64,6 +64,29 @@ def keras_backend() -> str:
     return name
 
 
+def need_tensorflow(what: str) -> None:
+    """Refuse, before its work, what TensorFlow alone can do.
+
+    Parameters
+    ----------
+    what : str
+        That needs it, as the first words of a sentence.
+
+    Raises
+    ------
+    HeadstartError
+        If TensorFlow is not installed, or Keras has another backend in this process.
+    """
+    found = keras_backend() if is_installed("tensorflow") else None
+    if found != "tensorflow":
+        raise HeadstartError(
+            f"{what} needs TensorFlow",
+            "TensorFlow, installed and Keras' backend",
+            f"Keras with {in_words(found)}" if found else "not installed",
+            f"set {_VARIABLE}=tensorflow before Python starts" if found else "pip install tensorflow",
+        )
+
+
 def computes_with(name: str) -> bool:
     """Tell whether Keras has a backend in this process, or will have; nothing is imported for it."""
     keras = sys.modules.get("keras")

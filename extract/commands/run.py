@@ -114,11 +114,17 @@ def bench_lines(values: dict) -> list[str]:
         f"{head}; {values['images']} images, medians of {values['repeats']}",
         f"{'':<{width}}  images/s   ratio",
         *(
-            f"{text:<{width}}{values['medians'][name]:>10.1f}{values['ratios'][name]:>8.2f}"
+            f"{text:<{width}}{values['medians'][name]:>10.1f}{_in_figures(values['ratios'].get(name)):>8}"
             for name, text in words.items()
+            if name in values["medians"]
         ),
+        *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
         f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
     ]
+
+
+def _in_figures(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
 
 
 def run(

@@ -18,6 +18,7 @@ from data.images import ImageError
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source, as_source
 from extract.backbones.build import flops
+from extract.backbones.keras_backend import is_installed
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
@@ -47,9 +48,10 @@ class Bench:
     images_per_second : dict of str to list of float
         By arm: ``matrix_product`` (what the machine's float32 matrix product would allow),
         ``engine`` (pixels in memory), ``decode`` (no backbone), ``pipeline`` (both, from the
-        source's bytes), ``keras`` (`image_dataset_from_directory` and `Model.predict`).
+        source's bytes), ``keras`` (`image_dataset_from_directory`, which needs TensorFlow, and
+        `Model.predict`; left out where it is not installed).
     medians, ratios : dict of str to float
-        By arm; ratios are medians over that of ``keras``.
+        By arm; ratios are medians over that of ``keras``, if there is one.
     pipeline_over_engine : float
     """
 
@@ -108,8 +110,9 @@ def bench(
             "engine": lambda: _speed(len(rows), lambda: _engine_alone(opened, pixels)),
             "decode": lambda: _speed(len(rows), lambda: _decode_alone(source, rows, opened, recipe, threads)),
             "pipeline": lambda: _speed(len(rows), lambda: _pipeline(source, rows, opened, recipe, threads)),
-            "keras": _keras_arm(source, rows, recipe, backbone, Path(folder)),
         }
+        if is_installed("tensorflow"):
+            arms["keras"] = _keras_arm(source, rows, recipe, backbone, Path(folder))
         speeds = in_turns(arms, repeats)
     medians = {name: median(values) for name, values in speeds.items()}
     return Bench(
@@ -121,7 +124,7 @@ def bench(
         gflop=gflop,
         images_per_second=speeds,
         medians=medians,
-        ratios={name: value / medians["keras"] for name, value in medians.items()},
+        ratios={name: value / medians["keras"] for name, value in medians.items() if "keras" in medians},
         pipeline_over_engine=medians["pipeline"] / medians["engine"],
     )
 
