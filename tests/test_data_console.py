@@ -92,7 +92,8 @@ def test_a_damaged_jpeg_that_decodes_is_taken_without_a_word(tmp_path):
 
 def test_a_command_collects_garbage_seldom_and_none_at_its_end(tmp_path):
     """Of what imports made, which is most of it in a short process; 0.3 s of `classify predict`."""
-    code = "import atexit, gc; atexit.register(lambda: print(gc.get_threshold()[0], gc.get_freeze_count() > 0))\n"
+    told = "print(gc.get_threshold()[0], gc.get_freeze_count() > 0)"
+    code = f"import atexit, gc; atexit.register(lambda: {told})\n"
     code += "from data.cli import app; app(['preview', '--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "50000 True"

@@ -133,7 +133,8 @@ def commands(images: Path, file: Path, bundle: Path) -> dict[str, list]:
 _MOMENTS = [
     ("run", "typer"),
     ("run", "h5py"),
-    ("run", "keras"),
+    ("run", "simplejpeg"),
+    ("bench", "keras"),
     ("run", "extract.engines.openvino_engine"),
     ("predict", "numpy"),
     ("predict", "skops"),
