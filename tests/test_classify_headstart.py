@@ -106,12 +106,8 @@ def test_one_help_page_names_every_command():
 def test_each_command_is_that_of_the_module(script, tmp_path, words):
     ours = started(sys.executable, script, *words, "-h", cwd=tmp_path)
     theirs = run_command(*words, "-h", cwd=tmp_path)
-    name = " ".join(words)
     assert ours.returncode == theirs.returncode == 0
-    assert (
-        ours.stdout.split()[1:]
-        == theirs.stdout.replace(f"python -m {name}", f"headstart {name}", 1).split()[1:]
-    )
+    assert ours.stdout.split()[1:] == theirs.stdout.replace("python -m", "headstart").split()[1:]
 
 
 def test_version(script, tmp_path):
