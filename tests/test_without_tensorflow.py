@@ -25,6 +25,7 @@ for words in json.loads(sys.argv[1]):
     if done.exception and not isinstance(done.exception, SystemExit):
         raise done.exception
     print(json.dumps([done.exit_code, done.stdout, done.stderr]))
+print(json.dumps("keras" in sys.modules))
 """
 
 
@@ -40,32 +41,52 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def told(without_tensorflow, folder):
-    """Exit code, stdout and stderr of commands in an environment without TensorFlow, by the name of each."""
-    commands = {
-        "extract": ["extract", "run", "photos", "-o", "photos.h5", *TINY, "--json"],
-        "train": ["classify", "train", "photos.h5", "--head", "logistic", "-o", "bundle", "--json"],
-        "evaluate": ["classify", "evaluate", "bundle", "photos.h5", "--json"],
-        "predict": ["classify", "predict", "bundle", "photos", "--json"],
-        "abstain": ["classify", "predict", "bundle", "photos", "--abstain", "0.5", "--json"],
-        "bench": ["extract", "bench", "photos", *TINY, "--images", "4", "--repeats", "1"],
-        "keras": ["extract", "run", "photos", "-o", "keras.h5", *TINY, "--engine", "keras", "--json"],
-        "net": ["classify", "train", "photos.h5", "--head", "mlp", "-o", "net"],
-        "export": ["classify", "export", "bundle", "-o", "photos.keras"],
-        "finetune": ["classify", "finetune", "bundle", "photos", "-o", "tuned"],
-        "benchmark": ["classify", "benchmark", "photos", "-o", "compared"],
-        "tfds": ["extract", "run", "tfds:mnist", "-o", "mnist.h5"],
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(list(commands.values()))],
-        env=without_tensorflow,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
+def run(without_tensorflow, folder):
+    """Run commands in one process without TensorFlow: exit code, stdout and stderr by the name of each."""
+
+    def run(commands):
+        done = subprocess.run(
+            [sys.executable, "-c", IN_ONE_PROCESS, json.dumps(list(commands.values()))],
+            env=without_tensorflow,
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return dict(zip((*commands, "keras"), map(json.loads, done.stdout.splitlines()), strict=True))
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def told(run):
+    return run(
+        {
+            "extract": ["extract", "run", "photos", "-o", "photos.h5", *TINY, "--json"],
+            "train": ["classify", "train", "photos.h5", "--head", "logistic", "-o", "bundle", "--json"],
+            "evaluate": ["classify", "evaluate", "bundle", "photos.h5", "--json"],
+            "predict": ["classify", "predict", "bundle", "photos", "--json"],
+            "abstain": ["classify", "predict", "bundle", "photos", "--abstain", "0.5", "--json"],
+            "bench": ["extract", "bench", "photos", *TINY, "--images", "4", "--repeats", "1"],
+            "jax": ["extract", "run", "photos", "-o", "jax.h5", *TINY, "--engine", "keras", "--json"],
+        }
     )
-    assert done.returncode == 0, done.stderr
-    return dict(zip(commands, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.fixture(scope="module")
+def refused(run, told):
+    """Commands that need TensorFlow, in another process: each says so before it imports Keras."""
+    return run(
+        {
+            "net": ["classify", "train", "photos.h5", "--head", "mlp", "-o", "net"],
+            "live": ["classify", "train", "photos.h5", "--live", "photos", "-o", "live"],
+            "export": ["classify", "export", "bundle", "-o", "photos.keras"],
+            "finetune": ["classify", "finetune", "bundle", "photos", "-o", "tuned"],
+            "benchmark": ["classify", "benchmark", "photos", "-o", "compared"],
+            "tfds": ["extract", "run", "tfds:mnist", "-o", "mnist.h5"],
+        }
+    )
 
 
 def printed(code, out, err):
@@ -93,8 +114,8 @@ def test_bench_leaves_out_what_needs_tensorflow(told):
 
 
 def test_keras_on_jax_gives_the_features_of_openvino(told, folder):
-    assert printed(*told["keras"])["computed"] == 60
-    openvino, keras = (FeatureFile(folder / name) for name in ("photos.h5", "keras.h5"))
+    assert printed(*told["jax"])["computed"] == 60
+    openvino, keras = (FeatureFile(folder / name) for name in ("photos.h5", "jax.h5"))
     assert "jax" in dict(keras.engine(0).others)
     one, other = (file.features("avg_pool")[:] for file in (openvino, keras))
     assert relative_difference(one, other) < 1e-4
@@ -107,9 +128,10 @@ def test_an_environment_with_tensorflow_goes_on_with_the_file(told, folder, tiny
     assert (report.computed, report.reused) == (2, 60)
 
 
-@pytest.mark.parametrize("name", ["net", "export", "finetune", "benchmark", "tfds"])
-def test_what_needs_tensorflow_says_so(told, name):
-    code, out, err = told[name]
+@pytest.mark.parametrize("name", ["net", "live", "export", "finetune", "benchmark", "tfds"])
+def test_what_needs_tensorflow_says_so(refused, name):
+    assert refused["keras"] is False
+    code, out, err = refused[name]
     message = err[err.index("error: ") :]
     assert (code, out) == (1, "")
     assert_four_parts(message)

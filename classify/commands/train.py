@@ -153,8 +153,11 @@ def _train_live(
     features: "FeatureMatrix", source: Source, folder: Path, options: "TrainingOptions"
 ) -> "Bundle":
     """Train with the backbone in the graph, and return the bundle."""
-    from classify.finetuning.live import train_live  # seconds of TensorFlow
     from data.progress import progress_bar
+    from extract.backbones.keras_backend import need_tensorflow
+
+    need_tensorflow("training behind the live backbone")
+    from classify.finetuning.live import train_live  # seconds of it
 
     say_warnings(source.warnings)
     with progress_bar("training with the backbone", "batch") as progress:

@@ -14,12 +14,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from classify.features.blocks import Blocks, fit_scaler, ordered_parts, standardize
 from classify.heads.linear import Hyperparameters, Schedule, number_of_logits, train_linear
 from classify.heads.linear_decision import encoded, encoded_validation, of_raw_features, row_weights
-from classify.heads.net import KerasCallbacks, build_net, loss_of, standardized, train_net
+from classify.heads.net import KerasCallbacks, build_net, compile_net, standardized, train_net
 from classify.heads.parameters import KERAS
 from classify.scores.calibration import flat, probabilities
 from classify.scores.evaluate import losses
 from data.allowed import check_values
 from data.lists import as_list
+from extract.backbones.keras_backend import need_tensorflow
 
 if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
     import keras
@@ -315,8 +316,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         scale: np.ndarray | None,
     ) -> Iterator[Epoch]:
         """Train with Keras; yield as `_fit_linear` does."""
-        import keras
-
+        need_tensorflow("training this net")
         units, width = number_of_logits(len(self.classes_)), X.shape[1]
         hidden = tuple(map(int, as_list(self.hidden)))
         build = self.build or partial(
@@ -324,7 +324,7 @@ class KerasHead(ClassifierMixin, BaseEstimator):
         )
         net = build(width, units)
         self.model_ = net if mean is None or scale is None else standardized(net, mean, scale)
-        self.model_.compile(keras.optimizers.Adam(self.learning_rate), loss_of(units))
+        compile_net(self.model_, self.learning_rate, units)
         yield np.nan, self.model_.get_weights
         for loss in train_net(self.model_, X, targets, self._schedule(), weights):
             yield loss, self.model_.get_weights

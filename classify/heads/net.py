@@ -8,7 +8,6 @@ import numpy as np
 from classify.features.blocks import Blocks, shuffled_parts
 from classify.heads.linear import PLACES, Schedule
 from data.errors import moved_keywords
-from extract.backbones.keras_backend import need_tensorflow
 
 if TYPE_CHECKING:  # seconds of TensorFlow, which a linear head does not need
     import keras
@@ -32,13 +31,7 @@ def build_net(
     Returns
     -------
     keras.Sequential
-
-    Raises
-    ------
-    HeadstartError
-        If there is no TensorFlow, which `train_net` trains it with.
     """
-    need_tensorflow("training this net")
     import keras
 
     layers = [keras.Input((width,))]
@@ -63,6 +56,13 @@ def loss_of(units: int) -> "keras.Loss":
 
     kind = keras.losses.SparseCategoricalCrossentropy if units > 1 else keras.losses.BinaryCrossentropy
     return kind(from_logits=True)
+
+
+def compile_net(model: "keras.Model", learning_rate: float, units: int) -> None:
+    """Give a net of so many logits Keras' Adam and its loss."""
+    import keras
+
+    model.compile(keras.optimizers.Adam(learning_rate), loss_of(units))
 
 
 def standardized(model: "keras.Model", mean: np.ndarray, scale: np.ndarray) -> "keras.Sequential":
@@ -90,7 +90,7 @@ def train_net(
     Parameters
     ----------
     model : keras.Model
-        From features to logits, compiled with Keras' Adam and a loss.
+        From features to logits, as `compile_net` compiles it.
     X : ndarray of float32, or Blocks, of shape (N, D)
         Of blocks, each is one call.
     y : ndarray of int, shape (N,)
