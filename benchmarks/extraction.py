@@ -19,9 +19,9 @@ from data import open_source
 from data.sources.arrays import npy_bytes
 from extract import Recipe
 from extract.engines.engine import available_threads, open_engine
+from extract.engines.pipeline import compute_features
 from extract.run.bench import bench
 from extract.run.calibrate import quantized
-from extract.run.worker import compute_features
 
 IMAGES, REPEATS = 256, 5
 LONG, WINDOW = 20_000, 2_000

@@ -15,13 +15,13 @@ from data.errors import HeadstartError
 from data.images import ImageError
 from data.text import counted
 from extract.engines.engine import Engine, open_engine
+from extract.engines.pipeline import compute_batches
 from extract.engines.probe import check_probes
 from extract.feature_file.part import GrowingPart
 from extract.feature_file.part_names import PART_ROWS, part_name
 from extract.given import Image, checked_images, encoded, is_path, name_of, why_unreadable
 from extract.recipe import Recipe, checked_recipe
 from extract.row_cache import FolderRows, MemoryRows
-from extract.run.worker import compute_batches
 
 _MOST_TOLD = 5  # images that an error names
 _computing = threading.Lock()  # an engine runs one batch after the other, and takes all threads

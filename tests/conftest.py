@@ -108,16 +108,16 @@ def patch_ours(monkeypatch):
 @pytest.fixture
 def seen(monkeypatch):
     """Count the images that go through the backbone, the probe apart."""
-    from extract.run import worker
+    from extract.engines import pipeline
 
     counts = []
-    finished = worker._finished
+    finished = pipeline._finished
 
     def counting(keys, finish):
         counts.append(len(keys))
         return finished(keys, finish)
 
-    monkeypatch.setattr(worker, "_finished", counting)
+    monkeypatch.setattr(pipeline, "_finished", counting)
     return counts
 
 
@@ -162,11 +162,12 @@ def numpy_backbone(monkeypatch):
 
     import extract.run.compare
     import extract.run.plan
+    from extract.engines import pipeline
     from extract.run import worker
 
     for owner, name in (
         (worker, "open_engine"),
-        (worker, "load_image"),
+        (pipeline, "load_image"),
         (extract.run.compare, "open_engine"),
         (extract.run.plan, "PART_ROWS"),
     ):

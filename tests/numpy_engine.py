@@ -12,6 +12,7 @@ import extract.run.compare
 import extract.run.plan
 from data.sources.arrays import from_arrays
 from extract import Recipe
+from extract.engines import pipeline
 from extract.engines.engine import Engine
 from extract.recipe import EngineInfo
 from extract.run import worker
@@ -73,5 +74,5 @@ def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | Non
     """Put the numpy backbone in the place of the real one, in this process."""
     engine = engine or NumpyEngine(counter, pause)
     worker.open_engine = extract.run.compare.open_engine = lambda *args: engine
-    worker.load_image = load_array
+    pipeline.load_image = load_array
     extract.run.plan.PART_ROWS = PART

@@ -140,7 +140,7 @@ def test_10_memory_that_runs_out_here_is_one_message(run, monkeypatch):
         raise MemoryError("unable to allocate 9 GiB")
 
     with monkeypatch.context() as patched:
-        patched.setattr(worker.PartWorker, "__call__", starved)
+        patched.setattr(worker.PartWorker, "stream", starved)
         with pytest.raises(HeadstartError, match="too little memory") as caught:
             run()
     assert_four_parts(str(caught.value))

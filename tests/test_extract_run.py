@@ -407,12 +407,12 @@ def test_a_part_that_fails_is_reported_and_the_rest_is_kept(run, tmp_path, monke
 
 _SLOW = """
 import sys, time
-from extract.run import worker
-finished = worker._finished
+from extract.engines import pipeline
+finished = pipeline._finished
 def slow(*args):
     time.sleep(0.8)
     return finished(*args)
-worker._finished = slow
+pipeline._finished = slow
 import extract.run.plan
 extract.run.plan.PART_ROWS = 4
 from extract.cli import app

@@ -24,10 +24,10 @@ import extract
 from data import HeadstartError, open_source
 from data.sources.arrays import npy_bytes
 from extract import FeatureExtractor, FeatureFile, transformer
+from extract.engines import pipeline
 from extract.feature_file.part import PartFile
 from extract.recipe import EngineInfo
 from extract.row_cache import FolderRows
-from extract.run import worker as worker_module
 
 
 @pytest.fixture(autouse=True)
@@ -321,7 +321,7 @@ def test_a_long_computation_is_kept_in_parts(make, paths, tiny_recipe, tmp_path,
 
 
 def test_a_computation_that_is_stopped_goes_on_from_its_last_image(make, paths, monkeypatch, seen):
-    finished = worker_module._finished
+    finished = pipeline._finished
 
     def stopping(keys, finish):
         if sum(seen) >= 8:
@@ -329,7 +329,7 @@ def test_a_computation_that_is_stopped_goes_on_from_its_last_image(make, paths, 
         return finished(keys, finish)
 
     with monkeypatch.context() as context:
-        context.setattr(worker_module, "_finished", stopping)
+        context.setattr(pipeline, "_finished", stopping)
         with pytest.raises(KeyboardInterrupt):
             make().transform(paths)
     assert sum(seen) == 8
@@ -505,7 +505,7 @@ def test_a_fork_refuses_an_engine_that_its_parent_opened(tiny_recipe, monkeypatc
 
     engine = open_engine("openvino", tiny_recipe)
     engine.process = os.getppid()
-    for use in (lambda: list(worker_module.compute_features(engine, tiny_recipe, [])), lambda: engine(None)):
+    for use in (lambda: list(pipeline.compute_features(engine, tiny_recipe, [])), lambda: engine(None)):
         with pytest.raises(HeadstartError, match="after a fork") as caught:
             use()
         assert_four_parts(str(caught.value))

@@ -22,9 +22,10 @@ from data.lists import as_list
 from data.sources.tree import read_tree
 from data.text import printable
 from extract.engines.engine import Engine
+from extract.engines.pipeline import compute_features
 from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
 from extract.recipe import Recipe
-from extract.run.worker import compute_features, warn_of_dim
+from extract.run.worker import warn_of_dim
 
 UNKNOWN = "unknown"
 _log = logging.getLogger("headstart.predict")

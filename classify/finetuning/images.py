@@ -12,9 +12,10 @@ from data.errors import HeadstartError
 from data.images import ImageError
 from data.sources.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
+from extract.engines.pipeline import decode
 from extract.recipe import Recipe
 from extract.run.scan import scan_source
-from extract.run.worker import bytes_of, decode
+from extract.run.worker import bytes_of
 
 
 @dataclass(frozen=True)

@@ -9,5 +9,6 @@ on_torch         PyTorch
 conversion       backbones in OpenVINO's format, kept in the cache
 translation      the same without TensorFlow, by Keras' backend OpenVINO
 openvino_engine  OpenVINO on a CPU
+pipeline         from encoded bytes to features: threads decode ahead of the engine
 probe            do we compute the features that were stored? One image tells
 """

@@ -5,8 +5,8 @@ scan       digests of the images of a source
 plan       is an image computed again? A pure decision over digests
 leaving    may rows leave the file? A pure decision
 survey     what is known before a run: the file, finished parts, other files
-worker     encoded bytes to features, one part at a time
-local      parts computed in this process, one after the other
+worker     the parts of a run: from bytes of images to a file each, without a gap between them
+local      parts computed in this process, in their order
 assemble   known rows in the order of the file; are too many rejected?
 before     rows that left the file, kept beside it
 extract    extract(): the way of every image, from scan to write

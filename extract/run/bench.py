@@ -22,9 +22,10 @@ from extract.backbones.keras_backend import is_installed
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
+from extract.engines.pipeline import compute_features, decode, decode_ahead
 from extract.recipe import EngineInfo, Recipe, checked_recipe
 from extract.run.options import PLACES, Options
-from extract.run.worker import bytes_of, compute_features, decode, decode_ahead
+from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
     import keras

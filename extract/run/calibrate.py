@@ -17,12 +17,13 @@ from data.images import ImageError
 from data.sources.source import Source, as_source
 from extract.engines.conversion import float_model, keep_model, kept_model, model_path, without_telemetry
 from extract.engines.engine import check_engine
+from extract.engines.pipeline import decode
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import located
 from extract.recipe import Recipe, checked_recipe
 from extract.run.plan import Scan
 from extract.run.scan import scan_source
-from extract.run.worker import bytes_of, decode
+from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
     import openvino

@@ -10,6 +10,7 @@ from data.sources.source import Source, as_source
 from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
 from extract.engines.engine import open_engine
+from extract.engines.pipeline import compute_features
 from extract.engines.probe import check_probes, difference, tolerance
 from extract.feature_file.contents import NO_DIGEST
 from extract.feature_file.diff import rows_by_id
@@ -17,7 +18,7 @@ from extract.feature_file.reader import FeatureFile
 from extract.feature_file.verify import Verdict
 from extract.run.plan import Scan
 from extract.run.scan import scan_source
-from extract.run.worker import bytes_of, compute_features
+from extract.run.worker import bytes_of
 
 
 def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:

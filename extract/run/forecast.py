@@ -14,12 +14,13 @@ from data.output.disk import free_room
 from data.sources.labels import source_warnings
 from data.sources.source import Row, Source, as_source
 from extract.engines.engine import open_engine
+from extract.engines.pipeline import compute_features
 from extract.recipe import Recipe, checked_recipe
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
 from extract.run.scan import scan_source
 from extract.run.survey import survey
-from extract.run.worker import bytes_of, compute_features, dim_warning
+from extract.run.worker import bytes_of, dim_warning
 
 _IMAGES = 96  # measured, after those that warm up
 

@@ -1,4 +1,4 @@
-"""The parts of a run in this process, one after the other; what else runs them has the same form."""
+"""The parts of a run in this process, in their order; what else runs them has the same form."""
 
 from collections.abc import Callable, Generator, Sequence
 from typing import Protocol
@@ -31,24 +31,17 @@ def local_map(
     source: Source,
     progress: Callable[[int], None],
 ) -> Generator[tuple[Part, Computed | Exception], None, None]:
-    """Compute parts in this process, one after the other; an error ends the run.
+    """Compute parts in this process, without a gap between them; an error ends the run.
 
     Parameters
     ----------
     make : Work
-        ``make(source=..., progress=...)`` makes the worker, a callable from a part to its result.
+        ``make(source=..., progress=...)`` makes the `extract.run.worker.PartWorker`.
     parts : sequence of Part
     replicas : int, optional
         Workers at once; here always one.
     source : Source
     progress : callable
         Called with a number of images, when they are done.
-
-    Examples
-    --------
-    >>> list(local_map(lambda source, progress: len, ["ab", "c"], source=None, progress=print))
-    [('ab', 2), ('c', 1)]
     """
-    work = make(source=source, progress=progress)
-    for part in parts:
-        yield part, work(part)
+    yield from make(source=source, progress=progress).stream(parts)

@@ -1,94 +1,33 @@
-"""From encoded bytes to features, and one part of a run: the same here and on a cluster."""
+"""The parts of a run, from the bytes of images to a file each: the same here and on a cluster."""
 
 import hashlib
 import logging
-import os
-import sys
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from functools import partial
-from itertools import chain
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import numpy as np
 
-from data.errors import is_there, unreadable
-from data.images import ImageError, is_dim, load_image
+from data.errors import HeadstartError, is_there, unreadable
+from data.images import ImageError
 from data.output.disk import check_room
 from data.sources.source import Row, title
 from data.text import some_of
-from extract.engines.engine import Engine, available_threads, open_engine
+from extract.engines.engine import open_engine
+from extract.engines.pipeline import compute_batches
 from extract.engines.probe import check_probes
 from extract.feature_file.part import GrowingPart, write_part
 from extract.recipe import Probe, Recipe
 from extract.run.plan import Part, bytes_needed
 
-Key = TypeVar("Key")
 _log = logging.getLogger("headstart.run")
 DIM = "values of 16-bit images use a sixteenth of their range"  # so begins what is said of them
-_AHEAD = 3  # batches decoded, and waiting for the engine
-
-
-def compute_features(
-    engine: Engine,
-    recipe: Recipe,
-    items: Iterable[tuple[Key, bytes]],
-    threads: int | None = None,
-    dim: Callable[[Key], None] | None = None,
-) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
-    """Decode images in threads while the engine runs over batches of those before them.
-
-    Parameters
-    ----------
-    engine : Engine
-    recipe : Recipe
-    items : iterable of (key, bytes)
-        Encoded images under keys of any kind.
-    threads : int, optional
-        That decode; by default as many as this process may use.
-    dim : callable, optional
-        Called, in any thread, with the key of an image of which `data.images.is_dim` holds.
-
-    Yields
-    ------
-    key, features
-        One array (D,) for each layer of the recipe, or the error of an image that cannot be
-        decoded. Features keep their order, batch by batch; errors come as they are met.
-    """
-    return chain.from_iterable(compute_batches(engine, recipe, items, threads, dim))
-
-
-def compute_batches(
-    engine: Engine,
-    recipe: Recipe,
-    items: Iterable[tuple[Key, bytes]],
-    threads: int | None = None,
-    dim: Callable[[Key], None] | None = None,
-) -> Iterator[list[tuple[Key, list[np.ndarray] | ImageError]]]:
-    """Do what `compute_features` does, and yield in one list what is finished at once."""
-    engine.check_process()
-    started: deque[tuple[list[Key], Callable[[], list[np.ndarray]]]] = deque()
-    keys: list[Key] = []
-    batch: list[np.ndarray] = []
-    for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):
-        if isinstance(image, ImageError):
-            yield [(key, image)]
-            continue
-        keys.append(key)
-        batch.append(image)
-        if len(batch) >= engine.batch_size:
-            started.append((keys, engine.start(np.stack(batch))))
-            keys, batch = [], []
-            if len(started) > engine.ahead:
-                yield list(_finished(*started.popleft()))
-    if batch:
-        started.append((keys, engine.start(np.stack(batch))))
-    for keys, finish in started:
-        yield list(_finished(keys, finish))
+_WRITING = 1  # parts that may wait for the disk while the engine computes the next
 
 
 class Reads(Protocol):
@@ -134,7 +73,7 @@ class Work:
 
     def __call__(
         self, *, source: Reads, progress: Callable[[int], None], threads: int | None = None
-    ) -> Callable[[Part], "Computed"]:
+    ) -> "PartWorker":
         """Make a worker, which opens its engine.
 
         Parameters
@@ -156,6 +95,74 @@ class Computed:
     dim: tuple[str, ...] = ()
 
 
+@dataclass(eq=False)
+class _Begun:
+    """A part of which images are on their way, and what has come of them."""
+
+    part: Part
+    growing: GrowingPart
+    waiting: int = 0
+    is_read: bool = False
+    written: Future[None] | None = None
+    dim: set[bytes] = field(default_factory=set)
+
+    def add(self, results: Sequence[tuple[bytes, list[np.ndarray] | ImageError]]) -> None:
+        self.growing.add(results)
+        self.waiting -= len(results)
+
+    def computed(self) -> Computed:
+        digests = zip(self.part.rows, self.part.digests, strict=True)
+        names = [row.id for row, digest in digests if digest in self.dim]
+        return Computed(len(self.growing.rows), tuple(names))
+
+
+_Image = tuple[_Begun, bytes]  # its part and its digest
+
+
+class _Parts:
+    """Parts in their order from the first image that is read until the file is written."""
+
+    def __init__(self) -> None:
+        self._begun: deque[_Begun] = deque()
+
+    def begin(self, part: Part, growing: GrowingPart) -> _Begun:
+        self._begun.append(begun := _Begun(part, growing))
+        return begun
+
+    def take(self, batch: Iterable[tuple[_Image, list[np.ndarray] | ImageError]], writer: Executor) -> None:
+        """Add results to their parts, and have those written that are whole."""
+        for begun, results in groupby(batch, lambda result: result[0][0]):
+            begun.add([(digest, result) for (_, digest), result in results])
+        for begun in self._begun:
+            if begun.is_read and not begun.waiting and not begun.written:
+                begun.written = writer.submit(begun.growing.close, begun.part.name)
+
+    def finished(self, most: int) -> Iterator[tuple[Part, Computed]]:
+        """Yield what is written; at most some go on waiting for the disk."""
+        while self._begun and (written := self._begun[0].written):
+            if not written.done() and sum(each.written is not None for each in self._begun) <= most:
+                return
+            written.result()
+            begun = self._begun.popleft()
+            yield begun.part, begun.computed()
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Keep what is finished of each part if an error, Ctrl-C among them, ends the work."""
+        try:
+            yield
+        except BaseException:
+            with ExitStack() as stack:
+                for begun in self._begun:
+                    stack.enter_context(begun.growing)
+                raise
+
+
+def _note_dim(image: _Image) -> None:
+    begun, digest = image
+    begun.dim.add(digest)
+
+
 class PartWorker:
     """Compute parts of one source by one recipe; opening the engine is the slow step.
 
@@ -175,20 +182,43 @@ class PartWorker:
         check_room(work.folder, bytes_needed(work.rows, sum(map(len, self._probe))))
 
     def __call__(self, part: Part) -> Computed:
-        """Write the part's file and say what came of it.
+        """Write the file of one part and say what came of it."""
+        [(_, computed)] = self.stream([part])
+        return computed
 
-        An image that cannot be decoded is rejected, with its reason; one that changed or
-        vanished since it was hashed is left out.
+    def stream(self, parts: Iterable[Part]) -> Generator[tuple[Part, Computed], None, None]:
+        """Write the files of parts and yield each with what came of it, in their order.
+
+        The engine goes on from part to part: the next is read and decoded while it computes the
+        last images of this one, and a thread writes the file. An image that cannot be decoded is
+        rejected, with its reason; one that changed or vanished since it was hashed is left out;
+        where one cannot be read, those before it are computed first.
         """
-        dim: set[bytes] = set()
-        batches = compute_batches(self._engine, self._recipe, self._items(part), self._work.threads, dim.add)
-        with GrowingPart(self._write, self._work.whole) as growing:
+        begun, errors = _Parts(), list[Exception]()
+        images = self._images(parts, begun, errors)
+        batches = compute_batches(self._engine, self._recipe, images, self._work.threads, _note_dim)
+        with begun.kept(), ThreadPoolExecutor(1, "write") as writer, closing(batches):
             for batch in batches:
-                growing.add(batch)
+                begun.take(batch, writer)
                 self._progress(len(batch))
-            growing.close(part.name)
-        names = [row.id for row, digest in zip(part.rows, part.digests, strict=True) if digest in dim]
-        return Computed(len(growing.rows), tuple(names))
+                yield from begun.finished(_WRITING)
+            begun.take([], writer)  # parts without an image
+            yield from begun.finished(0)
+            for error in errors:
+                raise error
+
+    def _images(
+        self, parts: Iterable[Part], begun: _Parts, errors: list[Exception]
+    ) -> Iterator[tuple[_Image, bytes]]:
+        try:
+            for part in parts:
+                this = begun.begin(part, GrowingPart(self._write, self._work.whole))
+                for digest, data in self._items(part):
+                    this.waiting += 1
+                    yield (this, digest), data
+                this.is_read = True
+        except (HeadstartError, OSError) as error:
+            errors.append(error)
 
     def _write(self, name: str, rows: dict[bytes, Sequence[np.ndarray]], rejected: dict[bytes, str]) -> Path:
         path = self._work.folder / name
@@ -215,53 +245,6 @@ def bytes_of(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
             yield row, data
         elif is_there(data):
             raise unreadable(title(source), {row.id: data.strerror or str(data)}, "file")
-
-
-def _finished(
-    keys: list[Key], finish: Callable[[], list[np.ndarray]]
-) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
-    layers = finish()
-    for number, key in enumerate(keys):
-        yield key, [rows[number] for rows in layers]
-
-
-def decode_ahead(
-    engine: Engine,
-    recipe: Recipe,
-    items: Iterable[tuple[Key, bytes]],
-    threads: int,
-    dim: Callable[[Key], None] | None = None,
-) -> Iterator[tuple[Key, np.ndarray | ImageError]]:
-    """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
-    waiting: deque[tuple[Key, Future[np.ndarray | ImageError]]] = deque()
-    pool = ThreadPoolExecutor(threads, "decode", _stand_back)
-    try:
-        for key, data in items:
-            waiting.append((key, pool.submit(decode, recipe, data, dim and partial(dim, key))))
-            if len(waiting) > _AHEAD * engine.batch_size:
-                key, future = waiting.popleft()
-                yield key, future.result()
-        for key, future in waiting:
-            yield key, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)  # who is interrupted does not wait for those in the queue
-
-
-def _stand_back() -> None:
-    """Let the engine's threads go before this one, where the system has priorities of threads."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
-
-
-def decode(recipe: Recipe, data: bytes, dim: Callable[[], None] | None = None) -> np.ndarray | ImageError:
-    """Return the pixels that a recipe's backbone sees, or the error of what cannot be decoded."""
-    try:
-        image = load_image(data, recipe.image_size, **recipe.decoding)
-    except ImageError as error:
-        return error
-    if dim and is_dim(data, image):
-        dim()
-    return image
 
 
 def dim_warning(names: Sequence[str]) -> str:

@@ -1,0 +1,125 @@
+"""From encoded bytes to features: threads decode ahead of the engine."""
+
+import os
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from itertools import chain
+from typing import TypeVar
+
+import numpy as np
+
+from data.images import ImageError, is_dim, load_image
+from extract.engines.engine import Engine, available_threads
+from extract.recipe import Recipe
+
+Key = TypeVar("Key")
+_AHEAD = 3  # batches decoded, and waiting for the engine
+
+
+def compute_features(
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[Key, bytes]],
+    threads: int | None = None,
+    dim: Callable[[Key], None] | None = None,
+) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
+    """Decode images in threads while the engine runs over batches of those before them.
+
+    Parameters
+    ----------
+    engine : Engine
+    recipe : Recipe
+    items : iterable of (key, bytes)
+        Encoded images under keys of any kind.
+    threads : int, optional
+        That decode; by default as many as this process may use.
+    dim : callable, optional
+        Called, in any thread, with the key of an image of which `data.images.is_dim` holds.
+
+    Yields
+    ------
+    key, features
+        One array (D,) for each layer of the recipe, or the error of an image that cannot be
+        decoded. Features keep their order, batch by batch; errors come as they are met.
+    """
+    return chain.from_iterable(compute_batches(engine, recipe, items, threads, dim))
+
+
+def compute_batches(
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[Key, bytes]],
+    threads: int | None = None,
+    dim: Callable[[Key], None] | None = None,
+) -> Generator[list[tuple[Key, list[np.ndarray] | ImageError]], None, None]:
+    """Do what `compute_features` does, and yield in one list what is finished at once."""
+    engine.check_process()
+    started: deque[tuple[list[Key], Callable[[], list[np.ndarray]]]] = deque()
+    keys: list[Key] = []
+    batch: list[np.ndarray] = []
+    for key, image in decode_ahead(engine, recipe, items, threads or available_threads(), dim):
+        if isinstance(image, ImageError):
+            yield [(key, image)]
+            continue
+        keys.append(key)
+        batch.append(image)
+        if len(batch) >= engine.batch_size:
+            started.append((keys, engine.start(np.stack(batch))))
+            keys, batch = [], []
+            if len(started) > engine.ahead:
+                yield list(_finished(*started.popleft()))
+    if batch:
+        started.append((keys, engine.start(np.stack(batch))))
+    for keys, finish in started:
+        yield list(_finished(keys, finish))
+
+
+def _finished(
+    keys: list[Key], finish: Callable[[], list[np.ndarray]]
+) -> Iterator[tuple[Key, list[np.ndarray] | ImageError]]:
+    layers = finish()
+    for number, key in enumerate(keys):
+        yield key, [rows[number] for rows in layers]
+
+
+def decode_ahead(
+    engine: Engine,
+    recipe: Recipe,
+    items: Iterable[tuple[Key, bytes]],
+    threads: int,
+    dim: Callable[[Key], None] | None = None,
+) -> Iterator[tuple[Key, np.ndarray | ImageError]]:
+    """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
+    waiting: deque[tuple[Key, Future[np.ndarray | ImageError]]] = deque()
+    pool = ThreadPoolExecutor(threads, "decode", _stand_back)
+    try:
+        for key, data in items:
+            waiting.append((key, pool.submit(decode, recipe, data, dim and partial(dim, key))))
+            if len(waiting) > _AHEAD * engine.batch_size:
+                key, future = waiting.popleft()
+                yield key, future.result()
+        for key, future in waiting:
+            yield key, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # who is interrupted does not wait for those in the queue
+
+
+def _stand_back() -> None:
+    """Let the engine's threads go before this one, where the system has priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
+
+
+def decode(recipe: Recipe, data: bytes, dim: Callable[[], None] | None = None) -> np.ndarray | ImageError:
+    """Return the pixels that a recipe's backbone sees, or the error of what cannot be decoded."""
+    try:
+        image = load_image(data, recipe.image_size, **recipe.decoding)
+    except ImageError as error:
+        return error
+    if dim and is_dim(data, image):
+        dim()
+    return image
