@@ -219,8 +219,51 @@ def benchmark() -> str:
     return block("benchmark", script, f"It took {result['minutes']:.1f} minutes.", text)
 
 
+_GPU_ARMS = {
+    "engine": "engine alone",
+    "on_device": "pixels on the device",
+    "pipeline": "whole pipeline",
+    "keras_predict": "Keras' `predict`",
+}
+
+
+def gpu() -> str:
+    """Return what the Keras engine reaches on one device."""
+    result = stored("gpu")
+    speeds: dict[tuple, dict[str, float]] = {}
+    decode: dict[int, float] = {}
+    for each in result["figures"]:
+        speed = each.get("images_per_second")  # none where the memory was too small
+        if each["arm"] == "decode":
+            decode[each["size"]] = speed
+        elif speed:
+            speeds.setdefault((each["size"], each["precision"], each["batch"]), {})[each["arm"]] = speed
+    rows = [
+        (*map(str, case), *(figure(found[arm]) if arm in found else "-" for arm in _GPU_ARMS))
+        for case, found in sorted(speeds.items())
+    ]
+    engine, photos = result["engine"], result["photos"]
+    versions = ", ".join(f"{name} {each}" for name, each in engine.items() if name != "device" and each)
+    decoded = " and ".join(f"{figure(speed)} images/s at {size} pixels" for size, speed in decode.items())
+    where = (
+        engine["device"]
+        if result["is_gpu"]
+        else "a CPU busy with other work, no GPU: figures that show no more than that the script runs"
+    )
+    words = (
+        f"On {where}. {result['backbone']} with random weights, {versions}; {result['threads']} threads; "
+        f"drawn JPEG files of {' x '.join(map(str, photos['pixels'][::-1]))} pixels, "
+        f"{photos['bytes'] / 1e3:.0f} kB. Decoding alone, by {photos['decoder']}: {decoded}. "
+        f"Images/s, {result['seconds_each']:g} s each:"
+    )
+    return block(
+        "gpu", "benchmarks/gpu.py", words, table(("size", "precision", "batch", *_GPU_ARMS.values()), rows)
+    )
+
+
 MEASURED: dict[str, Callable[[], str]] = {
     "extraction": extraction,
+    "gpu": gpu,
     "heads": heads,
     "larger_than_memory": larger_than_memory,
     "ray": ray,
