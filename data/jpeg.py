@@ -3,6 +3,8 @@
 import numpy as np
 from simplejpeg import decode_jpeg, decode_jpeg_header
 
+from data.scratch import scratch
+
 _ALIKE = {"Gray": ("GRAY", ("Gray",)), "YCbCr": ("RGB", ("444", "422", "420"))}
 
 _EIGHTHS = 8  # sides are divided by steps of one: those of a smaller image may stay as long by several
@@ -22,6 +24,7 @@ def jpeg_pixels(data: bytes, ratio: int = 1) -> np.ndarray:
     Returns
     -------
     ndarray of uint8, shape (H, W, 1) or (H, W, 3)
+        On memory that the next call in this thread writes to.
 
     Raises
     ------
@@ -34,5 +37,6 @@ def jpeg_pixels(data: bytes, ratio: int = 1) -> np.ndarray:
         raise ValueError(f"a JPEG file of {space} colours, subsampling {subsampling}")
     if ratio > 1 and max(height, width) < _EIGHTHS:
         raise ValueError(f"a JPEG file of {height}x{width} pixels that is to be divided")
-    least = {"min_height": -(-height // ratio), "min_width": -(-width // ratio)} if ratio > 1 else {}
-    return decode_jpeg(data, colours, fastdct=True, **least)
+    shape = -(-height // ratio), -(-width // ratio), 1 if colours == "GRAY" else 3
+    least = {"min_height": shape[0], "min_width": shape[1]} if ratio > 1 else {}
+    return decode_jpeg(data, colours, fastdct=True, buffer=scratch("jpeg", shape, np.uint8), **least)

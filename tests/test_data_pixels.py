@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -106,6 +107,21 @@ def test_any_size_is_that_of_tensorflow(tf):
         if number % 3 == 0:
             pixels = pixels * np.float32(0.77) + np.float32(0.3)
         np.testing.assert_array_equal(resized(pixels, size), tf.image.resize(pixels, size).numpy())
+
+
+def test_large_images_are_those_of_tensorflow_block_by_block(tf):
+    pixels = np.random.default_rng(0).integers(0, 256, (301, 407, 3), np.uint8)
+    for size in ((299, 299), (150, 151), (640, 90), (90, 1300), (299, 407), (301, 150)):
+        np.testing.assert_array_equal(resized(pixels, size), tf.image.resize(pixels, size).numpy())
+
+
+@pytest.mark.parametrize("size", [None, (40, 50), (20, 30)])
+def test_an_image_stays_as_it_is_while_others_are_loaded(size):
+    files = [encoded(noise(40, 50, seed), "JPEG") for seed in range(40)]
+    alone = [load_image(data, size).copy() for data in files]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda data: load_image(data, size), files))
+    np.testing.assert_array_equal(together, alone)
 
 
 @pytest.mark.parametrize("side", [(1, 1), (8, 9), (17, 16), (61, 83)])
