@@ -81,11 +81,12 @@ class Table:
         aside.write_text(json.dumps(values, indent=1) + "\n")
         os.replace(aside, self.path)
 
-    def end_in_time(self) -> None:
-        """Let the process end soon after the deadline, whatever it waits for then."""
+    def end_in_time(self, cache: str) -> None:
+        """Let the process end soon after the deadline, whatever it waits for then, and leave no cache."""
 
         def end() -> None:
             print(f"time is up; what was measured is in {self.path}", flush=True)
+            shutil.rmtree(cache, ignore_errors=True)
             os._exit(0)
 
         timer = threading.Timer(max(0, self.deadline + _GRACE - time.monotonic()), end)
@@ -235,7 +236,7 @@ def measure_all(given: argparse.Namespace, decoder: str) -> None:
     }
     table = Table(given.output, deadline, head)
     table.write()
-    table.end_in_time()
+    table.end_in_time(cache)
     first, *others = BATCHES[is_gpu]
     for case in cases:
         case.all_arms(table, first)
