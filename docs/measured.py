@@ -90,6 +90,25 @@ def _bench(name: str, values: dict[str, Any]) -> str:
     return table((name, "images/s", "turns", "ratio"), rows)
 
 
+def decoding() -> str:
+    """Return what bytes to pixels cost without TensorFlow and with it."""
+    result = stored("decoding")
+    rows = []
+    for what, ways in result["cpu_ms"].items():
+        ours, theirs = (median(ways[name]) for name in ("headstart", "tensorflow"))
+        rows.append((what, *turns(ways["headstart"]), *turns(ways["tensorflow"]), figure(theirs / ours)))
+    one, two = (median(speeds) for speeds in result["threads"].values())
+    words = (
+        f"{result['images']} photographs; those of {result['megapixels']:.0f} "
+        f"megapixels are made by upscaling. CPU milliseconds an image of one thread, medians of "
+        f"{result['repeats']}, in turns with `tf.io` and `tf.image.resize`, on a machine with a load of "
+        f"{result['load']:.0f}. The steps of the interpreter take {figure(median(result['steps_ms']))} ms. "
+        f"One thread decoded {figure(one)} images/s there, two {figure(two)}."
+    )
+    columns = ("", "headstart", "turns", "TensorFlow", "turns", "TensorFlow / headstart")
+    return block("decoding", "benchmarks/decoding.py PHOTOS", words, table(columns, rows))
+
+
 HEADS = {  # what the first and the second times of an entry are
     "keras-linear": ("`keras-linear`, 20 epochs", "Keras' `Model.fit`, same arithmetic"),
     "mlp": ("`mlp`, 5 epochs", "Keras' `Model.fit`, same net"),
@@ -263,6 +282,7 @@ def gpu() -> str:
 
 MEASURED: dict[str, Callable[[], str]] = {
     "extraction": extraction,
+    "decoding": decoding,
     "gpu": gpu,
     "heads": heads,
     "larger_than_memory": larger_than_memory,

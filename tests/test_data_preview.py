@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images, run_command
+from conftest import assert_four_parts, draw_images, imported_by, run_command
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -126,6 +126,12 @@ def test_a_file_that_may_not_be_written_is_one_message(command, images, tmp_path
     result = command("images", "-o", "sheet.png")
     assert result.exit_code == 1
     assert_four_parts(result.stderr)
+
+
+def test_preview_imports_no_tensorflow(images):
+    done, imported = imported_by("data", "preview", "images", cwd=images.parent)
+    assert done.returncode == 0, done.stderr
+    assert "matplotlib" in imported and not imported & {"tensorflow", "keras", "sklearn", "h5py", "openvino"}
 
 
 def test_python_m_data(tmp_path):

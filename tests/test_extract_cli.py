@@ -277,6 +277,18 @@ def test_with_nothing_to_do_no_tensorflow_is_imported(tiny_file):
     assert not imported & {"tensorflow", "keras", "sklearn", "tensorflow_datasets"}
 
 
+def test_new_images_and_their_labels_need_no_tensorflow(tiny_file, tiny_bundle, tmp_path):
+    """With OpenVINO and a backbone that `tiny_file` has had converted."""
+    images = draw_images(tmp_path / "images", each=2, first=500)
+    words = ("run", "images", *TINY, "--engine", "openvino", "-o", "new.h5")
+    done, imported = imported_by("extract", *words, cwd=tmp_path)
+    assert done.returncode == 0 and "4 computed" in done.stdout, done.stderr
+    assert "openvino" in imported and not imported & {"tensorflow", "keras"}
+    done, imported = imported_by("classify", "predict", tiny_bundle, images, cwd=tmp_path)
+    assert done.returncode == 0 and len(done.stdout.splitlines()) >= 4, done.stderr
+    assert "sklearn" in imported and not imported & {"tensorflow", "keras"}
+
+
 def test_run_offers_no_training_that_would_be_refused(command, images):
     rows = ["blue/000.png,blue,train", "red/000.png,red,test"]
     (images / "list.csv").write_text("\n".join(["path,label,split", *rows, ""]))
