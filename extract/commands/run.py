@@ -101,9 +101,10 @@ def preview_lines(values: dict) -> list[str]:
 def bench_lines(values: dict) -> list[str]:
     """Lay out `extract.run.bench.Bench` for people."""
     words = {
-        "matrix_product": f"limit: matrix product, {values['gflop']:.2f} GFLOP an image",
+        "matrix_product": f"limit: matrix product ({values['limit']}), {values['gflop']:.2f} GFLOP an image",
         "engine": "engine alone",
         "decode": "decode alone",
+        "read": "read alone",
         "pipeline": "whole pipeline",
         "keras": "Keras' own: image_dataset_from_directory, predict",
     }
@@ -120,6 +121,7 @@ def bench_lines(values: dict) -> list[str]:
         ),
         *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
         f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
+        f"bottleneck: {values['bottleneck']}",
     ]
 
 

@@ -9,6 +9,7 @@ on_torch         PyTorch
 conversion       backbones in OpenVINO's format, kept in the cache
 translation      the same without TensorFlow, by Keras' backend OpenVINO
 openvino_engine  OpenVINO on a CPU
+limit            matrix products: what a CPU can do in each arithmetic, which no backbone exceeds by much
 pipeline         from encoded bytes to features: threads decode ahead of the engine
 probe            do we compute the features that were stored? One image tells
 """

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -22,6 +22,7 @@ from extract.backbones.keras_backend import is_installed
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
+from extract.engines.limit import matrix_product
 from extract.engines.pipeline import compute_features, decode, decode_ahead
 from extract.recipe import EngineInfo, Recipe, checked_recipe
 from extract.run.options import PLACES, Options
@@ -30,8 +31,11 @@ from extract.run.worker import bytes_of
 if TYPE_CHECKING:
     import keras
 
+Name = TypeVar("Name")
 _KERAS_READS = ("BMP", "GIF", "JPEG", "PNG")
-_SIDE = 2048  # of the square matrices
+_IN_MEMORY = 128  # files at once
+STEPS = ("engine", "decode", "read")  # of the pipeline
+ARMS = ("matrix_product", *STEPS, "pipeline", "keras")
 _USUAL = Options()
 
 
@@ -46,14 +50,19 @@ class Bench:
     threads, batch_size, images, repeats : int
     gflop : float
         Of one image: two operations for each multiplication and addition of the backbone.
+    limit : str
+        Whose matrix product, in which arithmetic.
     images_per_second : dict of str to list of float
-        By arm: ``matrix_product`` (what the machine's float32 matrix product would allow),
-        ``engine`` (pixels in memory), ``decode`` (no backbone), ``pipeline`` (both, from the
-        source's bytes), ``keras`` (`image_dataset_from_directory`, which needs TensorFlow, and
-        `Model.predict`; left out where it is not installed).
+        By arm: ``matrix_product`` (what it would allow), ``engine`` (pixels in memory), ``decode``
+        (bytes in memory, no backbone), ``read`` (bytes from the source, mostly out of the system's
+        memory, as each arm reads them again), ``pipeline`` (all three), ``keras``
+        (`image_dataset_from_directory`, which needs TensorFlow, and `Model.predict`; left out where
+        it is not installed).
     medians, ratios : dict of str to float
         By arm; ratios are medians over that of ``keras``, if there is one.
     pipeline_over_engine : float
+    bottleneck : str
+        The slowest of ``engine``, ``decode`` and ``read``.
     """
 
     engine: EngineInfo
@@ -62,10 +71,12 @@ class Bench:
     images: int
     repeats: int
     gflop: float
+    limit: str
     images_per_second: dict[str, list[float]]
     medians: dict[str, float]
     ratios: dict[str, float]
     pipeline_over_engine: float
+    bottleneck: str
 
     def to_dict(self) -> dict:
         """Return the figures as JSON-ready values."""
@@ -81,7 +92,7 @@ def bench(
     images: int = 256,
     repeats: int = 5,
 ) -> Bench:
-    """Measure the limit, the engine, decoding, the pipeline and Keras' own, in turns.
+    """Measure the limit, the engine, decoding, reading, the pipeline and Keras' own, in turns.
 
     Parameters
     ----------
@@ -98,39 +109,76 @@ def bench(
     HeadstartError
         If the source has no image that can be decoded.
     """
-    source, recipe = as_source(source), checked_recipe(recipe)
-    threads = options.threads or available_threads()
-    opened = open_engine(options.engine, recipe, threads)
-    opened.batch_size = options.batch_size or opened.batch_size
-    rows, pixels = _decodable(source, recipe, images)
+    return benches(as_source(source), [checked_recipe(recipe)], options, images, repeats)[0]
+
+
+def benches(
+    source: Source, recipes: Sequence[Recipe], options: Options, images: int, repeats: int
+) -> list[Bench]:
+    """Do what `bench` does for several recipes, all arms in turns.
+
+    They have the backbone and the pixels of the first; reading, decoding and Keras' own are
+    measured once for all.
+    """
+    first, threads = recipes[0], options.threads or available_threads()
+    rows, pixels = _decodable(source, first, images)
+    backbone = load_backbone(first.backbone, first.image_size, first.weights)
+    gflop = flops(backbone) / 1e9
+    opened = [_opened(options, recipe, threads) for recipe in recipes]
+    limits = [matrix_product(recipe, threads) for recipe in recipes]
+
+    def arms(engine: Engine, recipe: Recipe, product: Callable[[], float]) -> dict[str, Callable[[], float]]:
+        return {
+            "matrix_product": lambda: product() / gflop,
+            "engine": lambda: _speed(len(rows), lambda: _engine_alone(engine, pixels)),
+            "pipeline": lambda: _speed(len(rows), lambda: _pipeline(source, rows, engine, recipe, threads)),
+        }
+
     with tempfile.TemporaryDirectory() as folder:
-        backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
-        gflop = flops(backbone) / 1e9
-        arms = {
-            "matrix_product": lambda: _matrix_product() / gflop,
-            "engine": lambda: _speed(len(rows), lambda: _engine_alone(opened, pixels)),
-            "decode": lambda: _speed(len(rows), lambda: _decode_alone(source, rows, opened, recipe, threads)),
-            "pipeline": lambda: _speed(len(rows), lambda: _pipeline(source, rows, opened, recipe, threads)),
+        shared = {
+            "read": lambda: _speed(len(rows), lambda: _read_alone(source, rows)),
+            "decode": lambda: _decode_alone(source, rows, opened[0], first, threads),
         }
         if is_installed("tensorflow"):
-            arms["keras"] = _keras_arm(source, rows, recipe, backbone, Path(folder))
-        speeds = in_turns(arms, repeats)
+            shared["keras"] = _keras_arm(source, rows, first, backbone, Path(folder))
+        of_all = {("", name): arm for name, arm in shared.items()}
+        for recipe, engine, (_, product) in zip(recipes, opened, limits, strict=True):
+            of_all |= {(recipe.key, name): arm for name, arm in arms(engine, recipe, product).items()}
+        speeds = in_turns(of_all, repeats)
+    return [
+        _bench(
+            {name: speeds[key, name] for name in ARMS for key in ("", recipe.key) if (key, name) in speeds},
+            engine=engine.describe(),
+            threads=threads,
+            batch_size=engine.batch_size,
+            images=len(rows),
+            repeats=repeats,
+            gflop=gflop,
+            limit=limit,
+        )
+        for recipe, engine, (limit, _) in zip(recipes, opened, limits, strict=True)
+    ]
+
+
+def _opened(options: Options, recipe: Recipe, threads: int) -> Engine:
+    engine = open_engine(options.engine, recipe, threads)
+    engine.batch_size = options.batch_size or engine.batch_size
+    return engine
+
+
+def _bench(speeds: dict[str, list[float]], **known: Any) -> Bench:
     medians = {name: median(values) for name, values in speeds.items()}
     return Bench(
-        engine=opened.describe(),
-        threads=threads,
-        batch_size=opened.batch_size,
-        images=len(rows),
-        repeats=repeats,
-        gflop=gflop,
         images_per_second=speeds,
         medians=medians,
         ratios={name: value / medians["keras"] for name, value in medians.items() if "keras" in medians},
         pipeline_over_engine=medians["pipeline"] / medians["engine"],
+        bottleneck=min(STEPS, key=medians.__getitem__),
+        **known,
     )
 
 
-def in_turns(arms: dict[str, Callable[[], float]], repeats: int) -> dict[str, list[float]]:
+def in_turns(arms: dict[Name, Callable[[], float]], repeats: int) -> dict[Name, list[float]]:
     """Run each arm once to warm up, then all of them one after the other, several times.
 
     Examples
@@ -140,7 +188,7 @@ def in_turns(arms: dict[str, Callable[[], float]], repeats: int) -> dict[str, li
     """
     for arm in arms.values():
         arm()
-    speeds: dict[str, list[float]] = {name: [] for name in arms}
+    speeds: dict[Name, list[float]] = {name: [] for name in arms}
     for _ in range(repeats):
         for name, arm in arms.items():
             speeds[name].append(arm())
@@ -168,15 +216,6 @@ def _speed(images: int, work: Callable[[], None]) -> float:
     return images / (time.perf_counter() - started)
 
 
-def _matrix_product() -> float:
-    """Return GFLOP/s of numpy's float32 matrix product."""
-    one = np.ones((_SIDE, _SIDE), np.float32)
-    started, repeats = time.perf_counter(), 10
-    for _ in range(repeats):
-        one @ one
-    return repeats * 2 * _SIDE**3 / (time.perf_counter() - started) / 1e9
-
-
 def _engine_alone(engine: Engine, pixels: np.ndarray) -> None:
     started: deque[Callable] = deque()
     for first in range(0, len(pixels), engine.batch_size):
@@ -187,8 +226,19 @@ def _engine_alone(engine: Engine, pixels: np.ndarray) -> None:
         finish()
 
 
-def _decode_alone(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
-    deque(decode_ahead(engine, recipe, bytes_of(source, rows), threads), maxlen=0)
+def _read_alone(source: Source, rows: Sequence[Row]) -> None:
+    deque(bytes_of(source, rows), maxlen=0)
+
+
+def _decode_alone(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> float:
+    """Return images/s; bytes are read before, and so many at once as memory surely has."""
+    seconds = 0.0
+    for start in range(0, len(rows), _IN_MEMORY):
+        items = list(bytes_of(source, rows[start : start + _IN_MEMORY]))
+        started = time.perf_counter()
+        deque(decode_ahead(engine, recipe, items, threads), maxlen=0)
+        seconds += time.perf_counter() - started
+    return len(rows) / seconds
 
 
 def _pipeline(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recipe, threads: int) -> None:
