@@ -1,6 +1,9 @@
 """The bench command: that it runs and adds up, not how fast it is."""
 
 import json
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -8,12 +11,14 @@ import pytest
 from conftest import run_command
 
 from data import open_source
+from data.machine import cpu
 from data.sources.arrays import from_arrays
 from extract import Options
 from extract.engines.conversion import quiet_openvino
 from extract.engines.limit import _product, matrix_product
 from extract.run.bench import bench, benches
 
+VNNI = {"avx512_vnni", "avx_vnni"}
 PRODUCTS = ("FullyConnected", "MatMul")
 
 TINY = ["--backbone", "mobilenet", "--weights", "none", "--image-size", "32"]
@@ -50,8 +55,8 @@ def test_the_table(images, tmp_path):
         ({}, "numpy float32"),
         ({"precision": "float16"}, "numpy float32"),
         ({"precision": "bfloat16"}, "OpenVINO bfloat16"),
-    ]
-    + [({"quantization": "int8", "calibration": "-"}, "OpenVINO int8")],
+        ({"quantization": "int8", "calibration": "-"}, "OpenVINO int8"),
+    ],
 )
 def test_the_limit_is_a_product_in_the_arithmetic_of_the_recipe(tiny_recipe, monkeypatch, change, limit):
     monkeypatch.setattr("extract.engines.limit._SIDE", 64)
@@ -60,19 +65,21 @@ def test_the_limit_is_a_product_in_the_arithmetic_of_the_recipe(tiny_recipe, mon
     assert measure() > 0
 
 
+@pytest.mark.skipif(
+    not set(cpu().instruction_sets) & {"avx512_vnni", "avx_vnni"}, reason="needs a CPU with VNNI"
+)
 def test_int8_products_are_computed_in_int8():
     """Else OpenVINO would multiply floats, and the limit would be too low."""
     core = quiet_openvino().Core()
     compiled = core.compile_model(_product("int8"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    told = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
-    (types,) = [
-        each["primitiveType"].astype(str) for each in told if each["layerType"].astype(str) in PRODUCTS
-    ]
+    told = (operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops())
+    types = {each["layerType"].astype(str): each["primitiveType"].astype(str) for each in told}
+    (types,) = [types[name] for name in PRODUCTS if name in types]
     assert types.lower().endswith("i8")
 
 
 def test_several_recipes_share_what_is_the_same_for_all(tiny_recipe, images):
-    several = [tiny_recipe, replace(tiny_recipe, dtype="float16")]
+    several = [tiny_recipe, replace(tiny_recipe, pixel_limit=10**6)]
     one, other = benches(open_source(images), several, Options(), images=4, repeats=1)
     assert one.images_per_second["decode"] is other.images_per_second["decode"]
     assert one.images_per_second["engine"] is not other.images_per_second["engine"]
@@ -81,3 +88,31 @@ def test_several_recipes_share_what_is_the_same_for_all(tiny_recipe, images):
 def test_arrays_are_benched_too(tiny_recipe):
     pixels = np.random.default_rng(0).integers(0, 256, (4, 8, 8), dtype=np.uint8)
     assert bench(from_arrays(pixels, ["x", "y"] * 2), tiny_recipe, images=4, repeats=1).images == 4
+
+
+_FAULTS = """
+import io, resource
+import numpy as np
+from PIL import Image
+from extract.engines.pipeline import decode_ahead
+from extract.recipe import Recipe
+from types import SimpleNamespace
+
+stream = io.BytesIO()
+Image.fromarray(np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)).save(stream, "JPEG")
+recipe = Recipe("mobilenet", weights="00" * 32, image_size=(150, 150))
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    items = ((number, stream.getvalue()) for number in range(200))
+    for _ in decode_ahead(SimpleNamespace(batch_size=2), recipe, items, 2):
+        pass
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before) / 200
+faults()
+print(faults())
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="needs glibc")
+def test_an_image_is_decoded_into_memory_of_those_before_it():
+    done = subprocess.run([sys.executable, "-c", _FAULTS], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 30
