@@ -57,37 +57,75 @@ def turns(values: list[float]) -> tuple[str, str]:
     return figure(median(values)), f"{figure(min(values))} to {figure(max(values))}"
 
 
-ARITHMETICS = ("float32", "int8")
-
-
 def extraction() -> str:
-    """Return what `extract bench` measured in float32 and in int8, with threads and over a long run."""
+    """Return what each arithmetic gives and costs, what decoding takes, and what twelve megapixels do."""
     result = stored("extraction")
-    (one, many), long, float32 = result["threads"]["medians"], result["long_run"], result["float32"]
-    count, window = len(long["seconds"]) * long["window"], f"{long['window']:,}"
-    whole = " and ".join(f"{100 * result[name]['pipeline_over_engine']:.0f} %" for name in ARITHMETICS)
-    less = 100 * (1 - long["last_over_first"])
+    (one, many), first = result["threads"]["medians"], result["speed"]["float32"]
     words = (
-        f"{float32['images']} images, {float32['threads']} threads, batches of {float32['batch_size']}; "
-        f"medians of {float32['repeats']}, taken in turns. The whole pipeline is at {whole} of the engine "
-        f"alone. Two threads give {many / one:.2f} times the images of one. In one run over {count:,} "
-        f"synthetic images the last {window} took {less:.1f} % less time than the first {window}."
+        f"{first['images']} images, {first['threads']} threads, batches of {first['batch_size']}; medians of "
+        f"{first['repeats']}, taken in turns; ratios are to the best turn of Keras' own. "
+        "*Of both* is the share of 1 / (1/engine + 1/decode), as both share the cores. Two threads give "
+        f"{many / one:.2f} times the images of one."
     )
-    tables = (_bench(name, result[name]) for name in ARITHMETICS)
+    if long := result.get("long"):
+        count, window = len(long["seconds"]) * long["window"], f"{long['window']:,}"
+        words += (
+            f" In one run over {count:,} synthetic images the last {window} took "
+            f"{long['last_over_first']:.3f} times the time of the first {window}."
+        )
+    tables = (lay_out(result[name]) for name, lay_out in EXTRACTION.items() if name in result)
     return block("extraction", "benchmarks/extraction.py PHOTOS", words, *tables)
 
 
-def _bench(name: str, values: dict[str, Any]) -> str:
+def _speed(speeds: dict[str, Any]) -> str:
+    head = ("Xception, 150x150; images/s", "limit: matrix product", "engine alone", "whole pipeline")
+    head = (*head, "pipeline / engine", "of both", "pipeline / Keras' best")
+    rows = []
+    for name, values in speeds.items():
+        medians = values["medians"]
+        limit = f"{figure(medians['matrix_product'])} ({values['limit']})"
+        engine, pipeline = (
+            " (".join(turns(values["images_per_second"][arm])) + ")" for arm in ("engine", "pipeline")
+        )
+        ratios = ("pipeline_over_engine", "pipeline_over_both", "pipeline_over_keras_best")
+        rows.append((name, limit, engine, pipeline, *(f"{values[ratio]:.2f}" for ratio in ratios)))
+    return f"{table(head, rows)}\n\n{_shared(speeds['float32'])}"
+
+
+def _shared(values: dict[str, Any]) -> str:
     words = {
-        "matrix_product": f"limit: numpy's float32 matrix product, {values['gflop']:.2f} GFLOP an image",
-        "engine": f"engine alone ({values['engine']['engine']} {values['engine']['version']})",
         "decode": "decode alone",
-        "pipeline": "whole pipeline",
+        "read": "read alone, from the system's memory",
         "keras": "Keras' own: `image_dataset_from_directory`, `predict`",
     }
-    speeds, ratios = values["images_per_second"], values["ratios"]
-    rows = [(text, *turns(speeds[way]), figure(ratios[way])) for way, text in words.items()]
-    return table((name, "images/s", "turns", "ratio"), rows)
+    speeds = values["images_per_second"]
+    rows = [(text, *turns(speeds[arm])) for arm, text in words.items() if arm in speeds]
+    return table(("the same for all", "images/s", "turns"), rows)
+
+
+def _accuracies(values: dict[str, Any]) -> str:
+    digits = {"accuracy": 4, "log_loss": 4, "cosine_mean": 5, "cosine_least": 4}
+    rows = [
+        (name, *(f"{each[score]:.{places}f}" for score, places in digits.items()))
+        for name, each in values.items()
+    ]
+    images = f"{next(iter(values.values()))['images']:,} photographs, 10 folds"
+    return table((images, "accuracy", "log loss", "cosine to float32, mean", "least"), rows)
+
+
+def _fast_engine(values: dict[str, Any]) -> str:
+    rows = [(name, *turns(speeds)) for name, speeds in values["images_per_second"].items()]
+    rows.append(("under the interpreter's lock", f"{values['lock_ms']:.3f} ms an image", ""))
+    return table(("decoding for an engine that does nothing", "images/s", "turns"), rows)
+
+
+def _large(values: dict[str, Any]) -> str:
+    rows = [(name, *turns(speeds)) for name, speeds in values["images_per_second"].items()]
+    words = f"{values['images']} JPEGs of {values['sides'][0]}x{values['sides'][1]}, upscaled photographs"
+    return table((words, "images/s", "turns"), rows)
+
+
+EXTRACTION = {"speed": _speed, "accuracy": _accuracies, "decoding": _fast_engine, "large": _large}
 
 
 def decoding() -> str:
