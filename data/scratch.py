@@ -5,7 +5,7 @@ import threading
 
 import numpy as np
 
-_LARGEST = 1 << 22  # bytes of one array that a thread keeps
+_LARGEST = 1 << 26  # bytes of one array that a thread keeps: a photograph of 22 megapixels
 
 _own = threading.local()
 
@@ -22,7 +22,7 @@ def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype | type) -> np.nda
     Returns
     -------
     ndarray of that shape, C-contiguous
-        Its values are anything; larger ones than 4 MiB are fresh.
+        Its values are anything; larger ones than 64 MiB are fresh.
 
     Examples
     --------

@@ -135,13 +135,11 @@ def decoding() -> str:
     for what, ways in result["cpu_ms"].items():
         ours, theirs = (median(ways[name]) for name in ("headstart", "tensorflow"))
         rows.append((what, *turns(ways["headstart"]), *turns(ways["tensorflow"]), figure(theirs / ours)))
-    one, two = (median(speeds) for speeds in result["threads"].values())
     words = (
         f"{result['images']} photographs; those of {result['megapixels']:.0f} "
         f"megapixels are made by upscaling. CPU milliseconds an image of one thread, medians of "
         f"{result['repeats']}, in turns with `tf.io` and `tf.image.resize`, on a machine with a load of "
-        f"{result['load']:.0f}. The steps of the interpreter take {figure(median(result['steps_ms']))} ms. "
-        f"One thread decoded {figure(one)} images/s there, two {figure(two)}."
+        f"{result['load']:.0f}. The steps of the interpreter take {figure(median(result['steps_ms']))} ms."
     )
     columns = ("", "headstart", "turns", "TensorFlow", "turns", "TensorFlow / headstart")
     return block("decoding", "benchmarks/decoding.py PHOTOS", words, table(columns, rows))
