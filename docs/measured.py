@@ -27,7 +27,7 @@ def stored(name: str) -> Any:
 def block(name: str, script: str, words: str, *tables: str) -> str:
     """Return a block: what was measured, where the figures are from, and the tables."""
     result = stored(name)
-    machine = result.get("machine", {"cores": result.get("cores")})  # `classify benchmark` tells no more
+    machine = result["machine"]
     known = {
         "CPU": machine.get("processor"),
         "instruction sets": " ".join(machine.get("instruction_sets", ())),

@@ -30,6 +30,7 @@ from classify.benchmark.report import (
 from classify.cli import app
 from classify.scores.intervals import wilson
 from data import HeadstartError, open_source
+from data.machine import this_machine
 
 MOBILENET = {"backbone": "mobilenet", "weights": "none", "image_size": (32, 32)}
 GRAPH = [name for name, arm in ARMS.items() if arm.options]
@@ -84,6 +85,7 @@ def test_every_arm_has_one_whole_epoch_and_its_figures(run):
         assert arm["peak_memory"] > 10**7
         assert arm["curve"][-1][0] <= arm["seconds"]
     assert report["split_rows"] == {"train": 40, "validation": 14, "test": 9}
+    assert report["machine"] == this_machine().to_dict()
     assert any("instead of the budget" in note for note in report["notes"])
 
 
@@ -212,7 +214,7 @@ def test_a_budget_decides_how_many_epochs_are_trained():
 def test_a_source_with_fewer_rows_is_taken_whole(tmp_path):
     source = open_source(draw_images(tmp_path / "images", each=60))
     found, notes = _counted_rows(source, 500)
-    assert found["train"] == 97 and "500 training rows were asked for; the source has 97" in notes
+    assert found["train"] == 97 and "500 training rows asked for; the source has 97" in notes
 
 
 def test_what_a_benchmark_refuses(tmp_path, cache):

@@ -385,9 +385,9 @@ class TestPredict:
         assert lines[0].split() == ["file", "label", "probability"]
         rows = [line.split() for line in lines[1:]]
         assert [row[0] for row in rows] == [
-            str(images / "red" / "000.png"),
-            *(str(images / "blue" / f"{number:03d}.png") for number in range(8)),
-            str(images / "blue" / "003.png"),  # named, and in the folder: one line for each
+            "red/000.png",
+            *(f"blue/{number:03d}.png" for number in range(8)),
+            "blue/003.png",  # named, and in the folder: one line for each
         ]
         assert [row[1] for row in rows] == ["red"] + ["blue"] * 9
         assert all(0.5 <= float(row[2]) <= 1 for row in rows)
@@ -419,7 +419,7 @@ class TestPredict:
         for name in names:
             shutil.copy(images / "red" / "000.png", name)
         lines = succeed("predict", tiny_bundle, *names).splitlines()[1:]
-        assert [line.split()[0] for line in lines] == [str(name) for name in names]
+        assert [line.split()[0] for line in lines] == [name.name for name in names]
 
     @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such names")
     def test_csv_keeps_every_name(self, tiny_bundle, images):
@@ -630,8 +630,18 @@ def test_tables_of_predictions_hold_odd_and_long_names():
     rows.append(Prediction("folder/" * 30, ODD[0], 0.5, {}).to_dict())
     lines = prediction_lines(rows)
     assert len(lines) == 8 and not any("\n" in line for line in lines)
-    assert len({cell_len(line) for line in lines[1:-1]}) == 1 and cell_len(lines[1]) < 110
-    assert lines[-1].startswith("folder/" * 30 + "  ")
+    assert len({cell_len(line) for line in lines[1:]}) == 1 and cell_len(lines[1]) < 110
+    assert lines[-1].startswith("folder/folder/") and ".../folder/" in lines[-1]
+    assert csv_lines(rows)[-1].startswith("folder/" * 30 + ",")
+
+
+def test_predictions_show_paths_below_the_common_folder():
+    made = [Prediction(f"/photos/new/{name}", "cat", 0.5, {}).to_dict() for name in ("a/1.png", "2.png")]
+    assert [line.split()[0] for line in prediction_lines(made)] == ["file", "a/1.png", "2.png"]
+    assert [line.split(",")[0] for line in csv_lines(made)[1:]] == [
+        "/photos/new/a/1.png",
+        "/photos/new/2.png",
+    ]
 
 
 def test_what_is_no_bundle_is_told_in_plain_words(tmp_path):

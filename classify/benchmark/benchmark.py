@@ -18,6 +18,7 @@ from classify.scores.figures import write_figure
 from data.child import command_of, environment
 from data.console import stderr_handle
 from data.errors import HeadstartError, moved_keywords
+from data.machine import this_machine
 from data.output.atomic import target_of, written_aside
 from data.output.checks import check_folder, check_names
 from data.output.disk import writing
@@ -90,8 +91,8 @@ def benchmark(
     results = _run_all(job, started, comparison.budget, say)
     minutes = (time.perf_counter() - started) / 60
     run = {"source": source, "folder": str(folder), **asdict(comparison), "split_rows": found}
-    cores = len(os.sched_getaffinity(0))
-    run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "cores": cores}
+    machine = this_machine().to_dict()
+    run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "machine": machine}
     report = report_of(run, ARMS, results, [*notes, *_over_budget(minutes, comparison.budget)])
     with writing(folder, _TODO):
         report["figure"] = str(write_figure(folder / FIGURE, report))
@@ -164,7 +165,8 @@ def _counted_rows(source: Source, wanted: int | None) -> tuple[dict[str, int], l
             "name a source with more images, with a larger --rows, or with all three splits",
         )
     few = wanted is not None and found["train"] < wanted
-    return found, [f"{wanted} training rows were asked for; the source has {found['train']}"] if few else []
+    asked = f"{counted(wanted or 0, 'training row')} asked for; the source has {found['train']}"
+    return found, [asked] if few else []
 
 
 def _run_all(job: Job, started: float, budget: float | None, say: Callable[[str], None]) -> dict[str, dict]:

@@ -253,11 +253,13 @@ def marked(projected: bool) -> str:
 def benchmark_lines(report: dict) -> list[str]:
     """Lay out what `classify.benchmark.report.report_of` returns for people."""
     rows = ", ".join(f"{number} {split}" for split, number in report["split_rows"].items())
+    machine = report["machine"]
     size = "x".join(map(str, report["image_size"]))
     head = f"{'arm':<24}{'epochs':>8}{'s/epoch':>9}{'s in all':>10}{'s, all epochs':>21}"
     lines = [
         f"{report['source']}: {rows} rows; 95 % intervals",
-        f"{report['backbone']} {size}, seed {report['seed']}, {counted(report['cores'], 'core')}",
+        f"{report['backbone']} {size}, seed {report['seed']}, {counted(machine['cores'], 'core')}"
+        + (f" of {machine['processor']}" if machine["processor"] else ""),
         head + f"  {'test accuracy':<25}{'s to ' + format(report['target'], '.4f'):>12}{'peak MB':>9}",
     ]
     for arm in report["arms"]:

@@ -203,7 +203,8 @@ def curve_lines(curve: dict) -> list[str]:
     more labels would help
     """
     lines = [
-        f"trained on  accuracy  deviation  lowest  highest  <- on {curve['validation_rows']} validation rows"
+        "trained on  accuracy  deviation  lowest  highest  <- on "
+        + counted(curve["validation_rows"], "validation row")
     ]
     for point in curve["points"]:
         values = (point["mean"], point["standard_deviation"], min(point["values"]), max(point["values"]))

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 from classify.commands.options import BundleFolder, score_number
 from data.console import say, show
-from data.names import UNKNOWN, padded, short_names, visible, width_of
+from data.names import UNKNOWN, padded, short_names, shortened, width_of
 from data.text import counted
 
 _FILE = 60  # cells of a terminal, at most, of the column of files
@@ -19,13 +20,28 @@ def prediction_lines(predictions: list[dict]) -> list[str]:
     """Lay out predictions for people; an abstention is told apart from a class of that name."""
     names = short_names(row["label"] for row in predictions if row["label"] and not row["unknown"])
     labels = [UNKNOWN if row["unknown"] else names.get(row["label"], "") for row in predictions]
-    files = [visible(row["file"]) for row in predictions]
-    width, cells = min(_FILE, width_of(files, "file")), width_of(labels, "label")
+    files = [shortened(name, _FILE) for name in below_common([row["file"] for row in predictions])]
+    width, cells = width_of(files, "file"), width_of(labels, "label")
     lines = [f"{'file':<{width}}  {'label':<{cells}}  probability"]
     for row, file, label in zip(predictions, files, labels, strict=True):
         said = row["error"] or f"{padded(label, cells)}  {score_number(row['probability'], 6)}"
         lines.append(f"{padded(file, width)}  {said}")
     return lines
+
+
+def below_common(files: list[str]) -> list[str]:
+    """Return the paths below the folder that all have in common; of one file its name.
+
+    Examples
+    --------
+    >>> below_common(["/a/b/c/1.jpg", "/a/b/2.jpg"]), below_common(["x/1.jpg"])
+    (['c/1.jpg', '2.jpg'], ['1.jpg'])
+    """
+    paths = [Path(file) for file in files]
+    if len({path.is_absolute() for path in paths}) != 1:
+        return files
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
 
 
 def csv_lines(predictions: list[dict]) -> list[str]:

@@ -13,7 +13,7 @@ from classify.features.columns import Matrix
 from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from data.text import some_of
+from data.text import counted, some_of
 from extract.backbones.applications import BACKBONES
 from extract.backbones.weights import copy_weights, ensure_weights, install_weights, known_weights
 from extract.engines.engine import Engine, open_engine
@@ -162,7 +162,7 @@ class FeatureMatrix(LabelledRows):
         counts = {split: len(self.rows(split)) for split in SPLIT_NAMES}
         counts["unlabelled"] = int((self.y < 0).sum())
         return (
-            f"Features of {shortened(self.path)}: {self.X.shape[0]} rows x {self.X.shape[1]}\n"
+            f"Features of {shortened(self.path)}: {counted(self.X.shape[0], 'row')} x {self.X.shape[1]}\n"
             f"  {sets_text(self.feature_sets)}\n  {names_text(self.class_names)}\n"
             f"  {', '.join(f'{name} {count}' for name, count in counts.items())}"
         )

@@ -159,7 +159,8 @@ class Run:
         -------
         ndarray of int, shape (N,)
         """
-        logits = self._guide.model.predict(pixels, batch_size=self._batch_size, verbose=0)
+        rows = Batches(pixels, np.zeros(len(pixels)), self._batch_size)
+        logits = self._guide.model.predict(rows.dataset(), verbose=0)
         chosen = logits.argmax(axis=1) if logits.shape[1] > 1 else (logits[:, 0] > 0).astype(int)
         return self._bundle.head.classes_[chosen]
 

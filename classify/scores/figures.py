@@ -170,7 +170,9 @@ def _learning_curve(curve: dict) -> "Figure":
     axes.minorticks_off()
     said, _, numbers = curve["more_labels"].partition(": ")
     axes.set_title(f"{said}:\n{numbers}", fontsize=8)
-    axes.set(xlabel="training rows", ylabel=f"accuracy on {curve['validation_rows']} validation rows")
+    axes.set(
+        xlabel="training rows", ylabel=f"accuracy on {counted(curve['validation_rows'], 'validation row')}"
+    )
     axes.legend(loc="lower right")
     return figure
 
@@ -215,8 +217,8 @@ def write_figure(path: Path, report: dict) -> Path:
     axes.axhline(report["target"], color=_GREY, linewidth=0.8, linestyle=":", label="target")
     rows = report["split_rows"]
     axes.set_xscale("log")
-    axes.set(xlabel="wall time in s", ylabel=f"accuracy on {rows['validation']} validation rows")
-    axes.set_title(f"{rows['train']} training rows", fontsize=9)
+    axes.set(xlabel="wall time in s", ylabel=f"accuracy on {counted(rows['validation'], 'validation row')}")
+    axes.set_title(counted(rows["train"], "training row"), fontsize=9)
     figure.legend(loc="outside right upper", fontsize=8)
     return save_figure(figure, path)
 
