@@ -67,6 +67,11 @@ class EngineInfo:
         values = {"engine": self.engine, "version": self.version, "device": self.device, **dict(self.others)}
         return {name: value for name, value in values.items() if value}
 
+    @property
+    def arithmetic(self) -> str:
+        """How it adds up products of 8 bits, where it was asked for int8; empty where that is not known."""
+        return dict(self.others).get("arithmetic", "")
+
     def __str__(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(self.to_dict().items()))
 

@@ -1,13 +1,22 @@
 """Int8: calibrated once, part of the recipe's identity, near float32."""
 
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images
+from conftest import CODE, assert_four_parts, draw_images
 
 from data import HeadstartError, open_source
+from data.machine import cpu
 from extract import FeatureFile, Options, extract
 from extract.engines import conversion as converted
 from extract.engines.engine import chosen_engine, open_engine
+from extract.engines.probe import check_probes
+from extract.recipe import EngineInfo, Probe
 from extract.run.calibrate import quantized
 
 pytest.importorskip("nncf", reason="needs the extra int8")
@@ -83,6 +92,51 @@ def test_where_the_model_is_not_in_the_cache_the_way_to_make_it_is_told(recipe, 
         open_engine("auto", recipe)
     assert_four_parts(str(caught.value))
     assert "--quantization int8" in str(caught.value)
+
+
+RUN = """
+import sys
+from data import open_source
+from extract import FeatureFile, Recipe, extract
+extract(open_source(sys.argv[2]), Recipe.from_json(sys.argv[1]), sys.argv[3])
+"""
+
+
+@pytest.fixture(scope="module")
+def by_older_cpu(recipe, tmp_path_factory):
+    """A feature file that a process made which may use AVX2 alone."""
+    if not {"avx_vnni", "avx512_vnni"} & set(cpu().instruction_sets):
+        pytest.skip("this CPU has no VNNI to forbid")
+    folder = tmp_path_factory.mktemp("older")
+    words = (recipe.to_json(), draw_images(folder / "images", each=4), folder / "int8.h5")
+    environment = {**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2", "PYTHONPATH": str(CODE)}
+    subprocess.run([sys.executable, "-c", RUN, *map(str, words)], env=environment, check=True)
+    return folder
+
+
+def test_rows_of_another_int8_arithmetic_are_not_continued(by_older_cpu, recipe, tmp_path):
+    path = shutil.copyfile(by_older_cpu / "int8.h5", tmp_path / "int8.h5")
+    before = path.read_bytes()
+    images = open_source(draw_images(tmp_path / "images", each=5))
+    with pytest.raises(HeadstartError, match="computes int8 by another arithmetic") as caught:
+        extract(images, recipe, path)
+    assert_four_parts(str(caught.value))
+    assert "that saturate" in caught.value.expected and "VNNI" in caught.value.received
+    assert path.read_bytes() == before
+    stored = FeatureFile(path).engine(0)
+    assert stored.arithmetic == caught.value.expected and "avx2" in dict(stored.others)["executed"]
+
+
+def test_the_probe_alone_tells_rows_whose_arithmetic_is_not_named(by_older_cpu, recipe):
+    """As in files of before arithmetic was named."""
+    engine, file = open_engine("openvino", recipe), FeatureFile(by_older_cpu / "int8.h5")
+    unnamed = replace(file.probe_of(), engine=EngineInfo("openvino", "2026.4.1", "CPU"))
+    with pytest.raises(HeadstartError, match="computes other features than those in"):
+        check_probes(engine, recipe, [unnamed])
+    named = Probe(
+        "here", engine.describe(), dict(zip(["avg_pool"], check_probes(engine, recipe, []), strict=True))
+    )
+    check_probes(engine, recipe, [named])
 
 
 def test_keras_does_not_compute_int8(recipe):

@@ -25,9 +25,11 @@ from conftest import assert_four_parts, draw_images, run_command
 from PIL import Image
 
 from data import HeadstartError, open_source
+from data.machine import cpu
 from extract import FeatureFile, Options, Recipe, extract
 from extract.cluster.connect import check_cluster, connected
 from extract.cluster.replica import Replica, Task, versions
+from extract.run.calibrate import quantized
 from extract.run.plan import Part
 from extract.run.worker import Computed, PartWorker
 from extract.run.worker import Work as WorkOfParts
@@ -35,6 +37,7 @@ from extract.run.worker import Work as WorkOfParts
 pytest.importorskip("ray")
 ROWS = 16  # images in a part
 IMAGES = 400
+VNNI = {"avx_vnni", "avx512_vnni"} & set(cpu().instruction_sets)
 
 
 class Poisoned(PartWorker):
@@ -46,6 +49,27 @@ class Poisoned(PartWorker):
             raise ZeroDivisionError("poison")
         if 1 in poison:
             os._exit(1)
+        return super().__call__(part)
+
+
+class Mixed(PartWorker):
+    """Computes without VNNI, but for the first worker of a run: as on a cluster of older and newer CPUs."""
+
+    def __init__(self, work, source, progress):
+        self._other = work.folder.parent / "other"
+        try:
+            (work.folder.parent / "first").touch(exist_ok=False)
+        except FileExistsError:
+            os.environ["ONEDNN_MAX_CPU_ISA"] = "AVX2"
+        super().__init__(work, source, progress)
+        if "ONEDNN_MAX_CPU_ISA" in os.environ:
+            self._other.touch()
+
+    def __call__(self, part):
+        """Wait for the other node, lest one computes all parts alone."""
+        deadline = time.monotonic() + 60
+        while not self._other.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
         return super().__call__(part)
 
 
@@ -283,6 +307,18 @@ def test_parts_that_raise_or_kill_are_reported_and_the_rest_is_done(nodes, work,
     assert (tmp_path / "ray.h5").read_bytes() == work.local.read_bytes()
 
 
+@pytest.mark.skipif(not VNNI, reason="this CPU has no VNNI to forbid")
+def test_nodes_whose_int8_differs_are_not_mixed(nodes, drawn, tiny_recipe, tmp_path):
+    pytest.importorskip("nncf", reason="needs the extra int8")
+    work = Work(drawn, quantized(tiny_recipe, open_source(drawn)), drawn.parent / "int8.h5")
+    process = nodes.drive(work, tmp_path / "ray.h5", worker="Mixed")
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 1, errors
+    assert "computes int8 by another arithmetic than that of the parts of node " in errors
+    assert_four_parts(errors[errors.index("error: ") :])
+    assert not (tmp_path / "ray.h5").exists()
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_at_once_and_the_next_run_goes_on(nodes, small, tmp_path):
     process = nodes.drive(small, tmp_path / "ray.h5", worker="Slow")
@@ -394,7 +430,8 @@ def task(tiny_recipe, images, tmp_path):
 
 
 def test_a_node_that_sees_all_opens(task):
-    assert Replica().open(task) is True
+    opened = Replica().open(task)
+    assert opened.sees and opened.probe.features["avg_pool"].shape == (1024,)
 
 
 def test_a_node_that_does_not_see_the_output_says_so(task):
@@ -415,7 +452,7 @@ def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):
     source, data = open_source(images / "list.csv"), (images / name).read_bytes()
     (images / name).unlink()
     replica = Replica()
-    assert replica.open(Task(task.make, source, task.marker, task.sample, 1)) is False
+    assert not replica.open(Task(task.make, source, task.marker, task.sample, 1)).sees
     assert replica.compute(task.sample, [data]) == Computed(images=1)
 
 
@@ -424,7 +461,7 @@ def test_dim_images_come_back_by_name_from_a_node(task, images):
     Image.fromarray(np.full((24, 24), 4000, np.uint16)).save(images / row.id)
     part = Part((row,), (hashlib.sha256((images / row.id).read_bytes()).digest(),))
     replica = Replica()
-    assert replica.open(replace(task, sample=part)) is True
+    assert replica.open(replace(task, sample=part)).sees
     assert pickle.loads(pickle.dumps(replica.compute(part, []))) == Computed(images=1, dim=(row.id,))
 
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -16,8 +16,10 @@ from data.sources.source import Source
 from data.text import counted, one_line
 from extract.backbones.keras_backend import named_backend
 from extract.cluster.connect import Cluster, connected, other_versions
-from extract.cluster.replica import Place, Replica, Task, versions
+from extract.cluster.replica import Opened, Place, Replica, Task, versions
+from extract.engines.probe import check_probe
 from extract.feature_file.shards import INDEX
+from extract.recipe import Probe
 from extract.run.forecast import Room
 from extract.run.plan import Part
 from extract.run.worker import Computed, Work
@@ -153,6 +155,7 @@ class _Driver:
     idle: list[_Step] = field(default_factory=list)
     steps: "dict[ObjectRef, _Step]" = field(default_factory=dict)
     failed_starts: int = 0
+    probe: Probe | None = None
 
     def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, Computed | Exception]]:
         """Yield each part once, with its result or its last error."""
@@ -201,7 +204,7 @@ class _Driver:
         yield from ()
 
     def _after_open(
-        self, step: _Step, result: bool | Exception
+        self, step: _Step, result: Opened | Exception
     ) -> Iterator[tuple[Part, Computed | Exception]]:
         if isinstance(result, HeadstartError):
             happened = f"node {step.node}: {result.happened}"
@@ -210,9 +213,15 @@ class _Driver:
             self._failed_start(step, result)
             self.ray.kill(step.actor)
         else:
-            self.failed_starts, step.sees = 0, result
+            self._check_alike(step.node, result.probe)
+            self.failed_starts, step.sees = 0, result.sees
             self.idle.append(step)
         yield from ()
+
+    def _check_alike(self, node: str, probe: Probe) -> None:
+        """Raise if a node computes other features than the first one of this run."""
+        self.probe = self.probe or replace(probe, place=f"the parts of node {node}")
+        check_probe(self.task.make.recipe, replace(probe, place=f"node {node}"), self.probe)
 
     def _after_compute(
         self, step: _Step, result: Computed | Exception

@@ -14,6 +14,7 @@ from data.sources.source import Row, Source
 from data.text import with_type
 from extract.backbones.keras_backend import use_backend
 from extract.engines.engine import makers
+from extract.recipe import Probe
 from extract.run.plan import Part
 from extract.run.worker import Computed, Work
 
@@ -41,6 +42,17 @@ class Place:
     versions: dict[str, str]
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A replica that is ready.
+
+    `sees` tells whether its node reads the source by itself; `probe` is what its engine computes.
+    """
+
+    sees: bool
+    probe: Probe
+
+
 class _Sent:
     """A source whose bytes come with each part."""
 
@@ -64,8 +76,8 @@ class Replica:
         node = ray.get_runtime_context().get_node_id()[:6]
         return Place(f"{ray.util.get_node_ip_address()} ({node})", versions())
 
-    def open(self, task: Task) -> bool | Exception:
-        """Open the engine; tell whether this node reads the source by itself."""
+    def open(self, task: Task) -> Opened | Exception:
+        """Open the engine, and compute the probe image."""
         try:
             if not task.marker.is_file() or not os.access(task.marker.parent, os.W_OK):
                 return HeadstartError(
@@ -78,7 +90,7 @@ class Replica:
             source = task.source if _sees(task) else None
             self._source = source or _Sent()
             self._work = task.make(source=self._source, progress=lambda images: None, threads=task.threads)
-            return source is not None
+            return Opened(source is not None, self._work.probe)
         except Exception as error:
             return _sendable(error)
 

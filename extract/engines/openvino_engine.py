@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 
@@ -15,6 +15,11 @@ from extract.recipe import EngineInfo, Recipe
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # newer CPUs would take bfloat16 where float32 is meant
 _COMPUTE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
+_CHANNELS = 8
+_SUMS = {
+    True: "int8, sums of 32 bits, as by VNNI or AMX",
+    False: "int8, sums of 16 bits that saturate, as without VNNI",
+}
 _PRODUCTS = ("Convolution", "FullyConnected", "MatMul", "Deconvolution")  # where the arithmetic is
 
 
@@ -48,6 +53,7 @@ class OpenVinoEngine(Engine):
         }
         self._compiled = core.compile_model(core.read_model(converted_model(recipe)), "CPU", options)
         self._free = [self._compiled.create_infer_request() for _ in range(threads + 1)]
+        self._int8 = recipe.quantization == "int8"
         self._outputs = range(len(recipe.layers))
 
     def start(self, batch: np.ndarray) -> Callable[[], list[np.ndarray]]:
@@ -64,7 +70,10 @@ class OpenVinoEngine(Engine):
 
     def describe(self) -> EngineInfo:
         version = quiet_openvino().__version__.split("-")[0]
-        return EngineInfo("openvino", version, "CPU", (("cpu", _cpu_told()), ("executed", self._executed)))
+        others = [("cpu", _cpu_told()), ("executed", self._executed)]
+        if self._int8:
+            others = [("arithmetic", int8_arithmetic()), *others]
+        return EngineInfo("openvino", version, "CPU", tuple(others))
 
     @cached_property
     def _executed(self) -> str:
@@ -73,6 +82,34 @@ class OpenVinoEngine(Engine):
         return executed(
             (info["layerType"].astype(str), info["primitiveType"].astype(str)) for info in operations
         )
+
+
+@cache
+def int8_arithmetic() -> str:
+    """Return how OpenVINO adds up products of 8 bits on this CPU, found by eight of them.
+
+    Without VNNI (or AMX) pairs of products are added up in 16 bits and saturate, so int8 features differ.
+    Flags of the CPU do not tell, since `ONEDNN_MAX_CPU_ISA` may forbid what they promise.
+
+    Examples
+    --------
+    >>> int8_arithmetic()[:14]
+    'int8, sums of '
+    """
+    openvino = quiet_openvino()
+    from openvino import opset8 as ops
+
+    largest, factor = 255.0, 127
+    images = ops.parameter([1, _CHANNELS, 1, 1], np.float32)
+    ends = [np.float32(end) for end in (0, largest, 0, largest)]
+    whole = ops.fake_quantize(images, *ends, levels=256)
+    filters = ops.constant(np.full((_CHANNELS, _CHANNELS, 1, 1), factor, np.int8))
+    weights = ops.multiply(ops.convert(filters, "f32"), np.float32(1))
+    sums = ops.convolution(whole, weights, [1, 1], [0, 0], [0, 0], [1, 1])
+    options = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    compiled = openvino.Core().compile_model(openvino.Model([sums], [images]), "CPU", options)
+    (found,) = compiled([np.full((1, _CHANNELS, 1, 1), largest, np.float32)]).values()
+    return _SUMS[float(found.flat[0]) == largest * factor * _CHANNELS]
 
 
 def computes_bfloat16(capabilities: Iterable[str], instruction_sets: Iterable[str]) -> bool:

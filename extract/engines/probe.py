@@ -79,20 +79,44 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
     Raises
     ------
     HeadstartError
-        If one differs by more than `tolerance`, with what computed it then and now.
+        As `check_probe` raises it.
     """
     ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
-    for probe in probes:
-        pairs = zip(recipe.layers, ours, strict=True)
-        apart = max(difference(recipe, mine, probe.features[layer]) for layer, mine in pairs)
-        if not apart <= tolerance(recipe):
-            raise HeadstartError(
-                f"this machine computes other features than those in {probe.place}",
-                f"that of the probe image within {tolerance(recipe):g}, as computed by {probe.engine}",
-                f"a difference of {apart:.3g}, computed by {engine.describe()}",
-                "use the versions that computed the stored rows, or extract into a new file with -o",
-            )
+    if probes:
+        mine = Probe("this machine", engine.describe(), dict(zip(recipe.layers, ours, strict=True)))
+        for probe in probes:
+            check_probe(recipe, mine, probe)
     return ours
+
+
+def check_probe(recipe: Recipe, mine: Probe, stored: Probe) -> None:
+    """Compare the probe image's features of one machine with those of another.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    mine, stored : Probe
+
+    Raises
+    ------
+    HeadstartError
+        If they differ by more than `tolerance`, or two kinds of int8 made them.
+    """
+    kinds = stored.engine.arithmetic, mine.engine.arithmetic
+    if all(kinds) and len(set(kinds)) > 1:
+        raise HeadstartError(
+            f"{mine.place} computes int8 by another arithmetic than that of {stored.place}",
+            *kinds,
+            "compute all rows on CPUs of one kind, or those of this kind into a new file with -o",
+        )
+    apart = max(difference(recipe, mine.features[name], stored.features[name]) for name in recipe.layers)
+    if not apart <= tolerance(recipe):
+        raise HeadstartError(
+            f"{mine.place} computes other features than those in {stored.place}",
+            f"that of the probe image within {tolerance(recipe):g}, as computed by {stored.engine}",
+            f"a difference of {apart:.3g}, computed by {mine.engine}",
+            "use the versions that computed the stored rows, or extract into a new file with -o",
+        )
 
 
 def probe_image(size: tuple[int, int]) -> np.ndarray:

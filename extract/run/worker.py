@@ -181,6 +181,12 @@ class PartWorker:
         self._probe = check_probes(self._engine, work.recipe, work.probes)
         check_room(work.folder, bytes_needed(work.rows, sum(map(len, self._probe))))
 
+    @property
+    def probe(self) -> Probe:
+        """The probe image's features, as this worker's engine computes them."""
+        features = dict(zip(self._recipe.layers, self._probe, strict=True))
+        return Probe("this machine", self._engine.describe(), features)
+
     def __call__(self, part: Part) -> Computed:
         """Write the file of one part and say what came of it."""
         [(_, computed)] = self.stream([part])
