@@ -1,13 +1,12 @@
 """From encoded bytes to features: threads decode ahead of the engine."""
 
-import ctypes
 import os
 import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from typing import TypeVar
 
@@ -18,7 +17,6 @@ from extract.engines.engine import Engine, available_threads
 from extract.recipe import Recipe
 
 Key = TypeVar("Key")
-_MALLOC = {-1: 64 << 20, -3: 16 << 20}  # M_TRIM_THRESHOLD, of each thread; M_MMAP_THRESHOLD, of one array
 _AHEAD = 3  # batches decoded, and waiting for the engine
 
 
@@ -96,7 +94,6 @@ def decode_ahead(
     dim: Callable[[Key], None] | None = None,
 ) -> Iterator[tuple[Key, np.ndarray | ImageError]]:
     """Decode images in threads, a few of the engine's batches ahead of the one who takes them."""
-    _keep_freed_memory()
     waiting: deque[tuple[Key, Future[np.ndarray | ImageError]]] = deque()
     pool = ThreadPoolExecutor(threads, "decode", _stand_back)
     try:
@@ -109,19 +106,6 @@ def decode_ahead(
             yield key, future.result()
     finally:
         pool.shutdown(cancel_futures=True)  # who is interrupted does not wait for those in the queue
-
-
-@cache
-def _keep_freed_memory() -> None:
-    """Let glibc keep, for the next image, the memory that it would give back to the system after each.
-
-    Taken anew, that of one of 500x375 pixels costs up to 400 page faults, a third of its time, some of
-    it under a lock that all threads share.
-    """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    if mallopt:  # other C libraries have none
-        for parameter, size in _MALLOC.items():
-            mallopt(parameter, size)
 
 
 def _stand_back() -> None:
