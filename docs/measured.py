@@ -96,7 +96,7 @@ def _shared(values: dict[str, Any]) -> str:
     words = {
         "decode": "decode alone",
         "read": "read alone, from the system's memory",
-        "keras": "Keras' own: `image_dataset_from_directory`, `predict`",
+        "keras": "Keras' own: `image_dataset_from_directory`, `predict`, without autotuning",
     }
     speeds = values["images_per_second"]
     rows = [(text, *turns(speeds[arm])) for arm, text in words.items() if arm in speeds]

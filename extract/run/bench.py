@@ -250,6 +250,7 @@ def _keras_arm(
 ) -> Callable[[], float]:
     """Write the images into a folder as Keras wants it, and return what measures its own pipeline."""
     import keras
+    import tensorflow as tf
 
     (folder / "images").mkdir()
     for number, (_, data) in enumerate(bytes_of(source, rows)):
@@ -258,7 +259,9 @@ def _keras_arm(
     dataset = keras.utils.image_dataset_from_directory(
         folder, image_size=recipe.image_size, shuffle=False, labels=None, verbose=False
     )
-    model = feature_model(recipe, backbone)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # with it, a pass now and then ends up to twice as late
+    dataset, model = dataset.with_options(options), feature_model(recipe, backbone)
     return lambda: _speed(len(rows), lambda: model.predict(dataset, verbose=0))
 
 
