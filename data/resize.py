@@ -6,7 +6,9 @@ import numpy as np
 
 from data.scratch import scratch
 
-_BLOCK = 1 << 15  # values of a new image that are made at once: what they need stays in a core's own cache
+_BLOCK = (
+    1 << 19
+)  # values of a new image that are made at once: threads share the interpreter in few, long calls
 
 
 def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -10,9 +10,14 @@ from conftest import assert_four_parts, draw_images, imported_by, run_command
 from PIL import Image
 from typer.testing import CliRunner
 
+from data import HeadstartError
 from data.images import PIXEL_LIMIT
+from data.machine import cpu
 from extract import FeatureFile
 from extract.cli import app
+from extract.engines.conversion import quiet_openvino
+from extract.engines.openvino_engine import computes_bfloat16
+from extract.run import forecast
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")
 
@@ -295,3 +300,34 @@ def test_run_offers_no_training_that_would_be_refused(command, images):
     done = command("run", "images/list.csv", "-o", "out.h5", *TINY)
     assert "next: " not in done.stdout
     assert "the training rows have fewer than two classes; a head needs two" in done.stderr
+
+
+def computes_bfloat16_here() -> bool:
+    capable = quiet_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return computes_bfloat16(capable, cpu().instruction_sets)
+
+
+def test_a_large_run_says_once_what_bfloat16_would_give(command, images, monkeypatch):
+    assert "bfloat16" not in command("run", "images", "-o", "few.h5", *TINY).stderr
+    monkeypatch.setattr(forecast, "WORTH", 16)
+    words = [line for line in command("run", "images", *TINY).stderr.splitlines() if "bfloat16" in line]
+    assert len(words) == computes_bfloat16_here()
+    assert all(line.startswith("float32: ") and "images/s; the engine alone: " in line for line in words)
+    draw_images(images, each=8, first=8)
+    assert "bfloat16" not in command("run", "images", *TINY).stderr  # it was the first that is told
+
+
+@pytest.mark.parametrize("words", [(), ("--precision", "bfloat16"), ("--engine", "keras")])
+def test_a_large_plan_measures_what_else_this_cpu_computes(command, images, monkeypatch, words):
+    def no_nncf(*given, **named):
+        raise HeadstartError("int8 needs NNCF", "it", "none", "install it")
+
+    monkeypatch.setattr(forecast, "quantized", no_nncf)
+    monkeypatch.setattr(forecast, "WORTH", 16)
+    if "bfloat16" in words and not computes_bfloat16_here():
+        pytest.skip("this CPU does not compute in bfloat16")
+    result = command("run", "images", *TINY, "--plan", *words)
+    assert result.exit_code == 0, result.output
+    told = [line for line in result.stdout.splitlines() if line.startswith("--precision bfloat16: ")]
+    assert len(told) == (computes_bfloat16_here() and not words)
+    assert all(float(line.split()[2]) > 0 for line in told)

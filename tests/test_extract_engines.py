@@ -147,6 +147,8 @@ def test_where_bfloat16_would_be_simulated_openvino_says_so(tiny_recipe, monkeyp
     assert_four_parts(str(caught.value))
     assert "Xeon of 2019 (avx2 avx512f avx512_vnni)" in caught.value.received
     assert "--engine keras" in caught.value.todo
+    simulating = open_engine("auto", replace(tiny_recipe, precision="bfloat16"), simulate=True)
+    assert simulating.describe().engine == "keras"
 
 
 def test_openvino_names_the_cpu_and_what_it_executed(tiny_recipe):

@@ -17,7 +17,9 @@ from extract.engines import conversion as converted
 from extract.engines.engine import chosen_engine, open_engine
 from extract.engines.probe import check_probes
 from extract.recipe import EngineInfo, Probe
+from extract.run import forecast
 from extract.run.calibrate import quantized
+from extract.run.forecast import preview
 
 pytest.importorskip("nncf", reason="needs the extra int8")
 
@@ -142,3 +144,11 @@ def test_the_probe_alone_tells_rows_whose_arithmetic_is_not_named(by_older_cpu, 
 def test_keras_does_not_compute_int8(recipe):
     with pytest.raises(HeadstartError, match="cannot compute with quantization int8"):
         open_engine("keras", recipe)
+
+
+def test_a_large_plan_measures_int8(tiny_recipe, source, tmp_path, monkeypatch):
+    monkeypatch.setattr(forecast, "WORTH", 80)
+    found = preview(source, tiny_recipe, tmp_path / "new.h5").arithmetics
+    assert {"int8"} <= found.keys() <= {"int8", "bfloat16"} and found["int8"] > 0
+    monkeypatch.setattr(forecast, "WORTH", 81)
+    assert preview(source, tiny_recipe, tmp_path / "new.h5").arithmetics == {}

@@ -68,7 +68,7 @@ class FeatureSet:
             As `ensure_weights` raises it, or if this machine computes other features.
         """
         self.ensure_weights()
-        engine = open_engine("auto", self.recipe)
+        engine = open_engine("auto", self.recipe, simulate=True)
         if self.probe:
             stored = Probe("the bundle", self.engine, self.probe)
             check_probes(engine, self.recipe, [stored])

@@ -112,7 +112,11 @@ class Engine(ABC):
             raise forked_error("an engine", self.process)
 
 
-def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine:
+class SimulatedError(HeadstartError):
+    """This machine would only simulate the arithmetic of a recipe, slowly."""
+
+
+def open_engine(name: str, recipe: Recipe, threads: int | None = None, *, simulate: bool = False) -> Engine:
     """Make an engine for a recipe.
 
     Parameters
@@ -123,6 +127,9 @@ def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine
     recipe : Recipe
     threads : int, optional
         Of the CPU; by default all that this process may use.
+    simulate : bool
+        Whether to take Keras where the engine would have to simulate the arithmetic, as for a few
+        images of a recipe that another machine has chosen.
 
     Raises
     ------
@@ -133,8 +140,13 @@ def open_engine(name: str, recipe: Recipe, threads: int | None = None) -> Engine
     check_engine(name, recipe)
     name = chosen_engine(recipe) if name == "auto" else name
     module, engine = ENGINES[name].path.split(":")
-    with in_cache():  # weights and models come from there
-        opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
+    try:
+        with in_cache():  # weights and models come from there
+            opened = getattr(import_module(module), engine)(recipe, threads or available_threads())
+    except SimulatedError:
+        if not simulate:
+            raise
+        return open_engine("keras", recipe, threads)
     opened.process = os.getpid()
     return opened
 

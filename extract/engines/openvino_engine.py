@@ -6,11 +6,10 @@ from functools import cache, cached_property
 
 import numpy as np
 
-from data.errors import HeadstartError
 from data.machine import cpu
 from data.text import counted
 from extract.engines.conversion import converted_model, quiet_openvino
-from extract.engines.engine import Engine
+from extract.engines.engine import Engine, SimulatedError
 from extract.recipe import EngineInfo, Recipe
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # newer CPUs would take bfloat16 where float32 is meant
@@ -33,7 +32,7 @@ class OpenVinoEngine(Engine):
 
     Raises
     ------
-    HeadstartError
+    SimulatedError
         If the recipe says bfloat16, and this CPU does not compute it.
     """
 
@@ -154,8 +153,8 @@ def _cpu_told() -> str:
     return f"{cpu().model} ({' '.join(cpu().instruction_sets)})"
 
 
-def _no_bfloat16() -> HeadstartError:
-    return HeadstartError(
+def _no_bfloat16() -> SimulatedError:
+    return SimulatedError(
         "this CPU does not compute in bfloat16, and simulating it is slow",
         f"a CPU with the instruction set {' or '.join(sorted(_COMPUTE_BFLOAT16))}",
         _cpu_told(),

@@ -23,7 +23,7 @@ from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
 from extract.engines.limit import matrix_product
-from extract.engines.pipeline import compute_features, decode, decode_ahead
+from extract.engines.pipeline import compute_features, decode, decode_ahead, engine_speed
 from extract.recipe import EngineInfo, Recipe, checked_recipe
 from extract.run.options import PLACES, Options
 from extract.run.worker import bytes_of
@@ -130,7 +130,7 @@ def benches(
     def arms(engine: Engine, recipe: Recipe, product: Callable[[], float]) -> dict[str, Callable[[], float]]:
         return {
             "matrix_product": lambda: product() / gflop,
-            "engine": lambda: _speed(len(rows), lambda: _engine_alone(engine, pixels)),
+            "engine": lambda: engine_speed(engine, pixels),
             "pipeline": lambda: _speed(len(rows), lambda: _pipeline(source, rows, engine, recipe, threads)),
         }
 
@@ -214,16 +214,6 @@ def _speed(images: int, work: Callable[[], None]) -> float:
     started = time.perf_counter()
     work()
     return images / (time.perf_counter() - started)
-
-
-def _engine_alone(engine: Engine, pixels: np.ndarray) -> None:
-    started: deque[Callable] = deque()
-    for first in range(0, len(pixels), engine.batch_size):
-        started.append(engine.start(pixels[first : first + engine.batch_size]))
-        if len(started) > engine.ahead:
-            started.popleft()()
-    for finish in started:
-        finish()
 
 
 def _read_alone(source: Source, rows: Sequence[Row]) -> None:

@@ -1,27 +1,29 @@
 """What a run would do, before it does anything: the plan, the bytes, and a measured time."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from data.errors import moved_keywords
+from data.errors import HeadstartError, moved_keywords
 from data.output.atomic import target_of
 from data.output.disk import free_room
 from data.sources.labels import source_warnings
 from data.sources.source import Row, Source, as_source
-from extract.engines.engine import open_engine
-from extract.engines.pipeline import compute_features
+from extract.engines.engine import chosen_engine, open_engine
+from extract.engines.pipeline import compute_features, engine_speed
 from extract.recipe import Recipe, checked_recipe
+from extract.run.calibrate import quantized
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
-from extract.run.scan import scan_source
+from extract.run.scan import Scan, scan_source
 from extract.run.survey import survey
 from extract.run.worker import bytes_of, dim_warning
 
+WORTH = 1000  # images to compute, at least, before another arithmetic is worth a word
 _IMAGES = 96  # measured, after those that warm up
 
 
@@ -55,6 +57,9 @@ class Preview:
         Measured on the first missing images.
     seconds : float or None
         ``missing / images_per_second``: projected for this process alone, not measured.
+    arithmetics : dict of str to float
+        Images a second of the engine alone in others than float32, where many images are missing and
+        this CPU computes them faster: see `other_arithmetics`.
     nodes : tuple of Room
         Of a cluster.
     warnings : tuple of str
@@ -76,6 +81,7 @@ class Preview:
     bytes_free: int
     images_per_second: float | None
     seconds: float | None
+    arithmetics: dict[str, float] = field(default_factory=dict)
     nodes: tuple[Room, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -124,6 +130,7 @@ def preview(
         bytes_free=free_room(path),
         images_per_second=speed and round(speed, 2),
         seconds=speed and round(decided.missing / speed, 1),
+        arithmetics=other_arithmetics(source, recipe, options, scan) if decided.missing >= WORTH else {},
         nodes=tuple(nodes),
         warnings=(
             *source_warnings(source, scan.digests),
@@ -146,3 +153,55 @@ def _measure(
         times.append(time.perf_counter())
     first = first if len(times) - 1 > first else 0
     return max(1, len(times) - 1 - first) / (times[-1] - times[first]), width
+
+
+def other_arithmetics(
+    source: Source, recipe: Recipe, options: Options, scan: Scan | None = None, *, int8: bool = True
+) -> dict[str, float]:
+    """Measure the engine alone in each arithmetic that would compute a float32 recipe in less time.
+
+    Parameters
+    ----------
+    source : Source
+        Its images calibrate int8; that takes half a minute, and is kept in the cache.
+    recipe : Recipe
+    options : Options
+        Engine and threads.
+    scan : Scan, optional
+        What the source holds, where the caller has scanned it.
+    int8 : bool
+        Whether to measure that too.
+
+    Returns
+    -------
+    dict of str to float
+        Images a second by arithmetic. Empty where the recipe has another one already, or where this
+        machine computes by another engine than OpenVINO.
+    """
+    if (recipe.precision, recipe.quantization) != ("float32", "none"):
+        return {}
+    if _engine(recipe, options) != "openvino":
+        return {}
+    found = {}
+    for name, other in _others(source, recipe, scan, int8):
+        try:
+            engine = open_engine("openvino", other, options.threads)
+        except HeadstartError:  # this CPU does not compute it
+            continue
+        pixels = np.random.default_rng(0).uniform(0, 255, (_IMAGES, *recipe.image_size, 3)).astype(np.float32)
+        engine(pixels[: engine.batch_size])
+        found[name] = round(engine_speed(engine, pixels), 1)
+    return found
+
+
+def _engine(recipe: Recipe, options: Options) -> str:
+    return chosen_engine(recipe) if options.engine == "auto" else options.engine
+
+
+def _others(source: Source, recipe: Recipe, scan: Scan | None, int8: bool) -> Iterator[tuple[str, Recipe]]:
+    yield "bfloat16", replace(recipe, precision="bfloat16")
+    if int8:
+        try:
+            yield "int8", quantized(recipe, source, scan=scan)
+        except HeadstartError:  # NNCF is not installed
+            return
