@@ -1,7 +1,7 @@
 """Names in tables and figures: short enough, of one width, without signs that move the cursor."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 
 from rich.cells import cell_len, set_cell_size
 
@@ -67,3 +67,31 @@ def padded(name: str, width: int, right: bool = False) -> str:
     """
     blanks = " " * (width - cell_len(name))
     return blanks + name if right else name + blanks
+
+
+def table_lines(
+    heads: Iterable[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()
+) -> list[str]:
+    """Lay out a table: a line of heads, then the rows, columns two cells apart.
+
+    Parameters
+    ----------
+    heads : iterable of str
+    rows : iterable of sequence of str
+    right : collection of str
+        Heads of columns that end at their right, as numbers do.
+
+    Examples
+    --------
+    >>> table_lines(["image", "P"], [["a.jpg", "0.25"], ["long name.jpg", "1"]], right=["P"])
+    ['image             P', 'a.jpg          0.25', 'long name.jpg     1']
+    """
+    columns = list(zip(heads, *rows, strict=True))
+    widths = [width_of(column) for column in columns]
+    return [
+        "  ".join(
+            padded(text, width, column[0] in right)
+            for text, width, column in zip(line, widths, columns, strict=True)
+        ).rstrip()
+        for line in zip(*columns, strict=True)
+    ]

@@ -269,3 +269,31 @@ def refused(call, *words: str) -> None:
     assert_four_parts(str(caught.value))
     for word in words:
         assert word in str(caught.value)
+
+
+@pytest.fixture(scope="session")
+def two_layers(tmp_path_factory) -> Path:
+    """A feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not."""
+    from small import write_two_layers
+
+    return write_two_layers(tmp_path_factory.mktemp("layers"))
+
+
+@pytest.fixture(scope="session")
+def layers_bundle(two_layers) -> Path:
+    """A logistic head on the layer `deep`."""
+    folder = two_layers.with_name("deep-logistic")
+    from invoking import succeed
+
+    succeed("train", two_layers, "--layer", "deep", "-o", folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def noise_bundle(two_layers) -> Path:
+    """A logistic head on the layer `noise`."""
+    folder = two_layers.with_name("noise-logistic")
+    from invoking import succeed
+
+    succeed("train", two_layers, "--layer", "noise", "-o", folder)
+    return folder

@@ -9,6 +9,10 @@ from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix, FeatureSet
 from classify.heads.table import make_head
 from extract import Recipe
+from extract.feature_file.contents import Contents
+from extract.feature_file.part import PartFile, write_part
+from extract.feature_file.writer import write_feature_file
+from extract.recipe import EngineInfo
 
 NAMES = ("ant", "bee", "cow", "dog", "eel")
 # Parameters with which a head learns the drawn data in little time.
@@ -78,3 +82,30 @@ def on_disk(features, folder: Path, parts: int = 1):
         layers.append(np.memmap(path, part.dtype, "r", offset, part.shape))
         offset += part.nbytes
     return replace(features, X=Columns(layers))
+
+
+def write_two_layers(folder: Path) -> Path:
+    """Write a feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not."""
+    recipe = Recipe("xception", weights="00", layers=("noise", "deep"))
+    generator, labels = np.random.default_rng(0), np.arange(60, dtype=np.int32) % 3
+    digests = [bytes([row] * 32) for row in range(60)]
+    rows = {
+        digest: (generator.normal(size=4).astype(np.float32), 5 * np.eye(3, dtype=np.float32)[label])
+        for digest, label in zip(digests, labels, strict=True)
+    }
+    write_part(folder / "part.h5", recipe, EngineInfo("none"), (np.zeros(4), np.zeros(3)), rows, {})
+    contents = Contents(
+        recipe=recipe,
+        source={"kind": "drawn"},
+        weights={"name": "none", "origin": "drawn"},
+        class_names=("ant", "bee", "cow"),
+        engines=(EngineInfo("none"),),
+        ids=tuple(f"{row:03d}.png" for row in range(60)),
+        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
+        labels=labels,
+        splits=np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5, np.int8),
+        origins=np.zeros(60, np.uint8),
+    )
+    part = PartFile(folder / "part.h5")
+    write_feature_file(folder / "layers.h5", contents, [(part, row) for row in range(60)])
+    return folder / "layers.h5"

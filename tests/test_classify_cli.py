@@ -26,12 +26,9 @@ from classify.commands.predict import csv_lines, prediction_lines
 from classify.scores.learning_curve import learning_curve
 from data import open_source
 from data.names import shortened
-from extract import Recipe, extract
-from extract.feature_file.contents import Contents
-from extract.feature_file.part import PartFile, write_part
+from extract import extract
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
-from extract.recipe import EngineInfo
 
 SCORE = {"value", "low", "high"}
 
@@ -45,55 +42,10 @@ def changed(file: Path, path: Path, **values) -> Path:
     return path
 
 
-@pytest.fixture(scope="session")
-def two_layers(tmp_path_factory) -> Path:
-    """A feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not."""
-    folder = tmp_path_factory.mktemp("layers")
-    recipe = Recipe("xception", weights="00", layers=("noise", "deep"))
-    generator, labels = np.random.default_rng(0), np.arange(60, dtype=np.int32) % 3
-    digests = [bytes([row] * 32) for row in range(60)]
-    rows = {
-        digest: (generator.normal(size=4).astype(np.float32), 5 * np.eye(3, dtype=np.float32)[label])
-        for digest, label in zip(digests, labels, strict=True)
-    }
-    write_part(folder / "part.h5", recipe, EngineInfo("none"), (np.zeros(4), np.zeros(3)), rows, {})
-    contents = Contents(
-        recipe=recipe,
-        source={"kind": "drawn"},
-        weights={"name": "none", "origin": "drawn"},
-        class_names=("ant", "bee", "cow"),
-        engines=(EngineInfo("none"),),
-        ids=tuple(f"{row:03d}.png" for row in range(60)),
-        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        labels=labels,
-        splits=np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5, np.int8),
-        origins=np.zeros(60, np.uint8),
-    )
-    part = PartFile(folder / "part.h5")
-    write_feature_file(folder / "layers.h5", contents, [(part, row) for row in range(60)])
-    return folder / "layers.h5"
-
-
 @pytest.fixture
 def layers(two_layers, tmp_path) -> Path:
     """The same file in a folder of its own."""
     return Path(shutil.copy(two_layers, tmp_path / "layers.h5"))
-
-
-@pytest.fixture(scope="session")
-def layers_bundle(two_layers) -> Path:
-    """A logistic head on the layer `deep`."""
-    folder = two_layers.with_name("deep-logistic")
-    succeed("train", two_layers, "--layer", "deep", "-o", folder)
-    return folder
-
-
-@pytest.fixture(scope="session")
-def noise_bundle(two_layers) -> Path:
-    """A logistic head on the layer `noise`."""
-    folder = two_layers.with_name("noise-logistic")
-    succeed("train", two_layers, "--layer", "noise", "-o", folder)
-    return folder
 
 
 class TestTrain:
@@ -198,7 +150,7 @@ class TestEvaluate:
             assert report[name].keys() == SCORE
         assert [row["name"] for row in report["classes"]] == ["ant", "bee", "cow"]
         expected = Bundle.load(layers_bundle).evaluate(load_features(two_layers, ["deep"]), split)
-        assert report == json.loads(json.dumps(expected))
+        assert report == json.loads(json.dumps({**expected, "confused": [], "errors": []}))
 
     def test_two_classes_have_an_area_under_the_curve(self, tiny_bundle, tiny_file):
         report = json.loads(succeed("evaluate", tiny_bundle, tiny_file, "--json"))
@@ -255,7 +207,9 @@ class TestEvaluate:
         ):
             bundle, features = Bundle.load(path), load_features(two_layers, [layer])
             expected = {"bundle": str(path), **bundle.evaluate(features)}
+            wrong = [report.pop(name) for name in ("confused", "errors")]
             assert report == json.loads(json.dumps(expected))
+            assert sum(pair["rows"] for pair in wrong[0]) == len(wrong[1])
             X, y = features.split("test")
             right.append(bundle.predict_proba(X).argmax(axis=1) == y)
         compared = values["mcnemar"]

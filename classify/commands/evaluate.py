@@ -9,7 +9,7 @@ import typer
 from classify.commands.options import Join, ScoresAsJson, score_number
 from classify.scores.intervals import score_text
 from data.console import show
-from data.names import padded, short_names, width_of
+from data.names import padded, short_names, shortened, table_lines, width_of
 from data.text import counted, some_of
 
 if TYPE_CHECKING:
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from classify.bundle.bundle import Bundle
     from classify.features.matrix import FeatureMatrix
+    from classify.scores.mistakes import Mistake
+
+_STDOUT = Path("-")
 
 
 def evaluate(
@@ -35,6 +38,9 @@ def evaluate(
         bool, typer.Option("--learning-curve", help="Say whether more labels would help.")
     ] = False,
     figures: Annotated[Path | None, typer.Option(help="Folder for figures, as PNG.")] = None,
+    errors: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="List every wrong row as CSV; - prints it.")
+    ] = None,
     unseen_only: Annotated[
         bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
     ] = False,
@@ -50,14 +56,21 @@ def evaluate(
     from classify.bundle.bundle import Bundle
     from classify.features.load import load_features
     from classify.scores.figures import check_figures
+    from classify.scores.mistakes import check_mistakes, mistakes_csv, write_mistakes
 
     folders, files = _divided(paths)
     if unseen_only and (split == "train" or cv is not None):
         raise typer.BadParameter("--unseen-only goes with the validation or the test rows of --split")
     if cv is not None and split is not None:
         raise typer.BadParameter("a cross-validation takes training and validation rows; leave --split out")
-    if cv is not None and len(folders) == 2:
-        raise typer.BadParameter("two bundles are compared on one split; leave --cv out")
+    if len(folders) == 2 and (cv is not None or errors):
+        left_out = "--errors" if errors else "--cv"
+        raise typer.BadParameter(f"two bundles are compared on one split; leave {left_out} out")
+    printed = errors == _STDOUT
+    if printed and as_json:
+        raise typer.BadParameter("choose one of --errors - and --json, which lists wrong rows too")
+    if errors and not printed:
+        check_mistakes(errors)
     for drawn in _figure_folders(figures, len(folders)):
         check_figures(drawn)
     bundles = [Bundle.load(folder) for folder in folders]
@@ -68,7 +81,12 @@ def evaluate(
     scored = [_scored(bundle, features, how) for bundle in bundles]
     if figures:
         _draw(figures, scored)
-    if len(scored) == 1:
+    if errors and not printed:
+        write_mistakes(errors, scored[0].mistakes)
+        scored[0].report["errors_file"] = str(errors)
+    if printed:
+        show(mistakes_csv(scored[0].mistakes).splitlines(), list, as_json=False)
+    elif len(scored) == 1:
         show(scored[0].report, report_lines, as_json)
     else:
         show(_comparison(folders, scored), comparison_lines, as_json)
@@ -85,11 +103,12 @@ class Scoring:
 
 @dataclass(frozen=True)
 class Scored:
-    """The report on one bundle, and the labels and probabilities that it is about."""
+    """The report on one bundle, the labels and probabilities that it is about, and the wrong rows."""
 
     report: dict
     y: "np.ndarray"
     proba: "np.ndarray"
+    mistakes: "list[Mistake]"
 
 
 def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -108,17 +127,24 @@ def _scored(bundle: "Bundle", features: "FeatureMatrix", how: Scoring) -> Scored
     from classify.scores.cross_validation import cross_validate
     from classify.scores.evaluate import evaluate
     from classify.scores.learning_curve import learning_curve
+    from classify.scores.mistakes import confused_pairs, mistakes
 
+    selected = bundle.select(features, *([how.split] if how.folds is None else []))
     if how.folds is None:
         y, proba = bundle.predict_split(features, how.split)
+        rows = selected.rows(how.split)
         report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
     else:
-        validated = cross_validate(bundle.head, bundle.select(features), how.folds)
-        y, proba = validated.y, validated.proba
+        validated = cross_validate(bundle.head, selected, how.folds)
+        y, proba, rows = validated.y, validated.proba, validated.rows
         report = {"split": f"{how.folds}-fold cross-validation", **validated.report()}
     if how.learning_curve:
         report["learning_curve"] = learning_curve(bundle.head, bundle.select(features)).to_dict()
-    return Scored(report, y, proba)
+    ids = [selected.ids[row] for row in rows]
+    wrong = mistakes(y, proba, bundle.class_names, ids, selected.digests[rows])
+    report["confused"] = confused_pairs(report["confusion"], bundle.class_names)
+    report["errors"] = [each.to_dict() for each in wrong]
+    return Scored(report, y, proba, wrong)
 
 
 def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
@@ -144,6 +170,9 @@ def _comparison(folders: list[Path], scored: list[Scored]) -> dict:
 
 
 _HEAD = 16  # cells of a terminal, at most, of a name above its column
+_MATRIX = 20  # classes, at most, whose confusion matrix is shown
+_WORST = 10  # rows, pairs of classes, and, without the matrix, classes
+_FILE = 60  # cells, at most, of the column of images
 
 
 def report_lines(report: dict) -> list[str]:
@@ -156,20 +185,71 @@ def report_lines(report: dict) -> list[str]:
     if "fold_accuracies" in report:
         folds = report["fold_accuracies"]
         lines.append(f"{'folds':<18}{min(folds):.4f} lowest, {max(folds):.4f} highest accuracy")
-    names = short_names(row["name"] for row in report["classes"])
-    width = width_of(names.values(), "class")
-    lines.append(f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}")
-    for row in report["classes"]:
-        precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
-        numbers = (score_number(precision, 11), score_number(recall, 9), score_number(row["f1"], 9))
-        lines.append(f"{padded(names[row['name']], width)}{row['rows']:>7}" + "".join(numbers))
-    lines += _confusion_lines(report, names, width)
+    classes = report["classes"]
+    names = short_names(row["name"] for row in classes)
+    if len(classes) <= _MATRIX:
+        lines += [*_class_lines(classes, names), *_confusion_lines(report, names)]
+    else:
+        lines += [f"the {_WORST} weakest of {len(classes)} classes", *_class_lines(_weakest(classes), names)]
+    if len(classes) > 2:
+        lines += _pair_lines(report["confused"], names)
+    lines += _mistake_lines(report["errors"], names)
     absent = [names[row["name"]] for row in report["classes"] if not row["rows"]]
     if absent:
         lines.append(f"no rows of {some_of(absent, 10)}: judged on the others")
     if "learning_curve" in report:
         lines += curve_lines(report["learning_curve"])
-    return lines + [f"wrote {path}" for path in report.get("figures", ())]
+    return lines + [f"wrote {path}" for path in (*report.get("figures", ()), *_listed(report))]
+
+
+def _listed(report: dict) -> list[str]:
+    return [report["errors_file"]] if "errors_file" in report else []
+
+
+def _class_lines(classes: list[dict], names: dict[str, str]) -> list[str]:
+    width = width_of((names[row["name"]] for row in classes), "class")
+    lines = [f"{'class':<{width}}{'rows':>7}{'precision':>11}{'recall':>9}{'f1':>9}"]
+    for row in classes:
+        precision, recall = ((row[name] or {}).get("value") for name in ("precision", "recall"))
+        numbers = (score_number(precision, 11), score_number(recall, 9), score_number(row["f1"], 9))
+        lines.append(f"{padded(names[row['name']], width)}{row['rows']:>7}" + "".join(numbers))
+    return lines
+
+
+def _weakest(classes: list[dict]) -> list[dict]:
+    return sorted((row for row in classes if row["rows"]), key=lambda row: row["recall"]["value"])[:_WORST]
+
+
+def _pair_lines(pairs: list[dict], names: dict[str, str]) -> list[str]:
+    if not pairs:
+        return []
+    rows = [
+        (names[pair["label"]], names[pair["predicted"]], str(pair["rows"]), f"{pair['share']:.1%}")
+        for pair in pairs[:_WORST]
+    ]
+    head, *lines = table_lines(("label", "taken for", "rows", "of label"), rows, ("rows", "of label"))
+    return [f"{head}  <- {_first(pairs, 'confused pair')}", *lines]
+
+
+def _mistake_lines(errors: list[dict], names: dict[str, str]) -> list[str]:
+    if not errors:
+        return []
+    rows = [
+        (
+            shortened(row["id"], _FILE),
+            names[row["label"]],
+            names[row["predicted"]],
+            score_number(row["label_probability"], 6),
+        )
+        for row in errors[:_WORST]
+    ]
+    head, *lines = table_lines(("image", "label", "predicted", "P(label)"), rows, ("P(label)",))
+    return [f"{head}  <- {_first(errors, 'wrong row')}, the worst first", *lines]
+
+
+def _first(found: list[dict], noun: str) -> str:
+    number = counted(len(found), noun)
+    return number if len(found) <= _WORST else f"{_WORST} of {number}"
 
 
 def comparison_lines(values: dict) -> list[str]:
@@ -213,7 +293,8 @@ def curve_lines(curve: dict) -> list[str]:
     return [*lines, curve["more_labels"]]
 
 
-def _confusion_lines(report: dict, names: dict[str, str], width: int) -> list[str]:
+def _confusion_lines(report: dict, names: dict[str, str]) -> list[str]:
+    width = width_of(names.values(), "class")
     heads = short_names(names, _HEAD).values()
     cells = [max(6, width_of([head]) + 2) for head in heads]
     above = (padded(head, cell, right=True) for head, cell in zip(heads, cells, strict=True))

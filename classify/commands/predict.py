@@ -1,7 +1,5 @@
 """The command python -m classify predict."""
 
-import csv
-import io
 import os
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +9,7 @@ import typer
 from classify.commands.options import BundleFolder, score_number
 from data.console import say, show
 from data.names import UNKNOWN, padded, short_names, shortened, width_of
+from data.output.csv_file import csv_text
 from data.text import counted
 
 _FILE = 60  # cells of a terminal, at most, of the column of files
@@ -46,14 +45,11 @@ def below_common(files: list[str]) -> list[str]:
 
 def csv_lines(predictions: list[dict]) -> list[str]:
     """Lay out predictions as CSV: file, label, probability, error and, where it was asked for, unknown."""
-    text = io.StringIO()
     columns = ["file", "label", "probability", "error"]
     if any(row["unknown"] is not None for row in predictions):
         columns.append("unknown")
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(predictions)
-    return text.getvalue().removesuffix("\n").split("\n")
+    text = csv_text(columns, ([row[name] for name in columns] for row in predictions))
+    return text.removesuffix("\n").split("\n")
 
 
 def predict(

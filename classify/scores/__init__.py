@@ -3,6 +3,7 @@
 intervals         Wilson's, of a difference, by the bootstrap
 calibration       one factor that makes decision values probabilities
 evaluate          accuracy, log loss, calibration error and more, of labels and probabilities
+mistakes          rows and pairs of classes that a head gets wrong
 cross_validation  every row predicted once, by a head that did not see it
 judging           by which rows a head can be judged, and what to type for it
 learning_curve    accuracy over the number of training rows

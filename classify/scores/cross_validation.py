@@ -23,12 +23,15 @@ class CrossValidation:
         Probabilities by the head that did not see the row.
     fold_accuracies : list of float
     class_names : tuple of str
+    rows : ndarray of int, shape (N,)
+        Their places in the matrix.
     """
 
     y: np.ndarray
     proba: np.ndarray
     fold_accuracies: list[float]
     class_names: tuple[str, ...]
+    rows: np.ndarray
 
     def report(self) -> dict:
         """Return the scores as `evaluate` does, and ``folds`` and ``fold_accuracies``, ready for JSON."""
@@ -72,7 +75,7 @@ def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 
         fitted = clone(head).fit(X[train], y[train])
         proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
-    return CrossValidation(y, proba, accuracies, features.class_names)
+    return CrossValidation(y, proba, accuracies, features.class_names, chosen)
 
 
 def possible_folds(features: FeatureMatrix, most: int) -> int:

@@ -1,7 +1,5 @@
 """Results of a sweep, ranked: the best, the simplest of the good, and a table of all."""
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +11,7 @@ from classify.scores.intervals import Interval, wilson
 from classify.selection.trials import Entry, Trial
 from data.output.atomic import written_aside
 from data.output.checks import check_file
+from data.output.csv_file import csv_text
 from data.output.disk import writing
 from data.output.ours import LEADERBOARD
 
@@ -118,15 +117,13 @@ def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = N
 
 def leaderboard_csv(results: Sequence[Result]) -> str:
     """Lay out results as CSV."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(LEADERBOARD)
+    rows = []
     for rank, result in enumerate(results, 1):
         params = json.dumps(result.params, sort_keys=True)
         ends = result.accuracy.low, result.accuracy.high
-        row = [result.mean, result.deviation, *ends, result.log_loss, result.seconds]
-        writer.writerow([rank, result.head, params, *(round(value, 6) for value in row)])
-    return text.getvalue()
+        values = (result.mean, result.deviation, *ends, result.log_loss, result.seconds)
+        rows.append([rank, result.head, params, *(round(value, 6) for value in values)])
+    return csv_text(LEADERBOARD, rows)
 
 
 def write_leaderboard(path: Path, results: Sequence[Result]) -> None:

@@ -1,0 +1,50 @@
+"""Rows as CSV, of which a spreadsheet runs nothing."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+
+_FORMULA = re.compile(
+    r"'*[=+\-@\t\r]"
+)  # so begins what a spreadsheet takes for a formula, or what `cell` made
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return rows as CSV with a header; None is an empty cell.
+
+    Examples
+    --------
+    >>> print(csv_text(["id", "label"], [("=A1.jpg", "cat")]), end="")
+    id,label
+    '=A1.jpg,cat
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(map(cell, row) for row in rows)
+    return text.getvalue()
+
+
+def cell(value: object) -> object:
+    """Return a value as it stands in a cell: what a spreadsheet would run gets an apostrophe before it.
+
+    Examples
+    --------
+    >>> cell("=1+1"), cell("-1"), cell("a=b"), cell(-0.5)
+    ("'=1+1", '-1', 'a=b', -0.5)
+    """
+    runs = isinstance(value, str) and _FORMULA.match(value) and not _NUMBER.fullmatch(value)
+    return f"'{value}" if runs else value
+
+
+def cell_value(text: str) -> str:
+    """Return what `cell` made a cell of.
+
+    Examples
+    --------
+    >>> cell_value(cell("=1+1")), cell_value("'quoted'"), cell_value(cell("'=x"))
+    ('=1+1', "'quoted'", "'=x")
+    """
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
