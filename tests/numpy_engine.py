@@ -73,6 +73,6 @@ def arrays(count: int = IMAGES, first: int = 0):
 def use_numpy(counter: str | None = None, pause: float = 0, engine: Engine | None = None) -> None:
     """Put the numpy backbone in the place of the real one, in this process."""
     engine = engine or NumpyEngine(counter, pause)
-    worker.open_engine = extract.run.compare.open_engine = lambda *args: engine
+    worker.open_engine = extract.run.compare.open_engine = lambda *args, **how: engine
     pipeline.load_image = load_array
     extract.run.plan.PART_ROWS = PART

@@ -34,9 +34,9 @@ def opened(monkeypatch):
     """Count the engines that are opened."""
     names, really = [], matrix.open_engine
 
-    def counting(name, recipe):
+    def counting(name, recipe, **how):
         names.append(name)
-        return really(name, recipe)
+        return really(name, recipe, **how)
 
     monkeypatch.setattr(matrix, "open_engine", counting)
     return names

@@ -16,9 +16,9 @@ from data.output import atomic as output
 from data.sources.arrays import from_arrays
 from extract import FeatureFile, Options, extract
 from extract.cli import app
+from extract.engines import pipeline
 from extract.feature_file.hdf5 import split_digests
 from extract.feature_file.verify import verify
-from extract.run import worker
 from extract.run.leaving import leaving
 
 A, B, C, D, E = (letter * 32 for letter in (b"A", b"B", b"C", b"D", b"E"))
@@ -189,7 +189,7 @@ def test_a_file_that_vanishes_or_breaks_leaves(numpy_backbone, tmp_path, monkeyp
             raise ImageError("not an image")
         return np.resize(np.frombuffer(data[-60:], np.uint8), (*size, 3)).astype(np.float32)
 
-    monkeypatch.setattr(worker, "load_image", decode)
+    monkeypatch.setattr(pipeline, "load_image", decode)
     images = draw_images(tmp_path / "images", each=4)
     names = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.png"))
     lines = [f"{name},{name.split('/')[0]}" for name in names]
