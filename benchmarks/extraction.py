@@ -41,7 +41,7 @@ from extract.run.bench import benches, in_turns
 from extract.run.calibrate import quantized
 
 TARGET = Path(__file__).parent / "results" / "extraction.json"
-IMAGES, REPEATS = 256, 5
+IMAGES, REPEATS = 512, 5
 FOLDS = 10
 LARGE, LARGE_SIDES = 24, (4000, 3000)
 LONG, WINDOW = 20_000, 2_000
