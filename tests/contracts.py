@@ -12,7 +12,7 @@ from conftest import assert_four_parts
 from sklearn.exceptions import NotFittedError
 from skops.io import dump, get_untrusted_types, load
 
-from data import HeadstartError, Row
+from data import HeadstartError, Row, open_source
 from data.images import load_image
 from extract import FeatureFile, Recipe
 from extract.backbones.weights import load_backbone
@@ -75,6 +75,17 @@ class SourceContract:
 
     def test_location_is_a_path_of_this_machine(self, source):
         assert source.location is None or (os.path.isabs(source.location) and os.path.exists(source.location))
+
+    def test_the_address_opens_the_same_images_from_anywhere(self, source, tmp_path, monkeypatch):
+        address = json.loads(json.dumps(source.address()))
+        if address is None:
+            assert source.location is None
+            return
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        again = open_source(**address)
+        rows = {row.id: row for row in again.rows}
+        assert list(again.read([rows[row.id] for row in source.rows])) == list(source.read(source.rows))
 
     def test_what_another_node_reads_by_gives_the_same(self, source, tmp_path, monkeypatch):
         """Anywhere: its paths do not depend on the working directory."""

@@ -5,4 +5,5 @@ blocks   rows larger than memory, block by block
 rows     labelled rows of each split: what learns, what chooses, what only judges
 matrix   FeatureMatrix, FeatureSet: features in memory, and what computed them
 load     files to a matrix, several of them joined by image
+images   the images of rows, read where they lie and known again by their bytes
 """

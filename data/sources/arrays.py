@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -20,6 +21,7 @@ from data.splits import split_name
 from data.text import one_line, some_of
 
 Column = Sequence[object] | np.ndarray  # a value for each image
+DIGITS = "digits"  # the sample
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class ArraySource(Source):
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         for row in rows:
             yield npy_bytes(self.images[int(row.id)])
+
+    def address(self) -> dict[str, Any] | None:
+        """Return by what they are opened again, if they come from a file or are a sample of ours."""
+        return {"text": DIGITS} if self.kind == DIGITS else super().address()
 
 
 def npy_bytes(image: np.ndarray) -> bytes:
@@ -225,7 +231,7 @@ def _checked_images(images: ArrayLike) -> np.ndarray:
 DIGITS_OF_EACH_CLASS = 60
 
 
-def open_digits(name: str = "digits") -> ArraySource:
+def open_digits(name: str = DIGITS) -> ArraySource:
     """Open 600 of scikit-learn's handwritten digits, 8x8 pixels, 60 of each class.
 
     Their values 0..16 are scaled to 0..255.

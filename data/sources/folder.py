@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from data.errors import HeadstartError
 from data.sources.source import Row, Source, Stamp, unique_ids
@@ -58,6 +59,11 @@ class FileSource(Source):
     def portable(self) -> "FileSource":
         """Return the source with an absolute root."""
         return replace(self, root=self.root.absolute())
+
+    def address(self) -> dict[str, Any]:
+        """Return by what the same files are opened, whatever the names of folders mean."""
+        as_classes = {} if self.layout == "csv" else {"folders_are_classes": True}
+        return {"text": self.location, **as_classes}
 
 
 def open_folder(root: str | Path, folders_are_classes: bool = False) -> FileSource:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 
@@ -39,7 +39,7 @@ class Source(Protocol):
     """Labelled images by name, their encoded bytes on demand.
 
     A class of your own inherits it, and has then what it need not say itself: `location`, `sendable`,
-    `partial`, `stamps` and `portable`.
+    `partial`, `stamps`, `portable` and `address`.
 
     Attributes
     ----------
@@ -87,6 +87,13 @@ class Source(Protocol):
     def portable(self) -> "Source | None":
         """Return what another node can read the same bytes by; None where only this process has them."""
         return None
+
+    def address(self) -> dict[str, Any] | None:
+        """Return the arguments by which `open_source` opens the same images on this machine, ready for JSON.
+
+        They open them from any working directory. None where only this process has the images.
+        """
+        return None if self.location is None else {"text": self.location}
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from data.sources.source import Row, Source, Stamp
 
@@ -53,3 +54,7 @@ class SomeRows(Source):
         """Return the same rows of what another node reads the other source by."""
         whole = self.source.portable()
         return None if whole is None else SomeRows(whole, self.rows)
+
+    def address(self) -> dict[str, Any] | None:
+        """Return by what the other source, whole, is opened."""
+        return self.source.address()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data.errors import HeadstartError, NotFoundError, unknown_name
 from data.sources.source import Row, Source, unique_ids
@@ -67,6 +67,13 @@ class TfdsSource(Source):
     def portable(self) -> "TfdsSource":
         """Return the source: its data is found by the path."""
         return self
+
+    def address(self) -> dict[str, Any]:
+        """Return name, version and splits, and the folder of all prepared data."""
+        top = self.name.split("/")[0]
+        folder = next(each for each in Path(self.data_dir).absolute().parents if each.name == top)
+        text = f"tfds:{self.name}:{self.version}:{','.join(self.instructions)}"
+        return {"text": text, "data_dir": str(folder.parent)}
 
     def _read_stretch(self, split: str, positions: list[int]) -> Iterator[bytes]:
         first, last, image = positions[0], positions[-1], self.keys[0]

@@ -10,11 +10,12 @@ from data.errors import HeadstartError
 from data.output.atomic import target_of
 from data.output.disk import writing
 from data.output.lock import locked
+from data.sources.remembered import remember_for
 from extract.feature_file.contents import NO_DIGEST, Rejected
 from extract.feature_file.hdf5 import split_digests
 from extract.feature_file.part import write_part
 from extract.feature_file.part_names import part_name, parts_folder
-from extract.feature_file.reader import FeatureFile, open_checked, read_shards
+from extract.feature_file.reader import FeatureFile, open_checked, read_shards, stored_digest
 from extract.feature_file.shards import INDEX
 from extract.feature_file.verify import Verdict, damaged_rows, damaged_shards, verify
 from extract.feature_file.writer import write_feature_file
@@ -82,6 +83,7 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
     rejected = sorted([*contents.rejected, *dropped], key=lambda row: row.id.encode())
     sound = replace(contents.at(kept), rejected=tuple(rejected))
     write_feature_file(path, sound, [(file, int(row)) for row in kept])
+    remember_for(stored_digest(path), file.content_digest)
     return Repair(len(kept), len(dropped))
 
 

@@ -13,6 +13,7 @@ from data.output.atomic import half_written, target_of
 from data.output.disk import unwritten
 from data.output.lock import clear_abandoned, locked
 from data.sources.labels import check_labels
+from data.sources.remembered import remember
 from data.sources.source import Source, as_source
 from data.splits import SPLIT_NAMES
 from data.text import counted
@@ -20,7 +21,7 @@ from extract.engines.engine import check_engine
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import Store
 from extract.feature_file.part import count_rows
-from extract.feature_file.reader import FeatureFile
+from extract.feature_file.reader import FeatureFile, stored_digest
 from extract.feature_file.shards import part_paths
 from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
@@ -55,7 +56,8 @@ def extract(
 
     Only images whose bytes the file does not know are computed. Finished parts are kept
     beside the file in ``<file>.parts`` until the file is complete, so an interrupted run
-    goes on where it was. Rows that leave the file are kept in ``<file>.before``.
+    goes on where it was. Rows that leave the file are kept in ``<file>.before``. Where the
+    images lie is kept in our cache, not in the file.
 
     Parameters
     ----------
@@ -133,8 +135,9 @@ def _up_to_date(run: _Run) -> _Done:
     found, scan = run.survey(), run.scan()
     decided = found.plan(scan)
     ready = None if decided.parts else assemble(run.source, scan, found)
-    if ready and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
+    if ready and found.old and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
         clear_abandoned(found.path)
+        remember(found.old.content_digest, run.source)
         return _Done(found, ready[0], Leaving(0), Computed(0))
     with _writing(found.path, found.folder, run.options.wait):
         if found.is_stale():  # another run ended since
@@ -144,7 +147,9 @@ def _up_to_date(run: _Run) -> _Done:
         computed = _compute(run, found, decided, leaves) if decided.parts else Computed(0)
         whole = found.with_new_parts() if decided.parts else found
         contents, rows = ready or assemble(run.source, scan, whole)
-        return _Done(found, contents, _write(run, whole, contents, rows), computed)
+        done = _Done(found, contents, _write(run, whole, contents, rows), computed)
+        remember(stored_digest(found.path), run.source)
+    return done
 
 
 def _work(found: Survey, decided: Plan, leaves: Leaving, options: Options) -> Work:

@@ -17,6 +17,12 @@ from extract.run.plan import Scan
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
 
 
+def known_digests(source: Source) -> list[bytes | None]:
+    """Return the digest of every row of a source that is known without reading it, None of the others."""
+    stamps, sidecar = source.stamps(), _sidecar(source)
+    return _known(source, stamps, {} if sidecar is None else _read_sidecar(sidecar))
+
+
 def scan_source(source: Source, rehash: bool = False) -> Scan:
     """Hash the bytes of every row of a source.
 
@@ -36,10 +42,7 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     """
     stamps = source.stamps()
     sidecar = _sidecar(source)
-    known = {} if rehash or sidecar is None else _read_sidecar(sidecar)
-    digests: list[bytes | None] = [
-        known.get((row.id, stamp)) if stamp else None for row, stamp in zip(source.rows, stamps, strict=True)
-    ]
+    digests = _known(source, stamps, {} if rehash or sidecar is None else _read_sidecar(sidecar))
     unknown = [number for number, digest in enumerate(digests) if digest is None]
     gone: dict[str, str] = {}
     failed: dict[str, str] = {}
@@ -56,6 +59,13 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     if failed:
         raise unreadable(title(source), failed, "file")
     return Scan(source.rows, digests, gone)
+
+
+def _known(
+    source: Source, stamps: Sequence[Stamp | None], kept: dict[tuple[str, Stamp], bytes]
+) -> list[bytes | None]:
+    pairs = zip(source.rows, stamps, strict=True)
+    return [kept.get((row.id, stamp)) if stamp else None for row, stamp in pairs]
 
 
 def _sidecar(source: Source) -> Path | None:
