@@ -1,4 +1,8 @@
 """What is wrong with images and labels.
 
-findings  what an audit finds, and in which order it is told
+findings    what an audit finds, and in which order it is told
+neighbours  nearest rows by cosine, in blocks
+gaps        which rows are copies, by a threshold that follows the data
+clusters    pairs of copies to clusters, chains divided
+duplicates  images that are there several times: of two labels, across splits, in one class
 """

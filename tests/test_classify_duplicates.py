@@ -1,0 +1,241 @@
+"""Nearest rows, and images that are there several times: within a class, of two labels, across splits."""
+
+import csv
+import io
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small import drawn_features, on_disk
+
+from classify.audit import neighbours
+from classify.audit.clusters import clusters_of
+from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv
+from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
+from classify.audit.neighbours import nearest, nearest_of_all, unit_rows
+from data import HeadstartError
+
+
+def different(rows: int, seed: int = 0, width: int = 32) -> np.ndarray:
+    """Draw features of rows that are no copies, in as many dimensions as real ones seem to have."""
+    generator = np.random.default_rng(seed)
+    points = generator.normal(size=(rows, 12)) @ generator.normal(size=(12, width)) + 3
+    return np.maximum(points, 0).astype(np.float32)
+
+
+def copied(X: np.ndarray, rows, noise: float, seed: int = 9) -> np.ndarray:
+    """Return some rows with a little noise, relative to their length."""
+    drawn = np.random.default_rng(seed).normal(size=(len(rows), X.shape[1]))
+    lengths = np.linalg.norm(X[rows], axis=1) / np.linalg.norm(drawn, axis=1)
+    return (X[rows] + noise * lengths[:, None] * drawn).astype(np.float32)
+
+
+def features_of(X: np.ndarray, **values):
+    """Make features of one class in the training split, or as they are given."""
+    usual = {
+        "X": X,
+        "y": np.zeros(len(X), np.int32),
+        "ids": tuple(f"{row:04d}.png" for row in range(len(X))),
+        "digests": np.random.default_rng(1).integers(0, 256, (len(X), 32), np.uint8),
+        "splits": np.zeros(len(X), np.int8),
+    }
+    return replace(drawn_features(), **usual | values)
+
+
+def by_hand(X: np.ndarray, k: int) -> np.ndarray:
+    unit = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), 1e-9)
+    cosine = unit @ unit.T
+    np.fill_diagonal(cosine, -np.inf)
+    return -np.sort(-cosine, axis=1)[:, :k]
+
+
+@pytest.fixture(params=[7, 64, 2048])
+def block(request, monkeypatch) -> int:
+    """Rows of a block: many blocks, several, one."""
+    monkeypatch.setattr(neighbours, "_BLOCK", request.param)
+    monkeypatch.setattr(neighbours, "_HELD", 2 * request.param * 4 * 32)
+    return request.param
+
+
+def test_blocks_give_the_nearest_rows(block):
+    X = different(200)
+    rows, cosine = nearest_of_all(X, np.arange(200), 9)
+    np.testing.assert_allclose(cosine, by_hand(X, 9), atol=1e-6)
+    unit = unit_rows(X, np.arange(200))
+    np.testing.assert_allclose(np.einsum("nd,nkd->nk", unit, unit[rows]), cosine, atol=1e-6)
+    again, same = nearest(X, np.arange(200), 9)
+    assert (again == rows).mean() > 0.99  # equal cosines may differ by rounding
+    np.testing.assert_allclose(same, cosine, atol=1e-6)
+
+
+def test_neighbours_are_sought_among_some_rows_alone(block):
+    X = different(120)
+    among = np.arange(1, 120, 3)
+    rows, cosine = nearest(X, np.array([4, 5]), 5, among)
+    assert np.isin(rows, among).all() and 4 not in rows[0]
+    unit = unit_rows(X, np.arange(120))
+    np.testing.assert_allclose(cosine[1], np.sort(unit[5] @ unit[among].T)[::-1][:5], atol=1e-6)
+    inside, _ = nearest_of_all(X, among, 3)
+    assert np.isin(inside, among).all() and not (inside == among[:, None]).any()
+
+
+def test_rows_that_are_read_have_the_same_neighbours(block, tmp_path):
+    features = features_of(different(150))
+    read = on_disk(features, tmp_path, parts=2)
+    expected = nearest_of_all(features.X, np.arange(150), 4)
+    np.testing.assert_array_equal(nearest_of_all(read.X, np.arange(150), 4), expected)
+
+
+def test_few_rows_have_few_neighbours():
+    rows, cosine = nearest(np.eye(3, dtype=np.float32), np.array([0, 1]), 5, np.array([1, 2]))
+    assert rows.tolist() == [[1, 2], [2, -1]]
+    assert cosine.tolist() == [[0, 0], [0, -np.inf]]
+    assert nearest_of_all(np.ones((1, 4), np.float32), np.arange(1), 5)[0].shape == (1, 0)
+
+
+def test_zeros_have_no_direction_and_nan_is_refused():
+    X = different(40)
+    X[3] = 0
+    assert (nearest_of_all(X, np.arange(40), 5)[1][3] == 0).all()
+    X[7, 2] = np.nan
+    with pytest.raises(HeadstartError, match="NaN"):
+        nearest_of_all(X, np.arange(40), 5)
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_copies_are_found_and_others_rarely(noise):
+    X = different(2000)
+    planted = np.arange(0, 2000, 10)
+    features = features_of(np.concatenate([X, copied(X, planted, noise)]))
+    found = find_duplicates(features)
+    pairs = set(map(tuple, found.pairs.tolist()))
+    right = {(int(row), 2000 + number) for number, row in enumerate(planted)}
+    assert len(pairs & right) >= 0.98 * len(right)
+    assert len(pairs - right) <= 4, "2 of 2,000 rows are expected"
+    assert 0 < found.thresholds.ratio < 0.9
+
+
+def test_the_rate_of_false_alarms_is_the_stated_one():
+    near = nearest_of_all(different(6000, seed=3), np.arange(6000), NEIGHBOURS)
+    rates = {rate: len(np.unique(copies(*near, rate)[0])) / 6000 for rate in (0.001, 0.01)}
+    assert rates[0.001] <= 0.003 and 0.003 < rates[0.01] < 0.03
+
+
+@pytest.mark.parametrize(("each", "least"), [(2, 490), (4, 480), (7, 440)])
+def test_a_data_set_of_augmented_copies_is_found_out(each, least):
+    X = different(500)
+    parts = [copied(X, np.arange(500), 0.05, seed) for seed in range(each - 1)]
+    found = find_duplicates(features_of(np.concatenate([X, *parts])))
+    clusters = found.clusters.reshape(each, 500)
+    assert (clusters == clusters[0]).mean() > 0.97
+    assert len(np.unique(clusters)) > least, "a cluster that holds two images is the exception"
+
+
+def test_more_copies_than_neighbours_that_are_looked_at():
+    X = different(1500)
+    found = find_duplicates(features_of(np.concatenate([X, copied(X, np.full(3 * NEIGHBOURS, 5), 0.03)])))
+    assert (found.clusters[1500:] == found.clusters[5]).all() and found.clusters[5] >= 0
+    assert np.bincount(found.clusters[found.clusters >= 0]).max() == 3 * NEIGHBOURS + 1
+
+
+def test_of_few_rows_equal_ones_are_found():
+    X = different(20)
+    X[11] = X[4]
+    found = find_duplicates(features_of(X))
+    assert found.pairs.tolist() == [[4, 11]] and found.thresholds == NOTHING
+    assert KINDS[found.kinds[0]] == "equal features"
+    assert not len(find_duplicates(features_of(X[:1])).pairs)
+
+
+def contradicting() -> tuple:
+    """Features of 300 rows with a pair of each kind, and their duplicates."""
+    X, digests = different(300), np.random.default_rng(1).integers(0, 256, (300, 32), np.uint8)
+    y, splits = np.arange(300, dtype=np.int32) % 2, np.zeros(300, np.int8)
+    X[1], digests[1] = X[0], digests[0]  # equal bytes, two labels
+    X[21] = X[10]  # equal features, two labels
+    X[40] = copied(X, [30], 0.02)  # near, two splits
+    splits[40] = 2
+    X[54] = copied(X, [50], 0.02)  # near, one class
+    X[61] = copied(X, [60], 0.02)  # near, of which one has no label
+    y[61], splits[61] = -1, 2
+    features = features_of(X, y=y, splits=splits, digests=digests)
+    return features, find_duplicates(features)
+
+
+def test_findings_say_what_is_wrong_the_surest_first():
+    features, found = contradicting()
+    told = [(each.kind, each.id) for each in found.findings(features)]
+    assert told[:3] == [("contradiction", "0000.png"), ("contradiction", "0010.png"), ("leak", "0030.png")]
+    assert {("duplicate", "0050.png"), ("duplicate", "0060.png")} <= set(told[3:])
+    first, second, leak = found.findings(features)[:3]
+    assert first.reason == "2 images, equal bytes: 0000.png (ant), 0001.png (bee)"
+    assert (first.score, first.label) == (1, "ant") and second.score < 1
+    assert first.evidence == (features.digests[1].tobytes().hex(),)
+    assert "0030.png (train), 0040.png (test)" in leak.reason and leak.score < second.score
+
+
+def test_leaking_rows_are_the_labelled_ones_that_training_shows():
+    features, found = contradicting()
+    assert found.leaking(features).tolist() == [40]
+    assert not len(found.leaking(features, "validation"))
+
+
+def test_a_cluster_of_several_kinds_is_told_by_the_pair_that_shows_it():
+    X, y = different(300), np.zeros(300, np.int32)
+    digests = np.random.default_rng(1).integers(0, 256, (300, 32), np.uint8)
+    X[1], digests[1] = X[0], digests[0]
+    X[2], y[2] = copied(X, [0], 0.02), 1
+    features = features_of(X, y=y, digests=digests)
+    [told] = find_duplicates(features).findings(features)[:1]
+    assert told.kind == "contradiction" and "near-duplicates" in told.reason and told.score < 1
+
+
+def test_a_chain_is_no_cluster():
+    angles = np.array([0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
+    X = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    pairs = np.stack([np.arange(6), np.arange(1, 7)], axis=1)
+    clusters = clusters_of(X, pairs, np.full(6, np.cos(0.1)))
+    assert clusters.max() >= 1 and np.bincount(clusters[clusters >= 0]).max() == 3
+    assert (np.diff(clusters[clusters >= 0]) >= 0).all()
+
+
+def test_groups_hold_clusters_together():
+    features, found = contradicting()
+    groups = found.groups(features)
+    assert groups[0] == groups[1] == f"copies of {features.digests[0].tobytes().hex()[:16]}"
+    assert groups[2] == "" and groups[30] == groups[40] != groups[0]
+    own = ["" for _ in groups]
+    own[0], own[2], own[10], own[40] = "b", "b", "c", "a"
+    merged = found.groups(replace(features, groups=tuple(own)))
+    assert [merged[row] for row in (0, 1, 2, 10, 21, 30, 40, 3)] == [*"bbbccaa", ""]
+
+
+def test_groups_are_written_once_an_image():
+    features, found = contradicting()
+    rows = list(csv.reader(io.StringIO(groups_csv(features, found))))
+    assert rows[0] == ["digest", "group"]
+    digests = [digest for digest, _ in rows[1:]]
+    assert len(digests) == len(set(digests)) and features.digests[40].tobytes().hex() in digests
+    assert features.digests[2].tobytes().hex() not in digests
+
+
+def test_groups_of_no_duplicates_are_the_rows_own():
+    features = features_of(different(3), groups=("a", "", "a"))
+    assert find_duplicates(features).groups(features) == ("a", "", "a")
+    assert find_duplicates(replace(features, groups=())).groups(replace(features, groups=())) == ("",) * 3
+
+
+def test_names_of_images_stay_on_one_line():
+    X = different(300)
+    X[1] = X[0]
+    names = ("=cmd()\n</script>", "x" * 400, *(f"{row}" for row in range(298)))
+    features = features_of(X, ids=names)
+    [told] = find_duplicates(features).findings(features)[:1]
+    assert "\n" not in told.reason and len(told.reason) <= 300 and told.id == names[0]
+
+
+def test_features_in_blocks_give_the_same(tmp_path, block):
+    features, found = contradicting()
+    again: Duplicates = find_duplicates(on_disk(features, tmp_path))
+    np.testing.assert_array_equal(again.pairs, found.pairs)
+    np.testing.assert_array_equal(again.clusters, found.clusters)
