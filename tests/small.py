@@ -84,14 +84,17 @@ def on_disk(features, folder: Path, parts: int = 1):
     return replace(features, X=Columns(layers))
 
 
-def write_two_layers(folder: Path) -> Path:
-    """Write a feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not."""
+def write_two_layers(folder: Path, labels: np.ndarray | None = None) -> Path:
+    """Write a feature file of 60 rows in three classes; the layer `deep` separates them, `noise` does not.
+
+    With `labels` it holds those in the place of the true ones.
+    """
     recipe = Recipe("xception", weights="00", layers=("noise", "deep"))
-    generator, labels = np.random.default_rng(0), np.arange(60, dtype=np.int32) % 3
+    generator, truth = np.random.default_rng(0), np.arange(60, dtype=np.int32) % 3
     digests = [bytes([row] * 32) for row in range(60)]
     rows = {
         digest: (generator.normal(size=4).astype(np.float32), 5 * np.eye(3, dtype=np.float32)[label])
-        for digest, label in zip(digests, labels, strict=True)
+        for digest, label in zip(digests, truth, strict=True)
     }
     write_part(folder / "part.h5", recipe, EngineInfo("none"), (np.zeros(4), np.zeros(3)), rows, {})
     contents = Contents(
@@ -102,7 +105,7 @@ def write_two_layers(folder: Path) -> Path:
         engines=(EngineInfo("none"),),
         ids=tuple(f"{row:03d}.png" for row in range(60)),
         digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        labels=labels,
+        labels=truth if labels is None else labels,
         splits=np.array([0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2] * 5, np.int8),
         origins=np.zeros(60, np.uint8),
     )

@@ -69,6 +69,8 @@ class Bundle(BundleContents):
             "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
             "versions": {package: found for package in _RECORDED if (found := _version(package))},
         }
+        if features.corrections is not None:
+            provenance["corrections"] = features.corrections.to_dict()
         bundle = cls(
             head=head,
             name=name or type(head).__name__,
@@ -177,6 +179,11 @@ class Bundle(BundleContents):
             If recipes or layers differ, or there are rows of classes that the head has not.
         """
         return features.select(self.feature_sets).with_classes(self.class_names, *(splits or SPLIT_NAMES))
+
+    def trained_on(self, features: FeatureMatrix) -> bool:
+        """Tell whether the head was trained on one of these feature files, as they are."""
+        files = [{each.content_digest for each in one.feature_sets} for one in (self, features)]
+        return not files[0].isdisjoint(files[1])
 
     def save(self, folder: str | Path) -> "Bundle":
         """Write the bundle; an existing one is replaced, any other folder is refused.

@@ -48,7 +48,7 @@ class BundleContents:
     scores : dict
         Of the training and validation rows, as `classify.scores.evaluate.evaluate` returns them.
     provenance : dict
-        Rows of each split, versions.
+        Rows of each split, versions; corrections of labels, as `classify.features.applied.Applied` has them.
     temperature : float
         Of Guo et al. (2017): the logarithms of the head's probabilities are divided by it.
     detector : Detector or None

@@ -1,23 +1,25 @@
 """The command python -m classify evaluate."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.commands.options import Join, ScoresAsJson, score_number
-from classify.scores.intervals import score_text
-from data.console import show
+from classify.commands.options import (
+    CorrectionsFile,
+    Join,
+    ScoresAsJson,
+    corrected,
+    corrections_lines,
+    score_number,
+)
+from classify.scores.intervals import SCORES, score_text
+from data.console import say_warnings, show
 from data.names import padded, short_names, shortened, table_lines, width_of
 from data.text import counted, some_of
 
 if TYPE_CHECKING:
-    import numpy as np
-
-    from classify.bundle.bundle import Bundle
-    from classify.features.matrix import FeatureMatrix
-    from classify.scores.mistakes import Mistake
+    from classify.bundle.judge import Judged
 
 _STDOUT = Path("-")
 
@@ -45,15 +47,19 @@ def evaluate(
         bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
     ] = False,
     join: Join = "strict",
+    corrections: CorrectionsFile = None,
     as_json: ScoresAsJson = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
 
-    Two bundles are judged on the same rows and compared by McNemar's test.
+    Two bundles are judged on the same rows and compared by McNemar's test. With --corrections the
+    scores are given by the corrected labels, and the accuracy also by those of the files.
 
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
     from classify.bundle.bundle import Bundle
+    from classify.bundle.judge import Judging, judge
+    from classify.features.applied import others_warning
     from classify.features.load import load_features
     from classify.scores.figures import check_figures
     from classify.scores.mistakes import check_mistakes, mistakes_csv, write_mistakes
@@ -74,11 +80,16 @@ def evaluate(
     for drawn in _figure_folders(figures, len(folders)):
         check_figures(drawn)
     bundles = [Bundle.load(folder) for folder in folders]
-    features = load_features(files, join=join)
-    for bundle in bundles if unseen_only else ():
-        features = features.without(split or "test", bundle.seen)
-    how = Scoring(split or "test", cv, learning_curve)
-    scored = [_scored(bundle, features, how) for bundle in bundles]
+    before = load_features(files, join=join)
+    features = corrected(before, corrections)
+    for folder, bundle in zip(folders, bundles, strict=True):
+        if bundle.trained_on(features):
+            trained = bundle.provenance.get("corrections")
+            say_warnings(others_warning(str(folder), trained, features.corrections))
+        if unseen_only:
+            features = features.without(split or "test", bundle.seen)
+    how = Judging(split or "test", cv, learning_curve)
+    scored = [judge(bundle, features, how, before) for bundle in bundles]
     if figures:
         _draw(figures, scored)
     if errors and not printed:
@@ -90,25 +101,6 @@ def evaluate(
         show(scored[0].report, report_lines, as_json)
     else:
         show(_comparison(folders, scored), comparison_lines, as_json)
-
-
-@dataclass(frozen=True)
-class Scoring:
-    """What `evaluate` does with each bundle: one split or a cross-validation of so many folds, and more."""
-
-    split: str
-    folds: int | None
-    learning_curve: bool
-
-
-@dataclass(frozen=True)
-class Scored:
-    """The report on one bundle, the labels and probabilities that it is about, and the wrong rows."""
-
-    report: dict
-    y: "np.ndarray"
-    proba: "np.ndarray"
-    mistakes: "list[Mistake]"
 
 
 def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
@@ -123,30 +115,6 @@ def _divided(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     return paths[:bundles], paths[bundles:]
 
 
-def _scored(bundle: "Bundle", features: "FeatureMatrix", how: Scoring) -> Scored:
-    from classify.scores.cross_validation import cross_validate
-    from classify.scores.evaluate import evaluate
-    from classify.scores.learning_curve import learning_curve
-    from classify.scores.mistakes import confused_pairs, mistakes
-
-    selected = bundle.select(features, *([how.split] if how.folds is None else []))
-    if how.folds is None:
-        y, proba = bundle.predict_split(features, how.split)
-        rows = selected.rows(how.split)
-        report = {"split": how.split, **evaluate(y, proba, bundle.class_names)}
-    else:
-        validated = cross_validate(bundle.head, selected, how.folds)
-        y, proba, rows = validated.y, validated.proba, validated.rows
-        report = {"split": f"{how.folds}-fold cross-validation", **validated.report()}
-    if how.learning_curve:
-        report["learning_curve"] = learning_curve(bundle.head, bundle.select(features)).to_dict()
-    ids = [selected.ids[row] for row in rows]
-    wrong = mistakes(y, proba, bundle.class_names, ids, selected.digests[rows])
-    report["confused"] = confused_pairs(report["confusion"], bundle.class_names)
-    report["errors"] = [each.to_dict() for each in wrong]
-    return Scored(report, y, proba, wrong)
-
-
 def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
     """Return the folder for the figures of one report, or its folders first and second for those of two."""
     if folder is None:
@@ -154,14 +122,14 @@ def _figure_folders(folder: Path | None, reports: int) -> list[Path]:
     return [folder] if reports == 1 else [folder / "first", folder / "second"]
 
 
-def _draw(folder: Path, scored: list[Scored]) -> None:
+def _draw(folder: Path, scored: list["Judged"]) -> None:
     from classify.scores.figures import write_figures
 
     for path, each in zip(_figure_folders(folder, len(scored)), scored, strict=True):
         each.report["figures"] = [str(name) for name in write_figures(path, each.report, each.y, each.proba)]
 
 
-def _comparison(folders: list[Path], scored: list[Scored]) -> dict:
+def _comparison(folders: list[Path], scored: list["Judged"]) -> dict:
     from classify.scores.evaluate import mcnemar
 
     reports = [{"bundle": str(folder), **each.report} for folder, each in zip(folders, scored, strict=True)]
@@ -178,9 +146,13 @@ _FILE = 60  # cells, at most, of the column of images
 def report_lines(report: dict) -> list[str]:
     """Lay out the scores of `classify.scores.evaluate.evaluate` for people."""
     lines = [f"{report['split']}, {counted(report['rows'], 'row')}; 95 % intervals in brackets"]
-    for name in ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc"):
-        if name in report:
-            lines.append(f"{name:<18}{score_text(report[name])}")
+    lines += corrections_lines(report)
+    lines += [f"{name:<18}{score_text(report[name])}" for name in SCORES if name in report]
+    if before := report.get("before_corrections"):
+        score = score_text(before["accuracy"])
+        lines.append(
+            f"{'uncorrected':<18}{score} accuracy by the files' labels, {counted(before['rows'], 'row')}"
+        )
     lines += [f"{name:<18}undefined: {reason}" for name, reason in report.get("undefined", {}).items()]
     if "fold_accuracies" in report:
         folds = report["fold_accuracies"]

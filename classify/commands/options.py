@@ -20,6 +20,12 @@ Join = Annotated[
 Layers = Annotated[
     list[str] | None, typer.Option("--layer", help="Layer of the file; repeatable; default: all.")
 ]
+CorrectionsFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--corrections", metavar="FILE.csv", help="Labels to correct by digest,id,label; empty: left out."
+    ),
+]
 ClassWeight = Annotated[
     str | None, typer.Option(help="balanced: rare classes count as much as frequent ones.")
 ]
@@ -51,6 +57,25 @@ def names_between_commas(text: str | None) -> list[str] | None:
     if names == []:
         raise typer.BadParameter(f"expected names between commas; received {text!r}")
     return names
+
+
+def corrected(features: "FeatureMatrix", file: Path | None) -> "FeatureMatrix":
+    """Return features with the labels that ``--corrections`` gives, and say what the user should know."""
+    from classify.features.corrections import read_corrections
+
+    if file is None:
+        return features
+    corrections = read_corrections(file)
+    features, applied = corrections.apply(features)
+    say_warnings([*corrections.notes, *applied.warnings()])
+    return features
+
+
+def corrections_lines(values: dict) -> list[str]:
+    """Lay out the ``corrections`` of a result for people; it has none where none were given."""
+    from classify.features.applied import applied_lines
+
+    return applied_lines(values["corrections"]) if "corrections" in values else []
 
 
 def checked_labels(features: "FeatureMatrix") -> list[str]:

@@ -9,10 +9,13 @@ import typer
 
 from classify.commands.options import (
     AsJson,
+    CorrectionsFile,
     Files,
     Join,
     Layers,
     checked_labels,
+    corrected,
+    corrections_lines,
     default_folder,
     names_between_commas,
 )
@@ -41,6 +44,7 @@ def sweep(
     leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
     layer: Layers = None,
     join: Join = "strict",
+    corrections: CorrectionsFile = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -71,17 +75,18 @@ def sweep(
         _check_apart(leaderboard, folder)
         check_file(leaderboard, "leaderboard", "--leaderboard")
     find, chosen = _search_of(search, heads) if search else _grids_of(heads)
-    features = load_features(files, layer, join)
+    features = corrected(load_features(files, layer, join), corrections)
     warnings = checked_labels(features)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
     say_warnings(outcome.warnings)
-    told = advice(judging_rows(features), str(folder), files, join)
-    show(
-        {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}, partial(sweep_lines, told), as_json
-    )
+    told = advice(judging_rows(features), str(folder), files, join, corrections)
+    values = {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}
+    if features.corrections is not None:
+        values["corrections"] = features.corrections.to_dict()
+    show(values, partial(sweep_lines, told), as_json)
 
 
 def _check_apart(leaderboard: Path, folder: Path) -> None:
@@ -126,4 +131,4 @@ def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")
-    return [*lines, f"saved {outcome['bundle']}", *advice]
+    return [*lines, *corrections_lines(outcome), f"saved {outcome['bundle']}", *advice]

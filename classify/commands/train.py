@@ -9,11 +9,14 @@ import typer
 
 from classify.commands.options import (
     ClassWeight,
+    CorrectionsFile,
     Files,
     Join,
     Layers,
     ScoresAsJson,
     checked_labels,
+    corrected,
+    corrections_lines,
     default_folder,
 )
 from classify.heads.table import HEADS
@@ -40,6 +43,7 @@ def train(
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder; default: FILE-HEAD.")] = None,
     layer: Layers = None,
     join: Join = "strict",
+    corrections: CorrectionsFile = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
     ] = False,
@@ -83,23 +87,23 @@ def train(
 
         folder = output or default_folder(files, "live")
         options = live_options(params | ({"augment": True} if augment else {}))
-        features = load_features(files, layer)
+        features = corrected(load_features(files, layer), corrections)
         warnings = checked_labels(features)
         source = open_source(live, folders_are_classes=folders_are_classes)
         bundle = _train_live(features, source, folder, options)
-        told = advice(judging_rows(features), str(folder), files)
+        told = advice(judging_rows(features), str(folder), files, corrections=corrections)
         show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
         return
     head = head or "logistic"
     estimator = make_head(head, **params)
     most = None if memory is None else parse_memory(memory)
     folder = output or default_folder(files, head)
-    features = load_features(files, layer, join, in_memory=False)
+    features = corrected(load_features(files, layer, join, in_memory=False), corrections)
     check_output(folder)
     warnings = checked_labels(features)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
-    told = advice(judging_rows(features), str(folder), files, join)
+    told = advice(judging_rows(features), str(folder), files, join, corrections)
     show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
 
 
@@ -174,6 +178,7 @@ def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dic
         "head": bundle.name,
         "temperature": bundle.temperature,
         **bundle.scores,
+        **{name: value for name, value in bundle.provenance.items() if name == "corrections"},
         "warnings": [*warnings, *found],
     }
 
@@ -186,6 +191,7 @@ def training_lines(advice: list[str], values: dict) -> list[str]:
             f"{split:<12}{score_text(report['accuracy'])} accuracy on {counted(report['rows'], 'row')}"
             for split, report in reports.items()
         ),
+        *corrections_lines(values),
         *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
         f"saved {values['bundle']}",
         *advice,

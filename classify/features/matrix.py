@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from classify.features.applied import Applied
 from classify.features.blocks import refuse_not_finite
 from classify.features.columns import Matrix
 from classify.features.rows import LabelledRows
@@ -153,10 +154,13 @@ class FeatureMatrix(LabelledRows):
     X : ndarray of float32, ShardedArray or Columns, of shape (N, D)
         The features of `feature_sets` side by side; mapped from the file where it is one layer.
     feature_sets : tuple of FeatureSet
+    corrections : Applied or None
+        What was corrected of the labels that the files hold.
     """
 
     X: Matrix
     feature_sets: tuple[FeatureSet, ...]
+    corrections: Applied | None = field(default=None, repr=False)
 
     def __repr__(self) -> str:
         counts = {split: len(self.rows(split)) for split in SPLIT_NAMES}
@@ -172,6 +176,13 @@ class FeatureMatrix(LabelledRows):
         """Of the files, in hexadecimal."""
         digests = [each.content_digest for each in self.feature_sets]
         return digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
+
+    @property
+    def labelled_digest(self) -> str:
+        """Of the files and of the corrections of their labels, in hexadecimal: what training depends on."""
+        if self.corrections is None:
+            return self.content_digest
+        return hashlib.sha256(f"{self.content_digest}{self.corrections.digest}".encode()).hexdigest()
 
     def select(self, wanted: Sequence[FeatureSet]) -> "FeatureMatrix":
         """Return the columns of some feature sets, in their order.

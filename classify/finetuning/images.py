@@ -3,8 +3,9 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -46,7 +47,13 @@ class ImageRows:
     rejected: dict[str, str]
 
 
-def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) -> dict[str, ImageRows]:
+Labels = Mapping[bytes, int]  # by the digest of an image; -1: it is left out
+_NONE: Labels = MappingProxyType({})
+
+
+def load_rows(
+    source: Source, recipe: Recipe, training_rows: int | None = None, labels: Labels = _NONE
+) -> dict[str, ImageRows]:
     """Decode the labelled images of a source, split as its feature file would be.
 
     Parameters
@@ -57,6 +64,8 @@ def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) 
     training_rows : int, optional
         So many training rows, those with the smallest digests of their images; by default all.
         Validation and test rows stay whole, so that scores compare.
+    labels : mapping of bytes to int
+        Corrected labels by the digest of the image; -1 leaves it out.
 
     Returns
     -------
@@ -75,11 +84,13 @@ def load_rows(source: Source, recipe: Recipe, training_rows: int | None = None) 
     >>> {split: found.pixels.shape[0] for split, found in rows.items()}
     {'train': 100, 'validation': 49, 'test': 72}
     """
-    chosen = choose_rows(source, training_rows)
+    chosen = choose_rows(source, training_rows, labels)
     return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
 
 
-def choose_rows(source: Source, training_rows: int | None = None) -> dict[str, list[tuple[Row, bytes]]]:
+def choose_rows(
+    source: Source, training_rows: int | None = None, labels: Labels = _NONE
+) -> dict[str, list[tuple[Row, bytes]]]:
     """Return the rows that `load_rows` decodes by split, each with the sha256 of its image.
 
     Examples
@@ -91,8 +102,9 @@ def choose_rows(source: Source, training_rows: int | None = None) -> dict[str, l
     chosen: dict[str, list[tuple[Row, bytes]]] = {name: [] for name in SPLIT_NAMES}
     scan = scan_source(source)
     for row, digest in zip(scan.rows, scan.digests, strict=True):
-        if digest is not None and row.label >= 0:
-            chosen[split_of(row, digest)].append((row, digest))
+        label = row.label if digest is None else labels.get(digest, row.label)
+        if digest is not None and label >= 0:
+            chosen[split_of(row, digest)].append((replace(row, label=label), digest))
     if training_rows is not None:
         smallest = sorted(chosen["train"], key=lambda pair: (pair[1], pair[0].id))[:training_rows]
         kept = {row.id for row, _ in smallest}

@@ -37,7 +37,8 @@ def train_live(
     Parameters
     ----------
     features : FeatureMatrix
-        Say the recipe and the classes, and judge the head that comes out.
+        Say the recipe and the classes, and judge the head that comes out; images whose labels
+        were corrected in them are trained on with those.
     source : Source, str or Path
         The images that `features` were extracted from.
     folder : str or Path
@@ -72,13 +73,19 @@ def train_live(
     check_classes(start, source)
     run = Run(start, options)
     ask_room(folder, only_feature_set(start).recipe.weights, options)
-    rows = load_rows(source, only_feature_set(start).recipe, options.rows)
+    rows = load_rows(source, only_feature_set(start).recipe, options.rows, _corrected(features))
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
     with going_on(state):
         trained = run.train(rows, state, hooks=Hooks(progress))
         bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
     state.remove()
     return bundle
+
+
+def _corrected(features: FeatureMatrix) -> dict[bytes, int]:
+    """Return the labels that corrections changed, by the digest of the image."""
+    changed = features.corrections.rows.values() if features.corrections else ()
+    return {features.digests[row].tobytes(): int(features.y[row]) for rows in changed for row in rows}
 
 
 def untrained(features: FeatureMatrix, seed: int) -> KerasHead:

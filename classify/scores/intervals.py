@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 _Z = 1.959963984540054  # 97.5 % quantile of the normal distribution
+SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss", "ece", "roc_auc")  # one number each
 RESAMPLES, FEWEST_RESAMPLES = 1000, 200
 _ROWS_RESAMPLED = 50_000_000  # in all, which bounds the time: fewer resamples serve where rows are many
 

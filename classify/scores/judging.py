@@ -43,7 +43,13 @@ def judging_rows(features: FeatureMatrix) -> JudgingRows:
     return JudgingRows(**left, seen=seen, folds=0 if left["test"] else possible_folds(features, _FOLDS))
 
 
-def advice(rows: JudgingRows, bundle: str, files: Sequence[Path], join: str = "strict") -> list[str]:
+def advice(
+    rows: JudgingRows,
+    bundle: str,
+    files: Sequence[Path],
+    join: str = "strict",
+    corrections: Path | None = None,
+) -> list[str]:
     """Say how a bundle is judged, and before that in one line what its rows do not tell.
 
     Parameters
@@ -54,6 +60,8 @@ def advice(rows: JudgingRows, bundle: str, files: Sequence[Path], join: str = "s
         Feature files that the head was trained on.
     join : str
         How they were joined.
+    corrections : Path, optional
+        Of their labels.
 
     Examples
     --------
@@ -64,6 +72,7 @@ def advice(rows: JudgingRows, bundle: str, files: Sequence[Path], join: str = "s
     options, notes = _options(rows), _notes(rows)
     command = " ".join(["python -m classify evaluate", *(quote(str(word)) for word in (bundle, *files))])
     joined = "" if join == "strict" else f" --join {join}"
+    joined += "" if corrections is None else f" --corrections {quote(str(corrections))}"
     nothing = "extract more images with labels: no rows are left to judge the head by"
     return [
         *([f"note: {'; '.join(notes)}"] if notes else []),

@@ -66,12 +66,12 @@ def search(
     trials, seeds = options.trials, options.seeds
     study, heads = _study(), checked_heads(heads)
     rows = (*features.training_rows(), *features.validation_rows())
-    kept = read_journal(journal, features.content_digest)
+    kept = read_journal(journal, features.labelled_digest)
     done = {place: trial for place, trial in kept.items() if place[1] < seeds}
     results: dict[str, Result] = {}
     tell, refusal = warnings_teller(), None
     progress = progress or (lambda done, total: None)
-    with kept_in(journal, features.content_digest) as keep:
+    with kept_in(journal, features.labelled_digest) as keep:
         for number in range(trials):
             progress(number, trials)
             proposal = study.ask()

@@ -101,14 +101,14 @@ def sweep(
     options = options or SweepOptions()
     rows = (*features.training_rows(), *features.validation_rows())
     wanted = {entry.key for entry in chosen}
-    kept = read_journal(journal, features.content_digest)
+    kept = read_journal(journal, features.labelled_digest)
     done = {place: trial for place, trial in kept.items() if place[0] in wanted and place[1] < options.seeds}
     tasks = list(_tasks(chosen, options.seeds, done))
     total = sum(len(members) for members, _ in tasks) + len(done)
     progress = progress or (lambda done, total: None)
     progress(len(done), total)
     tell, refusal = warnings_teller(), None
-    with kept_in(journal, features.content_digest) as keep:
+    with kept_in(journal, features.labelled_digest) as keep:
         for finished in _run(tasks, rows, options.jobs):
             if isinstance(finished, HeadstartError):
                 refusal = left_out(finished)

@@ -20,11 +20,13 @@ _JSON = {  # a file that says what its folder is, and the name for that
 }
 LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
 MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probability")
+CORRECTIONS = ("digest", "id", "label")
 JOURNAL = '{"features": "'  # how each line of a sweep's journal begins
 CARD = "headstart export"  # stands in the card beside an exported model
 _TEXTS = {
     (",".join(LEADERBOARD) + "\n").encode(): "leaderboard",
     (",".join(MISTAKES) + "\n").encode(): "list of mistakes",
+    (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
     JOURNAL.encode(): "journal of a sweep",
 }
 _LARGEST_CARD = 10_000_000  # bytes: a file of more is no card
@@ -43,8 +45,8 @@ def kind_of_output(path: str | Path) -> str | None:
     str or None
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a
         run``, ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of
-        mistakes``, ``journal of a sweep``, ``exported model`` (a file or folder as the card
-        beside it says) or ``export card``.
+        mistakes``, ``list of corrections``, ``journal of a sweep``, ``exported model`` (a file or
+        folder as the card beside it says) or ``export card``.
 
     Examples
     --------

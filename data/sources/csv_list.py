@@ -30,6 +30,10 @@ def open_csv(path: str | Path) -> FileSource:
     """
     path = Path(path)
     records, notes = read_table(path, COLUMNS, needed=2)
+    if not records:
+        raise HeadstartError(
+            f"{str(path)!r} lists no images", "lines path,label", "no lines", "add lines: path,label"
+        )
     texts = [{name: windows_text(path, text) for name, text in fields.items()} for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
     rows: list[Row] = []

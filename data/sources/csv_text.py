@@ -8,11 +8,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from data.errors import HeadstartError
+from data.names import visible
 from data.text import printable, some_of
 
-FORM = "path,label[,split][,group]"
 TO_UTF8 = "as 'CSV UTF-8' of a spreadsheet, or by iconv -f ENCODING -t UTF-8 (SHIFT_JIS, GBK, CP1251, ...)"
 _DELIMITERS = ",;\t"
+_SHOWN = 200  # signs of a first line that is no header
 _EXCEL = re.compile(r"sep=(.)[\r\n]+", re.IGNORECASE)
 _MARKS = {  # the first bytes say how a text is encoded; those of UTF-32 begin as those of UTF-16
     codecs.BOM_UTF8: "utf-8-sig",
@@ -50,10 +51,9 @@ def read_table(
         If it cannot be read so, or a line ends before the needed columns or has fields beyond the
         last one.
     """
-    text, encoding = decoded(path)
-    lines, names = _rows(path, text, columns[:needed])
-    if not lines:
-        raise _refused(path, "lists no images", "no lines", "add lines: path,label")
+    form = _form(columns, needed)
+    text, encoding = _decoded(path, form)
+    lines, names = _rows(path, text, columns[:needed], form)
     for line, fields in lines:
         _check_fields(path, line, names, fields, columns[:needed])
     found = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines]
@@ -64,18 +64,17 @@ def read_table(
     return records, notes
 
 
-def decoded(path: Path) -> tuple[str, str]:
-    """Return the text of a file and its encoding: that of its mark, else UTF-8, other bytes as surrogates.
+def _form(columns: Sequence[str], needed: int) -> str:
+    """Return how lines look, for messages: columns that may be missing stand in brackets."""
+    return ",".join(columns[:needed]) + "".join(f"[,{name}]" for name in columns[needed:])
 
-    Raises
-    ------
-    HeadstartError
-        If it cannot be read, or is not what its mark says.
-    """
+
+def _decoded(path: Path, form: str) -> tuple[str, str]:
+    """Return the text of a file and its encoding: that of its mark, else UTF-8, other bytes as surrogates."""
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise _refused(path, "cannot be read", str(error.strerror or error), "mend that") from error
+        raise _refused(path, form, "cannot be read", str(error.strerror or error), "mend that") from error
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data[:4]:
         raise wrong_encoding(path, "bytes of 0, as UTF-16 without its mark has them")
@@ -117,7 +116,9 @@ def wrong_encoding(path: Path, received: str) -> HeadstartError:
     )
 
 
-def _rows(path: Path, text: str, needed: Sequence[str]) -> tuple[list[tuple[int, list[str]]], list[str]]:
+def _rows(
+    path: Path, text: str, needed: Sequence[str], form: str
+) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Return the numbered lines below the names of the columns, and these names in lower case.
 
     Excel's ``sep=;`` in a line of its own says the delimiter; without it, it is the one by which the
@@ -126,22 +127,24 @@ def _rows(path: Path, text: str, needed: Sequence[str]) -> tuple[list[tuple[int,
     told = _EXCEL.match(text)
     body = text[told.end() :] if told else text
     for delimiter in told[1] if told else _DELIMITERS:
-        lines = _numbered(path, body, delimiter, above=1 if told else 0)
+        lines = _numbered(path, form, body, delimiter, above=1 if told else 0)
         names = [name.strip().lower() for name in next(lines, (0, []))[1]]
         if set(needed) <= set(names):
-            _refuse_twice(path, names)
+            _refuse_twice(path, form, names)
             return [(line, fields) for line, fields in lines if any(map(str.strip, fields))], names
-    first = body.splitlines()[0] if body.strip() else ""
+    first = body.strip().splitlines()[0][:_SHOWN] if body.strip() else ""
     missing = next((name for name in needed if name not in first.lower()), needed[0])
     raise HeadstartError(
         f"{str(path)!r} lacks the column {missing!r}",
-        f"a first line {FORM}",
-        printable(first) or "an empty file",
+        f"a first line {form}",
+        visible(printable(first)) or "an empty file",
         "add the line with the names of the columns, between commas",
     )
 
 
-def _numbered(path: Path, text: str, delimiter: str, above: int) -> Iterator[tuple[int, list[str]]]:
+def _numbered(
+    path: Path, form: str, text: str, delimiter: str, above: int
+) -> Iterator[tuple[int, list[str]]]:
     """Yield the fields of each row with the number of its last line, of which some are above the text."""
     reader = csv.reader(
         io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True
@@ -154,14 +157,16 @@ def _numbered(path: Path, text: str, delimiter: str, above: int) -> Iterator[tup
             return
         except csv.Error as error:
             todo = "mend the line; a double quote that opens there needs another one that closes it"
-            raise _refused(path, f"cannot be read as CSV from line {first} on", str(error), todo) from error
+            happened = f"cannot be read as CSV from line {first} on"
+            raise _refused(path, form, happened, str(error), todo) from error
         yield above + reader.line_num, fields
 
 
-def _refuse_twice(path: Path, names: list[str]) -> None:
+def _refuse_twice(path: Path, form: str, names: list[str]) -> None:
     twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
     if twice:
-        raise _refused(path, f"names the column {twice[0]!r} twice", ",".join(names), "remove one of them")
+        happened = f"names the column {twice[0]!r} twice"
+        raise _refused(path, form, happened, ",".join(names), "remove one of them")
 
 
 def _check_fields(path: Path, line: int, names: list[str], fields: list[str], needed: Sequence[str]) -> None:
@@ -169,7 +174,10 @@ def _check_fields(path: Path, line: int, names: list[str], fields: list[str], ne
     if any(map(str.strip, fields[len(names) :])):
         happened, todo = "has more fields than columns", "put text with a comma in it between double quotes"
     elif len(fields) <= max(map(names.index, needed)):
-        happened, todo = "ends before the last needed column", "complete it; an empty label means unknown"
+        happened, todo = (
+            "ends before the last needed column",
+            "complete it; an empty cell needs its delimiter too",
+        )
     else:
         return
     received = f"{len(fields)}: {some_of([repr(printable(field)) for field in fields], 6)}"
@@ -177,5 +185,5 @@ def _check_fields(path: Path, line: int, names: list[str], fields: list[str], ne
     raise HeadstartError(f"{str(path)!r}, line {line} {happened}", expected, received, todo)
 
 
-def _refused(path: Path, happened: str, received: str, todo: str) -> HeadstartError:
-    return HeadstartError(f"{str(path)!r} {happened}", f"lines {FORM}", printable(received), todo)
+def _refused(path: Path, form: str, happened: str, received: str, todo: str) -> HeadstartError:
+    return HeadstartError(f"{str(path)!r} {happened}", f"lines {form}", printable(received), todo)

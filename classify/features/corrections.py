@@ -1,0 +1,253 @@
+"""Corrections of labels: a CSV of digests, so that they survive renames, applied to rows."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from classify.features.applied import Applied
+from classify.features.matrix import FeatureMatrix
+from classify.features.rows import renumbered, short_digests
+from data.errors import HeadstartError, NotFoundError, is_missing
+from data.names import shortened
+from data.output.csv_file import cell_value, csv_text
+from data.output.ours import CORRECTIONS, kind_of_output
+from data.sources.csv_text import read_table, windows_text
+from data.splits import SPLIT_NAMES
+from data.text import counted, printable, some_of, with_article
+
+LEFT_OUT = -1  # the label of rows that are left out, as of those that have none
+_DIGEST = re.compile("[0-9a-f]{64}")
+_FORM = ",".join(CORRECTIONS)
+_NO_TABLES = {"feature file", "part of a run", "figure", "exported model"}  # of our own kinds
+_NAMED, _CELLS = 3, 40  # names that a message shows, each of so many cells
+
+
+@dataclass(frozen=True)
+class Correction:
+    """One image of a file of corrections.
+
+    Attributes
+    ----------
+    digest : str
+        Sha256 of the image's bytes, in hexadecimal.
+    id : str
+        For people: rows are known by the digest alone.
+    label : str
+        Name of a class; empty: the image is left out.
+    line : int
+        Of the file.
+    """
+
+    digest: str
+    id: str
+    label: str
+    line: int
+
+
+@dataclass(frozen=True)
+class Corrections:
+    """Labels by the bytes of images; `read_corrections` makes them.
+
+    Attributes
+    ----------
+    path : Path
+    entries : mapping of bytes to Correction
+        By the 32 bytes of each digest.
+    notes : tuple of str
+        What the user should know of the file: its encoding, columns that are not read.
+    """
+
+    path: Path
+    entries: Mapping[bytes, Correction] = field(repr=False)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def digest(self) -> str:
+        """Sha256 of digests and labels, sorted by digest, in hexadecimal.
+
+        Another delimiter, order or column, as programs write them, leaves it as it is.
+        """
+        lines = sorted(f"{each.digest},{each.label}\n" for each in self.entries.values())
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    def labels(self, class_names: Sequence[str]) -> dict[bytes, int]:
+        """Return the labels as indices into names of classes, by digest; -1 where an image is left out.
+
+        Raises
+        ------
+        HeadstartError
+            If a label is none of the classes.
+        """
+        names = sorted({each.label for each in self.entries.values()} - {""})
+        bare = [name.strip() for name in class_names]  # as cells are read
+        wanted = bare if len(set(bare)) == len(bare) else class_names
+        known = dict(zip(names, renumbered(np.arange(len(names)), names, wanted).tolist(), strict=True))
+        known[""] = LEFT_OUT
+        unknown = [each for each in self.entries.values() if known[each.label] < LEFT_OUT]
+        if unknown:
+            raise self._unknown(unknown, class_names)
+        return {digest: known[each.label] for digest, each in self.entries.items()}
+
+    def apply(self, features: FeatureMatrix) -> tuple[FeatureMatrix, Applied]:
+        """Return features with corrected labels, and what was changed.
+
+        Every row of a corrected image gets the label; one that is left out has none from then on.
+        No feature is read.
+
+        Parameters
+        ----------
+        features : FeatureMatrix
+
+        Returns
+        -------
+        features : FeatureMatrix
+            Has in `corrections` what was applied, which a bundle records that is made of it.
+        applied : Applied
+
+        Raises
+        ------
+        HeadstartError
+            If a label is none of the features' classes.
+
+        Examples
+        --------
+        >>> features = load_features("photos.h5")  # doctest: +SKIP
+        >>> features, applied = read_corrections("corrections.csv").apply(features)  # doctest: +SKIP
+        """
+        labels = self.labels(features.class_names)
+        found = _rows_of(features.digests, labels)
+        images = [features.digests[row].tobytes() for row in found]
+        before = features.y[found]
+        after = np.array([labels[image] for image in images], features.y.dtype)
+        y = features.y.copy()
+        y[found] = after
+        changed = {
+            "relabelled": (before >= 0) & (after >= 0) & (before != after),
+            "labelled": (before < 0) & (after >= 0),
+            "left_out": (before >= 0) & (after < 0),
+        }
+        rows = {kind: found[chosen] for kind, chosen in changed.items()}
+        absent = (self.entries[image] for image in labels.keys() - set(images))
+        applied = Applied(
+            file=printable(self.path.name),
+            digest=self.digest,
+            entries=len(self.entries),
+            rows=rows,
+            counts={kind: _by_split(features.splits[places]) for kind, places in rows.items()},
+            unchanged=int((before == after).sum()),
+            absent=tuple(each.id or each.digest for each in sorted(absent, key=lambda each: each.line)),
+        )
+        return replace(features, y=y, corrections=applied), applied
+
+    def _unknown(self, entries: list[Correction], class_names: Sequence[str]) -> HeadstartError:
+        labels = list(dict.fromkeys(each.label for each in entries))
+        named = [f"{shortened(label)!r} (line {entries[0].line})" for label in labels[:1]]
+        return HeadstartError(
+            f"{str(self.path)!r} gives labels that are none of the features' classes",
+            f"an empty label, or one of {counted(len(class_names), 'class')}: "
+            + some_of([shortened(name) for name in class_names], 10),
+            f"{counted(len(entries), 'image')} of {some_of(named + list(map(shortened, labels[1:])))}",
+            "correct the labels, as the features write them; for a new class, label at least one image so in "
+            "the source, and run python -m extract run again: it computes nothing that the file has",
+        )
+
+
+def read_corrections(path: str | Path) -> Corrections:
+    """Read a file of corrections: a CSV with the columns digest, id and label, and others that are not read.
+
+    Encodings and delimiters are those that spreadsheets write, as for a CSV of images.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such file, it is another kind of file, a column is missing, a digest is none, or
+        one image has two labels.
+    """
+    path = Path(path)
+    _refuse_others(path)
+    records, notes = read_table(path, CORRECTIONS, needed=len(CORRECTIONS))
+    entries: dict[bytes, Correction] = {}
+    for line, fields in records:
+        texts = {name: cell_value(windows_text(path, text)) for name, text in fields.items()}
+        digest = texts["digest"].lower()
+        if not _DIGEST.fullmatch(digest):
+            raise _no_digest(path, line, digest)
+        found = Correction(digest, texts["id"], texts["label"], line)
+        known = entries.setdefault(bytes.fromhex(digest), found)
+        if known.label != found.label:
+            raise _two_labels(path, known, found)
+    return Corrections(path, entries, tuple(notes))
+
+
+def corrections_csv(entries: Iterable[tuple[str, str, str | None]]) -> str:
+    """Lay out corrections as CSV, for people to fill in and for `read_corrections`.
+
+    Parameters
+    ----------
+    entries : iterable of (str, str, str or None)
+        Digest in hexadecimal, id and label of each image; without a label it is left out.
+
+    Examples
+    --------
+    >>> print(corrections_csv([("0a" * 32, "cat/1.jpg", "dog"), ("0b" * 32, "=1.jpg", None)]), end="")
+    digest,id,label
+    0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a0a,cat/1.jpg,dog
+    0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b,'=1.jpg,
+    """
+    return csv_text(CORRECTIONS, entries)
+
+
+def _rows_of(digests: np.ndarray, wanted: Mapping[bytes, int]) -> np.ndarray:
+    """Return the rows of some images; the first eight bytes leave few to look at."""
+    if not wanted:
+        return np.empty(0, int)
+    short = short_digests(np.frombuffer(b"".join(wanted), np.uint8).reshape(-1, 32))
+    near = np.flatnonzero(np.isin(short_digests(digests), short))
+    return near[[digests[row].tobytes() in wanted for row in near]]
+
+
+def _by_split(splits: np.ndarray) -> dict[str, int]:
+    counts = np.bincount(splits, minlength=len(SPLIT_NAMES)).tolist()
+    return {name: number for name, number in zip(SPLIT_NAMES, counts, strict=True) if number}
+
+
+def _refuse_others(path: Path) -> None:
+    """Raise if there is no file, or something that is known to be no list of corrections."""
+    if is_missing(path):
+        raise NotFoundError(
+            f"there is no file of corrections {str(path)!r}",
+            f"a CSV file {_FORM}",
+            "a path that does not exist",
+            "check the path; python -m classify audit writes one to start from",
+        )
+    found = kind_of_output(path) or ("folder" if path.is_dir() else None)
+    if found in _NO_TABLES or path.is_dir():
+        raise HeadstartError(
+            f"{str(path)!r} is no file of corrections",
+            f"a CSV file {_FORM}",
+            with_article(found or "file"),
+            "name the CSV file; bundles and feature files stand before the options",
+        )
+
+
+def _no_digest(path: Path, line: int, digest: str) -> HeadstartError:
+    return HeadstartError(
+        f"{str(path)!r}, line {line} names no image",
+        "the sha256 of the image's bytes: 64 digits and letters from a to f",
+        shortened(digest) or "an empty digest",
+        "copy it from what evaluate --errors or audit wrote, as text",
+    )
+
+
+def _two_labels(path: Path, one: Correction, other: Correction) -> HeadstartError:
+    labels = " and ".join(repr(shortened(each.label)) if each.label else "none" for each in (one, other))
+    return HeadstartError(
+        f"{str(path)!r} gives one image two labels",
+        "each image once, or with one label throughout",
+        f"lines {one.line} and {other.line}, {shortened(one.id or one.digest, _CELLS)}: {labels}",
+        "keep the right line",
+    )
