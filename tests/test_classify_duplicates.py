@@ -12,6 +12,7 @@ from classify.audit import neighbours
 from classify.audit.clusters import clusters_of
 from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv
 from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
+from classify.audit.leaks import audited_leaks, leak_scores
 from classify.audit.neighbours import nearest, nearest_of_all, unit_rows
 from data import HeadstartError
 
@@ -239,3 +240,116 @@ def test_features_in_blocks_give_the_same(tmp_path, block):
     again: Duplicates = find_duplicates(on_disk(features, tmp_path))
     np.testing.assert_array_equal(again.pairs, found.pairs)
     np.testing.assert_array_equal(again.clusters, found.clusters)
+
+
+def digits_with_a_leak():
+    """Features of real digits, their pixels; of a tenth of the test images a coarser copy is in training."""
+    from sklearn.datasets import load_digits
+
+    X, y = load_digits(return_X_y=True)
+    X, test = X.astype(np.float32), np.arange(0, len(X), 4)
+    copied = np.random.default_rng(0).choice(test, len(test) // 10, replace=False)
+    splits = np.zeros(len(X) + len(copied), np.int8)
+    splits[test] = 2
+    X = np.concatenate([X, np.round(X[copied] / 2) * 2])
+    names = tuple(map(str, range(10)))
+    y = np.concatenate([y, y[copied]]).astype(np.int32)
+    return features_of(X, y=y, splits=splits, class_names=names), copied
+
+
+def judge_a_leak(features, planted: np.ndarray, copies: np.ndarray):
+    """Hold the scores of a leak to what they promise; return them, and the rows that leak.
+
+    Parameters
+    ----------
+    features : FeatureMatrix
+    planted, copies : ndarray of int
+        Test rows, and the training rows that show the same.
+    """
+    from classify.heads.table import make_head
+
+    found = find_duplicates(features)
+    leaking, scores = found.leaking(features), audited_leaks(features, found)
+    assert np.isin(planted, leaking).mean() >= 0.9
+    assert (scores.rows, scores.leaking) == (len(features.rows("test")), len(leaking))
+    clean, training = np.setdiff1d(features.rows("test"), leaking), features.rows("train")
+    same_head, without_copies = (
+        (make_head("logistic", C=0.001).fit(features.X[rows], features.y[rows]).predict(features.X[clean]))
+        for rows in (training, np.setdiff1d(training, copies))
+    )
+    interval = scores.clean["accuracy"]
+    assert interval["value"] == pytest.approx((same_head == features.y[clean]).mean())
+    assert interval["low"] <= (without_copies == features.y[clean]).mean() <= interval["high"]
+    return scores, leaking
+
+
+def test_a_planted_leak_is_found_and_its_scores_are_those_of_the_clean_rows():
+    features, planted = digits_with_a_leak()
+    copies = np.arange(len(features.X))[-len(planted) :]
+    scores, leaking = judge_a_leak(features, planted, copies)
+    assert scores.seen["accuracy"]["value"] > 0.8
+    assert f"without {len(leaking)} rows that training has too: 0." in scores.sentence()
+    assert scores.to_dict()["clean"]["log_loss"]["value"] > 0
+
+
+def test_nothing_is_trained_where_no_row_leaks(monkeypatch):
+    monkeypatch.setattr("classify.heads.streaming.train_head", None)
+    features = features_of(different(200))
+    assert audited_leaks(features, find_duplicates(features)) is None
+
+
+def test_a_trained_head_is_judged_as_it_is(tmp_path):
+    features, _ = digits_with_a_leak()
+    from classify.heads.table import make_head
+
+    found = find_duplicates(features)
+    head = make_head("ridge").fit(*features.training_rows())
+    scores = audited_leaks(features, found, head)
+    clean = np.setdiff1d(features.rows("test"), found.leaking(features))
+    right = head.predict(features.X[clean]) == features.y[clean]
+    assert scores.clean["accuracy"]["value"] == pytest.approx(right.mean())
+    read = audited_leaks(on_disk(features, tmp_path), found)
+    assert read.clean == audited_leaks(features, found).clean
+
+
+def test_where_all_rows_leak_nothing_is_left():
+    proba = np.array([[0.9, 0.1], [0.2, 0.8]])
+    scores = leak_scores(np.array([0, 1]), proba, np.ones(2, bool), ["ant", "bee"])
+    assert scores.clean is None and scores.seen == scores.everything
+    assert "nothing is left" in scores.sentence()
+    assert (
+        "no labelled test rows"
+        in leak_scores(np.empty(0, int), proba[:0], np.empty(0, bool), ["ant"]).sentence()
+    )
+
+
+@pytest.mark.slow
+def test_a_leak_of_cropped_photographs_is_found(shared, imagenet, tmp_path):
+    from PIL import Image
+
+    from classify import load_features
+    from data.sources.folder import open_folder
+    from extract import Recipe, extract
+
+    generator = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        photos = sorted((shared / "photos" / "train" / name).glob("*.jpg"))[:250]
+        test = {int(row) for row in generator.choice(250, 80, replace=False)}
+        for number, path in enumerate(photos):
+            folder = tmp_path / "photos" / ("test" if number in test else "train") / name
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / path.name).symlink_to(path)
+        for number in sorted(test)[:8]:
+            with Image.open(photos[number]) as image:
+                x, y = round(0.025 * image.width), round(0.025 * image.height)
+                cropped = image.convert("RGB").crop((x, y, image.width - x, image.height - y))
+            cropped.save(tmp_path / "photos" / "train" / name / f"z {photos[number].name}", quality=75)
+    file = tmp_path / "photos.h5"
+    extract(open_folder(tmp_path / "photos"), Recipe.for_backbone("xception"), file)
+    features = load_features(file)
+    copies = np.array([row for row, name in enumerate(features.ids) if "/z " in name])
+    planted = [
+        features.ids.index(features.ids[row].replace("train", "test").replace("z ", "")) for row in copies
+    ]
+    _, leaking = judge_a_leak(features, np.array(planted), copies)
+    assert len(np.setdiff1d(leaking, planted)) <= 3, "1 of 1,000 rows is expected"

@@ -5,4 +5,5 @@ neighbours  nearest rows by cosine, in blocks
 gaps        which rows are copies, by a threshold that follows the data
 clusters    pairs of copies to clusters, chains divided
 duplicates  images that are there several times: of two labels, across splits, in one class
+leaks       scores of a split with and without the images that training has too
 """
