@@ -1,15 +1,16 @@
-"""python -m classify: train, sweep, evaluate, predict, export, finetune, benchmark."""
+"""python -m classify: train, sweep, evaluate, predict, export, finetune, benchmark, report."""
 
 from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
 from classify.commands.export import export
 from classify.commands.finetune import finetune
 from classify.commands.predict import predict
+from classify.commands.report import report
 from classify.commands.sweep import sweep
 from classify.commands.train import train
 from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-for command in (train, sweep, evaluate, predict, export, finetune, benchmark):
+for command in (train, sweep, evaluate, predict, export, finetune, benchmark, report):
     app.command()(command)

@@ -96,6 +96,42 @@ def load_image(
     return resized(pixels, size or pixels.shape[:2])
 
 
+def small_image(data: bytes, longest: int) -> np.ndarray:
+    """Decode an image to be shown: a JPEG at 1/2, 1/4 or 1/8, where that is as large as is shown.
+
+    Parameters
+    ----------
+    data : bytes
+        As `load_image` takes them.
+    longest : int
+        Pixels of the longer side of what is shown; the image is not made smaller than that.
+
+    Returns
+    -------
+    ndarray of uint8, shape (height, width, 3)
+        Turned as EXIF says, on white.
+
+    Raises
+    ------
+    ImageError
+        If the bytes cannot be decoded.
+
+    Examples
+    --------
+    >>> from data.sources.arrays import npy_bytes
+    >>> small_image(npy_bytes(np.full((8, 6), 51, np.uint8)), 4).shape
+    (8, 6, 3)
+    """
+    if not data or data.startswith(b"\x93NUMPY"):
+        return load_image(data, None).round().astype(np.uint8)
+    image = _open_header(data, PIXEL_LIMIT)
+    if image.format in _JPEGS:
+        ratio = max(image.size) / longest
+        image.draft("RGB", (int(image.width / ratio), int(image.height / ratio)))
+    pixels = _to_rgb(pillow_pixels(image, exif_orientation=True), WHITE)
+    return np.clip(pixels, 0, 255).round().astype(np.uint8)
+
+
 def is_dim(data: bytes, image: np.ndarray) -> bool:
     """Tell whether an image has 16 bits a value and uses a sixteenth of their range, as 12-bit grey may.
 

@@ -8,4 +8,5 @@ predict    predict
 export     export
 finetune   finetune
 benchmark  benchmark
+report     report
 """

@@ -1,7 +1,7 @@
 """How the accuracy grows with the number of training rows, and whether more would help."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -51,6 +51,8 @@ class LearningCurve:
     last_gain : Interval
     more_labels : str
         A sentence: would more labels help?
+    right : ndarray of shape (points, validation rows)
+        How often each validation row was right at a point, from 0 to 1.
     """
 
     rows: int
@@ -58,14 +60,22 @@ class LearningCurve:
     points: list[Point]
     last_gain: Interval
     more_labels: str
+    right: np.ndarray = field(default_factory=lambda: np.empty((0, 0)), repr=False, compare=False)
 
     def to_dict(self) -> dict:
-        """Return the curve as JSON-ready values."""
-        return asdict(self)
+        """Return the curve as JSON-ready values, without `right`."""
+        values = asdict(self)
+        del values["right"]
+        return values
 
 
 def learning_curve(
-    head: Head, features: FeatureMatrix, shares: Sequence[float] = SHARES, repeats: int = 5, seed: int = 0
+    head: Head,
+    features: FeatureMatrix,
+    shares: Sequence[float] = SHARES,
+    repeats: int = 5,
+    seed: int = 0,
+    whole: Head | None = None,
 ) -> LearningCurve:
     """Train a head on growing parts of the training rows and score it on the validation rows.
 
@@ -90,6 +100,8 @@ def learning_curve(
         Of the training rows; growing, two or more, above 0 and up to 1.
     repeats : int
     seed : int
+    whole : scikit-learn classifier, optional
+        The head as it was trained on all training rows, which then is not done again.
 
     Returns
     -------
@@ -118,11 +130,14 @@ def learning_curve(
     for parts in _parts(y, groups, shares, repeats, seed):
         for k, part in enumerate(parts):
             if len(part) < len(y) or not right[k]:
-                right[k].append(_right(head, X[part], y[part], *held_out))
+                known = whole if len(part) == len(y) else None
+                fitted = known or _fitted(head, X[part], y[part])
+                right[k].append(_right(fitted, *held_out))
                 sizes[k].append(len(part))
     points = [_point(*values) for values in zip(shares, sizes, right, strict=True)]
-    gain = _gain(np.mean(right[-1], axis=0), np.mean(right[-2], axis=0))
-    return LearningCurve(len(y), len(held_out[1]), points, gain, more_labels(points, gain))
+    shares_right = np.stack([np.mean(rows, axis=0) for rows in right])
+    gain = _gain(shares_right[-1], shares_right[-2])
+    return LearningCurve(len(y), len(held_out[1]), points, gain, more_labels(points, gain), shares_right)
 
 
 def more_labels(points: Sequence[Point], gain: Interval) -> str:
@@ -190,8 +205,8 @@ def _parts(
         yield [np.flatnonzero(reached[unit] < share) for share in shares]
 
 
-def _right(head: Head, X: np.ndarray, y: np.ndarray, held_out: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Train a clone, and return which of the held-out rows it gets right."""
+def _fitted(head: Head, X: np.ndarray, y: np.ndarray) -> Head:
+    """Train a clone."""
     from sklearn.base import clone
 
     if len(np.unique(y)) < 2:
@@ -201,7 +216,11 @@ def _right(head: Head, X: np.ndarray, y: np.ndarray, held_out: np.ndarray, label
             f"{len(y)} rows of one class",
             "choose larger shares, or give fewer rows the same group",
         )
-    fitted = clone(head).fit(X, y)
+    return clone(head).fit(X, y)
+
+
+def _right(fitted: Head, held_out: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return which of the held-out rows a head gets right."""
     return fitted.classes_[fitted.predict_proba(held_out).argmax(axis=1)] == labels
 
 

@@ -22,12 +22,14 @@ LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "lo
 MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probability")
 CORRECTIONS = ("digest", "id", "label")
 JOURNAL = '{"features": "'  # how each line of a sweep's journal begins
+REPORT = "<!doctype html>\n<!-- a report that Headstart wrote -->"  # how each page begins
 CARD = "headstart export"  # stands in the card beside an exported model
 _TEXTS = {
     (",".join(LEADERBOARD) + "\n").encode(): "leaderboard",
     (",".join(MISTAKES) + "\n").encode(): "list of mistakes",
     (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
     JOURNAL.encode(): "journal of a sweep",
+    REPORT.encode(): "report",
 }
 _LARGEST_CARD = 10_000_000  # bytes: a file of more is no card
 _RUN = {"settings", "start", "epochs"}  # keys of the state of such a run of version 0.1
@@ -45,8 +47,8 @@ def kind_of_output(path: str | Path) -> str | None:
     str or None
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a
         run``, ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of
-        mistakes``, ``list of corrections``, ``journal of a sweep``, ``exported model`` (a file or
-        folder as the card beside it says) or ``export card``.
+        mistakes``, ``list of corrections``, ``journal of a sweep``, ``report``, ``exported model`` (a
+        file or folder as the card beside it says) or ``export card``.
 
     Examples
     --------

@@ -1,0 +1,127 @@
+"""The command python -m classify report."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from classify.commands.options import Join
+from data.console import say_warnings, show
+from data.text import counted
+
+if TYPE_CHECKING:
+    from classify.features.matrix import FeatureMatrix
+    from classify.report.pictures import Read
+
+
+def report(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="BUNDLE... FILE...",
+            help="Folders that train wrote, the first one shown and the others compared, and feature files.",
+        ),
+    ],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE.html", help="The page.")] = Path(
+        "report.html"
+    ),
+    source: Annotated[
+        str | None, typer.Option(help="Where the images lie; default: where they lay at extraction.")
+    ] = None,
+    no_images: Annotated[
+        bool, typer.Option("--no-images", help="Show no picture, for data that must not leave its place.")
+    ] = False,
+    large: Annotated[
+        bool, typer.Option("--large", help="Keep the picture of every row that is shown, beyond 50 MB too.")
+    ] = False,
+    join: Join = "strict",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
+) -> None:
+    """Write one page on what a head gets right and wrong, in which labels can be corrected.
+
+    The page opens from disk and loads nothing. Ticked images are downloaded from it as a CSV of
+    corrections. Several bundles are compared on the same rows.
+
+    Example: python -m classify report photos-logistic photos.h5 -o report.html
+    """
+    from classify.bundle.bundle import Bundle
+    from classify.features.load import load_features
+    from classify.report.gather import Asked, gather
+    from classify.report.render import check_report, size_warnings, write_report
+    from extract.feature_file.reader import FeatureFile
+
+    if source is not None and no_images:
+        raise typer.BadParameter("--source says where the images lie; leave it or --no-images out")
+    folders, files = _divided(paths)
+    check_report(output)
+    bundles = tuple(Bundle.load(folder) for folder in folders)
+    features = load_features(files, join=join)
+    read, without, warnings = _images(features, source, no_images)
+    page = gather(
+        Asked(
+            tuple(map(str, folders)),
+            bundles,
+            features,
+            tuple(map(FeatureFile, files)),
+            read=read,
+            without_pictures=without,
+            large=large,
+        )
+    )
+    size = write_report(output, page, large=large)
+    warnings += size_warnings(size)
+    say_warnings(warnings)
+    show(
+        {
+            "report": str(output),
+            "bytes": size,
+            "accuracy": page.scores["accuracy"],
+            "notices": [notice.what for notice in page.notices],
+            "pictures": len({*page.pictures.large, *page.pictures.small}),
+            "warnings": warnings,
+        },
+        report_lines,
+        as_json,
+    )
+
+
+def report_lines(values: dict) -> list[str]:
+    """Lay out what was written for people.
+
+    Examples
+    --------
+    >>> values = {"report": "r.html", "bytes": 2_500_000, "pictures": 1, "notices": ["3 labels look wrong."]}
+    >>> print("\\n".join(report_lines(values)))
+    3 labels look wrong.
+    wrote r.html: 2.5 MB, 1 picture
+    """
+    pictures = counted(values["pictures"], "picture")
+    return [*values["notices"], f"wrote {values['report']}: {values['bytes'] / 1e6:.1f} MB, {pictures}"]
+
+
+def _divided(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+    """Return the bundles and the feature files among paths: bundles stand first."""
+    from classify.bundle.folder import is_bundle
+
+    bundles = next((place for place, path in enumerate(paths) if not is_bundle(path)), len(paths))
+    if not bundles or bundles == len(paths):
+        raise typer.BadParameter(
+            f"name one or more bundles, then feature files; received {counted(bundles, 'bundle')} and "
+            f"{counted(len(paths) - bundles, 'other path')}"
+        )
+    return list(paths[:bundles]), list(paths[bundles:])
+
+
+def _images(
+    features: "FeatureMatrix", source: str | None, no_images: bool
+) -> "tuple[Read | None, str, list[str]]":
+    """Return what reads images, why nothing does, and warnings."""
+    from classify.features.images import Images
+
+    if no_images:
+        return None, "pictures were left out by --no-images", []
+    images = Images.of(features, source)
+    if images.source is None:
+        return None, images.warning(), [images.warning()]
+    return images.each, "", []

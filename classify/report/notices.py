@@ -1,0 +1,271 @@
+"""What is wrong, what follows from it, and the command that mends it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+import numpy as np
+
+from classify.audit.findings import Finding
+from classify.features.matrix import FeatureMatrix
+from classify.report.judged import Judged
+from classify.report.page import Clean, Gallery, Notice
+from classify.report.plots import percent
+from classify.scores.judging import lone_answer
+from data.text import counted
+
+_WIDE = 0.1  # width of an interval that says little
+_UNCALIBRATED = 0.03  # error of the probabilities, at the least
+_IMBALANCE = 3  # times as many images in the largest class as in the smallest
+_THIN = 20  # training images
+_LEVELS = ("serious", "notable")
+_NOTHING = Notice(
+    "good",
+    "Nothing suspicious was found.",
+    "No leaks, no contradictions, no thin classes, and enough images to judge by.",
+)
+
+
+@dataclass(frozen=True)
+class Context:
+    """What is known when notices are made.
+
+    Attributes
+    ----------
+    bundle : str
+    files : tuple of str
+    features : FeatureMatrix
+    judged : Judged
+    scores : dict
+    findings : sequence of Finding
+    galleries : mapping of str to Gallery
+    clean : Clean or None
+    rejected : int
+    growth : dict
+    without_pictures : str
+    """
+
+    bundle: str
+    files: tuple[str, ...]
+    features: FeatureMatrix
+    judged: Judged
+    scores: dict
+    findings: Sequence[Finding]
+    galleries: Mapping[str, Gallery]
+    clean: Clean | None
+    rejected: int
+    growth: dict
+    without_pictures: str
+
+    def command(self, name: str, *options: str, bundle: bool = False) -> str:
+        """Return a command of ours on the feature files, as a shell takes it."""
+        words = [*([self.bundle] if bundle else []), *self.files]
+        return " ".join([f"python -m {name}", *map(quote, words), *options])
+
+
+def notices(context: Context) -> tuple[Notice, ...]:
+    """Return what the reader should know before trusting a number, the serious first."""
+    found = [notice for check in _CHECKS for notice in check(context)]
+    return tuple(sorted(found, key=lambda each: _LEVELS.index(each.level))) or (_NOTHING,)
+
+
+def _judged_by(context: Context) -> Iterator[Notice]:
+    told = {
+        "cross-validation": "each fold trains a new head on fewer images: this number is that of the method, "
+        "and may be a little lower than that of the saved head",
+        "validation": "these images may have helped to choose the head: the number may be too high",
+    }
+    if context.judged.how in told:
+        yield Notice(
+            "notable" if context.judged.how == "cross-validation" else "serious",
+            f"There are no test images: this is a score of {_judged_words(context.judged)}.",
+            _sentence(told[context.judged.how]),
+            "",
+            "verdict",
+        )
+
+
+def _judged_words(judged: Judged) -> str:
+    if judged.how == "cross-validation":
+        return f"a cross-validation of {judged.folds} folds"
+    return "validation images"
+
+
+def _seen(context: Context) -> Iterator[Notice]:
+    if context.judged.left_out:
+        count = counted(context.judged.left_out, f"{context.judged.how} image")
+        yield Notice(
+            "serious",
+            f"{count} also {_are(context.judged.left_out, 'is', 'are')} among the training images.",
+            "The head has seen the answer: they are left out of every number on this page.",
+            "",
+            "copies",
+        )
+
+
+def _leaks(context: Context) -> Iterator[Notice]:
+    clean = context.clean
+    if clean:
+        them = _are(clean.leaking, "it", "them")
+        yield Notice(
+            "serious",
+            f"{counted(clean.leaking, f'{context.judged.how} image')} "
+            f"{_are(clean.leaking, 'has', 'have')} a copy in another split.",
+            f"Without {them} the accuracy is {percent(clean.accuracy['value'])}, with {them} "
+            f"{percent(context.scores['accuracy']['value'])}.",
+            context.command("classify audit"),
+            "copies",
+        )
+
+
+def _contradictions(context: Context) -> Iterator[Notice]:
+    found = [each for each in context.findings if each.kind == "contradiction"]
+    if found:
+        yield Notice(
+            "serious",
+            f"{counted(len(found), 'image')} {_are(len(found), 'has', 'have')} two labels.",
+            "No head can be right about both: tick the wrong one, or leave both out.",
+            "",
+            "copies",
+        )
+
+
+def _suspects(context: Context) -> Iterator[Notice]:
+    found = context.galleries["suspects"].found
+    if found:
+        yield Notice(
+            "notable",
+            f"{counted(found, 'label')} {_are(found, 'looks', 'look')} wrong.",
+            "Wrong labels in training teach the wrong thing, and in the test they count a right answer as an "
+            "error. Look at them first: they are the cheapest gain.",
+            context.command("classify audit", "--csv", "suspects.csv"),
+            "suspects",
+        )
+
+
+def _width(context: Context) -> Iterator[Notice]:
+    accuracy, rows = context.scores["accuracy"], context.scores["rows"]
+    if accuracy["high"] - accuracy["low"] > _WIDE:
+        yield Notice(
+            "serious",
+            f"{counted(rows, 'image')} {_are(rows, 'is', 'are')} too few to judge by.",
+            f"The accuracy may lie anywhere from {percent(accuracy['low'])} to {percent(accuracy['high'])}: "
+            "two heads that differ by less cannot be told apart.",
+            context.command("classify evaluate", "--cv 5", bundle=True),
+            "verdict",
+        )
+
+
+def _lone(context: Context) -> Iterator[Notice]:
+    for text in lone_answer({"validation": context.scores}):
+        yield Notice(
+            "serious", _sentence(text.partition(": ")[0]), _sentence(text.partition(": ")[2]), "", "confusion"
+        )
+
+
+def _labels(context: Context) -> Iterator[Notice]:
+    for text in context.features.warnings():
+        if " several labels: " in text and any(each.kind == "contradiction" for each in context.findings):
+            continue
+        what, _, follows = text.rpartition("; ")
+        yield Notice("notable", _sentence(what), _sentence(follows), "", "classes")
+
+
+def _sizes(context: Context) -> Iterator[Notice]:
+    y = context.features.y[context.features.rows("train")]
+    counts = np.bincount(y, minlength=len(context.features.class_names))
+    present = np.flatnonzero(counts)
+    if len(present) < 2:
+        return
+    low, high = present[counts[present].argmin()], present[counts[present].argmax()]
+    names = context.features.class_names
+    few, many = (f"{names[k]} ({counts[k]:,})" for k in (low, high))
+    thin = int((counts[present] < _THIN).sum())
+    if thin:
+        yield Notice(
+            "notable",
+            f"{counted(thin, 'class')} of fewer than {_THIN} training images, such as {few}.",
+            "The head has hardly seen them, and what it scores there is mostly chance: add images.",
+            "",
+            "classes",
+        )
+    if counts[high] > _IMBALANCE * counts[low]:
+        yield Notice(
+            "notable",
+            f"Classes differ in size: {many} against {few}.",
+            "The head leans towards frequent classes; accuracy hides that, recall by class shows it.",
+            context.command("classify train", "--class-weight balanced"),
+            "classes",
+        )
+
+
+def _calibrated(context: Context) -> Iterator[Notice]:
+    ece = context.scores["ece"]
+    if ece["low"] > _UNCALIBRATED:
+        gaps = [
+            row["rows"] * (row["confidence"] - row["accuracy"])
+            for row in context.scores["reliability"]
+            if row["rows"]
+        ]
+        way = "too sure" if sum(gaps) > 0 else "not sure enough"
+        yield Notice(
+            "notable",
+            f"The head is {way}: its probabilities are off by {percent(ece['value'])} on average.",
+            "A threshold on them does not do what it says.",
+            context.command("classify train", "--calibrate"),
+            "reliability",
+        )
+
+
+def _more(context: Context) -> Iterator[Notice]:
+    said = context.growth.get("said", "")
+    if said.startswith("more labels would probably help"):
+        yield Notice(
+            "notable",
+            "More training images would probably help.",
+            _sentence(context.growth["forecast"].said),
+            "",
+            "growth",
+        )
+
+
+def _rejected(context: Context) -> Iterator[Notice]:
+    if context.rejected:
+        yield Notice(
+            "notable",
+            f"{counted(context.rejected, 'file')} could not be read.",
+            f"{_are(context.rejected, 'It was', 'They were')} left out of training and of every number here.",
+            "",
+            "rejected",
+        )
+
+
+def _no_pictures(context: Context) -> Iterator[Notice]:
+    if context.without_pictures:
+        yield Notice("notable", "This page shows no pictures.", _sentence(context.without_pictures), "", "")
+
+
+_CHECKS = (
+    _lone,
+    _leaks,
+    _seen,
+    _contradictions,
+    _judged_by,
+    _width,
+    _suspects,
+    _labels,
+    _sizes,
+    _calibrated,
+    _more,
+    _rejected,
+    _no_pictures,
+)
+
+
+def _are(count: int, one: str, several: str) -> str:
+    return one if count == 1 else several
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital at its start and a stop at its end."""
+    return text[:1].upper() + text[1:].rstrip(".") + "." if text else ""
