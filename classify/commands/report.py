@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from classify.commands.options import Join
+from classify.commands.options import CorrectionsFile, Join, corrected
 from data.console import say_warnings, show
 from data.text import counted
 
@@ -35,6 +35,7 @@ def report(
     large: Annotated[
         bool, typer.Option("--large", help="Keep the picture of every row that is shown, beyond 50 MB too.")
     ] = False,
+    corrections: CorrectionsFile = None,
     join: Join = "strict",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
 ) -> None:
@@ -56,7 +57,8 @@ def report(
     folders, files = _divided(paths)
     check_report(output)
     bundles = tuple(Bundle.load(folder) for folder in folders)
-    features = load_features(files, join=join)
+    before = load_features(files, join=join)
+    features = corrected(before, corrections)
     read, without, warnings = _images(features, source, no_images)
     page = gather(
         Asked(
@@ -66,6 +68,8 @@ def report(
             tuple(map(FeatureFile, files)),
             read=read,
             without_pictures=without,
+            before=None if corrections is None else before,
+            corrected=_entries(corrections),
             large=large,
         )
     )
@@ -111,6 +115,17 @@ def _divided(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
             f"{counted(len(paths) - bundles, 'other path')}"
         )
     return list(paths[:bundles]), list(paths[bundles:])
+
+
+def _entries(corrections: Path | None) -> tuple[tuple[str, str, str], ...]:
+    """Return what a file of corrections holds, so that the page hands it on with what is ticked there."""
+    from classify.features.corrections import read_corrections
+
+    if corrections is None:
+        return ()
+    return tuple(
+        (each.digest, each.id, each.label) for each in read_corrections(corrections).entries.values()
+    )
 
 
 def _images(

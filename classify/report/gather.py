@@ -8,6 +8,7 @@ import numpy as np
 
 from classify.audit.findings import Finding
 from classify.bundle.bundle import Bundle
+from classify.features.applied import others_warning
 from classify.features.matrix import FeatureMatrix
 from classify.report import plots
 from classify.report.forecast import forecast
@@ -18,10 +19,9 @@ from classify.report.page import Clean, Compared, Page, Shown, Verdict
 from classify.report.pictures import Pictures, Read, take_pictures
 from classify.report.projection import project
 from classify.report.provenance import head_words, provenance, training_command
-from classify.scores.evaluate import evaluate, mcnemar
+from classify.scores.evaluate import mcnemar
 from classify.scores.intervals import wilson
 from classify.scores.learning_curve import learning_curve
-from classify.scores.mistakes import confused_pairs
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from data.text import counted
@@ -52,6 +52,8 @@ class Asked:
         As `classify.features.images.Images.each`; None where there are no images.
     without_pictures : str
         Why there are none.
+    before : FeatureMatrix or None
+        The features before `corrected` was applied to them; None where nothing was.
     corrected : tuple of (str, str, str)
         Digest, id and label of corrections that the features have already.
     large : bool
@@ -65,6 +67,7 @@ class Asked:
     findings: tuple[Finding, ...] = ()
     read: Read | None = None
     without_pictures: str = ""
+    before: FeatureMatrix | None = None
     corrected: tuple[tuple[str, str, str], ...] = ()
     large: bool = False
 
@@ -78,7 +81,7 @@ def gather(asked: Asked) -> Page:
         As `judge` raises it.
     """
     first = asked.bundles[0]
-    judged = judge(asked.bundles, asked.features)
+    judged = judge(asked.bundles, asked.features, asked.before)
     own = first.select(asked.features, "test" if judged.how == "test" else "validation")
     with ThreadPoolExecutor(2) as threads:
         shown = galleries(own, judged, asked.findings, first.detector)
@@ -90,7 +93,7 @@ def gather(asked: Asked) -> Page:
     small = [*beside(shown), *map_.rows.tolist()]
     room = _LARGE_ROOM if asked.large else _ROOM
     pictures = take_pictures(asked.read, large, small, room) if asked.read else Pictures()
-    scores = evaluate(judged.y, judged.proba[0], first.class_names)
+    scores = judged.reports[0]
     clean = _clean(judged, leaking(own, asked.findings))
     thresholds = _thresholds(judged)
     context = Context(
@@ -105,6 +108,7 @@ def gather(asked: Asked) -> Page:
         sum(len(file.contents.rejected) for file in asked.files),
         growth,
         asked.without_pictures,
+        _other_corrections(asked),
     )
     rows = [*dict.fromkeys([*large, *small])]
     return Page(
@@ -112,7 +116,7 @@ def gather(asked: Asked) -> Page:
         verdict=_verdict(first, own, judged, scores),
         notices=notices(context),
         scores=scores,
-        confused=confused_pairs(scores["confusion"], first.class_names),
+        confused=scores["confused"],
         classes=tuple(dict.fromkeys([*first.class_names, *asked.features.class_names])),
         rows=_shown(own, judged, rows),
         galleries=shown,
@@ -132,6 +136,16 @@ def gather(asked: Asked) -> Page:
             f"{asked.names[0].rstrip('/')}-corrected", first, context.files, "--corrections corrections.csv"
         ),
     )
+
+
+def _other_corrections(asked: Asked) -> list[str]:
+    """Warn of bundles that were trained on these files with other corrections."""
+    return [
+        text
+        for name, bundle in zip(asked.names, asked.bundles, strict=True)
+        if bundle.trained_on(asked.features)
+        for text in others_warning(name, bundle.provenance.get("corrections"), asked.features.corrections)
+    ]
 
 
 def _verdict(bundle: Bundle, features: FeatureMatrix, judged: Judged, scores: dict) -> Verdict:
@@ -230,8 +244,8 @@ def _compared(asked: Asked, judged: Judged) -> tuple[Compared, ...]:
     if len(asked.bundles) == 1:
         return ()
     found: list[Compared] = []
-    for name, bundle, proba in zip(asked.names, asked.bundles, judged.proba, strict=True):
-        scores = evaluate(judged.y, proba, asked.bundles[0].class_names)
+    each = zip(asked.names, asked.bundles, judged.proba, judged.reports, strict=True)
+    for name, bundle, proba, scores in each:
         first = mcnemar(judged.y, judged.predicted, proba.argmax(axis=1)) if found else None
         found.append(Compared(name, head_words(bundle), scores["accuracy"], scores["log_loss"], first))
     return tuple(found)

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from classify.bundle import judge as judging
 from classify.bundle.bundle import Bundle
 from classify.features.matrix import FeatureMatrix
-from classify.scores.cross_validation import cross_validate, possible_folds
+from classify.scores.cross_validation import possible_folds
 from data.errors import HeadstartError
+from data.text import counted
 
 _FOLDS = 5
 
@@ -27,6 +29,8 @@ class Judged:
         Labels, indices into the classes of the first bundle.
     proba : tuple of ndarray, each of shape (n, K)
         One for each bundle, of the same classes in the same order.
+    reports : tuple of dict
+        Of each bundle, as `classify.bundle.judge.judge` makes them.
     left_out : int
         Test or validation rows whose images training saw.
     folds : int
@@ -37,6 +41,7 @@ class Judged:
     rows: np.ndarray
     y: np.ndarray
     proba: tuple[np.ndarray, ...]
+    reports: tuple[dict, ...]
     left_out: int = 0
     folds: int = 0
 
@@ -46,11 +51,18 @@ class Judged:
         return self.proba[0].argmax(axis=1)
 
 
-def judge(bundles: Sequence[Bundle], features: FeatureMatrix) -> Judged:
+def judge(bundles: Sequence[Bundle], features: FeatureMatrix, before: FeatureMatrix | None = None) -> Judged:
     """Let heads predict rows that none of them saw: of the test split, where it has any.
 
-    Without such test rows it is a cross-validation of the same kind of head on training and validation
+    Without such test rows it is a cross-validation of the same kinds of heads on training and validation
     rows, and where no fold is possible, the validation rows.
+
+    Parameters
+    ----------
+    bundles : sequence of Bundle
+    features : FeatureMatrix
+    before : FeatureMatrix, optional
+        The features before their labels were corrected.
 
     Raises
     ------
@@ -58,13 +70,24 @@ def judge(bundles: Sequence[Bundle], features: FeatureMatrix) -> Judged:
         If there are no such rows at all, or the bundles know other classes.
     """
     _refuse_other_classes(bundles)
-    unseen = {split: _unseen(bundles, features, split) for split in ("test", "validation")}
-    folds = possible_folds(features, _FOLDS)
-    if len(unseen["test"].rows("test")) or not folds:
-        return _on_split(
-            "test" if len(unseen["test"].rows("test")) else "validation", bundles, features, unseen
-        )
-    return _by_folds(bundles, features, folds)
+    how, split, folds = _how(bundles, features)
+    if not folds and not len(_unseen(bundles, features, split).rows(split)):
+        raise _no_rows(features)
+    unseen = features if folds else _unseen(bundles, features, split)
+    left_out = 0 if folds else len(features.rows(split)) - len(unseen.rows(split))
+    done = [judging.judge(each, unseen, judging.Judging(split, folds or None), before) for each in bundles]
+    proba = [_in_order(bundles[0], each, one.proba) for each, one in zip(bundles, done, strict=True)]
+    reports = tuple(each.report for each in done)
+    return Judged(how, done[0].rows, done[0].y, tuple(proba), reports, left_out, folds)
+
+
+def _how(bundles: Sequence[Bundle], features: FeatureMatrix) -> tuple[str, str, int]:
+    """Return by what heads are judged, the split for that, and the folds where it is a cross-validation."""
+    if len(_unseen(bundles, features, "test").rows("test")):
+        return "test", "test", 0
+    if folds := possible_folds(features, _FOLDS):
+        return "cross-validation", "test", folds
+    return "validation", "validation", 0
 
 
 def _unseen(bundles: Sequence[Bundle], features: FeatureMatrix, split: str) -> FeatureMatrix:
@@ -73,30 +96,13 @@ def _unseen(bundles: Sequence[Bundle], features: FeatureMatrix, split: str) -> F
     return features
 
 
-def _on_split(
-    split: str, bundles: Sequence[Bundle], features: FeatureMatrix, unseen: dict[str, FeatureMatrix]
-) -> Judged:
-    rows = unseen[split].rows(split)
-    if not len(rows):
-        raise HeadstartError(
-            f"{features.path!r} has no rows by which a head can be judged",
-            "labelled test or validation rows that training did not see, or two rows of each class or more",
-            f"{len(features.rows('train', 'validation', 'test'))} labelled rows",
-            "extract more images with labels",
-        )
-    y, first = bundles[0].predict_split(unseen[split], split)
-    others = [
-        _in_order(bundles[0], each, each.predict_split(unseen[split], split)[1]) for each in bundles[1:]
-    ]
-    return Judged(split, rows, y, (first, *others), len(features.rows(split)) - len(rows))
-
-
-def _by_folds(bundles: Sequence[Bundle], features: FeatureMatrix, folds: int) -> Judged:
-    done = [
-        cross_validate(each.head, each.select(features, "train", "validation"), folds) for each in bundles
-    ]
-    proba = [_in_order(bundles[0], each, one.proba) for each, one in zip(bundles, done, strict=True)]
-    return Judged("cross-validation", done[0].rows, done[0].y, tuple(proba), folds=folds)
+def _no_rows(features: FeatureMatrix) -> HeadstartError:
+    return HeadstartError(
+        f"{features.path!r} has no rows by which a head can be judged",
+        "labelled test or validation rows that training did not see, or two rows of each class or more",
+        counted(len(features.rows("train", "validation", "test")), "labelled row"),
+        "extract more images with labels",
+    )
 
 
 def _in_order(first: Bundle, other: Bundle, proba: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from shlex import quote
 import numpy as np
 
 from classify.audit.findings import Finding
+from classify.features.applied import KINDS
 from classify.features.matrix import FeatureMatrix
 from classify.report.judged import Judged
 from classify.report.page import Clean, Gallery, Notice
@@ -43,6 +44,8 @@ class Context:
     rejected : int
     growth : dict
     without_pictures : str
+    other_corrections : sequence of str
+        Warnings of bundles that were trained with other corrections than are given.
     """
 
     bundle: str
@@ -56,6 +59,7 @@ class Context:
     rejected: int
     growth: dict
     without_pictures: str
+    other_corrections: Sequence[str]
 
     def command(self, name: str, *options: str, bundle: bool = False) -> str:
         """Return a command of ours on the feature files, as a shell takes it."""
@@ -141,6 +145,29 @@ def _suspects(context: Context) -> Iterator[Notice]:
             context.command("classify audit", "--csv", "suspects.csv"),
             "suspects",
         )
+
+
+def _corrected(context: Context) -> Iterator[Notice]:
+    """Say what corrections moved; without them there is nothing to say."""
+    if "corrections" not in context.scores:
+        return
+    applied, before = context.scores["corrections"], context.scores.get("before_corrections")
+    changed = [f"{sum(applied[kind].values())} {words}" for kind, words in KINDS.items() if applied[kind]]
+    follows = "The numbers are by the corrected labels."
+    if before:
+        follows = (
+            "They change images that are judged here: the yardstick has moved. By the labels of the file "
+            f"the accuracy is {percent(before['accuracy']['value'])}, by the corrected ones "
+            f"{percent(context.scores['accuracy']['value'])}."
+        )
+    done = ", ".join(changed) or "no label is another one than before"
+    yield Notice("notable", f"Corrections of {applied['file']} are applied: {done}.", follows)
+
+
+def _other_corrections(context: Context) -> Iterator[Notice]:
+    for text in context.other_corrections:
+        what, _, command = text.rpartition(": ")
+        yield Notice("serious", _sentence(what), f"Give the same file to this page: {command}.")
 
 
 def _width(context: Context) -> Iterator[Notice]:
@@ -252,6 +279,8 @@ _CHECKS = (
     _contradictions,
     _judged_by,
     _width,
+    _other_corrections,
+    _corrected,
     _suspects,
     _labels,
     _sizes,

@@ -46,8 +46,8 @@ def project(X: np.ndarray, wanted: np.ndarray, seed: int = 0) -> Projection:
     Examples
     --------
     >>> found = project(np.eye(12, dtype=np.float32), np.array([0]))
-    >>> len(found.rows), int(min(found.x)), int(max(found.x))
-    (12, 0, 1000)
+    >>> len(found.rows), int(max(found.x.max(), found.y.max()))
+    (12, 1000)
     """
     rows = _drawn(len(X), wanted, seed)
     near = len(rows) <= MOST
