@@ -1,9 +1,10 @@
-"""python -m classify: train, sweep, evaluate, predict, export, finetune, benchmark, report."""
+"""python -m classify: train, sweep, evaluate, predict, info, export, finetune, benchmark, report."""
 
 from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
 from classify.commands.export import export
 from classify.commands.finetune import finetune
+from classify.commands.info import info
 from classify.commands.predict import predict
 from classify.commands.report import report
 from classify.commands.sweep import sweep
@@ -12,5 +13,5 @@ from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-for command in (train, sweep, evaluate, predict, export, finetune, benchmark, report):
+for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, report):
     app.command()(command)

@@ -13,7 +13,6 @@ from small import drawn_features, on_disk, write_two_layers
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
-from classify.bundle.judge import Judging, judge
 from classify.cli import app
 from classify.features.applied import others_warning
 from classify.features.corrections import Corrections, corrections_csv, read_corrections
@@ -22,6 +21,7 @@ from classify.finetuning.images import choose_rows
 from classify.heads.memory import parse_memory
 from classify.heads.streaming import train_head
 from classify.heads.table import make_head
+from classify.judge import Judging, judge
 from classify.selection.sweep import SweepOptions, sweep
 from classify.selection.trials import entries
 from data.output.checks import check_file

@@ -6,7 +6,6 @@ renamed        classes of ours in heads that version 0.1 stored
 folder         a bundle as a folder: written, read, migrated
 detector       Detector: images unlike all that the head was trained on
 bundle         Bundle: what training saves
-judge          a bundle judged by the rows of a split, or by a cross-validation
 predict        new images to labels
 keras_model    backbone and head as one Keras model
 formats        FORMATS: how exported models are read by their users

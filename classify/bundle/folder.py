@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,11 +25,12 @@ from data.text import with_type
 from extract.backbones.keras_backend import keras_backend
 from extract.recipe import EngineInfo, Recipe
 
+T = TypeVar("T")
 FORMAT, FORMAT_VERSION = "headstart bundle", 2
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
-_DETECTOR, _SEEN = "detector.npz", "seen.npy"
+DETECTOR, _SEEN = "detector.npz", "seen.npy"
 TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
-_FILES = ("bundle.json", "head.skops", "head.keras", _DETECTOR, _SEEN, TUNED_WEIGHTS)
+_FILES = ("bundle.json", "head.skops", "head.keras", DETECTOR, _SEEN, TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -99,9 +100,8 @@ def read_bundle(
     HeadstartError
         If there is no such folder, or it is no bundle, or of another version.
     """
-    recover(folder)
-    try:
-        values = _read_json(folder)
+
+    def contents(values: dict) -> BundleContents:
         read = {name: values[name] for name in _PLAIN} | {"class_names": tuple(values["class_names"])}
         feature_sets = tuple(_feature_set(each, folder) for each in values["feature_sets"])
         if found:
@@ -109,10 +109,25 @@ def read_bundle(
         return BundleContents(
             **read,
             feature_sets=feature_sets,
-            head=_load_head(folder, values["head"]),
-            detector=Detector.load(folder / _DETECTOR) if values["detector"] else None,
+            head=load_head(folder, values["head"]),
+            detector=Detector.load(folder / DETECTOR) if values["detector"] else None,
             seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
         )
+
+    return read_as(folder, contents)
+
+
+def read_as(folder: Path, make: Callable[[dict], T]) -> T:
+    """Return what is made of the values of ``bundle.json``.
+
+    Raises
+    ------
+    HeadstartError
+        As `read_bundle` raises it, whatever `make` raises.
+    """
+    recover(folder)
+    try:
+        return make(_read_json(folder))
     except HeadstartError:
         raise
     except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
@@ -142,7 +157,7 @@ def _write(folder: Path, bundle: BundleContents) -> None:
         if each.weights.get("name") == TUNED_WEIGHTS:
             each.copy_weights(folder / TUNED_WEIGHTS)
     if bundle.detector is not None:
-        bundle.detector.save(folder / _DETECTOR)
+        bundle.detector.save(folder / DETECTOR)
     if len(bundle.seen):
         np.save(folder / _SEEN, bundle.seen)
     text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
@@ -206,7 +221,7 @@ def _files_of(folder: Path) -> set[str]:
     try:
         values = _read_json(folder)
         names = {"bundle.json", values["head"]["file"]}
-        names |= {_DETECTOR} if values["detector"] else set()
+        names |= {DETECTOR} if values["detector"] else set()
         names |= {_SEEN} if values["seen"] else set()
         names |= {each["weights"]["name"] for each in values["feature_sets"]}
     except (KeyError, TypeError, AttributeError):
@@ -258,7 +273,8 @@ def _without(head: Head, names: Iterable[str]) -> Head:
     return bare.set_params(**{name: defaults[name] for name in names})
 
 
-def _load_head(folder: Path, values: dict) -> Head:
+def load_head(folder: Path, values: dict) -> Head:
+    """Read the head of a bundle by what its ``bundle.json`` says of it."""
     path = folder / values["file"]
     if values["file"] == "head.keras":
         keras_backend()

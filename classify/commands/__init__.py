@@ -5,6 +5,7 @@ train      train
 sweep      sweep
 evaluate   evaluate
 predict    predict
+info       info
 export     export
 finetune   finetune
 benchmark  benchmark

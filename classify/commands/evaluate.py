@@ -19,7 +19,7 @@ from data.names import padded, short_names, shortened, table_lines, width_of
 from data.text import counted, some_of
 
 if TYPE_CHECKING:
-    from classify.bundle.judge import Judged
+    from classify.judge import Judged
 
 _STDOUT = Path("-")
 
@@ -58,9 +58,9 @@ def evaluate(
     Example: python -m classify evaluate photos-logistic photos.h5 --split test
     """
     from classify.bundle.bundle import Bundle
-    from classify.bundle.judge import Judging, judge
     from classify.features.applied import others_warning
     from classify.features.load import load_features
+    from classify.judge import Judging, judge
     from classify.scores.figures import check_figures
     from classify.scores.mistakes import check_mistakes, mistakes_csv, write_mistakes
 

@@ -75,7 +75,7 @@ def corrections_lines(values: dict) -> list[str]:
     """Lay out the ``corrections`` of a result for people; it has none where none were given."""
     from classify.features.applied import applied_lines
 
-    return applied_lines(values["corrections"]) if "corrections" in values else []
+    return applied_lines(values["corrections"]) if values.get("corrections") else []
 
 
 def checked_labels(features: "FeatureMatrix") -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.bundle import judge as judging
+from classify import judge as judging
 from classify.bundle.bundle import Bundle
 from classify.features.matrix import FeatureMatrix
 from classify.scores.cross_validation import possible_folds
@@ -30,7 +30,7 @@ class Judged:
     proba : tuple of ndarray, each of shape (n, K)
         One for each bundle, of the same classes in the same order.
     reports : tuple of dict
-        Of each bundle, as `classify.bundle.judge.judge` makes them.
+        Of each bundle, as `classify.judge.judge` makes them.
     left_out : int
         Test or validation rows whose images training saw.
     folds : int

@@ -1,5 +1,6 @@
 """The commands python -m extract info, diff, verify, repair and merge."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Annotated
@@ -7,7 +8,9 @@ from typing import Annotated
 import typer
 
 from data.console import json_option, say_warnings, show
+from data.errors import HeadstartError
 from data.names import padded, short_names, width_of
+from data.output.ours import kind_of_output
 from data.sources.labels import source_warnings
 from data.sources.source import grammar, open_source
 from data.text import counted, some_of
@@ -65,18 +68,33 @@ def repair_lines(values: dict) -> list[str]:
 
 def info_lines(summary: dict) -> list[str]:
     """Lay out `FeatureFile.summary` for people."""
-    recipe, splits = summary["recipe"], summary["rows_by_split"]
-    names = short_names(summary["class_names"])
-    width = width_of(names.values(), "class")
     lines = [
         f"{summary['file']}: {counted(summary['rows'], 'row')}, {summary['rejected_rows']} rejected, "
         f"{summary['bytes'] / 1e6:.1f} MB" + (", sharded" if summary["layout"] == "sharded" else ""),
         f"source    {', '.join(map(_text, summary['source'].values()))}",
-        f"recipe    {summary['recipe_key'][:16]}",
-        *(f"  {name:<18}{_text(value)}" for name, value in recipe.items()),
-        f"weights   {summary['weights'].get('name', 'unknown')}: {summary['weights'].get('origin', '')}",
-        *(line for row in summary["engines"] for line in _engine_lines(row)),
+        *recipe_lines(summary),
+        *(line for row in summary["engines"] for line in engine_lines(row)),
         *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
+        *class_lines(summary["class_names"], summary["rows_by_split"]),
+    ]
+    return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
+
+
+def recipe_lines(values: dict) -> list[str]:
+    """Lay out the recipe of features, and where its weights come from."""
+    weights = values["weights"]
+    return [
+        f"recipe    {values['recipe_key'][:16]}",
+        *(f"  {name:<18}{_text(value)}" for name, value in values["recipe"].items()),
+        f"weights   {weights.get('name', 'unknown')}: {weights.get('origin', '')}",
+    ]
+
+
+def class_lines(class_names: Sequence[str], splits: dict[str, dict[str, int]]) -> list[str]:
+    """Lay out the rows of each class in each split as a table, with their sums."""
+    names = short_names(class_names)
+    width = width_of(names.values(), "class")
+    return [
         f"{'rows':<10}{'class':<{width}}" + "".join(f"{name:>12}" for name in splits),
         *(
             f"{'':<10}{padded(short, width)}" + "".join(f"{splits[split][name]:>12}" for split in splits)
@@ -84,10 +102,9 @@ def info_lines(summary: dict) -> list[str]:
         ),
         f"{'':<10}{'all':<{width}}" + "".join(f"{sum(counts.values()):>12}" for counts in splits.values()),
     ]
-    return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
 
 
-def _engine_lines(values: dict[str, str]) -> list[str]:
+def engine_lines(values: dict[str, str]) -> list[str]:
     """Lay out an `extract.recipe.EngineInfo`: name, version and device, and below what else took part."""
     own = [f"{name} {value}" for name, value in values.items() if name in _OWN]
     others = [f"  {name:<18}{value}" for name, value in values.items() if name not in _OWN]
@@ -110,6 +127,13 @@ def info(
     """
     from extract.feature_file.reader import FeatureFile
 
+    if kind_of_output(file) == "bundle":
+        raise HeadstartError(
+            f"{str(file)!r} is a bundle, and no feature file",
+            "a file that `python -m extract run` wrote",
+            "a bundle",
+            f"python -m classify info {quote(str(file))} says what it is",
+        )
     show(FeatureFile(file).summary(), info_lines, as_json)
 
 
