@@ -232,7 +232,7 @@ def show(value: object, lay_out: Callable[..., list[str]], as_json: bool) -> Non
         If stdout cannot take it, as a file on a full disk.
     """
     if as_json:
-        text = json.dumps(value, indent=2, ensure_ascii=not _is_utf8(sys.stdout))
+        text = json.dumps(value, indent=2, ensure_ascii=not is_utf8(sys.stdout))
     else:
         text = as_started("\n".join(lay_out(value)))
     try:
@@ -262,7 +262,8 @@ def _silence(stream: TextIO) -> None:
         os.close(null)
 
 
-def _is_utf8(stream: TextIO) -> bool:
+def is_utf8(stream: TextIO) -> bool:
+    """Tell whether a stream takes every letter as it is."""
     return codecs.lookup(stream.encoding or "ascii").name.startswith("utf")
 
 

@@ -20,12 +20,14 @@ from rich.cells import cell_len
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
-from classify.bundle.predict import Prediction
+from classify.bundle.predict_file import Layout
+from classify.bundle.prediction import Asked, Prediction
 from classify.cli import app
-from classify.commands.predict import csv_lines, prediction_lines
+from classify.commands.predict import prediction_lines
 from classify.scores.learning_curve import learning_curve
 from data import open_source
 from data.names import shortened
+from data.output.ours import PREDICTED_IMAGES
 from extract import extract
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
@@ -568,6 +570,11 @@ def test_long_names_are_short_in_tables_and_whole_in_json(two_layers, tmp_path):
     assert cell_len(table[0]) < 80 and max(map(cell_len, lines)) < 130
 
 
+def csv_lines(rows, asked=None):
+    text = "".join(Layout(PREDICTED_IMAGES, asked or Asked()).csv([rows]))
+    return text.removesuffix("\n").split("\n")
+
+
 def test_an_abstention_is_told_apart_from_a_class_named_unknown():
     made = [Prediction("a.png", "unknown", 0.9, {}, False), Prediction("b.png", "unknown", None, {}, True)]
     rows = [prediction.to_dict() for prediction in made]
@@ -575,8 +582,8 @@ def test_an_abstention_is_told_apart_from_a_class_named_unknown():
         ["unknown", "0.9000"],
         ["(unknown)", "-"],
     ]
-    assert csv_lines(rows)[1:] == ["a.png,unknown,0.9,,False", "b.png,unknown,,,True"]
-    assert csv_lines([{**row, "unknown": None} for row in rows])[0] == "file,label,probability,error"
+    assert csv_lines(rows, Asked(abstain=0.1))[1:] == ["a.png,unknown,0.9,,False", "b.png,unknown,,,True"]
+    assert csv_lines(rows)[0] == "file,label,probability,error"
 
 
 def test_tables_of_predictions_hold_odd_and_long_names():
@@ -584,8 +591,8 @@ def test_tables_of_predictions_hold_odd_and_long_names():
     rows.append(Prediction("folder/" * 30, ODD[0], 0.5, {}).to_dict())
     lines = prediction_lines(rows)
     assert len(lines) == 8 and not any("\n" in line for line in lines)
-    assert len({cell_len(line) for line in lines[1:]}) == 1 and cell_len(lines[1]) < 110
-    assert lines[-1].startswith("folder/folder/") and ".../folder/" in lines[-1]
+    assert len({cell_len(line) for line in lines[1:]}) == 1 and cell_len(lines[1]) <= 80
+    assert lines[-1].startswith("folder/folder/") and "..." in lines[-1]
     assert csv_lines(rows)[-1].startswith("folder/" * 30 + ",")
 
 

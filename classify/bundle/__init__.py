@@ -6,7 +6,10 @@ renamed        classes of ours in heads that version 0.1 stored
 folder         a bundle as a folder: written, read, migrated
 detector       Detector: images unlike all that the head was trained on
 bundle         Bundle: what training saves
+judge          a bundle judged by the rows of a split, or by a cross-validation
+prediction     what a head says of images or rows, and what it is asked
 predict        new images to labels
+predict_file   rows of feature files to labels; predictions as CSV and JSON
 keras_model    backbone and head as one Keras model
 formats        FORMATS: how exported models are read by their users
 openvino_file  models that say in their file that they are computed in float32

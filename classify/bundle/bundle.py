@@ -12,7 +12,8 @@ import numpy as np
 from classify.bundle.checked_head import check_head
 from classify.bundle.detector import Detector
 from classify.bundle.folder import BundleContents, read_bundle, write_bundle
-from classify.bundle.predict import Opening, Prediction, Predictor, open_engines
+from classify.bundle.predict import Opening, Predictor, open_engines
+from classify.bundle.prediction import Prediction
 from classify.features.blocks import proba_of
 from classify.features.matrix import FeatureMatrix, names_text, sets_text
 from classify.head import Head
@@ -110,9 +111,11 @@ class Bundle(BundleContents):
             proba = probabilities(_logarithms(proba), 1 / self.temperature)
         return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
-    def predict(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
+    def predict(
+        self, images: Image | Sequence[Image], abstain: float | None = None, *, top_k: int | None = None
+    ) -> list[Prediction]:
         """Classify image files, folders, bytes or arrays; see `classify.bundle.predict.predict`."""
-        return Predictor(self)(images, abstain)
+        return Predictor(self)(images, abstain, top_k=top_k)
 
     def predictor(self) -> Predictor:
         """Return what classifies images again and again with the engines kept open, as a service does.

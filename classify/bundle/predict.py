@@ -6,15 +6,13 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
 from itertools import groupby
 from os import PathLike
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
-from classify.bundle.detector import NEIGHBOURS, Detector
+from classify.bundle.prediction import Answering, Asked, Classifier, Prediction
 from classify.features.matrix import FeatureSet
 from data.errors import HeadstartError, NotFoundError, is_missing
 from data.images import ImageError
@@ -27,64 +25,7 @@ from extract.given import Image, checked_images, encoded, is_one_image, is_path,
 from extract.recipe import Recipe
 from extract.run.worker import warn_of_dim
 
-UNKNOWN = "unknown"
 _log = logging.getLogger("headstart.predict")
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What a head says of one image.
-
-    Attributes
-    ----------
-    file : str
-        The path, or what the image was given as and its place: ``bytes 0``, ``array 1``, ``image 2``.
-    label : str or None
-        ``unknown`` where the image is unlike the training images, which `unknown` tells from a class of
-        that name; None where it cannot be read.
-    probability : float or None
-        Of the label.
-    probabilities : dict of str to float
-        Of every class.
-    unknown : bool or None
-        None where nobody asked.
-    distance : float or None
-        To the training features, see `classify.bundle.detector.Detector`.
-    error : str
-        Why the image cannot be read; empty otherwise.
-    """
-
-    file: str
-    label: str | None
-    probability: float | None
-    probabilities: dict[str, float]
-    unknown: bool | None = None
-    distance: float | None = None
-    error: str = ""
-
-    def to_dict(self) -> dict:
-        """Return the prediction as JSON-ready values."""
-        return asdict(self)
-
-
-class Classifier(Protocol):
-    """What is asked of a bundle."""
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """Names of the classes, in the order of their probabilities."""
-
-    @property
-    def feature_sets(self) -> tuple[FeatureSet, ...]:
-        """How features are computed, side by side in this order."""
-
-    @property
-    def detector(self) -> Detector | None:
-        """Tells which images are unlike the training images."""
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        """Return the probability of each class."""
-
 
 Opening = Future[list[Engine]]
 
@@ -125,18 +66,21 @@ class Predictor:
     def __exit__(self, *_: object) -> None:
         self._opened.pop(os.getpid(), None)
 
-    def __call__(self, images: Image | Sequence[Image], abstain: float | None = None) -> list[Prediction]:
+    def __call__(
+        self, images: Image | Sequence[Image], abstain: float | None = None, *, top_k: int | None = None
+    ) -> list[Prediction]:
         """Classify images; parameters, result and errors are those of `predict`."""
-        threshold = _threshold(self._bundle, abstain)
+        answering = Answering(self._bundle, Asked(abstain, top_k))
         given = list(_expanded(images))
+        names = [name_of(image, number) for number, image in enumerate(given)]
         errors: dict[int, str] = {}
         with self._engines() as engines:
-            rows = self._rows(engines, given, errors, threshold is not None)
+            rows = self._rows(engines, given, errors)
+            read = [name for number, name in enumerate(names) if number not in errors]
+            found = answering(rows).of(read) if read else iter(())
         return [
-            Prediction(name_of(image, number), None, None, {}, error=errors[number])
-            if number in errors
-            else _prediction(name_of(image, number), self._bundle.class_names, *rows[number], threshold)
-            for number, image in enumerate(given)
+            Prediction(name, None, None, {}, error=errors[number]) if number in errors else next(found)
+            for number, name in enumerate(names)
         ]
 
     @contextmanager
@@ -149,23 +93,20 @@ class Predictor:
             engines += open_engines(self._bundle.feature_sets[len(engines) :])
             yield engines
 
-    def _rows(
-        self, engines: list[Engine], given: list[Image], errors: dict[int, str], distances: bool
-    ) -> dict[int, tuple[np.ndarray, float | None]]:
-        """Return probabilities and distance of each image that can be read; of the others the reason."""
+    def _rows(self, engines: list[Engine], given: list[Image], errors: dict[int, str]) -> np.ndarray:
+        """Return the features of each image that can be read; of the others put the reason into `errors`."""
         sets = zip(engines, self._bundle.feature_sets, strict=True)
         found = [_features(engine, each, given, errors) for engine, each in sets]
         read = [number for number in range(len(given)) if number not in errors]
-        if not read:
-            return {}
-        X = np.concatenate([[rows[number] for number in read] for rows in found], axis=1)
-        detector = self._bundle.detector if distances else None
-        away = detector.score(X).tolist() if detector else [None] * len(read)
-        return dict(zip(read, zip(self._bundle.predict_proba(X), away, strict=True), strict=True))
+        return np.concatenate([[rows[number] for number in read] for rows in found], axis=-1)
 
 
 def predict(
-    bundle: Classifier, images: Image | Sequence[Image], abstain: float | None = None
+    bundle: Classifier,
+    images: Image | Sequence[Image],
+    abstain: float | None = None,
+    *,
+    top_k: int | None = None,
 ) -> list[Prediction]:
     """Classify images, and the images in folders.
 
@@ -179,6 +120,8 @@ def predict(
     abstain : float, optional
         Call images unknown that are unlike the training images, and this share of images that
         are like them.
+    top_k : int, optional
+        Tell so many of the most probable labels, instead of the probability of every class.
 
     Returns
     -------
@@ -191,9 +134,9 @@ def predict(
     HeadstartError
         If a path does not exist, no image is found, the weights are not in the cache, this
         machine computes other features than those the head was trained on, or the bundle cannot
-        tell what is unknown.
+        tell what is asked.
     """
-    return Predictor(bundle)(images, abstain)
+    return Predictor(bundle)(images, abstain, top_k=top_k)
 
 
 def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
@@ -207,21 +150,6 @@ def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
         several = list(group)
         paths = [image for image in several if isinstance(image, str | PathLike)]
         yield from image_files(paths) if paths else several
-
-
-def _threshold(bundle: Classifier, abstain: float | None) -> float | None:
-    if abstain is None:
-        return None
-    if bundle.detector is None:
-        tuned = not all(each.content_digest for each in bundle.feature_sets)
-        command = "finetune BUNDLE SOURCE" if tuned else "train FILE.h5"
-        raise HeadstartError(
-            "the bundle cannot tell which images are unknown",
-            f"the distances of validation images to {NEIGHBOURS} training images or more",
-            "a bundle without a detector.npz, which holds them",
-            f"make it again, with validation images: python -m classify {command}; or leave --abstain out",
-        )
-    return bundle.detector.threshold(abstain)
 
 
 def _features(
@@ -287,17 +215,3 @@ def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Ite
             errors[number] = why_unreadable(error)
             continue
         yield number, data
-
-
-def _prediction(
-    file: str,
-    class_names: tuple[str, ...],
-    proba: np.ndarray,
-    distance: float | None,
-    threshold: float | None,
-) -> Prediction:
-    best = class_names[int(proba.argmax())]
-    shares = {label: round(float(share), 6) for label, share in zip(class_names, proba, strict=True)}
-    unknown = None if threshold is None or distance is None else not distance <= threshold
-    label, probability = (UNKNOWN, None) if unknown else (best, shares[best])
-    return Prediction(file, label, probability, shares, unknown, distance)

@@ -295,6 +295,45 @@ def proba_of(
     return np.concatenate([predict_proba(block) for _, block in blocks.in_order()])
 
 
+def blocks_of(X: Matrix, rows: np.ndarray, ids: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yield some rows in blocks of 8 MB, in their order, whatever holds them.
+
+    Parameters
+    ----------
+    X : ndarray, ShardedArray or Columns, of shape (N, D)
+    rows : ndarray of int, shape (n,)
+        Ascending.
+    ids : sequence of str
+        Of all rows of X, to name those with NaN.
+
+    Yields
+    ------
+    rows : ndarray of int, shape (k,)
+    block : ndarray of float32, shape (k, D)
+        Overwritten when the block after the next one is asked for.
+
+    Raises
+    ------
+    HeadstartError
+        If a row holds NaN or infinity.
+
+    Examples
+    --------
+    >>> [(rows.tolist(), block.tolist()) for rows, block in blocks_of(np.eye(2), np.array([1]), "ab")]
+    [([1], [[0.0, 1.0]])]
+    """
+    if isinstance(X, Columns):
+        blocks = Blocks(X, rows, ids, SHARE * _IN_ORDER)
+        yield from ((rows[places], block) for places, block in blocks.in_order())
+        return
+    most = max(1, _IN_ORDER // (4 * max(1, X.shape[1])))
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
+        block = X[some]
+        refuse_not_finite(block, [ids[row] for row in some].__getitem__)
+        yield some, block
+
+
 def standardize(X: np.ndarray | Blocks, mean: np.ndarray, scale: np.ndarray) -> np.ndarray | Blocks:
     """Return rows, which may come in blocks, less a mean and divided by a scale."""
     return X.standardized(mean, scale) if isinstance(X, Blocks) else (X - mean) / scale

@@ -59,6 +59,10 @@ class Columns:
             self.read(row, block[place : place + 1])
         return block
 
+    def layers(self, numbers: Sequence[int]) -> "Columns":
+        """Return some of the layers, in another order perhaps; nothing is read."""
+        return Columns([self._layers[number] for number in numbers])
+
     def in_memory(self) -> np.ndarray:
         """Return the matrix as an array; mapped from the file where it is one layer."""
         return self._layers[0] if len(self._layers) == 1 else np.concatenate(self._layers, axis=1)

@@ -10,7 +10,7 @@ import numpy as np
 
 from classify.features.applied import Applied
 from classify.features.blocks import refuse_not_finite
-from classify.features.columns import Matrix
+from classify.features.columns import Columns, Matrix
 from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
@@ -200,15 +200,14 @@ class FeatureMatrix(LabelledRows):
                 "name the feature files of all recipes",
             )
         found = [self._matching(each) for each in wanted]
-        columns = np.concatenate(
-            [self._columns(own, each.layers) for own, each in zip(found, wanted, strict=True)]
-        )
+        layers = [
+            place for own, each in zip(found, wanted, strict=True) for place in self._places(own, each.layers)
+        ]
         sets = tuple(
             replace(own, layers=each.layers, widths=each.widths)
             for own, each in zip(found, wanted, strict=True)
         )
-        everything = np.array_equal(columns, np.arange(self.X.shape[1]))
-        return replace(self, X=self.X if everything else np.asarray(self.X)[:, columns], feature_sets=sets)
+        return replace(self, X=self._columns(layers), feature_sets=sets)
 
     def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
@@ -223,14 +222,21 @@ class FeatureMatrix(LabelledRows):
             )
         return nearest
 
-    def _columns(self, own: FeatureSet, layers: Sequence[str]) -> np.ndarray:
-        """Return the indices of the columns of some layers of one of our feature sets."""
-        start, places = 0, {}
-        for each in self.feature_sets:
-            for layer, width in zip(each.layers, each.widths, strict=True):
-                places[id(each), layer] = np.arange(start, start + width)
-                start += width
-        return np.concatenate([places[id(own), layer] for layer in layers])
+    def _places(self, own: FeatureSet, layers: Sequence[str]) -> list[int]:
+        """Return which of all our layers some layers of one of our feature sets are."""
+        every = [(id(each), layer) for each in self.feature_sets for layer in each.layers]
+        return [every.index((id(own), layer)) for layer in layers]
+
+    def _columns(self, layers: Sequence[int]) -> Matrix:
+        """Return some of our layers side by side; of `Columns` nothing is read."""
+        widths = [width for each in self.feature_sets for width in each.widths]
+        if list(layers) == list(range(len(widths))):
+            return self.X
+        if isinstance(self.X, Columns):
+            return self.X.layers(layers)
+        starts = np.cumsum([0, *widths])
+        columns = [np.arange(starts[place], starts[place + 1]) for place in layers]
+        return np.asarray(self.X)[:, np.concatenate(columns)]
 
     def split(self, *names: str) -> tuple[np.ndarray, np.ndarray]:
         """Return X and y of the labelled rows of some splits.

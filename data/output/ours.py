@@ -21,6 +21,9 @@ _JSON = {  # a file that says what its folder is, and the name for that
 LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
 MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probability")
 CORRECTIONS = ("digest", "id", "label")
+PREDICTED_IMAGES = ("file", "label", "probability", "error")
+PREDICTED_ROWS = ("digest", "id", "label", "probability")
+PREDICTIONS = '{"format": "headstart predictions"'  # how they begin as JSON
 JOURNAL = '{"features": "'  # how each line of a sweep's journal begins
 REPORT = "<!doctype html>\n<!-- a report that Headstart wrote -->"  # how each page begins
 CARD = "headstart export"  # stands in the card beside an exported model
@@ -30,6 +33,12 @@ _TEXTS = {
     (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
     JOURNAL.encode(): "journal of a sweep",
     REPORT.encode(): "report",
+    PREDICTIONS.encode(): "list of predictions",
+    **{
+        (",".join(columns) + more).encode(): "list of predictions"
+        for columns in (PREDICTED_IMAGES, PREDICTED_ROWS)
+        for more in ("\n", ",unknown", ",label_2,", ",labels")  # with what was asked for
+    },
 }
 _LARGEST_CARD = 10_000_000  # bytes: a file of more is no card
 _RUN = {"settings", "start", "epochs"}  # keys of the state of such a run of version 0.1
@@ -47,8 +56,8 @@ def kind_of_output(path: str | Path) -> str | None:
     str or None
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a
         run``, ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of
-        mistakes``, ``list of corrections``, ``journal of a sweep``, ``report``, ``exported model`` (a
-        file or folder as the card beside it says) or ``export card``.
+        mistakes``, ``list of corrections``, ``list of predictions``, ``journal of a sweep``, ``report``,
+        ``exported model`` (a file or folder as the card beside it says) or ``export card``.
 
     Examples
     --------

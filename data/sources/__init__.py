@@ -10,4 +10,5 @@ arrays      arrays of yours, NPZ files, scikit-learn's digits
 tfds        TensorFlow Datasets
 subset      some rows of a source, which are a source too
 remembered  where the images of a feature file lie on this machine
+path_list   paths that a list or standard input names
 """
