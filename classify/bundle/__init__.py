@@ -6,7 +6,6 @@ renamed        classes of ours in heads that version 0.1 stored
 folder         a bundle as a folder: written, read, migrated
 detector       Detector: images unlike all that the head was trained on
 bundle         Bundle: what training saves
-judge          a bundle judged by the rows of a split, or by a cross-validation
 prediction     what a head says of images or rows, and what it is asked
 predict        new images to labels
 predict_file   rows of feature files to labels; predictions as CSV and JSON
