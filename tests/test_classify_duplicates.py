@@ -6,15 +6,21 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from small import drawn_features, on_disk
+from conftest import extract_with
+from invoking import fail, invoke, succeed
+from small import drawn_features, on_disk, write_two_layers
 
+from classify import load_features
 from classify.audit import neighbours
 from classify.audit.clusters import clusters_of
-from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv
+from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv, write_groups
 from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
 from classify.audit.leaks import audited_leaks, leak_scores
 from classify.audit.neighbours import nearest, nearest_of_all, unit_rows
-from data import HeadstartError
+from data import HeadstartError, open_source
+from data.output.csv_file import csv_text
+from data.output.ours import kind_of_output
+from data.sources.groups import read_groups
 
 
 def different(rows: int, seed: int = 0, width: int = 32) -> np.ndarray:
@@ -211,13 +217,19 @@ def test_groups_hold_clusters_together():
     assert [merged[row] for row in (0, 1, 2, 10, 21, 30, 40, 3)] == [*"bbbccaa", ""]
 
 
-def test_groups_are_written_once_an_image():
+def test_groups_are_written_once_an_image(tmp_path):
     features, found = contradicting()
     rows = list(csv.reader(io.StringIO(groups_csv(features, found))))
     assert rows[0] == ["digest", "group"]
     digests = [digest for digest, _ in rows[1:]]
     assert len(digests) == len(set(digests)) and features.digests[40].tobytes().hex() in digests
     assert features.digests[2].tobytes().hex() not in digests
+    for _ in range(2):  # our own list may be replaced
+        write_groups(tmp_path / "groups.csv", features, found)
+    assert read_groups(tmp_path / "groups.csv").of.keys() == set(map(bytes.fromhex, digests))
+    (tmp_path / "other.csv").write_text("a stranger's\n")
+    with pytest.raises(HeadstartError, match="no list of groups"):
+        write_groups(tmp_path / "other.csv", features, found)
 
 
 def test_groups_of_no_duplicates_are_the_rows_own():
@@ -327,7 +339,6 @@ def test_where_all_rows_leak_nothing_is_left():
 def test_a_leak_of_cropped_photographs_is_found(shared, imagenet, tmp_path):
     from PIL import Image
 
-    from classify import load_features
     from data.sources.folder import open_folder
     from extract import Recipe, extract
 
@@ -353,3 +364,74 @@ def test_a_leak_of_cropped_photographs_is_found(shared, imagenet, tmp_path):
     ]
     _, leaking = judge_a_leak(features, np.array(planted), copies)
     assert len(np.setdiff1d(leaking, planted)) <= 3, "1 of 1,000 rows is expected"
+
+
+@pytest.fixture
+def two_layers(tmp_path):
+    return write_two_layers(tmp_path)
+
+
+def listed(path, features, groups: dict[str, list[int]]):
+    """Write a list of groups of some rows."""
+    rows = [(features.digests[row].tobytes().hex(), name) for name, rows in groups.items() for row in rows]
+    path.write_text(csv_text(("digest", "group"), rows))
+    return path
+
+
+def test_groups_of_a_list_hold_in_every_command(tmp_path, two_layers):
+    features = load_features(two_layers)
+    training, test = features.rows("train"), features.rows("test")
+    inside = listed(tmp_path / "inside.csv", features, {"=a": training[:2].tolist(), "b": test[:2].tolist()})
+    told = succeed("train", two_layers, "--groups", inside, "-o", tmp_path / "head")
+    assert "--groups" not in told, "there are test rows"
+    swept = invoke("sweep", two_layers, "--groups", inside, "--heads", "ridge", "-o", tmp_path / "best")
+    assert swept.exit_code == 0
+    all_folds = succeed("evaluate", tmp_path / "head", two_layers, "--cv", 3, "--groups", inside)
+    assert all_folds != succeed("evaluate", tmp_path / "head", two_layers, "--cv", 3)
+    divided = listed(tmp_path / "divided.csv", features, {"c": [training[0], test[0]]})
+    for command in ("train", "sweep"):
+        told = fail(command, two_layers, "--groups", divided)
+        assert "rows of one group" in told and "1 group in several: c" in told
+    assert "goes with --cv" in invoke("evaluate", tmp_path / "head", two_layers, "--groups", inside).stderr
+
+
+def test_other_files_are_no_lists_of_groups(tmp_path, two_layers):
+    features = load_features(two_layers)
+    for name, text, words in (
+        ("id.csv", "id,group\na,b\n", "lacks the column 'digest'"),
+        ("short.csv", "digest,group\nabc,b\n", "line 2 names no image"),
+        ("two.csv", "digest,group\n" + "".join(f"{'0a' * 32},{name}\n" for name in "bc"), "two groups"),
+        ("strange.csv", f"digest,group\n{'ff' * 32},b\n", "names none of the images"),
+    ):
+        (tmp_path / name).write_text(text)
+        assert words in fail("train", two_layers, "--groups", tmp_path / name)
+    assert "is no list of groups" in fail("train", two_layers, "--groups", two_layers)
+    assert "is no list of groups" in fail("train", two_layers, "--groups", tmp_path)
+    assert "there is no list of groups" in fail("train", two_layers, "--groups", tmp_path / "none.csv")
+    assert kind_of_output(listed(tmp_path / "ours.csv", features, {"a": [0]})) == "list of groups"
+
+
+def test_groups_without_a_name_leave_the_rows_own(tmp_path):
+    features = replace(features_of(different(3)), groups=("a", "b", ""))
+    path = listed(tmp_path / "list.csv", features, {"": [0], " =x": [1]})
+    assert features.with_groups(read_groups(path).of).groups == ("a", "=x", "")
+
+
+def test_a_run_keeps_listed_groups_in_one_split(tiny_recipe, images, tmp_path):
+    from data.sources.groups import Groups
+    from extract.feature_file.reader import FeatureFile
+    from extract.run.compare import compare
+    from extract.run.scan import grouped, scan_source
+
+    source, path = open_source(images), tmp_path / "images.h5"
+    scan = scan_source(source)
+    of = {digest: f"pair {row // 2}" for row, digest in enumerate(scan.digests[:10])}
+    groups = Groups(tmp_path / "list.csv", of)
+    extract_with(source, tiny_recipe, path, scan=grouped(scan, groups))
+    contents = FeatureFile(path).contents
+    assert contents.groups[:10] == tuple(f"pair {row // 2}" for row in range(10))
+    assert contents.groups[10:] == ("",) * 6
+    assert (contents.splits[:10:2] == contents.splits[1:10:2]).all()
+    assert not compare(path, source).problems
+    report = extract_with(source, tiny_recipe, path)
+    assert report.computed == 0 and not FeatureFile(path).contents.groups

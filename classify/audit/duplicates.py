@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -12,12 +13,15 @@ from classify.audit.neighbours import nearest_of_all
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
 from classify.features.rows import LabelledRows
+from data.output.atomic import written_aside
+from data.output.checks import check_file
 from data.output.csv_file import csv_text
+from data.output.disk import writing
+from data.output.ours import GROUPS
 from data.splits import SPLIT_NAMES
 from data.text import counted, one_line, some_of
 
 KINDS = ("equal bytes", "equal features", "near-duplicates")  # the surest first
-GROUPS = ("digest", "group")  # columns of a list of groups
 _EQUAL = 1e-5  # of the length of a feature: what rounding makes of equal pixels
 _SCORES = (1.0, 0.9995)  # of the first two kinds; near-duplicates have their cosine, at most the next
 _NEAR = 0.999
@@ -170,6 +174,29 @@ def groups_csv(rows: LabelledRows, duplicates: Duplicates) -> str:
     named = zip(rows.digests, duplicates.groups(rows), strict=True)
     found = {digest.tobytes().hex(): group for digest, group in named if group}
     return csv_text(GROUPS, found.items())
+
+
+def write_groups(path: Path, rows: LabelledRows, duplicates: Duplicates) -> None:
+    """Write the groups of rows, as ``--groups`` of `extract run` and of `classify train` takes them.
+
+    Raises
+    ------
+    HeadstartError
+        If the file cannot be written, or is there and no list of groups.
+    """
+    check_groups(path)
+    with writing(path, "or choose another --groups-out"), written_aside(path) as aside:
+        aside.write_text(groups_csv(rows, duplicates), "utf-8")
+
+
+def check_groups(path: Path) -> None:
+    """Raise if `write_groups` would not write there, before the work is done.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    check_file(path, "list of groups", "--groups-out")
 
 
 def _alike(X: Matrix, rows: np.ndarray, rate: float) -> tuple[np.ndarray, Thresholds]:

@@ -11,12 +11,14 @@ from classify.commands.options import (
     ScoresAsJson,
     corrected,
     corrections_lines,
+    grouped,
     score_number,
 )
 from classify.scores.intervals import SCORES, score_text
 from data.console import say_warnings, show
 from data.names import padded, short_names, shortened, table_lines, width_of
 from data.text import counted, some_of
+from extract.commands.options import GroupsFile
 
 if TYPE_CHECKING:
     from classify.judge import Judged
@@ -48,6 +50,7 @@ def evaluate(
     ] = False,
     join: Join = "strict",
     corrections: CorrectionsFile = None,
+    groups: GroupsFile = None,
     as_json: ScoresAsJson = False,
 ) -> None:
     """Judge a head on one split, with 95 % intervals, or train it anew in a cross-validation.
@@ -72,6 +75,8 @@ def evaluate(
     if len(folders) == 2 and (cv is not None or errors):
         left_out = "--errors" if errors else "--cv"
         raise typer.BadParameter(f"two bundles are compared on one split; leave {left_out} out")
+    if groups and cv is None and not learning_curve:
+        raise typer.BadParameter("--groups goes with --cv and --learning-curve, which keep groups whole")
     printed = errors == _STDOUT
     if printed and as_json:
         raise typer.BadParameter("choose one of --errors - and --json, which lists wrong rows too")
@@ -80,7 +85,7 @@ def evaluate(
     for drawn in _figure_folders(figures, len(folders)):
         check_figures(drawn)
     bundles = [Bundle.load(folder) for folder in folders]
-    before = load_features(files, join=join)
+    before = grouped(load_features(files, join=join), groups)
     features = corrected(before, corrections)
     for folder, bundle in zip(folders, bundles, strict=True):
         if bundle.trained_on(features):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from data.console import json_option, say_warnings
+from extract.commands.options import listed_groups
 
 if TYPE_CHECKING:
     from classify.features.matrix import FeatureMatrix
@@ -69,6 +70,15 @@ def corrected(features: "FeatureMatrix", file: Path | None) -> "FeatureMatrix":
     features, applied = corrections.apply(features)
     say_warnings([*corrections.notes, *applied.warnings()])
     return features
+
+
+def grouped(features: "FeatureMatrix", file: Path | None) -> "FeatureMatrix":
+    """Return features with the groups that ``--groups`` gives, and say what the user should know."""
+    groups = listed_groups(file)
+    if groups is None:
+        return features
+    groups.check(image.tobytes() for image in features.digests)
+    return features.with_groups(groups.of)
 
 
 def corrections_lines(values: dict) -> list[str]:

@@ -17,11 +17,13 @@ from classify.commands.options import (
     corrected,
     corrections_lines,
     default_folder,
+    grouped,
     names_between_commas,
 )
 from classify.scores.intervals import score_text
 from data.console import say_warnings, show
 from data.text import counted
+from extract.commands.options import GroupsFile
 
 if TYPE_CHECKING:  # HDF5, which the help of commands does not need
     from classify.selection.sweep import Find
@@ -45,6 +47,7 @@ def sweep(
     layer: Layers = None,
     join: Join = "strict",
     corrections: CorrectionsFile = None,
+    groups: GroupsFile = None,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -75,14 +78,14 @@ def sweep(
         _check_apart(leaderboard, folder)
         check_file(leaderboard, "leaderboard", "--leaderboard")
     find, chosen = _search_of(search, heads) if search else _grids_of(heads)
-    features = corrected(load_features(files, layer, join), corrections)
+    features = grouped(corrected(load_features(files, layer, join), corrections), groups)
     warnings = checked_labels(features)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
     say_warnings(outcome.warnings)
-    told = advice(judging_rows(features), str(folder), files, join, corrections)
+    told = advice(judging_rows(features), str(folder), files, join, corrections, groups)
     values = {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}
     if features.corrections is not None:
         values["corrections"] = features.corrections.to_dict()

@@ -18,6 +18,7 @@ from classify.commands.options import (
     corrected,
     corrections_lines,
     default_folder,
+    grouped,
 )
 from classify.heads.table import HEADS
 from classify.scores.intervals import score_text
@@ -25,7 +26,7 @@ from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.sources.source import Source, open_source
 from data.text import counted
-from extract.commands.options import FoldersAreClasses
+from extract.commands.options import FoldersAreClasses, GroupsFile
 
 if TYPE_CHECKING:
     from classify.bundle.bundle import Bundle
@@ -44,6 +45,7 @@ def train(
     layer: Layers = None,
     join: Join = "strict",
     corrections: CorrectionsFile = None,
+    groups: GroupsFile = None,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
     ] = False,
@@ -87,23 +89,23 @@ def train(
 
         folder = output or default_folder(files, "live")
         options = live_options(params | ({"augment": True} if augment else {}))
-        features = corrected(load_features(files, layer), corrections)
+        features = grouped(corrected(load_features(files, layer), corrections), groups)
         warnings = checked_labels(features)
         source = open_source(live, folders_are_classes=folders_are_classes)
         bundle = _train_live(features, source, folder, options)
-        told = advice(judging_rows(features), str(folder), files, corrections=corrections)
+        told = advice(judging_rows(features), str(folder), files, corrections=corrections, groups=groups)
         show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
         return
     head = head or "logistic"
     estimator = make_head(head, **params)
     most = None if memory is None else parse_memory(memory)
     folder = output or default_folder(files, head)
-    features = corrected(load_features(files, layer, join, in_memory=False), corrections)
+    features = grouped(corrected(load_features(files, layer, join, in_memory=False), corrections), groups)
     check_output(folder)
     warnings = checked_labels(features)
     fitted, features = train_head(head, estimator, features, most)
     bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
-    told = advice(judging_rows(features), str(folder), files, join, corrections)
+    told = advice(judging_rows(features), str(folder), files, join, corrections, groups)
     show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
 
 

@@ -1,6 +1,6 @@
 """Labelled rows: which split they are in, and whether a head can learn from them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Self
 from unicodedata import normalize
@@ -57,6 +57,14 @@ class LabelledRows:
     def groups_of(self, rows: np.ndarray) -> list[str] | None:
         """Return the group of each row, its own id where it has none; None if no row has one."""
         return [self.groups[row] or self.ids[row] for row in rows] if self.groups else None
+
+    def with_groups(self, groups: Mapping[bytes, str]) -> Self:
+        """Return the same with groups by the digest of an image; those that have none keep their own."""
+        own = self.groups or ("",) * len(self.ids)
+        named = tuple(
+            groups.get(image.tobytes(), group) for image, group in zip(self.digests, own, strict=True)
+        )
+        return replace(self, groups=named)
 
     def with_classes(self, names: Sequence[str], *splits: str) -> Self:
         """Return the same with labels that index `names`, which may be more than our classes.
@@ -172,7 +180,8 @@ class LabelledRows:
                 f"{self.path!r} has rows of one group in training and in another split",
                 "each group in one split, or the scores are too good",
                 f"{counted(len(divided), 'group')} in several: {some_of(divided)}",
-                "correct the column split of the CSV file, or leave it out: groups then stay together",
+                "correct the column split of the CSV file, or leave it out: extract run then keeps groups "
+                "together, those of --groups too; or leave rows of one split out with --corrections",
             )
 
 

@@ -49,6 +49,7 @@ def advice(
     files: Sequence[Path],
     join: str = "strict",
     corrections: Path | None = None,
+    groups: Path | None = None,
 ) -> list[str]:
     """Say how a bundle is judged, and before that in one line what its rows do not tell.
 
@@ -62,6 +63,8 @@ def advice(
         How they were joined.
     corrections : Path, optional
         Of their labels.
+    groups : Path, optional
+        Of their rows; they matter to a cross-validation alone.
 
     Examples
     --------
@@ -73,6 +76,7 @@ def advice(
     command = " ".join(["python -m classify evaluate", *(quote(str(word)) for word in (bundle, *files))])
     joined = "" if join == "strict" else f" --join {join}"
     joined += "" if corrections is None else f" --corrections {quote(str(corrections))}"
+    joined += f" --groups {quote(str(groups))}" if groups and "--cv" in (options or "") else ""
     nothing = "extract more images with labels: no rows are left to judge the head by"
     return [
         *([f"note: {'; '.join(notes)}"] if notes else []),

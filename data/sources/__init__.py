@@ -9,6 +9,7 @@ csv_list    images listed in a CSV file
 arrays      arrays of yours, NPZ files, scikit-learn's digits
 tfds        TensorFlow Datasets
 subset      some rows of a source, which are a source too
+groups      groups of images, listed by digest in a CSV file
 remembered  where the images of a feature file lie on this machine
 path_list   paths that a list or standard input names
 """

@@ -1,19 +1,26 @@
 """Options that several commands share, and what their texts mean."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, json_option
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, json_option, say_warnings
 from data.errors import UsageError
 from data.sources.source import SOURCES, grammar, source_kind
 from extract.engines.engine import engine_help, values_help
+
+if TYPE_CHECKING:
+    from data.sources.groups import Groups
 
 SourceText = Annotated[str, typer.Argument(help=grammar())]
 FilePath = Annotated[Path, typer.Argument(help="A feature file.")]
 DataDir = Annotated[Path | None, DATA_DIR]
 FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
+GroupsFile = Annotated[
+    Path | None,
+    typer.Option("--groups", metavar="FILE.csv", help="Groups by digest,group: each in one split, one fold."),
+]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
@@ -27,6 +34,17 @@ DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decode
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")]
 AsJson = Annotated[bool, json_option("it")]
+
+
+def listed_groups(file: Path | None) -> "Groups | None":
+    """Return the groups of a file, where one is named, and say what the user should know of it."""
+    from data.sources.groups import read_groups
+
+    if file is None:
+        return None
+    groups = read_groups(file)
+    say_warnings(groups.notes)
+    return groups
 
 
 def parse_size(text: str) -> tuple[int, int] | None:

@@ -19,6 +19,7 @@ from extract.commands.options import (
     DecodeScale,
     EngineName,
     FoldersAreClasses,
+    GroupsFile,
     ImageSize,
     KerasBackend,
     Precision,
@@ -27,6 +28,7 @@ from extract.commands.options import (
     Threads,
     WeightsText,
     default_name,
+    listed_groups,
     parse_size,
 )
 
@@ -176,6 +178,7 @@ def run(
     ] = False,
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
+    groups: GroupsFile = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
@@ -210,12 +213,14 @@ def run(
     from extract.run.forecast import WORTH, other_arithmetics, preview
     from extract.run.local import local_map
     from extract.run.options import Options
+    from extract.run.scan import grouped, scan_source
 
     use_backend(keras_backend)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes)
     say_warnings(opened.warnings)
-    path, scan = output or Path(default_name(source)), None
+    path, listed = output or Path(default_name(source)), listed_groups(groups)
+    scan = grouped(scan_source(opened, rehash), listed) if listed else None
     with progress_bar("waiting for the backbone and its weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
             backbone,
@@ -229,7 +234,7 @@ def run(
             decode_scale=decode_scale,
         )
         if quantization != "none" or calibration:
-            recipe, scan = _quantized(recipe, quantization, calibration, opened, path, rehash)
+            recipe, scan = _quantized(recipe, quantization, calibration, opened, path, rehash, scan)
         options = Options(
             cpu_engine(recipe) if cluster and engine == "auto" and not num_gpus else engine,
             batch_size,
@@ -327,6 +332,7 @@ def _quantized(
     source: Source,
     path: Path | None = None,
     rehash: bool = False,
+    scan: "Scan | None" = None,
 ) -> "tuple[Recipe, Scan | None]":
     """Return the int8 recipe, and the scan of the source where one was needed for it."""
     from extract.run.calibrate import quantized
@@ -337,7 +343,7 @@ def _quantized(
     if quantization != "int8":
         raise unknown_name("quantization", quantization, ["none", "int8"])
     if not calibration:
-        scan = scan_source(source, rehash)
+        scan = scan or scan_source(source, rehash)
         return quantized(recipe, source, path, scan), scan
     any_names = "folders_are_classes" in SOURCES[source_kind(calibration)].options  # no label counts here
-    return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), None
+    return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), scan

@@ -1,6 +1,7 @@
 """A feature file against its source: which rows are missing or stale, and does a sample come out the same?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +47,8 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
 
 
 def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
-    stored, found = rows_by_id(file), _rows_of(source, scan)
+    groups = dict(zip(file.contents.ids, file.contents.groups, strict=False))
+    stored, found = rows_by_id(file), _rows_of(source, scan, groups)
     tried = {row.id: row.digest for row in file.contents.rejected}
     known = tried | {name: row[0] for name, row in stored.items()}
     there = {name: row[0] for name, row in found.items() if row[0]}
@@ -70,12 +72,18 @@ def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
             yield f"{counted(len(names), 'row')} {words}, the first: {names[0]}"
 
 
-def _rows_of(source: Source, scan: Scan) -> dict[str, tuple[bytes | None, str, int]]:
-    """Return what `rows_by_id` does, of a source; the digest is None of what cannot be read."""
+def _rows_of(
+    source: Source, scan: Scan, groups: Mapping[str, str]
+) -> dict[str, tuple[bytes | None, str, int]]:
+    """Return what `rows_by_id` does, of a source; the digest is None of what cannot be read.
+
+    Rows that have no group in the source are in that of the file, which had a list of them.
+    """
     names = [*source.class_names, ""]
+    rows = [replace(row, group=row.group or groups.get(row.id)) for row in scan.rows]
     return {
         row.id: (digest, names[row.label], SPLIT_NAMES.index(split_of(row, digest)) if digest else -1)
-        for row, digest in zip(scan.rows, scan.digests, strict=True)
+        for row, digest in zip(rows, scan.digests, strict=True)
     }
 
 

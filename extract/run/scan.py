@@ -4,6 +4,7 @@ import hashlib
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,10 +12,29 @@ import numpy as np
 from data.errors import HeadstartError, is_there, unreadable
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder
+from data.sources.groups import Groups
 from data.sources.source import Row, Source, Stamp, title
 from extract.run.plan import Scan
 
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
+
+
+def grouped(scan: Scan, groups: Groups) -> Scan:
+    """Return a scan whose rows are in the groups of a file, or where it does not name them in their own.
+
+    Rows that have no split of their own get that of their group.
+
+    Raises
+    ------
+    HeadstartError
+        If the file names none of the images.
+    """
+    groups.check(digest for digest in scan.digests if digest)
+    rows = [
+        replace(row, group=groups.of.get(digest or b"", row.group))
+        for row, digest in zip(scan.rows, scan.digests, strict=True)
+    ]
+    return replace(scan, rows=rows)
 
 
 def known_digests(source: Source) -> list[bytes | None]:
