@@ -1,4 +1,4 @@
-"""python -m classify: train, sweep, evaluate, predict, info, export, finetune, benchmark, report."""
+"""python -m classify: train, sweep, evaluate, predict, info, export, finetune, benchmark, report, suggest."""
 
 from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
@@ -7,11 +7,12 @@ from classify.commands.finetune import finetune
 from classify.commands.info import info
 from classify.commands.predict import predict
 from classify.commands.report import report
+from classify.commands.suggest import suggest
 from classify.commands.sweep import sweep
 from classify.commands.train import train
 from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, report):
+for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, report, suggest):
     app.command()(command)

@@ -1,4 +1,4 @@
-"""What is wrong with images and labels.
+"""What is wrong with images and labels, and which to label next.
 
 findings    what an audit finds, and in which order it is told
 neighbours  nearest rows by cosine, in blocks
@@ -6,4 +6,5 @@ gaps        which rows are copies, by a threshold that follows the data
 clusters    pairs of copies to clusters, chains divided
 duplicates  images that are there several times: of two labels, across splits, in one class
 leaks       scores of a split with and without the images that training has too
+suggest     which unlabelled images to label next
 """

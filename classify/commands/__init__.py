@@ -10,4 +10,5 @@ export     export
 finetune   finetune
 benchmark  benchmark
 report     report
+suggest    suggest
 """

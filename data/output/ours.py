@@ -21,6 +21,7 @@ _JSON = {  # a file that says what its folder is, and the name for that
 LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
 MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probability")
 CORRECTIONS = ("digest", "id", "label")
+SUGGESTIONS = (*CORRECTIONS, "predicted", "probability", "runner_up", "margin")
 GROUPS = ("digest", "group")
 PREDICTED_IMAGES = ("file", "label", "probability", "error")
 PREDICTED_ROWS = ("digest", "id", "label", "probability")
@@ -32,6 +33,7 @@ _TEXTS = {
     (",".join(LEADERBOARD) + "\n").encode(): "leaderboard",
     (",".join(MISTAKES) + "\n").encode(): "list of mistakes",
     (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
+    (",".join(SUGGESTIONS) + "\n").encode(): "list of suggestions",
     (",".join(GROUPS) + "\n").encode(): "list of groups",
     JOURNAL.encode(): "journal of a sweep",
     REPORT.encode(): "report",
@@ -56,11 +58,11 @@ def kind_of_output(path: str | Path) -> str | None:
     Returns
     -------
     str or None
-        ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a
-        run``, ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of
-        mistakes``, ``list of corrections``, ``list of groups``, ``list of predictions``, ``journal of
-        a sweep``, ``report``, ``exported model`` (a file or folder as the card beside it says) or
-        ``export card``.
+        ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a run``,
+        ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of mistakes``, ``list of
+        corrections``, ``list of suggestions``, ``list of groups``, ``list of predictions``, ``journal of a
+        sweep``, ``report``, ``exported model`` (a file or folder as the card beside it says) or ``export
+        card``.
 
     Examples
     --------
