@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, command_app, json_option, say, say_warnings, show
+from data.console import (
+    DATA_DIR,
+    FOLDERS_ARE_CLASSES,
+    ROOT,
+    command_app,
+    json_option,
+    say,
+    say_warnings,
+    show,
+)
 from data.names import UNKNOWN, shortened, visible
 from data.sources.labels import source_warnings
 from data.sources.source import grammar, open_source
@@ -26,6 +35,7 @@ def preview(
     seed: Annotated[int, typer.Option(min=0, help="Of the augmentation.")] = 0,
     data_dir: Annotated[Path | None, DATA_DIR] = None,
     folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
+    root: Annotated[Path | None, ROOT] = None,
     as_json: Annotated[bool, json_option("what the sheet shows")] = False,
 ) -> None:
     """Draw the first nine images with their labels, or one image as fine-tuning augments it.
@@ -34,7 +44,7 @@ def preview(
     """
     from data.contact_sheet import preview
 
-    opened = open_source(source, data_dir, folders_are_classes)
+    opened = open_source(source, data_dir, folders_are_classes, root)
     say_warnings(source_warnings(opened))
     sheet = preview(opened, output, augment=augment, seed=seed)
     for image in sheet.skipped[:10]:

@@ -1,8 +1,9 @@
 """python -m extract: run, info, diff, verify, repair, merge, bench."""
 
 from data.console import command_app
+from extract.commands.bench import bench
 from extract.commands.file import diff, info, merge, repair, verify
-from extract.commands.run import bench, run
+from extract.commands.run import run
 
 app = command_app("Run a frozen backbone over labelled images once, and keep the features in an HDF5 file.")
 

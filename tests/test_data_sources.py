@@ -45,6 +45,7 @@ def save(root: Path, *names: str | bytes) -> Path:
 
 
 def save_csv(folder: Path, table: str | bytes, *names: str | bytes) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
     save(folder, *names)
     (folder / "list.csv").write_bytes(table if isinstance(table, bytes) else table.encode())
     return folder / "list.csv"
@@ -60,10 +61,10 @@ def save_npz(folder: Path, **arrays) -> Path:
     return folder / "arrays.npz"
 
 
-def refusal(text, data_dir=None) -> str:
+def refusal(text, data_dir=None, root=None) -> str:
     """Return what the user is told when `text` cannot be opened."""
     with pytest.raises(HeadstartError) as caught:
-        open_source(text, data_dir)
+        open_source(text, data_dir, root=root)
     assert_four_parts(str(caught.value))
     return str(caught.value)
 
@@ -132,6 +133,12 @@ def open_table(request, folder):
     return open_source(save_csv(folder, "\n".join(lines)))
 
 
+def open_rooted_table(request, folder):
+    draw_images(folder / "images", each=2)
+    table = save_csv(folder / "lists", "path,label\nred/000.png,red\nblue/001.png,\nblue/000.png,blue")
+    return open_source(table, root=folder / "images")
+
+
 def open_npz_file(request, folder):
     return open_source(
         save_npz(folder, images=pixels(), labels=["b", "a", "", "a"], splits=["val", "", "test", "train"])
@@ -147,6 +154,7 @@ KINDS = {
     "folder": open_images,
     "folder of splits": open_split_folder,
     "csv": open_table,
+    "csv with a root": open_rooted_table,
     "npz": open_npz_file,
     "arrays": lambda request, folder: from_arrays(pixels(), [1, 0, -1, 1]),
     "some rows": lambda request, folder: some_rows(open_images(request, folder)),
@@ -170,7 +178,7 @@ def test_the_contract_covers_the_table():
     assert set(SOURCES) <= set(KINDS)
 
 
-@pytest.mark.parametrize("kind", ["folder", "folder of splits", "csv", "npz"])
+@pytest.mark.parametrize("kind", ["folder", "folder of splits", "csv", "csv with a root", "npz"])
 def test_a_moved_source_is_the_same(kind, request, tmp_path):
     here, there = (KINDS[kind](request, tmp_path / place) for place in ("here", "there"))
     assert here.describe() == there.describe() and list(here.rows) == list(there.rows)
@@ -455,6 +463,36 @@ def test_csv_takes_absolute_paths_inside_its_folder_also_behind_a_link(tmp_path)
         for opened in {folder, place}:
             source = open_source(opened / "list.csv")
             assert [row.id for row in source.rows] == ["1.png"] and list(source.read(source.rows)) == [png(0)]
+
+
+def test_csv_paths_begin_in_the_root(tmp_path):
+    images, table = save(tmp_path / "images", "sub/1.png"), tmp_path / "lists"
+    path = save_csv(table, "path,label\nsub/1.png,a\n")
+    assert "none of the files" in refusal(path) and "--root FOLDER" in refusal(path)
+    save_csv(table, f"path,label\nsub/1.png,a\n{images}/sub/../2.png,b\n")
+    source = open_source(path, root=images)
+    assert [row.id for row in source.rows] == ["sub/1.png", "2.png"]
+    assert next(iter(source.read(source.rows))) == png(0)
+    assert source.address() == {"text": str(path), "root": str(images)}
+
+
+@pytest.mark.parametrize(
+    "way", ["../out.png", "sub/../../out.png", "{}/out.png", "{}/lists/1.png", "/etc/hostname"]
+)
+def test_csv_paths_never_leave_the_root(way, tmp_path):
+    save(tmp_path, "out.png")
+    save(tmp_path / "lists", "1.png")
+    path = save_csv(tmp_path / "lists", f"path,label\n1.png,a\n{way.format(tmp_path)},a\n")
+    text = refusal(path, root=save(tmp_path / "images", "1.png"))
+    assert "line 3" in text and "leaves the folder" in text and str(tmp_path / "images") in text
+
+
+def test_a_root_is_a_folder_of_a_csv_file(tmp_path):
+    path = save_csv(tmp_path, "path,label\n1.png,a\n", "1.png")
+    assert open_source(path, root=tmp_path).address() == {"text": str(path)}
+    assert "does not exist" in refusal(path, root=tmp_path / "none")
+    assert "a file" in refusal(path, root=tmp_path / "1.png")
+    assert "--root has no meaning" in refusal(tmp_path, root=tmp_path)
 
 
 def test_csv_finds_a_name_in_the_other_form_of_its_accents(tmp_path):

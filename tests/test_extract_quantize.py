@@ -79,9 +79,9 @@ def test_broken_images_do_not_calibrate(tiny_recipe, tmp_path):
 
 def test_the_scan_that_calibrates_serves_the_run_too(recipe, tiny_recipe, source, tmp_path, monkeypatch):
     import extract.run.extract
-    from extract.commands.run import _quantized
+    from extract.commands.run import quantized_recipe
 
-    found, scan = _quantized(tiny_recipe, "int8", None, source)
+    found, scan = quantized_recipe(tiny_recipe, "int8", None, source)
     assert found == recipe and len(scan.digests) == len(source.rows)
     monkeypatch.setattr(extract.run.extract, "scan_source", None)
     report = extract.run.extract.extract(source, found, tmp_path / "out.h5", Options(scan=scan))

@@ -42,6 +42,7 @@ def benchmark(
     *,
     data_dir: str | Path | None = None,
     folders_are_classes: bool = False,
+    root: str | Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Compare cached heads with training that has the backbone in the graph, arm after arm.
@@ -57,7 +58,8 @@ def benchmark(
     data_dir : str or Path, optional
         Of prepared TFDS data sets.
     folders_are_classes : bool
-        As `data.sources.source.open_source` takes it.
+    root : str or Path, optional
+        As `data.sources.source.open_source` takes them.
     say : callable
         Called with what is being done.
 
@@ -78,16 +80,16 @@ def benchmark(
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     check_output(folder)
     need_tensorflow("training behind the live backbone")
-    opened = open_source(source, data_dir, folders_are_classes)
+    opened = open_source(source, data_dir, folders_are_classes, root)
     for warning in source_warnings(opened):
         say(f"warning: {warning}")
     found, notes = _counted_rows(opened, comparison.rows)
     recipe = _recipe_of(comparison)
     with writing(folder, _TODO):
         _begin(folder)
-    where = None if data_dir is None else str(data_dir)
+    where, begin = (None if each is None else str(each) for each in (data_dir, root))
     job = Job("", source, where, comparison.rows, comparison.seed, recipe.to_json(), str(folder))
-    job = replace(job, folders_are_classes=folders_are_classes)
+    job = replace(job, folders_are_classes=folders_are_classes, root=begin)
     results = _run_all(job, started, comparison.budget, say)
     minutes = (time.perf_counter() - started) / 60
     run = {"source": source, "folder": str(folder), **asdict(comparison), "split_rows": found}

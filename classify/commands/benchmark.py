@@ -12,6 +12,7 @@ from extract.commands.options import (
     DataDir,
     FoldersAreClasses,
     ImageSize,
+    Root,
     SourceText,
     WeightsText,
 )
@@ -36,6 +37,7 @@ def benchmark(
     seed: Seed = 0,
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
     as_json: AsJson = False,
 ) -> None:
     """Compare cached heads with a live frozen backbone and with fine-tuning, on the same rows.
@@ -53,6 +55,12 @@ def benchmark(
     comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
     report = compare(
-        source, folder, comparison, data_dir=data_dir, folders_are_classes=folders_are_classes, say=say
+        source,
+        folder,
+        comparison,
+        data_dir=data_dir,
+        folders_are_classes=folders_are_classes,
+        root=root,
+        say=say,
     )
     show(report, benchmark_lines, as_json)

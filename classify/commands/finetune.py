@@ -11,7 +11,7 @@ from data.console import say_warnings, show
 from data.sources.labels import source_warnings
 from data.sources.source import open_source
 from data.text import counted
-from extract.commands.options import DataDir, FoldersAreClasses, SourceText
+from extract.commands.options import DataDir, FoldersAreClasses, Root, SourceText
 
 
 def finetune(
@@ -38,6 +38,7 @@ def finetune(
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
     as_json: AsJson = False,
 ) -> None:
     """Train the backbone too, from where the head is, and judge it before and after on the test rows.
@@ -65,7 +66,7 @@ def finetune(
         seed=seed,
     )
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
-    opened, before = open_source(source, data_dir, folders_are_classes), Bundle.load(bundle)
+    opened, before = open_source(source, data_dir, folders_are_classes, root), Bundle.load(bundle)
     say_warnings(source_warnings(opened))
     with progress_bar("fine-tuning", "batch") as progress:
         report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)

@@ -26,7 +26,7 @@ from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.sources.source import Source, open_source
 from data.text import counted
-from extract.commands.options import FoldersAreClasses, GroupsFile
+from extract.commands.options import FoldersAreClasses, GroupsFile, Root
 
 if TYPE_CHECKING:
     from classify.bundle.bundle import Bundle
@@ -59,6 +59,7 @@ def train(
     ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
     folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
     as_json: ScoresAsJson = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -81,8 +82,8 @@ def train(
         if class_weight != "balanced":
             raise unknown_name("class weight", class_weight, ["balanced"])
         params["class_weight"] = class_weight
-    if folders_are_classes and live is None:
-        raise typer.BadParameter("--folders-are-classes goes with --live")
+    if (folders_are_classes or root) and live is None:
+        raise typer.BadParameter("--folders-are-classes and --root go with --live")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
         from classify.finetuning.options import live_options
@@ -91,7 +92,7 @@ def train(
         options = live_options(params | ({"augment": True} if augment else {}))
         features = grouped(corrected(load_features(files, layer), corrections), groups)
         warnings = checked_labels(features)
-        source = open_source(live, folders_are_classes=folders_are_classes)
+        source = open_source(live, folders_are_classes=folders_are_classes, root=root)
         bundle = _train_live(features, source, folder, options)
         told = advice(judging_rows(features), str(folder), files, corrections=corrections, groups=groups)
         show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)

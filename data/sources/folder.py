@@ -62,8 +62,11 @@ class FileSource(Source):
 
     def address(self) -> dict[str, Any]:
         """Return by what the same files are opened, whatever the names of folders mean."""
-        as_classes = {} if self.layout == "csv" else {"folders_are_classes": True}
-        return {"text": self.location, **as_classes}
+        if self.layout != "csv":
+            return {"text": self.location, "folders_are_classes": True}
+        root = os.path.abspath(self.root)
+        elsewhere = {} if root == os.path.dirname(self.location) else {"root": root}
+        return {"text": self.location, **elsewhere}
 
 
 def open_folder(root: str | Path, folders_are_classes: bool = False) -> FileSource:

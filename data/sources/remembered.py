@@ -9,7 +9,7 @@ from data.output.atomic import written_aside
 from data.output.cache import cache_folder
 from data.sources.source import Source, open_source
 
-_TAKEN: dict[str, type] = {"text": str, "data_dir": str, "folders_are_classes": bool}  # by `open_source`
+_TAKEN = {"text": str, "data_dir": str, "folders_are_classes": bool, "root": str}  # by `open_source`
 _FORMAT = "headstart source"
 
 

@@ -109,7 +109,7 @@ class Kind:
     opener : str
         Module and function that opens it, called with the text and the `options`: imported on use.
     options : tuple of str
-        Of ``data_dir`` and ``folders_are_classes``, those that it takes.
+        Of ``data_dir``, ``folders_are_classes`` and ``root``, those that it takes.
     default_name : callable
         From the text to the name of what is made of the source, without a suffix.
     """
@@ -133,7 +133,7 @@ def _is_file(suffix: str) -> Callable[[str], bool]:
 SOURCES = {  # the first one that matches is taken
     "digits": Kind("digits", lambda text: text == "digits", "data.sources.arrays:open_digits"),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", ("folders_are_classes",)),
-    "csv": Kind("FILE.csv", _is_file(".csv"), "data.sources.csv_list:open_csv"),
+    "csv": Kind("FILE.csv", _is_file(".csv"), "data.sources.csv_list:open_csv", ("root",)),
     "npz": Kind("FILE.npz", _is_file(".npz"), "data.sources.arrays:open_npz"),
     "tfds": Kind(
         "tfds:NAME[:VERSION][:SPLITS]",
@@ -159,7 +159,10 @@ def grammar(option: str = "") -> str:
 
 
 def open_source(
-    text: str | Path, data_dir: str | Path | None = None, folders_are_classes: bool = False
+    text: str | Path,
+    data_dir: str | Path | None = None,
+    folders_are_classes: bool = False,
+    root: str | Path | None = None,
 ) -> Source:
     """Open the source that `text` names.
 
@@ -173,6 +176,8 @@ def open_source(
         Where TensorFlow Datasets keeps prepared data sets.
     folders_are_classes : bool
         The folders of a folder are classes, also those with names of splits, as train.
+    root : str or Path, optional
+        Where the paths of a CSV file begin, by default the folder that it is in.
 
     Raises
     ------
@@ -186,7 +191,7 @@ def open_source(
     (600, ('0', '1', '2'))
     """
     kind = SOURCES[source_kind(str(text))]
-    given = {"data_dir": data_dir, "folders_are_classes": folders_are_classes or None}
+    given = {"data_dir": data_dir, "folders_are_classes": folders_are_classes or None, "root": root}
     options = {name: value for name, value in given.items() if value is not None}
     for name in options:
         if name not in kind.options:

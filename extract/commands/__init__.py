@@ -1,6 +1,7 @@
 """The commands of python -m extract, each with the lines that it prints.
 
 options  options that several commands share
-run      run, bench
+run      run
+bench    bench
 file     info, diff, verify, repair, merge
 """

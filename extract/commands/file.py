@@ -19,6 +19,7 @@ from extract.commands.options import (
     DataDir,
     FilePath,
     FoldersAreClasses,
+    Root,
 )
 
 _OWN = ("device", "engine", "version")  # of an engine; what else took part has lines of its own
@@ -156,6 +157,7 @@ def verify(
     source: Annotated[str | None, typer.Option(help=f"Compare with this source: {grammar()}")] = None,
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
     sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -166,13 +168,13 @@ def verify(
     from extract.feature_file.verify import verify
     from extract.run.compare import compare
 
-    if source is None and (sample or data_dir or folders_are_classes):
+    if source is None and (sample or data_dir or folders_are_classes or root):
         raise typer.BadParameter(
-            "--sample, --data-dir and --folders-are-classes have no meaning without --source"
+            "--sample, --data-dir, --folders-are-classes and --root have no meaning without --source"
         )
     verdict = verify(file)
     if verdict.sound and source is not None:
-        opened = open_source(source, data_dir, folders_are_classes)
+        opened = open_source(source, data_dir, folders_are_classes, root)
         say_warnings(source_warnings(opened))
         verdict = compare(file, opened, sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)

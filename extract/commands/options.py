@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, json_option, say_warnings
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, ROOT, json_option, say_warnings
 from data.errors import UsageError
 from data.sources.source import SOURCES, grammar, source_kind
 from extract.engines.engine import engine_help, values_help
@@ -21,6 +21,7 @@ GroupsFile = Annotated[
     Path | None,
     typer.Option("--groups", metavar="FILE.csv", help="Groups by digest,group: each in one split, one fold."),
 ]
+Root = Annotated[Path | None, ROOT]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]

@@ -1,4 +1,4 @@
-"""The commands python -m extract run and bench."""
+"""The command python -m extract run."""
 
 from functools import partial
 from pathlib import Path
@@ -24,6 +24,7 @@ from extract.commands.options import (
     KerasBackend,
     Precision,
     Quantization,
+    Root,
     SourceText,
     Threads,
     WeightsText,
@@ -119,37 +120,6 @@ def arithmetics_line(rate: float, bfloat16: float) -> str:
     return f"float32: {rate:.0f} images/s; the engine alone: {told}, and --plan also measures int8"
 
 
-def bench_lines(values: dict) -> list[str]:
-    """Lay out `extract.run.bench.Bench` for people."""
-    words = {
-        "matrix_product": f"limit: matrix product ({values['limit']}), {values['gflop']:.2f} GFLOP an image",
-        "engine": "engine alone",
-        "decode": "decode alone",
-        "read": "read alone",
-        "pipeline": "whole pipeline",
-        "keras": "Keras' own: image_dataset_from_directory, predict",
-    }
-    engine = " ".join(values["engine"][name] for name in ("engine", "version", "device"))
-    head = f"{engine}, {counted(values['threads'], 'thread')}, batches of {values['batch_size']}"
-    width = max(map(len, words.values()))
-    return [
-        f"{head}; {values['images']} images, medians of {values['repeats']}",
-        f"{'':<{width}}  images/s   ratio",
-        *(
-            f"{text:<{width}}{values['medians'][name]:>10.1f}{_in_figures(values['ratios'].get(name)):>8}"
-            for name, text in words.items()
-            if name in values["medians"]
-        ),
-        *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
-        f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
-        f"bottleneck: {values['bottleneck']}",
-    ]
-
-
-def _in_figures(ratio: float | None) -> str:
-    return "-" if ratio is None else f"{ratio:.2f}"
-
-
 def run(
     source: SourceText = "digits",
     output: Annotated[
@@ -179,6 +149,7 @@ def run(
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
     groups: GroupsFile = None,
+    root: Root = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
@@ -217,7 +188,7 @@ def run(
 
     use_backend(keras_backend)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
-    opened = open_source(source, data_dir, folders_are_classes)
+    opened = open_source(source, data_dir, folders_are_classes, root)
     say_warnings(opened.warnings)
     path, listed = output or Path(default_name(source)), listed_groups(groups)
     scan = grouped(scan_source(opened, rehash), listed) if listed else None
@@ -234,7 +205,7 @@ def run(
             decode_scale=decode_scale,
         )
         if quantization != "none" or calibration:
-            recipe, scan = _quantized(recipe, quantization, calibration, opened, path, rehash, scan)
+            recipe, scan = quantized_recipe(recipe, quantization, calibration, opened, path, rehash, scan)
         options = Options(
             cpu_engine(recipe) if cluster and engine == "auto" and not num_gpus else engine,
             batch_size,
@@ -263,45 +234,6 @@ def run(
                 say(arithmetics_line(report.computed / report.seconds, speed))
 
 
-def bench(
-    source: SourceText = "digits",
-    backbone: BackboneName = "xception",
-    image_size: ImageSize = "",
-    weights: WeightsText = "imagenet",
-    engine: EngineName = "auto",
-    keras_backend: KerasBackend = None,
-    precision: Precision = "float32",
-    quantization: Quantization = "none",
-    decode_scale: DecodeScale = "full",
-    threads: Threads = None,
-    batch_size: BatchSize = None,
-    images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
-    repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    as_json: Annotated[bool, json_option("every figure")] = False,
-) -> None:
-    """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
-
-    Example: python -m extract bench photos/
-    """
-    from extract.backbones.keras_backend import use_backend
-    from extract.recipe import Recipe
-    from extract.run.bench import bench
-    from extract.run.options import Options
-
-    use_backend(keras_backend)
-    opened, size = open_source(source, data_dir, folders_are_classes), parse_size(image_size)
-    say_warnings(opened.warnings)
-    recipe = Recipe.for_backbone(
-        backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
-    )
-    if quantization != "none":
-        recipe, _ = _quantized(recipe, quantization, None, opened)
-    measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
-    show(measured.to_dict(), bench_lines, as_json)
-
-
 def _show_report(report: "Report", source: Source, as_json: bool) -> None:
     from extract.run.worker import DIM
 
@@ -325,7 +257,7 @@ def _cluster(runner: str, cluster: "Cluster", replicas: int | None) -> "Cluster 
     return None
 
 
-def _quantized(
+def quantized_recipe(
     recipe: "Recipe",
     quantization: str,
     calibration: str | None,

@@ -1,0 +1,98 @@
+"""The command python -m extract bench."""
+
+from typing import Annotated
+
+import typer
+
+from data.console import json_option, say_warnings, show
+from data.sources.source import open_source
+from data.text import counted
+from extract.commands.options import (
+    BackboneName,
+    BatchSize,
+    DataDir,
+    DecodeScale,
+    EngineName,
+    FoldersAreClasses,
+    ImageSize,
+    KerasBackend,
+    Precision,
+    Quantization,
+    Root,
+    SourceText,
+    Threads,
+    WeightsText,
+    parse_size,
+)
+from extract.commands.run import quantized_recipe
+
+
+def bench_lines(values: dict) -> list[str]:
+    """Lay out `extract.run.bench.Bench` for people."""
+    words = {
+        "matrix_product": f"limit: matrix product ({values['limit']}), {values['gflop']:.2f} GFLOP an image",
+        "engine": "engine alone",
+        "decode": "decode alone",
+        "read": "read alone",
+        "pipeline": "whole pipeline",
+        "keras": "Keras' own: image_dataset_from_directory, predict",
+    }
+    engine = " ".join(values["engine"][name] for name in ("engine", "version", "device"))
+    head = f"{engine}, {counted(values['threads'], 'thread')}, batches of {values['batch_size']}"
+    width = max(map(len, words.values()))
+    return [
+        f"{head}; {values['images']} images, medians of {values['repeats']}",
+        f"{'':<{width}}  images/s   ratio",
+        *(
+            f"{text:<{width}}{values['medians'][name]:>10.1f}{_in_figures(values['ratios'].get(name)):>8}"
+            for name, text in words.items()
+            if name in values["medians"]
+        ),
+        *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
+        f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
+        f"bottleneck: {values['bottleneck']}",
+    ]
+
+
+def _in_figures(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.2f}"
+
+
+def bench(
+    source: SourceText = "digits",
+    backbone: BackboneName = "xception",
+    image_size: ImageSize = "",
+    weights: WeightsText = "imagenet",
+    engine: EngineName = "auto",
+    keras_backend: KerasBackend = None,
+    precision: Precision = "float32",
+    quantization: Quantization = "none",
+    decode_scale: DecodeScale = "full",
+    threads: Threads = None,
+    batch_size: BatchSize = None,
+    images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
+    repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
+    as_json: Annotated[bool, json_option("every figure")] = False,
+) -> None:
+    """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
+
+    Example: python -m extract bench photos/
+    """
+    from extract.backbones.keras_backend import use_backend
+    from extract.recipe import Recipe
+    from extract.run.bench import bench
+    from extract.run.options import Options
+
+    use_backend(keras_backend)
+    opened, size = open_source(source, data_dir, folders_are_classes, root), parse_size(image_size)
+    say_warnings(opened.warnings)
+    recipe = Recipe.for_backbone(
+        backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
+    )
+    if quantization != "none":
+        recipe, _ = quantized_recipe(recipe, quantization, None, opened)
+    measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
+    show(measured.to_dict(), bench_lines, as_json)
