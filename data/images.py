@@ -124,7 +124,7 @@ def small_image(data: bytes, longest: int) -> np.ndarray:
     """
     if not data or data.startswith(b"\x93NUMPY"):
         return load_image(data, None).round().astype(np.uint8)
-    image = _open_header(data, PIXEL_LIMIT)
+    image = open_header(data)
     if image.format in _JPEGS:
         ratio = max(image.size) / longest
         image.draft("RGB", (int(image.width / ratio), int(image.height / ratio)))
@@ -164,7 +164,7 @@ def _decode(
         raise ImageError("the file is empty")
     if data.startswith(b"\x93NUMPY"):
         return _decode_array(data)
-    image = _open_header(data, pixel_limit)
+    image = open_header(data, pixel_limit)
     if not _tensorflow_decodes(image, data):
         return pillow_pixels(image, exif_orientation)
     pixels = _as_tensorflow(image, data, _dct_ratio(image, least) if least else 1)
@@ -238,7 +238,14 @@ def _unknown(data: bytes) -> str:
     return "not an image in any format that we know"
 
 
-def _open_header(data: bytes, pixel_limit: int) -> Image.Image:
+def open_header(data: bytes, pixel_limit: int = PIXEL_LIMIT) -> Image.Image:
+    """Return an image file as Pillow opens it, of which no pixel is decoded yet.
+
+    Raises
+    ------
+    ImageError
+        If it is in no format that we read, or declares more pixels than `pixel_limit`.
+    """
     _raise_pillows_limit(pixel_limit)
     try:
         image = Image.open(io.BytesIO(data), formats=_formats())

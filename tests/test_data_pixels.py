@@ -195,7 +195,7 @@ def flipped(data: bytes, generator) -> bytes:
 def decoded_before(tf, data: bytes) -> np.ndarray | None:
     """Decode as the two do that this project began with: Pillow the header, TensorFlow, then Pillow."""
     try:
-        image = images._open_header(data, images.PIXEL_LIMIT)
+        image = images.open_header(data, images.PIXEL_LIMIT)
         if not images._tensorflow_decodes(image, data):
             return images._to_rgb(images.pillow_pixels(image, True), images.WHITE)
     except ImageError:

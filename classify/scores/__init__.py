@@ -5,6 +5,7 @@ calibration       one factor that makes decision values probabilities
 evaluate          accuracy, log loss, calibration error and more, of labels and probabilities
 mistakes          rows and pairs of classes that a head gets wrong
 cross_validation  every row predicted once, by a head that did not see it
+held_out          how far a head falls on rows of a kind that it never saw
 judging           by which rows a head can be judged, and what to type for it
 learning_curve    accuracy over the number of training rows
 figures           confusion, reliability, ROC, learning curve and benchmark, as PNG

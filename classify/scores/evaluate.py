@@ -8,6 +8,7 @@ from classify.scores.intervals import (
     Interval,
     Statistic,
     bootstrap,
+    paired_correlation,
     paired_difference,
     percentile_interval,
     shifted_interval,
@@ -268,7 +269,7 @@ def mcnemar(y: np.ndarray, one: np.ndarray, two: np.ndarray) -> dict:
     apart = counts["only_first"] + counts["only_second"]
     p_value = float(binomtest(counts["only_first"], apart).pvalue) if apart else 1.0
     difference = paired_difference(
-        wilson(int(first.sum()), len(y)), wilson(int(second.sum()), len(y)), _phi(*counts.values())
+        wilson(int(first.sum()), len(y)), wilson(int(second.sum()), len(y)), paired_correlation(first, second)
     )
     return {**counts, "p_value": p_value, "difference": difference.to_dict()}
 
@@ -296,15 +297,6 @@ def _refuse_no_rows(y: np.ndarray) -> None:
         raise HeadstartError(
             "there are no labelled rows to evaluate", "one row or more", "none", "choose another --split"
         )
-
-
-def _phi(both: int, first: int, second: int, neither: int) -> float:
-    """Return the correlation of two classifiers' right rows, continuity-corrected (Newcombe's method 10)."""
-    rows = both + first + second + neither
-    product = float(both * neither - first * second)
-    product = max(product - rows / 2, 0.0) if product > 0 else product
-    margins = float(both + first) * (second + neither) * (both + second) * (first + neither)
-    return product / margins**0.5 if margins else 0.0
 
 
 def _statistics(y: np.ndarray, proba: np.ndarray, predicted: np.ndarray) -> dict[str, Statistic]:

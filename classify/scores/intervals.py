@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 
 import numpy as np
 
@@ -30,10 +31,16 @@ class Interval:
         return asdict(self)
 
 
-def wilson(successes: float, trials: int) -> Interval:
-    """Return a proportion with Wilson's 95 % interval.
+def wilson(successes: float, trials: int, z: float = _Z) -> Interval:
+    """Return a proportion with Wilson's interval.
 
     Source: E. B. Wilson (1927), Journal of the American Statistical Association 22, 209-212.
+
+    Parameters
+    ----------
+    successes, trials : float, int
+    z : float
+        Standard deviations to either side: 1.96, of a 95 % interval, or as `simultaneous_z` has it.
 
     Examples
     --------
@@ -41,18 +48,30 @@ def wilson(successes: float, trials: int) -> Interval:
     >>> score.value, round(score.low, 3), round(score.high, 3)
     (0.95, 0.888, 0.978)
     """
-    share, z2 = successes / trials, _Z**2
+    share, z2 = successes / trials, z**2
     middle = (share + z2 / (2 * trials)) / (1 + z2 / trials)
-    half = _Z / (1 + z2 / trials) * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
+    half = z / (1 + z2 / trials) * (share * (1 - share) / trials + z2 / (4 * trials**2)) ** 0.5
     low, high = max(0.0, middle - half), min(1.0, middle + half)
     return Interval(share, min(low, share), max(high, share))
 
 
+def simultaneous_z(intervals: int) -> float:
+    """Return by how many standard deviations so many intervals all hold, in 95 % of cases (Bonferroni).
+
+    Examples
+    --------
+    >>> round(simultaneous_z(1), 2), round(simultaneous_z(10), 2)
+    (1.96, 2.81)
+    """
+    return NormalDist().inv_cdf(1 - 0.025 / intervals)
+
+
 def paired_difference(first: Interval, second: Interval, correlation: float) -> Interval:
-    """Return the difference of two correlated proportions with a 95 % interval.
+    """Return the difference of two correlated proportions with an interval of the level of theirs.
 
     Wilson's intervals of both are squared and added: method 10 of R. G. Newcombe (1998),
-    Statistics in Medicine 17, 2635-2650, where the correlation is that of `mcnemar`.
+    Statistics in Medicine 17, 2635-2650, where the correlation is `paired_correlation`; of
+    different rows it is 0 (Newcombe's method 10 of 17, 873-890).
 
     Parameters
     ----------
@@ -74,6 +93,23 @@ def paired_difference(first: Interval, second: Interval, correlation: float) -> 
     low = value - half(first.value - first.low, second.high - second.value)
     high = value + half(first.high - first.value, second.value - second.low)
     return Interval(value, max(-1.0, low), min(1.0, high))
+
+
+def paired_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the correlation of what two classifiers get right, with Newcombe's correction for continuity.
+
+    Parameters
+    ----------
+    first, second : ndarray of bool, shape (N,)
+    """
+    both, only_first, only_second, neither = (
+        int((one & two).sum()) for one in (first, ~first) for two in (second, ~second)
+    )
+    product = float(both * neither - only_first * only_second)
+    product = max(product - len(first) / 2, 0.0) if product > 0 else product
+    one, two = both + only_first, both + only_second
+    margins = float(one) * (len(first) - one) * two * (len(first) - two)
+    return product / margins**0.5 if margins else 0.0
 
 
 Statistic = Callable[[np.ndarray], float]  # of how often each row is drawn
