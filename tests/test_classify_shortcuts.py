@@ -10,11 +10,13 @@ from conftest import draw_images
 from PIL import Image
 from small import drawn_features, drawn_set
 
+from classify import HEADS
 from classify.audit.odd_images import odd_images, odd_images_of
 from classify.audit.shortcuts import EACH, VERDICTS, shortcut_lines, shortcuts, shortcuts_of
 from classify.features.image_properties import NUMBERS, TEXTS, ImageProperties, image_properties, jpeg_quality
 from classify.features.images import Images
 from classify.features.property_values import property_values
+from classify.scores.held_out import KindsHeldOut
 from data import open_source
 from data.sources.arrays import from_arrays
 from data.sources.source import Row, Source
@@ -239,6 +241,27 @@ def test_the_table_fits_a_terminal_and_json_says_all():
     assert values["held_out"][0].keys() == {"value", "rows", "seen", "unseen", "fall"}
     assert values["skill"].keys() == {"value", "low", "high"} and values["verdict"] == found[0].verdict
     assert set(VERDICTS) >= {each.kind for each in found}
+
+
+def test_a_class_that_a_fold_takes_whole_is_not_judged():
+    """All its rows are one group: no head that is cross-validated can know it."""
+    y = np.repeat([0, 1, 2], 40)
+    X = np.eye(3)[y] + np.random.default_rng(0).normal(0, 0.1, (120, 3))
+    folds = [(np.flatnonzero(y != 2), np.flatnonzero(y == 2))]
+    folds += [
+        (np.r_[rows, 80:120], np.setdiff1d(np.arange(80), rows))
+        for rows in (np.r_[:20, 40:60], np.r_[20:40, 60:80])
+    ]
+    kinds = KindsHeldOut(HEADS["logistic"](), X, y, folds)
+    seen, unseen = kinds.judge(np.arange(120) % 4 == 0)
+    assert len(seen) == len(unseen) == 20 and seen.all() and unseen.all()
+
+
+def test_folders_are_told_where_a_source_holds_none_of_the_images():
+    features = weak_features()
+    ids = tuple(f"{'east' if row % 3 else 'west'}/{row}.jpg" for row in range(600))
+    images = Images.of(replace(features, ids=ids), open_source("digits"))
+    assert [each.name for each in shortcuts(replace(features, ids=ids), images)] == ["folder"]
 
 
 # Properties of image files

@@ -115,7 +115,9 @@ def shortcuts(features: FeatureMatrix, images: Images, seed: int = 0) -> list[Sh
     seed : int
     """
     rows = _sample(features.rows(*SPLIT_NAMES), _MOST_READ, seed)
-    properties = image_properties(images, rows) if images.source else ImageProperties(rows, {}, {})
+    properties = image_properties(images, rows)
+    if not len(properties.rows):
+        properties = ImageProperties(rows, {}, {})
     return shortcuts_of(features, properties, seed)
 
 
@@ -213,7 +215,7 @@ def _alone(
             continue
         predicted = _predicted(table.X, y, of_rows if table.name in OF_ROWS else folds, seed)
         skills = [(int(k), *_skill(predicted == k, y == k, z)) for k in classes]
-        k, told, mistaken, skill = max(skills, key=lambda each: each[3].low)
+        k, told, mistaken, skill = max(skills, key=lambda each: (round(each[3].low, 9), -each[2].value))
         kind = "none" if skill.low <= 0 else "untold" if skill.low > _WEAK else "weak"
         found.append(Shortcut(table.name, kind, len(y), features.class_names[k], told, mistaken, skill))
     return found
@@ -253,6 +255,7 @@ def _held_out(
     from classify.heads.logistic import Logistic
 
     chosen = _sample(np.arange(len(rows)), _MOST_TRAINED, seed)
+    chosen = chosen[np.bincount(y[chosen])[y[chosen]] >= LEAST]
     X, labels = _components(features.X[rows[chosen]], seed), y[chosen]
     folds = _folds(labels, features.groups_of(rows[chosen]), seed)
     heads = KindsHeldOut(Logistic(C=_C, tol=1e-4), X, labels, folds, seed, LEAST)

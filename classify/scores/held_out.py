@@ -74,12 +74,12 @@ class KindsHeldOut:
         """
         y, others = self._y, np.flatnonzero(~kind)
         counts = np.bincount(y[others], minlength=y.max() + 1)
-        counts[counts < self._least] = 0
-        judged = kind & (counts[y] > 0)
-        if not judged.any() or (counts > 0).sum() < 2:
-            return np.empty(0, bool), np.empty(0, bool)
         left = np.min([np.bincount(y[train], minlength=len(counts)) for train, _ in self._folds], axis=0)
-        sizes = np.minimum(counts, left)
+        sizes = np.minimum(counts, left)  # that every head can have
+        sizes[sizes < self._least] = 0
+        judged = kind & (sizes[y] > 0)
+        if not judged.any() or (sizes > 0).sum() < 2:
+            return np.empty(0, bool), np.empty(0, bool)
         unseen, seen = np.zeros(len(y), bool), np.zeros(len(y), bool)
         unseen[judged] = self._right(others, sizes, judged)
         for train, test in self._folds:
