@@ -209,7 +209,7 @@ def test_labels_that_no_class_has_are_counted(planted, tmp_path):
 def test_images_that_are_not_there_and_empty_files_are_told(planted, tmp_path):
     path = save(tmp_path, table(f"{digest(99)},gone.png,ant", f"{digest(98)},,ant", f"{digest(1)},a,bee"))
     values, said = run("train", planted, "--corrections", path, "-o", tmp_path / "bundle")
-    assert f"2 of 3 corrected images are not in the features: gone.png, {digest(98)[:10]}" in said
+    assert f"2 of 3 corrected images are not there: gone.png, {digest(98)[:10]}" in said
     assert values["corrections"]["absent"] == 2 and values["corrections"]["relabelled"] == {"train": 1}
     values, said = run("train", planted, "--corrections", save(tmp_path, table()), "-o", tmp_path / "bundle")
     assert "lists no corrections" in said and values["corrections"]["entries"] == 0
@@ -368,6 +368,32 @@ def test_training_behind_the_live_backbone_takes_them(small_file, tmp_path):
     assert values["corrections"]["relabelled"] == {"train": len(rows)}
     assert values["train"]["accuracy"]["value"] > 0.9, "by the swapped labels"
     assert values["validation"]["accuracy"]["value"] < 0.1, "by the others"
+
+
+def test_fine_tuning_takes_them_and_warns_where_earlier_ones_are_not_given(
+    small_file, small_bundle, tmp_path
+):
+    features, images = load_features(small_file), small_file.with_name("images")
+    out, wrong = features.rows("train")[0], features.rows("test")[0]
+    other = features.class_names[1 - features.y[wrong]]
+    rows = {out: None, wrong: other}
+    text = corrections_csv((features.digests[row].tobytes().hex(), "", label) for row, label in rows.items())
+    how = ["--epochs", "1", "--batch-size", "16", "--learning-rate", "1e-3", "--unfreeze", "none"]
+    words = ["finetune", small_bundle, images, *how, "--corrections", save(tmp_path, text)]
+    report, said = run(*words, "-o", tmp_path / "tuned")
+    usual = {split: len(features.rows(split)) for split in ("train", "validation", "test")}
+    assert report["rows"] == usual | {"train": usual["train"] - 1} and "changes 1 test row:" in said
+    assert report["corrections"]["relabelled"] == {"test": 1}
+    tuned = Bundle.load(tmp_path / "tuned")
+    assert tuned.provenance["corrections"] == report["corrections"]
+    clean = [each["rows"] for each in report["before"]["classes"]]
+    counted = np.bincount(features.y[features.rows("test")], minlength=2)
+    assert clean == [
+        int(n) + (1 if name == other else -1) for name, n in zip(features.class_names, counted, strict=True)
+    ]
+    report, said = run("finetune", tmp_path / "tuned", images, *how, "-o", tmp_path / "again")
+    assert "was trained with the corrections 'mended.csv'" in said and "corrections" not in report
+    assert "corrections" not in Bundle.load(tmp_path / "again").provenance
 
 
 def test_a_file_of_ours_may_be_replaced_and_others_not(tmp_path):

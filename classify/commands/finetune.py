@@ -5,7 +5,15 @@ from typing import Annotated
 
 import typer
 
-from classify.commands.options import AsJson, BundleFolder, ClassWeight, Seed, TrainingRows
+from classify.commands.options import (
+    AsJson,
+    BundleFolder,
+    ClassWeight,
+    CorrectionsFile,
+    Seed,
+    TrainingRows,
+    corrections_lines,
+)
 from classify.scores.intervals import score_text
 from data.console import say_warnings, show
 from data.sources.labels import source_warnings
@@ -28,6 +36,7 @@ def finetune(
     patience: Annotated[int, typer.Option(help="Epochs in a row without a lower loss.")] = 3,
     batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 32,
     rows: TrainingRows = None,
+    corrections: CorrectionsFile = None,
     augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
     class_weight: ClassWeight = None,
     loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
@@ -48,6 +57,7 @@ def finetune(
     Example: python -m classify finetune photos-logistic photos/ --unfreeze block14 --epochs 2
     """
     from classify.bundle.bundle import Bundle
+    from classify.features.corrections import read_corrections
     from classify.finetuning.finetune import finetune
     from classify.finetuning.options import TrainingOptions
     from data.progress import progress_bar
@@ -65,11 +75,20 @@ def finetune(
         precision=precision,
         seed=seed,
     )
+    given = None if corrections is None else read_corrections(corrections)
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes, root), Bundle.load(bundle)
-    say_warnings(source_warnings(opened))
+    say_warnings([*source_warnings(opened), *(given.notes if given else ())])
     with progress_bar("fine-tuning", "batch") as progress:
-        report = finetune(before, opened, folder, options, tensorboard=tensorboard, progress=progress)
+        report = finetune(
+            before,
+            opened,
+            folder,
+            options,
+            corrections=given,
+            tensorboard=tensorboard,
+            progress=progress,
+        )
     show(report, finetune_lines, as_json)
 
 
@@ -80,6 +99,7 @@ def finetune_lines(report: dict) -> list[str]:
         "parameters  {}, of which {} train and {} do not".format(*numbers),
         f"frozen      unchanged, digest {report['frozen_digest'][:16]}",
     ]
+    lines += corrections_lines(report)
     if report["start_loss"] is not None:
         lines.append(f"start       validation loss {report['start_loss']:.4f}")
     for number, epoch in enumerate(report["history"], 1):

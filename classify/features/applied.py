@@ -65,7 +65,7 @@ class Applied:
         if self.absent:
             names = some_of([shortened(name, _CELLS) for name in self.absent], _NAMED)
             count = f"{len(self.absent)} of {counted(self.entries, 'corrected image')}"
-            found.append(f"{self.file!r}: {count} {_are(len(self.absent))} not in the features: {names}")
+            found.append(f"{self.file!r}: {count} {_are(len(self.absent))} not there: {names}")
         if moved := self.changed("test"):
             found.append(
                 f"{self.file!r} changes {counted(moved, 'test row')}: scores on them compare with none of "
@@ -90,7 +90,7 @@ def applied_lines(values: dict) -> list[str]:
     unchanged, absent = values["unchanged"], values["absent"]
     kept = f"{counted(unchanged, 'row')} as {'it was' if unchanged == 1 else 'they were'}"
     notes = [kept] if unchanged else []
-    notes += [f"{absent} not in the features"] if absent else []
+    notes += [f"{absent} not there"] if absent else []
     images = counted(values["entries"], "image")
     head = "; ".join([f"corrections of {shortened(values['file'])}: {images}", *notes])
     changed = [(words, values[kind]) for kind, words in KINDS.items() if values[kind]]

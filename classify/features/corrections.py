@@ -118,13 +118,29 @@ class Corrections:
         >>> features = load_features("photos.h5")  # doctest: +SKIP
         >>> features, applied = read_corrections("corrections.csv").apply(features)  # doctest: +SKIP
         """
-        labels = self.labels(features.class_names)
-        found = _rows_of(features.digests, labels)
-        images = [features.digests[row].tobytes() for row in found]
-        before = features.y[found]
-        after = np.array([labels[image] for image in images], features.y.dtype)
-        y = features.y.copy()
-        y[found] = after
+        y, applied = self.change(features.y, features.digests, features.splits, features.class_names)
+        return replace(features, y=y, corrections=applied), applied
+
+    def change(
+        self, y: np.ndarray, digests: np.ndarray, splits: np.ndarray, class_names: Sequence[str]
+    ) -> tuple[np.ndarray, Applied]:
+        """Return corrected labels of rows, and what was changed, as `apply` does.
+
+        Parameters
+        ----------
+        y : ndarray of int, shape (N,)
+            Indices into `class_names`; -1 where unknown.
+        digests : ndarray of uint8, shape (N, 32)
+        splits : ndarray of int, shape (N,)
+            Indices into `data.splits.SPLIT_NAMES`.
+        class_names : sequence of str
+        """
+        labels = self.labels(class_names)
+        found = _rows_of(digests, labels)
+        images = [digests[row].tobytes() for row in found]
+        before, after = y[found], np.array([labels[image] for image in images], y.dtype)
+        corrected = y.copy()
+        corrected[found] = after
         changed = {
             "relabelled": (before >= 0) & (after >= 0) & (before != after),
             "labelled": (before < 0) & (after >= 0),
@@ -137,11 +153,11 @@ class Corrections:
             digest=self.digest,
             entries=len(self.entries),
             rows=rows,
-            counts={kind: _by_split(features.splits[places]) for kind, places in rows.items()},
+            counts={kind: _by_split(splits[places]) for kind, places in rows.items()},
             unchanged=int((before == after).sum()),
             absent=tuple(each.id or each.digest for each in sorted(absent, key=lambda each: each.line)),
         )
-        return replace(features, y=y, corrections=applied), applied
+        return corrected, applied
 
     def _unknown(self, entries: list[Correction], class_names: Sequence[str]) -> HeadstartError:
         labels = list(dict.fromkeys(each.label for each in entries))

@@ -12,7 +12,9 @@ import numpy as np
 from classify.bundle.bundle import Bundle
 from classify.bundle.folder import check_output
 from classify.bundle.keras_model import check_transplant, only_feature_set
-from classify.finetuning.images import ImageRows, load_rows
+from classify.features.applied import Applied
+from classify.features.corrections import Corrections
+from classify.finetuning.images import ImageRows, corrected, load_rows
 from classify.finetuning.options import OPTIONS, TrainingOptions
 from classify.finetuning.run_state import RunState
 from classify.scores.judging import lone_answer
@@ -37,6 +39,7 @@ def finetune(
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
+    corrections: Corrections | None = None,
     tensorboard: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
@@ -55,6 +58,8 @@ def finetune(
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
     options : TrainingOptions, optional
+    corrections : Corrections, optional
+        Of the labels of the source, by the bytes of its images.
     tensorboard : Path, optional
         Folder for logs.
     progress : callable, optional
@@ -64,8 +69,8 @@ def finetune(
     -------
     dict
         ``parameters``, ``frozen_digest``, ``epochs``, ``best_epoch``, ``stopped``, ``rows``,
-        ``rejected``, ``before`` and ``after`` as `classify.scores.evaluate.evaluate` returns them,
-        ``mcnemar`` of after against before, ``verdict``, ``seconds`` and more, ready for JSON.
+        ``rejected``, ``corrections``, ``before`` and ``after`` as `classify.scores.evaluate.evaluate`
+        returns them, ``mcnemar`` of after against before, ``verdict``, ``seconds`` and more, ready for JSON.
 
     Raises
     ------
@@ -92,18 +97,20 @@ def finetune(
 
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
     ask_room(folder, recipe.weights, options)
-    rows = load_rows(source, recipe, options.rows)
+    labels, applied = corrected(source, corrections)
+    rows = load_rows(source, recipe, options.rows, labels)
     _check_rows(bundle, rows["train"])
-    warnings = _told(_warnings(recipe, rows))
+    warnings = _told([*_warnings(recipe, rows), *_about_corrections(bundle, applied)])
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
     with going_on(state):
         trained = run.train(rows, state, tensorboard, Hooks(progress))
-        tuned, engine = tuned_bundle(bundle, trained, rows)
+        tuned, engine = tuned_bundle(bundle, trained, rows, applied)
         scores = before_and_after(bundle, tuned, engine, rows["test"])
         tuned.save(folder)
     state.remove()
     warnings += _told(lone_answer(tuned.scores))
     told = {**asdict(options), **trained.record.to_dict(), **_rows_told(rows), "warnings": warnings, **scores}
+    told |= {} if applied is None else {"corrections": applied.to_dict()}
     return {"bundle": str(folder), **told, **_outcome(told, started)}
 
 
@@ -194,6 +201,19 @@ def _warnings(recipe: Recipe, rows: dict[str, ImageRows]) -> list[str]:
     if rejected:
         found.append(f"{counted(rejected, 'image')} could not be decoded")
     return found
+
+
+def _about_corrections(bundle: Bundle, applied: Applied | None) -> list[str]:
+    """Return what the user should know of corrections, also where the head had some that are not given."""
+    if applied is not None:
+        return applied.warnings()
+    trained = bundle.provenance.get("corrections")
+    if trained is None:
+        return []
+    return [
+        f"the head was trained with the corrections {trained['file']!r}, and fine-tuning learns from the "
+        "source's own labels: --corrections FILE.csv"
+    ]
 
 
 def check_classes(bundle: Bundle, source: Source) -> None:

@@ -9,6 +9,8 @@ from types import MappingProxyType
 
 import numpy as np
 
+from classify.features.applied import Applied
+from classify.features.corrections import Corrections
 from data.errors import HeadstartError
 from data.images import ImageError
 from data.sources.source import Row, Source
@@ -110,6 +112,25 @@ def choose_rows(
         kept = {row.id for row, _ in smallest}
         chosen["train"] = [pair for pair in chosen["train"] if pair[0].id in kept]
     return chosen
+
+
+def corrected(source: Source, corrections: Corrections | None) -> tuple[Labels, Applied | None]:
+    """Return the labels that corrections give to images of a source, and what they change in its rows.
+
+    Raises
+    ------
+    HeadstartError
+        If a label is none of the source's classes.
+    """
+    if corrections is None:
+        return _NONE, None
+    scan = scan_source(source)
+    read = [(row, digest) for row, digest in zip(scan.rows, scan.digests, strict=True) if digest]
+    y = np.array([row.label for row, _ in read], np.int32)
+    digests = np.frombuffer(b"".join(digest for _, digest in read), np.uint8).reshape(-1, 32)
+    splits = np.array([SPLIT_NAMES.index(split_of(*pair)) for pair in read], np.int8)
+    _, applied = corrections.change(y, digests, splits, source.class_names)
+    return corrections.labels(source.class_names), applied
 
 
 def _decoded(source: Source, recipe: Recipe, pairs: Sequence[tuple[Row, bytes]]) -> ImageRows:

@@ -8,6 +8,7 @@ from classify.bundle.bundle import Bundle
 from classify.bundle.detector import NEIGHBOURS, Detector, drawn
 from classify.bundle.folder import TUNED_WEIGHTS
 from classify.bundle.keras_model import only_feature_set
+from classify.features.applied import Applied
 from classify.features.matrix import FeatureSet
 from classify.features.rows import short_digests
 from classify.finetuning.images import ImageRows
@@ -19,7 +20,9 @@ from extract.engines.engine import Engine
 from extract.engines.probe import check_probes
 
 
-def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]) -> tuple[Bundle, Engine]:
+def tuned_bundle(
+    bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows], applied: Applied | None = None
+) -> tuple[Bundle, Engine]:
     """Return the new bundle, and the open engine of its backbone.
 
     Parameters
@@ -28,6 +31,8 @@ def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]
         Before.
     trained : TunedModel
     rows : dict of str to ImageRows
+    applied : Applied, optional
+        What corrections did to them.
 
     Returns
     -------
@@ -49,6 +54,7 @@ def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]
         name="mlp" if is_net else "keras-linear",
         feature_sets=(own,),
         scores={},
+        provenance=_provenance(bundle, applied),
         temperature=bundle.temperature if is_net else 1.0,
         detector=_detector(own, engine, rows["train"], held_features),
         seen=np.union1d(bundle.seen, short_digests(rows["train"].digests)),
@@ -57,6 +63,12 @@ def tuned_bundle(bundle: Bundle, trained: TunedModel, rows: dict[str, ImageRows]
         return tuned, engine
     scores = evaluate(held.y, tuned.predict_proba(held_features), bundle.class_names)
     return replace(tuned, scores={"validation": scores}), engine
+
+
+def _provenance(bundle: Bundle, applied: Applied | None) -> dict:
+    """Return what is recorded of a bundle, with the corrections that fine-tuning had, and no earlier ones."""
+    kept = {name: value for name, value in bundle.provenance.items() if name != "corrections"}
+    return kept if applied is None else kept | {"corrections": applied.to_dict()}
 
 
 def before_and_after(bundle: Bundle, tuned: Bundle, engine: Engine, test: ImageRows) -> dict:
