@@ -185,6 +185,14 @@ def test_the_named_source_comes_before_the_remembered_one(features, moved):
     assert images.source.location == str(moved) and right(images, features) == 16
 
 
+def test_a_csv_file_with_a_root_can_be_named(features, moved, tmp_path):
+    paths = sorted(path.relative_to(moved) for path in moved.rglob("*.png"))
+    table = tmp_path / "elsewhere" / "list.csv"
+    table.parent.mkdir()
+    table.write_text("path,label\n" + "".join(f"{path},{path.parent}\n" for path in paths))
+    assert right(Images.of(features, table, root=moved), features) == 16
+
+
 def test_a_folder_whose_classes_are_named_as_splits_can_be_named(features, moved):
     (moved / "blue").rename(moved / "train")
     (moved / "red").rename(moved / "test")

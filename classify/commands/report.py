@@ -9,6 +9,7 @@ import typer
 from classify.commands.options import CorrectionsFile, Join, corrected
 from data.console import say_warnings, show
 from data.text import counted
+from extract.commands.options import Root
 
 if TYPE_CHECKING:
     from classify.features.matrix import FeatureMatrix
@@ -29,6 +30,7 @@ def report(
     source: Annotated[
         str | None, typer.Option(help="Where the images lie; default: where they lay at extraction.")
     ] = None,
+    root: Root = None,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Show no picture, for data that must not leave its place.")
     ] = False,
@@ -54,12 +56,14 @@ def report(
 
     if source is not None and no_images:
         raise typer.BadParameter("--source says where the images lie; leave it or --no-images out")
+    if root is not None and source is None:
+        raise typer.BadParameter("--root has no meaning without --source")
     folders, files = _divided(paths)
     check_report(output)
     bundles = tuple(Bundle.load(folder) for folder in folders)
     before = load_features(files, join=join)
     features = corrected(before, corrections)
-    read, without, warnings = _images(features, source, no_images)
+    read, without, warnings = _images(features, source, root, no_images)
     page = gather(
         Asked(
             tuple(map(str, folders)),
@@ -129,14 +133,14 @@ def _entries(corrections: Path | None) -> tuple[tuple[str, str, str], ...]:
 
 
 def _images(
-    features: "FeatureMatrix", source: str | None, no_images: bool
+    features: "FeatureMatrix", source: str | None, root: Path | None, no_images: bool
 ) -> "tuple[Read | None, str, list[str]]":
     """Return what reads images, why nothing does, and warnings."""
     from classify.features.images import Images
 
     if no_images:
         return None, "pictures were left out by --no-images", []
-    images = Images.of(features, source)
+    images = Images.of(features, source, root=root)
     if images.source is None:
         return None, images.warning(), [images.warning()]
     return images.each, "", []

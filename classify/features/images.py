@@ -67,6 +67,7 @@ class Images:
         features: LabelledRows | FeatureFile | str | Path,
         source: str | Path | Source | None = None,
         data_dir: str | Path | None = None,
+        root: str | Path | None = None,
     ) -> "Images":
         """Open the source of a feature file: the one that is named, or the one that our cache remembers.
 
@@ -78,6 +79,8 @@ class Images:
             As `data.open_source` takes it; by default where the images lay at extraction.
         data_dir : str or Path, optional
             Of a source of TensorFlow Datasets that is named.
+        root : str or Path, optional
+            Where the paths of a CSV file begin that is named.
 
         Raises
         ------
@@ -99,7 +102,7 @@ class Images:
             ids, digests = features.ids, features.digests
             known = [each.content_digest for each in getattr(features, "feature_sets", ())]
         if source is not None:
-            return cls(ids, digests, _named_source(source, data_dir))
+            return cls(ids, digests, _named_source(source, data_dir, root))
         return cls(ids, digests, *_remembered_source(known))
 
     def __len__(self) -> int:
@@ -201,11 +204,13 @@ def _places(source: Source, ids: set[str]) -> dict[bytes, int]:
     return {digest: number for number, digest in reversed(list(enumerate(digests))) if digest}
 
 
-def _named_source(source: str | Path | Source, data_dir: str | Path | None) -> Source:
+def _named_source(
+    source: str | Path | Source, data_dir: str | Path | None, root: str | Path | None
+) -> Source:
     if isinstance(source, Source):
         return source
     takes = SOURCES[source_kind(str(source))].options
-    return open_source(source, data_dir, folders_are_classes="folders_are_classes" in takes)
+    return open_source(source, data_dir, "folders_are_classes" in takes, root)
 
 
 def _remembered_source(known: Iterable[str]) -> tuple[Source | None, str]:
