@@ -108,14 +108,19 @@ def test_only_a_folder_takes_the_option(tmp_path):
     assert "--folders-are-classes" in refusal("digits", folders_are_classes=True)
 
 
-@pytest.mark.parametrize("option", ["--folders-are-classes", "--root"])
-def test_every_command_that_opens_a_source_takes_the_option(option):
+@pytest.mark.parametrize(
+    ("option", "openers"),
+    [
+        ("--folders-are-classes", {"--data-dir", "--live"}),
+        ("--root", {"--data-dir", "--live", "--source"}),  # of which the last reads no labels
+    ],
+)
+def test_every_command_that_opens_a_source_takes_the_option(option, openers):
     for package in ("data", "extract", "classify"):
         commands = get_command(importlib.import_module(f"{package}.cli").app).commands
         for name, command in commands.items():
             options = {option for parameter in command.params for option in parameter.opts}
-            opens = bool(options & {"--data-dir", "--live"})
-            assert (option in options) == opens, name
+            assert (option in options) == bool(options & openers), name
 
 
 def test_the_option_on_the_command_line(tmp_path):
