@@ -274,6 +274,55 @@ def benchmark() -> str:
     return block("benchmark", script, f"It took {result['minutes']:.1f} minutes.", text)
 
 
+_WAYS = {
+    "suggest": "`suggest`",
+    "margin": "least margin alone",
+    "k-means": "k-means alone",
+    "BADGE": "BADGE (Ash et al. 2020)",
+    "random": "random choice",
+}
+
+
+def suggest() -> str:
+    """Return how many labels each way of choosing them took, and what it gained."""
+    result = stored("suggest")
+    tables = []
+    for name, found in result["sets"].items():
+        labels, judged = found["labels"], found["judged_on"]
+        head = (
+            f"{name}: {found['images']:,} images, {found['classes']} classes",
+            f"labels until {found['goal']:.3f}",
+            *(f"after {labels[place]}" for place in _SHOWN),
+            "gain over random choice",
+            "seeds above it",
+        )
+        rows = [_way(words, found["ways"][way], result["seeds"]) for way, words in _WAYS.items()]
+        tables.append(f"{table(head, rows)}\n\nJudged on {judged} images.")
+    words = (
+        f"Accuracy of `logistic` after so many labels, of which a few were given before: mean and standard "
+        f"deviation over {result['seeds']} seeds, which draw the images that judge and the first "
+        f"labels. The goal is what random choice reached at the end. The gain is the mean over all batches, "
+        f"from the same start; its deviation is over the seeds. {result['cpu_seconds']:,} s of one core."
+    )
+    return block("suggest", "benchmarks/suggest.py photos.h5 trash.h5", words, *tables)
+
+
+_SHOWN = (2, 5, 8, 12)  # batches
+
+
+def _way(words: str, way: dict[str, Any], seeds: int) -> tuple[str, ...]:
+    reached = way["labels_to_goal"]
+    points = (f"{way['mean'][place]:.3f} ± {way['sd'][place]:.3f}" for place in _SHOWN)
+    gain = way["gain"]
+    gained = (f"{gain['mean']:+.4f} ± {gain['sd']:.4f}", f"{gain['seeds_above']} of {seeds}")
+    return (
+        words,
+        "not reached" if reached is None else f"{reached:.0f}",
+        *points,
+        *(gained if words != _WAYS["random"] else ("", "")),
+    )
+
+
 _GPU_ARMS = {
     "engine": "engine alone",
     "on_device": "pixels on the device",
@@ -325,5 +374,6 @@ MEASURED: dict[str, Callable[[], str]] = {
     "ray": ray,
     "feature_file": feature_file,
     "learning_curve": learning_curve,
+    "suggest": suggest,
     "benchmark": benchmark,
 }
