@@ -11,6 +11,7 @@ from classify.scores.evaluate import evaluate
 from classify.scores.intervals import SCORES
 from classify.scores.learning_curve import learning_curve
 from classify.scores.mistakes import Mistake, confused_pairs, mistakes
+from data.errors import HeadstartError
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Judged:
     ----------
     report : dict
         As `classify.scores.evaluate.evaluate` returns it, and ``split``, ``confused``, ``errors``,
-        ``corrections``, ``before_corrections``, ``learning_curve``; ready for JSON.
+        ``corrections``, ``before_corrections`` (or why not, as ``uncorrected`` in ``undefined``),
+        ``learning_curve``; ready for JSON.
     rows : ndarray of int, shape (n,)
         Of the features.
     y : ndarray of int, shape (n,)
@@ -86,10 +88,7 @@ def judge(
     if applied is not None:
         report["corrections"] = applied.to_dict()
     if before is not None and applied and any(map(applied.changed, how.splits)):
-        if how.folds is None and how.split != "train":
-            before = before.without(how.split, bundle.seen)
-        earlier, *_ = _scores(bundle, before, how)
-        report["before_corrections"] = {name: earlier[name] for name in ("rows", *SCORES) if name in earlier}
+        report |= _before(bundle, before, how, report.get("undefined", {}))
     if how.learning_curve:
         report["learning_curve"] = learning_curve(bundle.head, bundle.select(features)).to_dict()
     ids = [features.ids[row] for row in rows]
@@ -97,6 +96,19 @@ def judge(
     report["confused"] = confused_pairs(report["confusion"], bundle.class_names)
     report["errors"] = [each.to_dict() for each in wrong]
     return Judged(report, rows, y, proba, wrong)
+
+
+def _before(bundle: Bundle, before: FeatureMatrix, how: Judging, undefined: dict) -> dict:
+    """Return the scores by the labels before corrections, or why there are none."""
+    if how.folds is None and how.split != "train":
+        before = before.without(how.split, bundle.seen)
+    if not len(before.rows(*how.splits)):
+        return {"undefined": undefined | {"uncorrected": "no row had a label"}}
+    try:
+        report, *_ = _scores(bundle, before, how)
+    except HeadstartError as error:  # labels that cannot be judged by, as a class of one row in folds
+        return {"undefined": undefined | {"uncorrected": f"{error.happened}: {error.received}"}}
+    return {"before_corrections": {name: report[name] for name in ("rows", *SCORES) if name in report}}
 
 
 def _scores(

@@ -283,6 +283,29 @@ def test_a_left_out_test_row_that_training_saw_is_judged_no_more(planted, tmp_pa
     assert judge(leaking, corrected, Judging(), features).report["before_corrections"]["rows"] == 14
 
 
+def test_rows_that_had_no_label_at_all_are_judged_by_corrections_alone(layers_bundle, two_layers, tmp_path):
+    labels = np.where(np.array(SPLITS * 5) == "test", -1, TRUTH)
+    (tmp_path / "empty").mkdir()
+    file = write_two_layers(tmp_path / "empty", labels)
+    filled = [(digest(row), "", NAMES[TRUTH[row]]) for row in np.flatnonzero(labels < 0)]
+    path = save(tmp_path, corrections_csv(filled))
+    scores, _ = run("evaluate", layers_bundle, file, "--corrections", path)
+    assert scores["accuracy"]["value"] == 1 and scores["corrections"]["labelled"] == {"test": 15}
+    assert "before_corrections" not in scores and scores["undefined"] == {"uncorrected": "no row had a label"}
+
+
+def test_labels_that_make_no_folds_are_told_of(layers_bundle, tmp_path):
+    labels = TRUTH.copy()
+    labels[np.flatnonzero(labels == 2)[1:]] = 0
+    file = write_two_layers(tmp_path, labels)
+    mend = [(digest(row), "", "cow") for row in np.flatnonzero(TRUTH == 2)]
+    path = save(tmp_path, corrections_csv(mend))
+    scores, _ = run("evaluate", layers_bundle, file, "--corrections", path, "--cv", "3")
+    assert scores["accuracy"]["value"] == 1 and "uncorrected" in scores["undefined"]
+    printed = invoke("evaluate", layers_bundle, file, "--corrections", path, "--cv", "3").stdout
+    assert "uncorrected       undefined: " in printed
+
+
 @pytest.mark.parametrize("how", [("--cv", "3"), ("--split", "validation"), ("--split", "train")])
 def test_every_judgement_has_both_scores(how, planted, mended, layers_bundle):
     scores, _ = run("evaluate", layers_bundle, planted, "--corrections", mended, *how)

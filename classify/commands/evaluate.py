@@ -92,7 +92,7 @@ def evaluate(
             trained = bundle.provenance.get("corrections")
             say_warnings(others_warning(str(folder), trained, features.corrections))
         if unseen_only:
-            features = features.without(split or "test", bundle.seen)
+            features, before = (each.without(split or "test", bundle.seen) for each in (features, before))
     how = Judging(split or "test", cv, learning_curve)
     scored = [judge(bundle, features, how, before) for bundle in bundles]
     if figures:
