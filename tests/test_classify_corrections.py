@@ -135,6 +135,8 @@ HOSTILE = [
     "'=x",
     "</script><img onerror=alert(1)>",
     "two\nlines",
+    "one\rline",
+    "dos\r\nlines",
     "\u202ecat",
     "x" * 300,
     "a,b;c",

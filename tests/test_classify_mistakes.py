@@ -103,6 +103,6 @@ def test_other_cells_stay_as_they_are(value):
 
 
 def test_rows_can_be_read_back():
-    rows = [["=a,b", 'say "x"'], ["two\nlines", ""]]
+    rows = [["=a,b", 'say "x"'], ["two\nlines", ""], ["a\rb", "c\r\nd"]]
     read = list(csv.reader(csv_text(["id", "label"], rows).splitlines(keepends=True)))
     assert [[cell_value(text) for text in row] for row in read] == [["id", "label"], *rows]

@@ -101,7 +101,7 @@ def evaluate(
         write_mistakes(errors, scored[0].mistakes)
         scored[0].report["errors_file"] = str(errors)
     if printed:
-        show(mistakes_csv(scored[0].mistakes).splitlines(), list, as_json=False)
+        show(mistakes_csv(scored[0].mistakes).removesuffix("\n").split("\n"), list, as_json=False)
     elif len(scored) == 1:
         show(scored[0].report, report_lines, as_json)
     else:

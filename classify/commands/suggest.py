@@ -73,7 +73,7 @@ def suggest(
     joined = [] if join == "strict" else ["--join", join]
     words = [*map(str, files), *joined, "--corrections", str(output)] if output else []
     lay_out: Callable[[dict], list[str]] = partial(suggestion_lines, words)
-    show(values, (lambda _: text.splitlines()) if as_csv else lay_out, as_json)
+    show(values, (lambda _: text.removesuffix("\n").split("\n")) if as_csv else lay_out, as_json)
 
 
 def _corrected(features: "FeatureMatrix", file: Path | None) -> "tuple[FeatureMatrix, Corrections | None]":

@@ -1,13 +1,13 @@
 """Rows as CSV, of which a spreadsheet runs nothing."""
 
 import csv
-import io
 import re
 from collections.abc import Iterable, Sequence
 
 _FORMULA = re.compile(
     r"'*[=+\-@\t\r]"
 )  # so begins what a spreadsheet takes for a formula, or what `cell` made
+_END = "\r\n"
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -20,11 +20,18 @@ def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     id,label
     '=A1.jpg,cat
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    lines = _Lines()
+    writer = csv.writer(lines, lineterminator=_END)
     writer.writerow(columns)
     writer.writerows(map(cell, row) for row in rows)
-    return text.getvalue()
+    return "".join(lines)
+
+
+class _Lines(list):
+    """Lines that end as lines do here, written so that each sign that ends a line somewhere is quoted."""
+
+    def write(self, line: str) -> None:
+        self.append(line.removesuffix(_END) + "\n")
 
 
 def cell(value: object) -> object:
