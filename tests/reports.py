@@ -32,7 +32,7 @@ def picture(row: int, exif: bytes = b"") -> bytes:
 def write_hostile(folder: Path, classes: int = 2, shift: float = 3.0) -> Path:
     """Write a feature file of 90 rows in classes of hostile names, and their images beside it.
 
-    Some rows have another row's features, and one in training the label of another class.
+    The first row, in training, has a wrong label, and its features are those of the fifth, a test row.
     """
     images, generator = folder / "images", np.random.default_rng(0)
     for name in ("a", "b"):
@@ -40,6 +40,7 @@ def write_hostile(folder: Path, classes: int = 2, shift: float = 3.0) -> Path:
     labels = np.arange(ROWS, dtype=np.int32) % classes
     X = generator.normal(size=(ROWS, 6)).astype(np.float32)
     X[np.arange(ROWS), labels] += shift
+    X[4] = X[0]
     splits = np.array([0, 0, 0, 1, 2] * (ROWS // 5), np.int8)
     labels[0] = (labels[0] + 1) % classes
     ids = [f"{row:03d}.jpg" for row in range(ROWS)]

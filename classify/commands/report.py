@@ -48,6 +48,7 @@ def report(
 
     Example: python -m classify report photos-logistic photos.h5 -o report.html
     """
+    from classify.audit.duplicates import find_duplicates
     from classify.bundle.bundle import Bundle
     from classify.features.load import load_features
     from classify.report.gather import Asked, gather
@@ -64,12 +65,15 @@ def report(
     before = load_features(files, join=join)
     features = corrected(before, corrections)
     read, without, warnings = _images(features, source, root, no_images)
+    duplicates = find_duplicates(features)
     page = gather(
         Asked(
             tuple(map(str, folders)),
             bundles,
             features,
             tuple(map(FeatureFile, files)),
+            tuple(duplicates.findings(features)),
+            duplicates,
             read=read,
             without_pictures=without,
             before=None if corrections is None else before,

@@ -52,11 +52,6 @@ class Places:
             if row is not None:
                 yield Card(row, each.suggested, each.reason, self._beside(row, each.evidence))
 
-    def rows(self, findings: Iterable[Finding]) -> set[int]:
-        """Return every row that findings are about, and their evidence."""
-        named = {digest for each in findings for digest in (each.digest, *each.evidence)}
-        return {row for digest in named for row in self._rows.get(digest, ())}
-
     def _row(self, digest: str, name: str) -> int | None:
         rows = self._rows.get(digest, [])
         return next((row for row in rows if self._ids[row] == name), rows[0] if rows else None)
@@ -82,11 +77,6 @@ def cells(judged: Judged, classes: int) -> dict[tuple[int, int], tuple[int, ...]
         if len(found[cell]) < ((_RIGHT if classes <= _MANY else 0) if right else _CELL):
             found[cell].append(int(judged.rows[place]))
     return {cell: tuple(rows) for cell, rows in found.items() if rows}
-
-
-def leaking(features: FeatureMatrix, findings: Sequence[Finding]) -> set[int]:
-    """Return every row that has a copy in another split."""
-    return Places(features).rows(_of(("leak",), findings))
 
 
 def needed(galleries: Mapping[str, Gallery], cells: Mapping[tuple[int, int], Sequence[int]]) -> list[int]:

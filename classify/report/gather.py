@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from classify.audit.duplicates import Duplicates
 from classify.audit.findings import Finding
+from classify.audit.leaks import LeakScores, leak_scores
 from classify.bundle.bundle import Bundle
 from classify.features.applied import others_warning
 from classify.features.matrix import FeatureMatrix
 from classify.report import plots
 from classify.report.forecast import forecast
-from classify.report.galleries import beside, cells, galleries, leaking, needed
+from classify.report.galleries import beside, cells, galleries, needed
 from classify.report.judged import Judged, judge
 from classify.report.notices import Context, notices
-from classify.report.page import Clean, Compared, Page, Shown, Verdict
+from classify.report.page import Compared, Page, Shown, Verdict
 from classify.report.pictures import Pictures, Read, take_pictures
 from classify.report.projection import project
 from classify.report.provenance import head_words, provenance, training_command
@@ -48,6 +50,8 @@ class Asked:
     files : tuple of FeatureFile
     findings : tuple of Finding
         Of an audit of the features.
+    duplicates : Duplicates or None
+        Of the same audit.
     read : callable or None
         As `classify.features.images.Images.each`; None where there are no images.
     without_pictures : str
@@ -65,6 +69,7 @@ class Asked:
     features: FeatureMatrix
     files: tuple[FeatureFile, ...]
     findings: tuple[Finding, ...] = ()
+    duplicates: Duplicates | None = None
     read: Read | None = None
     without_pictures: str = ""
     before: FeatureMatrix | None = None
@@ -94,7 +99,7 @@ def gather(asked: Asked) -> Page:
     room = _LARGE_ROOM if asked.large else _ROOM
     pictures = take_pictures(asked.read, large, small, room) if asked.read else Pictures()
     scores = judged.reports[0]
-    clean = _clean(judged, leaking(own, asked.findings))
+    leaks = _leaks(asked, own, judged)
     thresholds = _thresholds(judged)
     context = Context(
         asked.names[0],
@@ -104,7 +109,7 @@ def gather(asked: Asked) -> Page:
         scores,
         asked.findings,
         shown,
-        clean,
+        leaks,
         sum(len(file.contents.rejected) for file in asked.files),
         growth,
         asked.without_pictures,
@@ -121,7 +126,7 @@ def gather(asked: Asked) -> Page:
         rows=_shown(own, judged, rows),
         galleries=shown,
         cells=in_cells,
-        clean=clean,
+        leaks=leaks,
         map=map_,
         pictures=pictures,
         without_pictures=asked.without_pictures,
@@ -202,12 +207,14 @@ def _thresholds(judged: Judged) -> list[tuple[float, ...]]:
     return found
 
 
-def _clean(judged: Judged, leaking: set[int]) -> Clean | None:
-    kept = np.array([row not in leaking for row in judged.rows.tolist()])
-    if kept.all() or not kept.any():
+def _leaks(asked: Asked, own: FeatureMatrix, judged: Judged) -> LeakScores | None:
+    """Return the scores with and without rows that training has too; None where none is."""
+    if asked.duplicates is None or judged.how == "cross-validation":
         return None
-    right = (judged.predicted == judged.y)[kept]
-    return Clean(int(kept.sum()), int((~kept).sum()), wilson(int(right.sum()), int(kept.sum())).to_dict())
+    leaking = np.isin(judged.rows, asked.duplicates.leaking(own, judged.how))
+    if not leaking.any():
+        return None
+    return leak_scores(judged.y, judged.proba[0], leaking, own.class_names, judged.how)
 
 
 def _shown(features: FeatureMatrix, judged: Judged, rows: Sequence[int]) -> dict[int, Shown]:

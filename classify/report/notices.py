@@ -7,10 +7,11 @@ from shlex import quote
 import numpy as np
 
 from classify.audit.findings import Finding
+from classify.audit.leaks import LeakScores
 from classify.features.applied import KINDS
 from classify.features.matrix import FeatureMatrix
 from classify.report.judged import Judged
-from classify.report.page import Clean, Gallery, Notice
+from classify.report.page import Gallery, Notice
 from classify.report.plots import percent
 from classify.scores.judging import lone_answer
 from data.text import counted
@@ -40,7 +41,7 @@ class Context:
     scores : dict
     findings : sequence of Finding
     galleries : mapping of str to Gallery
-    clean : Clean or None
+    leaks : LeakScores or None
     rejected : int
     growth : dict
     without_pictures : str
@@ -55,7 +56,7 @@ class Context:
     scores: dict
     findings: Sequence[Finding]
     galleries: Mapping[str, Gallery]
-    clean: Clean | None
+    leaks: LeakScores | None
     rejected: int
     growth: dict
     without_pictures: str
@@ -108,14 +109,15 @@ def _seen(context: Context) -> Iterator[Notice]:
 
 
 def _leaks(context: Context) -> Iterator[Notice]:
-    clean = context.clean
-    if clean:
-        them = _are(clean.leaking, "it", "them")
+    leaks = context.leaks
+    if leaks:
+        them = _are(leaks.leaking, "it", "them")
+        clean = percent(leaks.clean["accuracy"]["value"]) if leaks.clean else "not known: nothing is left"
         yield Notice(
             "serious",
-            f"{counted(clean.leaking, f'{context.judged.how} image')} "
-            f"{_are(clean.leaking, 'has', 'have')} a copy in another split.",
-            f"Without {them} the accuracy is {percent(clean.accuracy['value'])}, with {them} "
+            f"{counted(leaks.leaking, f'{leaks.split} image')} {_are(leaks.leaking, 'has', 'have')} a copy "
+            "in training or validation.",
+            f"The head may have learned {them} by heart. Without {them} the accuracy is {clean}, with {them} "
             f"{percent(context.scores['accuracy']['value'])}.",
             context.command("classify audit"),
             "copies",
@@ -129,6 +131,18 @@ def _contradictions(context: Context) -> Iterator[Notice]:
             "serious",
             f"{counted(len(found), 'image')} {_are(len(found), 'has', 'have')} two labels.",
             "No head can be right about both: tick the wrong one, or leave both out.",
+            "",
+            "copies",
+        )
+
+
+def _copies(context: Context) -> Iterator[Notice]:
+    found = [each for each in context.findings if each.kind == "duplicate"]
+    if found:
+        yield Notice(
+            "notable",
+            f"{counted(len(found), 'image')} {_are(len(found), 'is', 'are')} there more than once in a class.",
+            "Copies count more than other images, and teach nothing new: leave all but one out.",
             "",
             "copies",
         )
@@ -282,6 +296,7 @@ _CHECKS = (
     _other_corrections,
     _corrected,
     _suspects,
+    _copies,
     _labels,
     _sizes,
     _calibrated,

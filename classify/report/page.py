@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from classify.audit.leaks import LeakScores
 from classify.report.pictures import Pictures
 from classify.report.plots import Plot
 from classify.report.projection import Projection
@@ -140,22 +141,6 @@ class Compared:
 
 
 @dataclass(frozen=True)
-class Clean:
-    """The score without rows that have a copy in another split.
-
-    Attributes
-    ----------
-    rows, leaking : int
-    accuracy : dict
-        On the other rows.
-    """
-
-    rows: int
-    leaking: int
-    accuracy: dict
-
-
-@dataclass(frozen=True)
 class Page:
     """All that stands on a report.
 
@@ -175,7 +160,8 @@ class Page:
     galleries : mapping of str to Gallery
     cells : mapping of (int, int) to tuple of int
         Rows of each cell of the confusion matrix, some where they are many.
-    clean : Clean or None
+    leaks : LeakScores or None
+        Of rows that training has too.
     map : Projection
     pictures : Pictures
     without_pictures : str
@@ -207,7 +193,7 @@ class Page:
     rows: Mapping[int, Shown] = field(repr=False)
     galleries: Mapping[str, Gallery] = field(repr=False)
     cells: Mapping[tuple[int, int], tuple[int, ...]] = field(repr=False)
-    clean: Clean | None
+    leaks: LeakScores | None
     map: Projection = field(repr=False)
     pictures: Pictures = field(repr=False)
     without_pictures: str
