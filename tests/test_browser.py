@@ -230,6 +230,21 @@ def test_everything_is_reached_by_tab_and_its_focus_is_seen(page):
     assert sum(tag == "BUTTON" for tag, _, _ in seen) == buttons
 
 
+def test_what_was_ticked_is_trained_with_and_named_by_info(page, written, tmp_path):
+    folder, corrections = written.parent, tmp_path / "corrections.csv"
+    show(page, "#suspects")
+    page.locator("#suspects .card").first.wait_for()
+    page.locator("#suspects .card").first.get_by_role("button", name="It is").click()
+    download(page, tmp_path)
+    bundle, file = tmp_path / "corrected", folder / "hostile.h5"
+    succeed("train", file, "--corrections", corrections, "-o", bundle)
+    told = json.loads(succeed("info", bundle, "--json"))
+    assert told["provenance"]["corrections"]["relabelled"] == {"train": 1}
+    again = tmp_path / "again.html"
+    succeed("report", bundle, file, "--corrections", corrections, "-o", again, "--no-images")
+    assert "corrections.csv are applied: 1 relabelled" in again.read_text()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_axe_finds_nothing_serious(page_of_three, scheme, width):

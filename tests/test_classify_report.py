@@ -175,7 +175,8 @@ def test_equal_images_are_shown_beside_each_other(file):
     digests[3] = digests[7]
     features = replace(features, digests=digests)
     same = digests[3].tobytes().hex()
-    (card,) = Places(features).cards([replace(finding(features, "contradiction", 7), evidence=(same,))])
+    found = [replace(finding(features, "contradiction", 7), evidence=(same,))]
+    (card,) = Places(features, found).cards(found)
     assert (card.row, card.beside) == (7, (3,))
 
 

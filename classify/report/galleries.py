@@ -8,6 +8,7 @@ import numpy as np
 from classify.audit.findings import Finding
 from classify.bundle.detector import Detector
 from classify.features.matrix import FeatureMatrix
+from classify.features.rows import short_digests
 from classify.report.judged import Judged
 from classify.report.page import Card, Gallery
 from data.splits import SPLIT_NAMES
@@ -17,6 +18,7 @@ _CELL = 60  # rows of a cell of the confusion matrix
 _RIGHT = 12  # rows of a cell that is right
 _MANY = 20  # classes, beyond which right rows are not shown
 _RATE = 0.01  # share of images like the validation images that are called unfamiliar
+_BLOCK = 8192  # rows that are compared at once
 # Kinds of findings that a gallery shows.
 _KINDS = {
     "suspects": ("label suspect",),
@@ -29,7 +31,7 @@ def galleries(
     features: FeatureMatrix, judged: Judged, findings: Sequence[Finding], detector: Detector | None
 ) -> dict[str, Gallery]:
     """Return the galleries of the page by name: errors, suspects, copies, unfamiliar."""
-    places = Places(features)
+    places = Places(features, findings)
     found = {name: list(places.cards(_of(kinds, findings))) for name, kinds in _KINDS.items()}
     found["errors"] = list(_errors(features, judged))
     found["unfamiliar"] += _unfamiliar(features, judged, detector, {card.row for card in found["unfamiliar"]})
@@ -37,16 +39,24 @@ def galleries(
 
 
 class Places:
-    """Finds the rows of findings, which name images by digest and id."""
+    """Finds the rows of findings, which name images by digest and id.
 
-    def __init__(self, features: FeatureMatrix) -> None:
-        self._ids = features.ids
-        self._rows: dict[str, list[int]] = defaultdict(list)
-        for row, digest in enumerate(features.digests):
-            self._rows[digest.tobytes().hex()].append(row)
+    Parameters
+    ----------
+    features : FeatureMatrix
+    findings : sequence of Finding
+        Whose images are looked for.
+    """
+
+    def __init__(self, features: FeatureMatrix, findings: Sequence[Finding]) -> None:
+        self._ids, self._rows = features.ids, defaultdict[str, list[int]](list)
+        named = {digest for each in findings for digest in (each.digest, *each.evidence)} - {""}
+        wanted = np.frombuffer(bytes.fromhex("".join(named)), np.uint8).reshape(-1, 32)
+        for row in np.flatnonzero(np.isin(short_digests(features.digests), short_digests(wanted))).tolist():
+            self._rows[features.digests[row].tobytes().hex()].append(row)
 
     def cards(self, findings: Iterable[Finding]) -> Iterator[Card]:
-        """Yield a card for each finding whose image is here."""
+        """Yield a card for each finding that is about an image here."""
         for each in findings:
             row = self._row(each.digest, each.id)
             if row is not None:
@@ -116,7 +126,8 @@ def _unfamiliar(
     new = np.setdiff1d(new, sorted(known)).astype(int)
     if not len(new):
         return []
-    scores = detector.score(features.X[new])
+    blocks = np.array_split(new, -(-len(new) // _BLOCK))
+    scores = np.concatenate([detector.score(features.X[block]) for block in blocks])
     limit = detector.threshold(_RATE)
     order = [place for place in np.argsort(-scores, kind="stable") if scores[place] > limit]
     told = f"further from its nearest training images than {1 - _RATE:.0%} of validation images"

@@ -141,8 +141,9 @@ def _copies(context: Context) -> Iterator[Notice]:
     if found:
         yield Notice(
             "notable",
-            f"{counted(len(found), 'image')} {_are(len(found), 'is', 'are')} there more than once in a class.",
-            "Copies count more than other images, and teach nothing new: leave all but one out.",
+            f"{counted(len(found), 'group')} of images in one class {_are(len(found), 'looks', 'look')} "
+            "like copies.",
+            "Copies count more than other images, and teach nothing new: look, and leave all but one out.",
             "",
             "copies",
         )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from classify.audit.leaks import LeakScores
 from classify.report.pictures import Pictures
@@ -147,6 +148,7 @@ class Page:
     Attributes
     ----------
     title : str
+        The path of the first bundle.
     verdict : Verdict
     notices : tuple of Notice
         The serious ones first.
@@ -205,3 +207,8 @@ class Page:
     corrected: tuple[tuple[str, str, str], ...]
     provenance: Mapping[str, list[tuple[str, str]]]
     command: str
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle without its folder."""
+        return Path(self.title).name or self.title

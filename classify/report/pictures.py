@@ -19,7 +19,7 @@ from data.images import ImageError, small_image
 Read = Callable[[Iterable[int]], Iterator[tuple[int, bytes | None]]]
 
 SIDE = 4096  # pixels of an atlas, at most
-LARGE, SMALL = 160, 64  # pixels of a tile
+LARGE, SMALL = 160, 80  # pixels of a tile
 _QUALITY = {LARGE: 72, SMALL: 66}
 _THREADS = 4
 _BLOCK = 256  # images decoded at once

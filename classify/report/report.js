@@ -202,7 +202,8 @@ function startMap() {
   let places = [];
   const kinds = { class: [...new Set(map.row.map((row) => rows.label[row]))].sort((a, b) => a - b), error: ["wrong", "right", "not judged"] };
   const kindOf = (row) => state.by === "class" ? rows.label[row] : rows.predicted[row] < 0 ? "not judged" : rows.predicted[row] === rows.label[row] ? "right" : "wrong";
-  const looks = (kind) => state.by === "class" ? [colourOf(kind), SHAPES[shapeOf(kind)]] : { wrong: [variable("--bad"), SHAPES[2]], right: [variable("--accent"), SHAPES[0]], "not judged": [variable("--line"), SHAPES[1]] }[kind];
+  const looks = (kind) => state.by === "class" ? [colourOf(kind), SHAPES[shapeOf(kind)]] : { wrong: [variable("--bad"), SHAPES[2]], right: [variable("--accent"), SHAPES[0]], "not judged": [variable("--soft"), SHAPES[1]] }[kind];
+  const height = (kind) => ["not judged", "right", "wrong"].indexOf(kind);
   function mark(context, kind, x, y, r) { const [colour, shape] = looks(kind); context.fillStyle = colour; context.beginPath(); shape(context, x, y, r); context.fill(); }
   function draw() {
     const scale = devicePixelRatio || 1, box = canvas.getBoundingClientRect(), side = Math.min(box.width, box.height), pad = 18;
@@ -212,11 +213,11 @@ function startMap() {
     const left = (box.width - fit * (high[0] - low[0])) / 2, top = (box.height - fit * (high[1] - low[1])) / 2;
     places = map.row.map((_, k) => [left + fit * (map.x[k] - low[0]), top + fit * (map.y[k] - low[1])]);
     pen.setTransform(scale, 0, 0, scale, 0, 0);
-    const order = map.row.map((row, k) => k).sort((a, b) => (kindOf(map.row[a]) === "wrong") - (kindOf(map.row[b]) === "wrong"));
+    const order = map.row.map((row, k) => k).sort((a, b) => height(kindOf(map.row[a])) - height(kindOf(map.row[b])));
     const r = Math.max(2.4, Math.min(5, side / Math.sqrt(map.row.length) / 4));
     for (const k of order) {
       const kind = kindOf(map.row[k]), far = state.only !== null && state.only !== kind;
-      pen.globalAlpha = far ? 0.12 : kind === "wrong" ? 1 : 0.8;
+      pen.globalAlpha = far ? 0.12 : kind === "wrong" ? 1 : kind === "not judged" ? 0.3 : 0.8;
       mark(pen, kind, ...places[k], kind === "wrong" ? r * 1.6 : r);
     }
     pen.globalAlpha = 1;
