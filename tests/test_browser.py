@@ -52,7 +52,7 @@ def write_page(folder: Path, classes: int) -> Path:
     )
     read = Images.of(features, folder / "images").each
     files = (FeatureFile(file),)
-    asked = Asked((str(bundle),), (Bundle.load(bundle),), features, files, findings, read)
+    asked = Asked((str(bundle),), (Bundle.load(bundle),), features, files, findings, read=read)
     write_report(folder / "page.html", gather(asked))
     return folder / "page.html"
 
@@ -239,7 +239,7 @@ def test_what_was_ticked_is_trained_with_and_named_by_info(page, written, tmp_pa
     bundle, file = tmp_path / "corrected", folder / "hostile.h5"
     succeed("train", file, "--corrections", corrections, "-o", bundle)
     told = json.loads(succeed("info", bundle, "--json"))
-    assert told["provenance"]["corrections"]["relabelled"] == {"train": 1}
+    assert told["corrections"]["relabelled"] == {"train": 1}
     again = tmp_path / "again.html"
     succeed("report", bundle, file, "--corrections", corrections, "-o", again, "--no-images")
     assert "corrections.csv are applied: 1 relabelled" in again.read_text()

@@ -244,8 +244,8 @@ def test_pictures_that_are_gone_or_broken_are_counted():
 def test_an_atlas_is_never_larger_than_its_side(monkeypatch):
     monkeypatch.setattr(pictures_module, "SIDE", 200)
     found = take_pictures(lambda rows: ((row, picture(row)) for row in rows), [], range(20), 10**7)
-    assert len(found.atlases) == 3 and all(max(a.width, a.height) <= 200 for a in found.atlases)
-    assert found.small[9][:3] == (1, 0, 0)
+    assert len(found.atlases) == 5 and all(max(a.width, a.height) <= 200 for a in found.atlases)
+    assert found.small[9][:3] == (2, SMALL, 0)
 
 
 def test_the_map_is_the_same_each_time_and_parts_what_is_apart():
