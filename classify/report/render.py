@@ -17,6 +17,7 @@ from data.text import counted
 
 _HERE = Path(__file__).parent
 _WARNED, _REFUSED = 25_000_000, 50_000_000  # bytes
+_BLANK = "\xa0"
 _CLASSES = 150  # of the table: more would slow the page down
 # In a script element: no end tag, no comment, no line end of JavaScript that JSON does not know.
 _ESCAPES = {ord(sign): f"\\u{ord(sign):04x}" for sign in "<>&\u2028\u2029"}
@@ -38,7 +39,7 @@ def render(page: Page) -> str:
     environment.filters |= {
         "percent": percent,
         "counted": counted,
-        "visible": visible,
+        "visible": _text_of,
         "short": lambda name, most=48: shortened(name, most),
     }
     return environment.get_template("report.html.j2").render(
@@ -109,6 +110,11 @@ def embedded(values: object) -> str:
     """
     text = json.dumps(values, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return text.translate(_ESCAPES)
+
+
+def _text_of(text: str) -> str:
+    """Return a text with escapes for signs that cannot be seen, but for our own blanks before a unit."""
+    return _BLANK.join(map(visible, text.split(_BLANK)))
 
 
 def _text(name: str) -> str:
