@@ -29,7 +29,7 @@ def picture(row: int, exif: bytes = b"") -> bytes:
     return stream.getvalue()
 
 
-def write_hostile(folder: Path, classes: int = 2, shift: float = 3.0) -> Path:
+def write_hostile(folder: Path, classes: int = 2, shift: float = 1.2) -> Path:
     """Write a feature file of 90 rows in classes of hostile names, and their images beside it.
 
     The first row, in training, has a wrong label, and its features are those of the fifth, a test row.

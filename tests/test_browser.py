@@ -12,6 +12,7 @@ from reports import HOSTILE, NAMES, finding, train, write_hostile
 
 from classify import Bundle, load_features
 from classify.features.images import Images
+from classify.report.found import Found
 from classify.report.gather import Asked, gather
 from classify.report.render import write_report
 from extract.feature_file.reader import FeatureFile
@@ -41,7 +42,7 @@ def place(cache, tmp_path_factory) -> Path:
 def write_page(folder: Path, classes: int) -> Path:
     """Write a report whose names are hostile, with every kind of gallery."""
     folder.mkdir()
-    file = write_hostile(folder, classes, shift=1.2)
+    file = write_hostile(folder, classes)
     features, bundle = load_features(file), train(file)
     findings = (
         finding(features, "leak", 4, 0, 1),
@@ -52,7 +53,7 @@ def write_page(folder: Path, classes: int) -> Path:
     )
     read = Images.of(features, folder / "images").each
     files = (FeatureFile(file),)
-    asked = Asked((str(bundle),), (Bundle.load(bundle),), features, files, findings, read=read)
+    asked = Asked((str(bundle),), (Bundle.load(bundle),), features, files, Found(findings), read)
     write_report(folder / "page.html", gather(asked))
     return folder / "page.html"
 

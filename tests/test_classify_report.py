@@ -21,6 +21,7 @@ from classify.audit.duplicates import find_duplicates
 from classify.features.images import Images
 from classify.report import pictures as pictures_module
 from classify.report.forecast import forecast
+from classify.report.found import Found
 from classify.report.galleries import Places, cells
 from classify.report.gather import Asked, gather
 from classify.report.judged import judge
@@ -58,8 +59,8 @@ def page(file, bundle) -> Page:
         finding(features, "outlier", 8),
     )
     images = Images.of(features, file.with_name("images"))
-    values = {"findings": findings, "duplicates": find_duplicates(features), "read": images.each}
-    return gather(asked(file, bundle, **values, without_pictures=""))
+    found = Found(findings, find_duplicates(features))
+    return gather(asked(file, bundle, found=found, read=images.each, without_pictures=""))
 
 
 class Seen(HTMLParser):
@@ -88,6 +89,7 @@ def test_the_verdict_is_that_of_the_test_rows(page, file, bundle):
     assert page.verdict.accuracy == report["accuracy"] == page.scores["accuracy"]
     assert "18 images of the test split" in page.verdict.measured
     text = " ".join(Seen(render(page)).text)
+    assert report["accuracy"]["value"] < 1, "or the next line says little"
     assert f"{100 * report['accuracy']['value']:.1f}\xa0%" in text
 
 

@@ -12,8 +12,8 @@ from data.text import counted
 from extract.commands.options import Root
 
 if TYPE_CHECKING:
+    from classify.features.images import Images
     from classify.features.matrix import FeatureMatrix
-    from classify.report.pictures import Read
 
 
 def report(
@@ -48,9 +48,9 @@ def report(
 
     Example: python -m classify report photos-logistic photos.h5 -o report.html
     """
-    from classify.audit.duplicates import find_duplicates
     from classify.bundle.bundle import Bundle
     from classify.features.load import load_features
+    from classify.report.found import find
     from classify.report.gather import Asked, gather
     from classify.report.render import check_report, size_warnings, write_report
     from extract.feature_file.reader import FeatureFile
@@ -64,17 +64,15 @@ def report(
     bundles = tuple(Bundle.load(folder) for folder in folders)
     before = load_features(files, join=join)
     features = corrected(before, corrections)
-    read, without, warnings = _images(features, source, root, no_images)
-    duplicates = find_duplicates(features)
+    images, without, warnings = _images(features, source, root, no_images)
     page = gather(
         Asked(
             tuple(map(str, folders)),
             bundles,
             features,
             tuple(map(FeatureFile, files)),
-            tuple(duplicates.findings(features)),
-            duplicates,
-            read=read,
+            find(bundles[0], features, images),
+            read=images.each if images else None,
             without_pictures=without,
             before=None if corrections is None else before,
             corrected=_entries(corrections),
@@ -138,8 +136,8 @@ def _entries(corrections: Path | None) -> tuple[tuple[str, str, str], ...]:
 
 def _images(
     features: "FeatureMatrix", source: str | None, root: Path | None, no_images: bool
-) -> "tuple[Read | None, str, list[str]]":
-    """Return what reads images, why nothing does, and warnings."""
+) -> "tuple[Images | None, str, list[str]]":
+    """Return the images, why there are none, and warnings."""
     from classify.features.images import Images
 
     if no_images:
@@ -147,4 +145,4 @@ def _images(
     images = Images.of(features, source, root=root)
     if images.source is None:
         return None, images.warning(), [images.warning()]
-    return images.each, "", []
+    return images, "", []

@@ -1,6 +1,7 @@
 """A page that shows what a head gets right and wrong, and takes corrections.
 
 page        Page: all that stands on it, as plain values
+found       what an audit of the features finds, and what to label next
 judged      the rows that heads are judged by: test, cross-validation or validation
 gather      bundles, features and findings to a Page
 galleries   which images are shown, and beside which others

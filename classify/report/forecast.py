@@ -124,7 +124,7 @@ def _said(more: float | None, low: float | None, high: float | None, accuracy: f
     between = (
         f"{_round(low)} to {_round(high)}"
         if high is not None
-        else f"{_round(low)} to {far}, or none are enough"
+        else f"{_round(low)} to {far}; perhaps no number is enough"
     )
     value = f"about {_round(more)}" if more is not None else far
     return f"{value} more training images for one point of accuracy (95 % interval {between})"

@@ -6,14 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 
 from classify.audit.findings import Finding
+from classify.audit.suggest import Suggestion
 from classify.bundle.detector import Detector
 from classify.features.matrix import FeatureMatrix
 from classify.features.rows import short_digests
+from classify.report.found import Found
 from classify.report.judged import Judged
 from classify.report.page import Card, Gallery
 from data.splits import SPLIT_NAMES
 
-_MOST = {"errors": 200, "suspects": 120, "copies": 90, "unfamiliar": 60}
+_MOST = {"errors": 200, "suspects": 120, "copies": 90, "unfamiliar": 60, "next": 48}
 _CELL = 60  # rows of a cell of the confusion matrix
 _RIGHT = 12  # rows of a cell that is right
 _MANY = 20  # classes, beyond which right rows are not shown
@@ -28,11 +30,13 @@ _KINDS = {
 
 
 def galleries(
-    features: FeatureMatrix, judged: Judged, findings: Sequence[Finding], detector: Detector | None
+    features: FeatureMatrix, judged: Judged, audited: Found, detector: Detector | None
 ) -> dict[str, Gallery]:
-    """Return the galleries of the page by name: errors, suspects, copies, unfamiliar."""
-    places = Places(features, findings)
-    found = {name: list(places.cards(_of(kinds, findings))) for name, kinds in _KINDS.items()}
+    """Return the galleries of the page by name: errors, suspects, copies, unfamiliar, next."""
+    suggested = [_to_label(each) for each in audited.suggested]
+    places = Places(features, [*audited.findings, *suggested])
+    found = {name: list(places.cards(_of(kinds, audited.findings))) for name, kinds in _KINDS.items()}
+    found["next"] = list(places.cards(suggested))
     found["errors"] = list(_errors(features, judged))
     found["unfamiliar"] += _unfamiliar(features, judged, detector, {card.row for card in found["unfamiliar"]})
     return {name: Gallery(name, tuple(found[name][:most]), len(found[name])) for name, most in _MOST.items()}
@@ -102,6 +106,12 @@ def needed(galleries: Mapping[str, Gallery], cells: Mapping[tuple[int, int], Seq
 def beside(galleries: Mapping[str, Gallery]) -> list[int]:
     """Return rows that are shown small, beside others."""
     return [*dict.fromkeys(row for each in galleries.values() for card in each.cards for row in card.beside)]
+
+
+def _to_label(each: Suggestion) -> Finding:
+    """Return a suggestion as a finding, of which a card is made."""
+    reason = f"{each.predicted} {each.probability:.0%}, or {each.runner_up}"
+    return Finding("label suspect", 1 - each.margin, reason, each.digest, each.id, suggested=each.predicted)
 
 
 def _of(kinds: Sequence[str], findings: Sequence[Finding]) -> list[Finding]:

@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from classify.audit.duplicates import Duplicates
-from classify.audit.findings import Finding
 from classify.audit.leaks import LeakScores, leak_scores
 from classify.bundle.bundle import Bundle
 from classify.features.applied import others_warning
 from classify.features.matrix import FeatureMatrix
 from classify.report import plots
 from classify.report.forecast import forecast
+from classify.report.found import Found
 from classify.report.galleries import beside, cells, galleries, needed
 from classify.report.judged import Judged, judge
 from classify.report.notices import Context, notices
@@ -48,10 +47,8 @@ class Asked:
         The first one is shown, the others are compared with it.
     features : FeatureMatrix
     files : tuple of FeatureFile
-    findings : tuple of Finding
+    found : Found
         Of an audit of the features.
-    duplicates : Duplicates or None
-        Of the same audit.
     read : callable or None
         As `classify.features.images.Images.each`; None where there are no images.
     without_pictures : str
@@ -68,8 +65,7 @@ class Asked:
     bundles: tuple[Bundle, ...]
     features: FeatureMatrix
     files: tuple[FeatureFile, ...]
-    findings: tuple[Finding, ...] = ()
-    duplicates: Duplicates | None = None
+    found: Found = field(default_factory=Found)
     read: Read | None = None
     without_pictures: str = ""
     before: FeatureMatrix | None = None
@@ -89,7 +85,7 @@ def gather(asked: Asked) -> Page:
     judged = judge(asked.bundles, asked.features, asked.before)
     own = first.select(asked.features, "test" if judged.how == "test" else "validation")
     with ThreadPoolExecutor(2) as threads:
-        shown = galleries(own, judged, asked.findings, first.detector)
+        shown = galleries(own, judged, asked.found, first.detector)
         in_cells = cells(judged, len(first.class_names))
         large = needed(shown, in_cells)
         layout = threads.submit(project, np.asarray(own.X), np.array(large, int))
@@ -107,7 +103,7 @@ def gather(asked: Asked) -> Page:
         own,
         judged,
         scores,
-        asked.findings,
+        asked.found.findings,
         shown,
         leaks,
         sum(len(file.contents.rejected) for file in asked.files),
@@ -209,9 +205,9 @@ def _thresholds(judged: Judged) -> list[tuple[float, ...]]:
 
 def _leaks(asked: Asked, own: FeatureMatrix, judged: Judged) -> LeakScores | None:
     """Return the scores with and without rows that training has too; None where none is."""
-    if asked.duplicates is None or judged.how == "cross-validation":
+    if asked.found.duplicates is None or judged.how == "cross-validation":
         return None
-    leaking = np.isin(judged.rows, asked.duplicates.leaking(own, judged.how))
+    leaking = np.isin(judged.rows, asked.found.duplicates.leaking(own, judged.how))
     if not leaking.any():
         return None
     return leak_scores(judged.y, judged.proba[0], leaking, own.class_names, judged.how)
@@ -229,18 +225,23 @@ def _shown(features: FeatureMatrix, judged: Judged, rows: Sequence[int]) -> dict
             digest=features.digests[row].tobytes().hex(),
             label=int(features.y[row]),
             predicted=int(predicted[place]) if known else -1,
-            probability=round(float(proba[place].max()), 4) if known else None,
-            label_probability=round(float(proba[place, judged.y[place]]), 4) if known else None,
+            probability=_rounded(float(proba[place].max())) if known else None,
+            label_probability=_rounded(float(proba[place, judged.y[place]])) if known else None,
             split=SPLIT_NAMES[features.splits[row]],
         )
     return found
+
+
+def _rounded(share: float) -> float:
+    """Return a share with four digits; none that is not 0 or 1 becomes so."""
+    return share if share in (0, 1) else min(max(round(share, 4), 0.0001), 0.9999)
 
 
 def _plots(
     judged: Judged, scores: dict, names: Sequence[str], thresholds: list[tuple[float, ...]], growth: dict
 ) -> dict[str, plots.Plot]:
     found = {"coverage": plots.coverage_plot(thresholds), "reliability": plots.reliability_plot(scores)}
-    if "roc_auc" in scores:
+    if len(np.unique(judged.y)) > 1:
         found["roc"] = plots.roc_plot(judged.y, judged.proba[0], names)
     if "points" in growth:
         found["growth"] = plots.growth_plot(growth, growth["forecast"].expected)

@@ -4,8 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-import numpy as np
-
 from classify.audit.findings import Finding
 from classify.audit.leaks import LeakScores
 from classify.features.applied import KINDS
@@ -18,8 +16,30 @@ from data.text import counted
 
 _WIDE = 0.1  # width of an interval that says little
 _UNCALIBRATED = 0.03  # error of the probabilities, at the least
-_IMBALANCE = 3  # times as many images in the largest class as in the smallest
-_THIN = 20  # training images
+# Findings about classes: what follows, a command that mends it or shows more, the section that shows it.
+_FOLLOWS: dict[str, tuple[str, tuple[str, ...], str]] = {
+    "shortcut": (
+        "The head may have learned that instead of what is in the picture.",
+        ("classify audit", "--shortcuts"),
+        "",
+    ),
+    "confused pair": (
+        "One head hardly tells them apart: make one class of them, or correct labels between them.",
+        (),
+        "confusion",
+    ),
+    "thin class": (
+        "The head has hardly seen it, and what it scores there is mostly chance: add images.",
+        (),
+        "classes",
+    ),
+    "imbalance": (
+        "The head leans towards frequent classes; accuracy hides that, recall by class shows it.",
+        ("classify train", "--class-weight balanced"),
+        "classes",
+    ),
+    "odd image": ("The backbone sees less than it could: extract at a smaller size.", (), ""),
+}
 _LEVELS = ("serious", "notable")
 _NOTHING = Notice(
     "good",
@@ -154,9 +174,9 @@ def _suspects(context: Context) -> Iterator[Notice]:
     if found:
         yield Notice(
             "notable",
-            f"{counted(found, 'label')} {_are(found, 'looks', 'look')} wrong.",
-            "Wrong labels in training teach the wrong thing, and in the test they count a right answer as an "
-            "error. Look at them first: they are the cheapest gain.",
+            f"{counted(found, 'label')} {_are(found, 'is', 'are')} doubted: the features say another class.",
+            "Some are wrong labels, some hard images; the first are the likeliest. Wrong labels teach the "
+            "wrong thing, and in the test they count a right answer as an error.",
             context.command("classify audit", "--csv", "suspects.csv"),
             "suspects",
         )
@@ -213,32 +233,14 @@ def _labels(context: Context) -> Iterator[Notice]:
         yield Notice("notable", _sentence(what), _sentence(follows), "", "classes")
 
 
-def _sizes(context: Context) -> Iterator[Notice]:
-    y = context.features.y[context.features.rows("train")]
-    counts = np.bincount(y, minlength=len(context.features.class_names))
-    present = np.flatnonzero(counts)
-    if len(present) < 2:
-        return
-    low, high = present[counts[present].argmin()], present[counts[present].argmax()]
-    names = context.features.class_names
-    few, many = (f"{names[k]} ({counts[k]:,})" for k in (low, high))
-    thin = int((counts[present] < _THIN).sum())
-    if thin:
-        yield Notice(
-            "notable",
-            f"{counted(thin, 'class')} of fewer than {_THIN} training images, such as {few}.",
-            "The head has hardly seen them, and what it scores there is mostly chance: add images.",
-            "",
-            "classes",
-        )
-    if counts[high] > _IMBALANCE * counts[low]:
-        yield Notice(
-            "notable",
-            f"Classes differ in size: {many} against {few}.",
-            "The head leans towards frequent classes; accuracy hides that, recall by class shows it.",
-            context.command("classify train", "--class-weight balanced"),
-            "classes",
-        )
+def _about_classes(context: Context) -> Iterator[Notice]:
+    """Tell findings that are about no single image, those of a kind in one notice."""
+    for kind, (follows, command, link) in _FOLLOWS.items():
+        found = [each for each in context.findings if each.kind == kind and not each.digest]
+        if found:
+            more = f", and {len(found) - 1} more such" if len(found) > 1 else ""
+            mend = context.command(*command) if command else ""
+            yield Notice("notable", _sentence(found[0].reason + more), follows, mend, link)
 
 
 def _calibrated(context: Context) -> Iterator[Notice]:
@@ -299,7 +301,7 @@ _CHECKS = (
     _suspects,
     _copies,
     _labels,
-    _sizes,
+    _about_classes,
     _calibrated,
     _more,
     _rejected,

@@ -9,6 +9,8 @@ from classify.report.pictures import Pictures
 from classify.report.plots import Plot
 from classify.report.projection import Projection
 
+_CHANCE = 0.05  # p-value, from which on a difference may well be chance
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -139,6 +141,21 @@ class Compared:
     accuracy: dict
     log_loss: dict
     mcnemar: dict | None
+
+    @property
+    def said(self) -> str:
+        """What the test says, in words; empty for the first bundle."""
+        if self.mcnemar is None:
+            return ""
+        if self.mcnemar["p_value"] >= _CHANCE:
+            return "no difference that these images show"
+        return "worse than the first" if self.mcnemar["difference"]["value"] > 0 else "better than the first"
+
+    @property
+    def p_value(self) -> str:
+        """The p-value of the test as it is written."""
+        value = self.mcnemar["p_value"] if self.mcnemar else 1.0
+        return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 @dataclass(frozen=True)

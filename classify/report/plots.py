@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from math import log10
+from math import ceil, floor, log10
 
 import numpy as np
 
@@ -10,6 +10,7 @@ from classify.scores.intervals import wilson
 
 WIDTH, HEIGHT = 440, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 30, 44
+_TICKS = (0.002, 0.004, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2)  # steps between shares
 _APART = 44  # pixels between ticks, at the least
 
 
@@ -188,24 +189,31 @@ def reliability_plot(report: dict) -> Plot:
 
 
 def roc_plot(y: np.ndarray, proba: np.ndarray, names: Sequence[str]) -> Plot:
-    """Draw the share of the second class that is found over that of the first one taken for it."""
-    from sklearn.metrics import roc_curve
+    """Draw how many of a class are found over how many others are taken for it.
 
-    false, true, _ = roc_curve(y, proba[:, 1])
+    It is the second of two classes; of more, the one that is told apart worst, with all others.
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    present = [label for label in range(len(names)) if 0 < (y == label).sum() < len(y)]
+    areas = {label: roc_auc_score(y == label, proba[:, label]) for label in present}
+    label = 1 if len(names) == 2 else min(present, key=lambda each: areas[each])
+    name, others = names[label], names[0] if len(names) == 2 else "others"
+    false, true, _ = roc_curve(y == label, proba[:, label])
     axes = Axes((0, 1), (0, 1))
+    line = axes.mark("line", *zip(false.tolist(), true.tolist(), strict=True))
     some = np.unique(np.linspace(0, len(false) - 1, 11).round().astype(int))
+    worst = "" if len(names) == 2 else ", the class that is told apart worst"
     return Plot(
-        "ROC",
-        f"The further the line is above the dashed one, the better are {names[1]} and {names[0]} told apart.",
-        f"{names[0]} taken for {names[1]}",
-        f"{names[1]} found",
+        f"ROC of {name}{worst}",
+        f"The further the line is above the dashed one, the better {name} and {others} are parted; the area "
+        f"below it is {areas[label]:.3f}.",
+        f"{others} taken for {name}",
+        f"{name} found",
         _percent_ticks(axes.x_ticks, 0, 1),
         _percent_ticks(axes.y_ticks, 0, 1),
-        (
-            axes.mark("guide", (0, 0), (1, 1)),
-            axes.mark("line", *zip(false.tolist(), true.tolist(), strict=True)),
-        ),
-        (f"{names[0]} taken for {names[1]}", f"{names[1]} found"),
+        (axes.mark("guide", (0, 0), (1, 1)), line),
+        (f"{others} taken for {name}", f"{name} found"),
         tuple((percent(false[place]), percent(true[place])) for place in some),
     )
 
@@ -259,6 +267,8 @@ def _floor(lowest: float) -> float:
 
 
 def _percent_ticks(ticks: Ticks, low: float, high: float) -> tuple[tuple[float, str], ...]:
-    values = np.linspace(low, high, 6).tolist()
-    digits = 0 if (high - low) * 20 % 1 < 1e-6 else 1
+    """Return round values, five or six at the most."""
+    step = next(step for step in _TICKS if (high - low) / step <= 5 + 1e-9)
+    values = [number * step for number in range(ceil(low / step - 1e-9), floor(high / step + 1e-9) + 1)]
+    digits = 0 if round(100 * step, 6) % 1 == 0 else 1
     return ticks(values, [f"{100 * value:.{digits}f}\xa0%" for value in values])

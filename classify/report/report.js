@@ -98,12 +98,13 @@ function acts(row, suggested) {
   const group = element("div", { class: "acts", role: "group", "aria-label": "Correct " + whose });
   const other = suggested || (classes.length === 2 && rows.label[row] >= 0 ? classes[1 - rows.label[row]] : "");
   const given = other && other !== classes[rows.label[row]] && button(other, ["It is ", named(other, 18)]);
+  if (given && classes.length > 2) given.classList.add("given");
   const all = [given, classes.length > 2 && choice(row, whose), button("", "Leave out")].filter(Boolean);
   group.append(...(suggested ? all : all.reverse()));
   return group;
 }
 function choice(row, whose) {
-  const select = element("select", { "aria-label": "Right label of " + whose, onchange: () => tick(row, select.value || null) }, element("option", { value: "" }, "Other label…"));
+  const select = element("select", { "aria-label": "Right label of " + whose, onchange: () => tick(row, select.value || null) }, element("option", { value: "" }, "Other…"));
   const fill = () => { if (select.options.length === 1) classes.forEach((name, number) => number !== rows.label[row] && select.append(element("option", { value: name }, short(name, 40)))); };
   select.addEventListener("focus", fill); select.addEventListener("pointerdown", fill);
   const entry = ticked.get(rows.digest[row]);

@@ -1,0 +1,55 @@
+"""What is found in features before the page is laid out: suspects, copies, odd images, what to label."""
+
+from dataclasses import dataclass, field
+
+from classify.audit.duplicates import Duplicates, find_duplicates
+from classify.audit.findings import Finding
+from classify.audit.odd_images import odd_images
+from classify.audit.suggest import Suggestion, Unlabelled, suggest
+from classify.bundle.bundle import Bundle
+from classify.features.images import Images
+from classify.features.matrix import FeatureMatrix
+
+_SUGGESTED = 48  # unlabelled images
+_READ = 20_000  # images, beyond which reading them all for what is odd takes minutes
+
+
+@dataclass(frozen=True)
+class Found:
+    """What an audit of features finds, and which images to label next.
+
+    Attributes
+    ----------
+    findings : tuple of Finding
+    duplicates : Duplicates or None
+    suggested : tuple of Suggestion
+        Unlabelled images that the head would gain most from; empty where there are none.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    duplicates: Duplicates | None = field(default=None, repr=False)
+    suggested: tuple[Suggestion, ...] = ()
+
+
+def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Found:
+    """Audit features, and choose unlabelled images for a head.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    features : FeatureMatrix
+    images : Images or None
+        None, or many of them, are not looked at for odd ones.
+    """
+    duplicates = find_duplicates(features)
+    findings = duplicates.findings(features)
+    if images is not None and len(images) <= _READ:
+        findings += odd_images(features, images)
+    return Found(tuple(findings), duplicates, _suggested(bundle, features))
+
+
+def _suggested(bundle: Bundle, features: FeatureMatrix) -> tuple[Suggestion, ...]:
+    unlabelled = Unlabelled.of(features)
+    if not len(unlabelled.rows):
+        return ()
+    return tuple(suggest(bundle, features, _SUGGESTED, unlabelled))
