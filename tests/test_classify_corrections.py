@@ -208,6 +208,16 @@ def test_labels_that_no_class_has_are_counted(planted, tmp_path):
     refused(lambda: read_text(text).apply(load_features(planted)), "3 images of 'bat' (line 2), elk")
 
 
+def test_of_many_classes_the_nearest_are_named():
+    features = replace(drawn_features(20), class_names=tuple(f"class {number}" for number in range(40)))
+    text = table(f"{features.digests[0].tobytes().hex()},,Class 7")
+    refused(
+        lambda: read_text(text).apply(features),
+        "one of 40 classes, the nearest: class 7",
+        "'Class 7' (line 2)",
+    )
+
+
 def test_images_that_are_not_there_and_empty_files_are_told(planted, tmp_path):
     path = save(tmp_path, table(f"{digest(99)},gone.png,ant", f"{digest(98)},,ant", f"{digest(1)},a,bee"))
     values, said = run("train", planted, "--corrections", path, "-o", tmp_path / "bundle")

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ LEFT_OUT = -1  # the label of rows that are left out, as of those that have none
 _DIGEST = re.compile("[0-9a-f]{64}")
 _FORM = ",".join(CORRECTIONS)
 _NO_TABLES = {"feature file", "part of a run", "figure", "exported model"}  # of our own kinds
-_NAMED, _CELLS = 3, 40  # names that a message shows, each of so many cells
+_FEW, _CELLS = 10, 40  # names of classes that are all listed; cells of an id in a message
 
 
 @dataclass(frozen=True)
@@ -161,12 +162,14 @@ class Corrections:
 
     def _unknown(self, entries: list[Correction], class_names: Sequence[str]) -> HeadstartError:
         labels = list(dict.fromkeys(each.label for each in entries))
-        named = [f"{shortened(label)!r} (line {entries[0].line})" for label in labels[:1]]
+        first = f"{shortened(labels[0])!r} (line {entries[0].line})"
+        names = [shortened(name) for name in class_names]
+        near = get_close_matches(labels[0], names) if len(names) > _FEW else []
         return HeadstartError(
             f"{str(self.path)!r} gives labels that are none of the features' classes",
-            f"an empty label, or one of {counted(len(class_names), 'class')}: "
-            + some_of([shortened(name) for name in class_names], 10),
-            f"{counted(len(entries), 'image')} of {some_of(named + list(map(shortened, labels[1:])))}",
+            f"an empty label, or one of {counted(len(class_names), 'class')}"
+            + (f", the nearest: {some_of(near)}" if near else f": {some_of(names, _FEW)}"),
+            f"{counted(len(entries), 'image')} of {some_of([first, *map(shortened, labels[1:])])}",
             "correct the labels, as the features write them; for a new class, label at least one image so in "
             "the source, and run python -m extract run again: it computes nothing that the file has",
         )
