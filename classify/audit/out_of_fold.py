@@ -1,0 +1,292 @@
+"""Every labelled row judged by a strongly penalized linear head that saw neither it nor a copy of it."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from classify.features.blocks import refuse_not_finite
+from classify.features.columns import Matrix
+from classify.features.matrix import FeatureMatrix
+from data.errors import HeadstartError
+from data.text import counted
+
+PENALTY = 0.001  # C of the head `logistic`, on standardized features: it follows single rows least
+FOLDS = 5
+_MOST_LEARNT = 2**28  # bytes of rows that heads learn from; where there are more, of a sample
+_LEAST_LEARNT = 50  # rows of a class in a sample, where it has as many
+_BLOCK = 512  # rows at once, which stay in a processor's cache from their logits to their gradient
+_NEAR = 1e-4  # of the mean gradient, as L-BFGS measures how far it is from the minimum
+_STEPS = 200
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What heads say of rows that they did not see.
+
+    Attributes
+    ----------
+    rows : ndarray of int, shape (n,)
+        Places in the matrix of the labelled rows that could be judged, ascending.
+    y : ndarray of int, shape (n,)
+        Their labels.
+    proba : ndarray of float32, shape (n, K)
+        Probabilities by the head that did not see the row; 0 of classes without rows.
+    folds : int
+    learnt : int
+        Rows that heads learnt from: all, or a sample where they take more than 256 MB.
+    left_out : ndarray of int
+        Labelled rows that cannot be judged, as no other image has their label.
+    """
+
+    rows: np.ndarray = field(repr=False)
+    y: np.ndarray = field(repr=False)
+    proba: np.ndarray = field(repr=False)
+    folds: int
+    learnt: int
+    left_out: np.ndarray = field(repr=False)
+
+    @property
+    def own(self) -> np.ndarray:
+        """Probability of each row's own label, shape (n,)."""
+        return self.proba[np.arange(len(self.y)), self.y]
+
+    @property
+    def other(self) -> np.ndarray:
+        """The most probable class of each row but its own, shape (n,)."""
+        others = self.proba.copy()
+        others[np.arange(len(self.y)), self.y] = -1
+        return others.argmax(axis=1)
+
+    @property
+    def ranking(self) -> np.ndarray:
+        """Places in `rows`, the least probable label first."""
+        return np.argsort(self.own, kind="stable")
+
+
+def out_of_fold(
+    features: FeatureMatrix,
+    groups: Sequence[str] = (),
+    *,
+    folds: int = FOLDS,
+    penalty: float = PENALTY,
+    seed: int = 0,
+) -> OutOfFold:
+    """Judge the labelled rows of all splits by logistic regressions that did not see them.
+
+    The heads minimize what the head `logistic` does with ``C=penalty``, by L-BFGS in float32, each
+    from the minimum of all rows on. Rows of one group are in one fold.
+
+    Parameters
+    ----------
+    features : FeatureMatrix
+    groups : sequence of str, optional
+        Of each row, empty for none, as `classify.audit.duplicates.Duplicates.groups` returns them.
+    folds : int
+    penalty : float
+    seed : int
+        Of the folds, and of the sample where there is one.
+
+    Raises
+    ------
+    HeadstartError
+        If fewer than two classes have two images, or a row holds NaN or infinity.
+
+    Examples
+    --------
+    >>> judged = out_of_fold(load_features("photos.h5"))  # doctest: +SKIP
+    >>> judged.rows[judged.ranking[:5]]  # doctest: +SKIP
+    array([1109,  437,  925, 1747, 1286])
+    """
+    rows = np.flatnonzero(features.y >= 0)
+    y, generator = features.y[rows], np.random.default_rng(seed)
+    of = folds_of(y, [groups[row] for row in rows] if len(groups) else None, folds, generator)
+    judged = _judged(y, of, folds)
+    classes, numbers = np.unique(y, return_inverse=True)
+    if len(np.unique(y[judged])) < 2:
+        raise _refusal(features, rows)
+    learnt = sample(y, _MOST_LEARNT // (4 * features.X.shape[1]), generator)
+    scale = Standardized(features, rows[learnt])
+    heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalty)
+    proba = np.zeros((len(rows), len(features.class_names)), np.float32)
+    for part in _blocks(len(rows), _BLOCK):
+        block = scale.matrix(rows[part])
+        for fold in np.unique(of[part]):
+            mine = of[part] == fold
+            proba[np.ix_(np.arange(part.start, part.stop)[mine], classes)] = heads[fold].proba(block[mine])
+    return OutOfFold(rows[judged], y[judged], proba[judged], folds, len(learnt), rows[~judged])
+
+
+def folds_of(
+    y: np.ndarray, groups: Sequence[str] | None, folds: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Return the fold of each row: classes evenly among folds, rows of one group in one.
+
+    Groups are dealt to folds one after the other, those of one class together, the largest first.
+
+    Parameters
+    ----------
+    y : ndarray of int, shape (n,)
+    groups : sequence of n str or None
+        Empty for a row of its own.
+    folds : int
+    generator : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of int, shape (n,)
+
+    Examples
+    --------
+    >>> y, groups = np.array([0, 0, 0, 1, 1]), ["a", "", "a", "", ""]
+    >>> folds_of(y, groups, 2, np.random.default_rng(0)).tolist()
+    [0, 1, 0, 0, 1]
+    """
+    number = _numbered(groups) if groups else np.arange(len(y))
+    _, first, number, sizes = np.unique(number, return_index=True, return_inverse=True, return_counts=True)
+    order = np.lexsort((generator.permutation(len(first)), -sizes, y[first]))
+    of = np.empty(len(first), int)
+    of[order] = np.arange(len(first)) % folds
+    return of[number]
+
+
+def sample(y: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
+    """Return about `most` rows, drawn evenly, but of a thin class 50 where it has as many.
+
+    Examples
+    --------
+    >>> chosen = sample(np.repeat([0, 1], [900, 60]), 96, np.random.default_rng(0))
+    >>> int((chosen < 900).sum()), int((chosen >= 900).sum())
+    (90, 50)
+    """
+    if len(y) <= most:
+        return np.arange(len(y))
+    chosen = []
+    for members in (np.flatnonzero(y == label) for label in np.unique(y)):
+        count = max(min(_LEAST_LEARNT, len(members)), round(len(members) * most / len(y)))
+        chosen.append(generator.choice(members, count, replace=False))
+    return np.sort(np.concatenate(chosen))
+
+
+class Standardized:
+    """Rows of features less the mean of some rows, divided by their deviation.
+
+    Parameters
+    ----------
+    features : FeatureMatrix
+    rows : ndarray of int, shape (n,)
+        That mean and deviation are taken of.
+    """
+
+    def __init__(self, features: FeatureMatrix, rows: np.ndarray) -> None:
+        self._X: Matrix = features.X
+        self._ids = features.ids
+        total, squares = np.zeros((2, self._X.shape[1]))
+        shift = self._read(rows[:1])[0].astype(np.float64)  # near the mean, so that squares stay small
+        for part in _blocks(len(rows), _BLOCK):
+            block = self._read(rows[part]) - shift
+            total += block.sum(axis=0)
+            squares += np.einsum("nd,nd->d", block, block)
+        mean = total / len(rows)
+        deviation = np.sqrt(np.maximum(squares / len(rows) - mean**2, 0))
+        self._mean = (shift + mean).astype(np.float32)
+        constant = deviation <= 1e-6 * np.abs(self._mean)
+        self._scale = np.where(constant | (deviation == 0), 1, deviation).astype(np.float32)
+
+    def matrix(self, rows: np.ndarray) -> np.ndarray:
+        """Return some rows as float32, standardized."""
+        found = np.empty((len(rows), self._X.shape[1]), np.float32)
+        for part in _blocks(len(rows), _BLOCK):
+            np.subtract(self._read(rows[part]), self._mean, out=found[part])
+            found[part] /= self._scale
+        return found
+
+    def _read(self, rows: np.ndarray) -> np.ndarray:
+        block = np.asarray(self._X[rows], np.float32)
+        refuse_not_finite(block, lambda row: self._ids[rows[row]], "the features")
+        return block
+
+
+@dataclass(frozen=True)
+class _Linear:
+    """A linear head of standardized features: coefficients and intercepts, shape (1 or K, D + 1)."""
+
+    weights: np.ndarray
+
+    def proba(self, Z: np.ndarray) -> np.ndarray:
+        return _softmax(_logits(Z, self.weights.astype(np.float32)))
+
+
+def _heads(Z: np.ndarray, y: np.ndarray, of: np.ndarray, folds: int, penalty: float) -> list[_Linear]:
+    """Fit a head to the rows outside each fold."""
+    classes = int(y.max()) + 1
+    start = np.zeros((1 if classes == 2 else classes, Z.shape[1] + 1))
+    start = _fitted(Z, y, np.ones(len(y), np.float32), penalty, start)
+    return [_Linear(_fitted(Z, y, (of != fold).astype(np.float32), penalty, start)) for fold in range(folds)]
+
+
+def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
+    """Minimize the log loss of the rows by their shares, plus the penalty."""
+    from scipy.optimize import minimize
+
+    total = float(shares.sum())
+
+    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
+        weights = flat.reshape(start.shape)
+        rounded, value, gradient = weights.astype(np.float32), 0.0, np.zeros_like(weights)
+        for part in _blocks(len(Z), _BLOCK):
+            proba = _softmax(_logits(Z[part], rounded))
+            own = np.arange(len(proba)), y[part]
+            value -= float(shares[part] @ np.log(np.maximum(proba[own], 1e-30)))
+            proba[own] -= 1
+            missed = (proba * shares[part, np.newaxis])[:, -len(weights) :]
+            gradient[:, :-1] += missed.T @ Z[part]
+            gradient[:, -1] += missed.sum(axis=0)
+        gradient[:, :-1] += weights[:, :-1] / penalty
+        value += (weights[:, :-1] ** 2).sum() / (2 * penalty)
+        return value / total, (gradient / total).ravel()
+
+    options = {"maxiter": _STEPS, "gtol": _NEAR, "ftol": 0}
+    found = minimize(objective, start.ravel(), method="L-BFGS-B", jac=True, options=options)
+    return found.x.reshape(start.shape)
+
+
+def _logits(Z: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the logits of rows, shape (n, K), of which the first is 0 for two classes."""
+    found = Z @ weights[:, :-1].T + weights[:, -1]
+    return np.concatenate([np.zeros_like(found), found], axis=1) if len(weights) == 1 else found
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
+
+
+def _judged(y: np.ndarray, of: np.ndarray, folds: int) -> np.ndarray:
+    """Tell which rows have their label in another fold too."""
+    counts = np.zeros((folds, int(y.max(initial=-1)) + 1), int)
+    np.add.at(counts, (of, y), 1)
+    return counts.sum(axis=0)[y] > counts[of, y]
+
+
+def _numbered(groups: Sequence[str]) -> np.ndarray:
+    """Return a number for each row, that of its group where it has one."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(group, row) if group else row for row, group in enumerate(groups)])
+
+
+def _blocks(count: int, size: int) -> Iterator[slice]:
+    for first in range(0, count, size):
+        yield slice(first, min(first + size, count))
+
+
+def _refusal(features: FeatureMatrix, rows: np.ndarray) -> HeadstartError:
+    counts = np.bincount(features.y[rows], minlength=len(features.class_names))
+    return HeadstartError(
+        f"the labels of {features.path!r} cannot be judged",
+        "two classes or more, each of two different images or more",
+        f"{counted(len(rows), 'labelled image')} of {counted(int((counts > 0).sum()), 'class')}",
+        "extract more images, labelled with their classes",
+    )
