@@ -1,5 +1,6 @@
-"""python -m classify: train, sweep, evaluate, predict, info, export, finetune, benchmark, report, suggest."""
+"""python -m classify: every command, from train to suggest."""
 
+from classify.commands.audit import audit
 from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
 from classify.commands.export import export
@@ -14,5 +15,5 @@ from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, report, suggest):
+for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, audit, report, suggest):
     app.command()(command)

@@ -1,23 +1,29 @@
 """Every labelled row judged by a strongly penalized linear head that saw neither it nor a copy of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from classify.features.blocks import refuse_not_finite
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
 from data.errors import HeadstartError
+from data.machine import cores
 from data.text import counted
 
-PENALTY = 0.001  # C of the head `logistic`, on standardized features: it follows single rows least
+# C of the head `logistic`, on standardized features, from strong penalties to weak ones.
+PENALTIES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 FOLDS = 5
 _MOST_LEARNT = 2**28  # bytes of rows that heads learn from; where there are more, of a sample
 _LEAST_LEARNT = 50  # rows of a class in a sample, where it has as many
 _BLOCK = 512  # rows at once, which stay in a processor's cache from their logits to their gradient
-_NEAR = 1e-4  # of the mean gradient, as L-BFGS measures how far it is from the minimum
+_NEAR = 3e-4  # of the mean gradient, as L-BFGS measures how far it is from the minimum
 _STEPS = 200
+_CHOOSING = 2000  # rows, at the least, by which the penalty is chosen
+_LEAST = 1e-7  # a probability, whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,8 @@ class OutOfFold:
     proba : ndarray of float32, shape (n, K)
         Probabilities by the head that did not see the row; 0 of classes without rows.
     folds : int
+    penalty : float
+        C of the heads.
     learnt : int
         Rows that heads learnt from: all, or a sample where they take more than 256 MB.
     left_out : ndarray of int
@@ -43,6 +51,7 @@ class OutOfFold:
     y: np.ndarray = field(repr=False)
     proba: np.ndarray = field(repr=False)
     folds: int
+    penalty: float
     learnt: int
     left_out: np.ndarray = field(repr=False)
 
@@ -69,13 +78,15 @@ def out_of_fold(
     groups: Sequence[str] = (),
     *,
     folds: int = FOLDS,
-    penalty: float = PENALTY,
+    penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
 ) -> OutOfFold:
     """Judge the labelled rows of all splits by logistic regressions that did not see them.
 
-    The heads minimize what the head `logistic` does with ``C=penalty``, by L-BFGS in float32, each
-    from the minimum of all rows on. Rows of one group are in one fold.
+    The heads minimize what the head `logistic` does, by L-BFGS in float32, from the strongest
+    penalty on, each from the one before. The penalty is one step stronger than that of the least
+    log loss out of fold, as heads that follow single labels less tell better which are wrong. Rows
+    of one group are in one fold.
 
     Parameters
     ----------
@@ -83,7 +94,8 @@ def out_of_fold(
     groups : sequence of str, optional
         Of each row, empty for none, as `classify.audit.duplicates.Duplicates.groups` returns them.
     folds : int
-    penalty : float
+    penalties : sequence of float
+        Ascending; one alone is taken as it is.
     seed : int
         Of the folds, and of the sample where there is one.
 
@@ -100,21 +112,21 @@ def out_of_fold(
     """
     rows = np.flatnonzero(features.y >= 0)
     y, generator = features.y[rows], np.random.default_rng(seed)
-    of = folds_of(y, [groups[row] for row in rows] if len(groups) else None, folds, generator)
+    of = folds_of(y, [groups[int(row)] for row in rows] if len(groups) else None, folds, generator)
     judged = _judged(y, of, folds)
     classes, numbers = np.unique(y, return_inverse=True)
     if len(np.unique(y[judged])) < 2:
         raise _refusal(features, rows)
     learnt = sample(y, _MOST_LEARNT // (4 * features.X.shape[1]), generator)
     scale = Standardized(features, rows[learnt])
-    heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalty)
+    penalty, heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalties)
     proba = np.zeros((len(rows), len(features.class_names)), np.float32)
     for part in _blocks(len(rows), _BLOCK):
         block = scale.matrix(rows[part])
         for fold in np.unique(of[part]):
             mine = of[part] == fold
             proba[np.ix_(np.arange(part.start, part.stop)[mine], classes)] = heads[fold].proba(block[mine])
-    return OutOfFold(rows[judged], y[judged], proba[judged], folds, len(learnt), rows[~judged])
+    return OutOfFold(rows[judged], y[judged], proba[judged], folds, penalty, len(learnt), rows[~judged])
 
 
 def folds_of(
@@ -217,19 +229,51 @@ class _Linear:
         return _softmax(_logits(Z, self.weights.astype(np.float32)))
 
 
-def _heads(Z: np.ndarray, y: np.ndarray, of: np.ndarray, folds: int, penalty: float) -> list[_Linear]:
-    """Fit a head to the rows outside each fold."""
+def _heads(
+    Z: np.ndarray, y: np.ndarray, of: np.ndarray, folds: int, penalties: Sequence[float]
+) -> tuple[float, list[_Linear]]:
+    """Fit a head to the rows outside each fold, and return the penalty and the heads.
+
+    The penalty is chosen by as many folds as hold 2,000 rows; others begin at the first one's head.
+    """
     classes = int(y.max()) + 1
-    start = np.zeros((1 if classes == 2 else classes, Z.shape[1] + 1))
-    start = _fitted(Z, y, np.ones(len(y), np.float32), penalty, start)
-    return [_Linear(_fitted(Z, y, (of != fold).astype(np.float32), penalty, start)) for fold in range(folds)]
+    nothing = _Linear(np.zeros((1 if classes == 2 else classes, Z.shape[1] + 1)))
+    choosing = range(min(folds, -(-_CHOOSING * folds // len(y))))
+    # Of products so small threads wait for each other longer than they compute.
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
+
+        def fitted(chosen: Iterable[int], penalty: float, starts: list[_Linear]) -> list[_Linear]:
+            shares = [(of != fold).astype(np.float32) for fold in chosen]
+            return list(pool.map(lambda share, start: _fitted(Z, y, share, penalty, start), shares, starts))
+
+        heads, found = [nothing for _ in choosing], []
+        for penalty in penalties:
+            heads = fitted(choosing, penalty, heads)
+            loss = sum(_loss(head, Z, y, of == fold) for head, fold in zip(heads, choosing, strict=True))
+            found.append((loss, penalty, heads))
+            if len(found) > 1 and loss > found[-2][0]:
+                break
+        least = int(np.argmin([loss for loss, *_ in found]))
+        _, penalty, heads = found[max(0, least - 1)]
+        others = range(len(choosing), folds)
+        return penalty, heads + fitted(others, penalty, heads[:1] * len(others))
 
 
-def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, start: np.ndarray) -> np.ndarray:
+def _loss(head: _Linear, Z: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> float:
+    """Return the log loss of some rows, their sum."""
+    total, places = 0.0, np.flatnonzero(chosen)
+    for part in _blocks(len(places), _BLOCK):
+        rows = places[part]
+        own = head.proba(Z[rows])[np.arange(len(rows)), y[rows]]
+        total -= float(np.log(np.maximum(own, _LEAST)).sum())
+    return total
+
+
+def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, first: _Linear) -> _Linear:
     """Minimize the log loss of the rows by their shares, plus the penalty."""
     from scipy.optimize import minimize
 
-    total = float(shares.sum())
+    total, start = float(shares.sum()), first.weights
 
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(start.shape)
@@ -237,7 +281,7 @@ def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, st
         for part in _blocks(len(Z), _BLOCK):
             proba = _softmax(_logits(Z[part], rounded))
             own = np.arange(len(proba)), y[part]
-            value -= float(shares[part] @ np.log(np.maximum(proba[own], 1e-30)))
+            value -= float(shares[part] @ np.log(np.maximum(proba[own], _LEAST)))
             proba[own] -= 1
             missed = (proba * shares[part, np.newaxis])[:, -len(weights) :]
             gradient[:, :-1] += missed.T @ Z[part]
@@ -248,7 +292,7 @@ def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, st
 
     options = {"maxiter": _STEPS, "gtol": _NEAR, "ftol": 0}
     found = minimize(objective, start.ravel(), method="L-BFGS-B", jac=True, options=options)
-    return found.x.reshape(start.shape)
+    return _Linear(found.x.reshape(start.shape))
 
 
 def _logits(Z: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ info       info
 export     export
 finetune   finetune
 benchmark  benchmark
+audit      audit
 report     report
 suggest    suggest
 """

@@ -23,6 +23,7 @@ MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probabil
 CORRECTIONS = ("digest", "id", "label")
 SUGGESTIONS = (*CORRECTIONS, "predicted", "probability", "runner_up", "margin")
 GROUPS = ("digest", "group")
+FINDINGS = ("digest", "id", "kind", "score", "label", "suggested", "reason", "evidence")
 PREDICTED_IMAGES = ("file", "label", "probability", "error")
 PREDICTED_ROWS = ("digest", "id", "label", "probability")
 PREDICTIONS = '{"format": "headstart predictions"'  # how they begin as JSON
@@ -35,6 +36,7 @@ _TEXTS = {
     (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
     (",".join(SUGGESTIONS) + "\n").encode(): "list of suggestions",
     (",".join(GROUPS) + "\n").encode(): "list of groups",
+    (",".join(FINDINGS) + "\n").encode(): "list of findings",
     JOURNAL.encode(): "journal of a sweep",
     REPORT.encode(): "report",
     PREDICTIONS.encode(): "list of predictions",
@@ -60,9 +62,9 @@ def kind_of_output(path: str | Path) -> str | None:
     str or None
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a run``,
         ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of mistakes``, ``list of
-        corrections``, ``list of suggestions``, ``list of groups``, ``list of predictions``, ``journal of a
-        sweep``, ``report``, ``exported model`` (a file or folder as the card beside it says) or ``export
-        card``.
+        corrections``, ``list of findings``, ``list of suggestions``, ``list of groups``, ``list of
+        predictions``, ``journal of a sweep``, ``report``, ``exported model`` (a file or folder as the card
+        beside it says) or ``export card``.
 
     Examples
     --------
