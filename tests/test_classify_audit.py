@@ -217,7 +217,7 @@ def test_what_a_user_gets_wrong(two_layers, tmp_path):
 
 
 def test_hostile_names_stay_text():
-    from classify.audit.written import findings_csv
+    from classify.audit.findings import findings_csv
     from classify.commands.audit import audit_lines
 
     names = ("</script><img onerror=x>", "=cmd()", *"23456789")

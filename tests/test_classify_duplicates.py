@@ -11,12 +11,12 @@ from invoking import fail, invoke, succeed
 from small import drawn_features, on_disk, write_two_layers
 
 from classify import load_features
-from classify.audit import neighbours
 from classify.audit.clusters import clusters_of
 from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv, write_groups
 from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
 from classify.audit.leaks import audited_leaks, leak_scores
-from classify.audit.neighbours import nearest, nearest_of_all, unit_rows
+from classify.features import neighbours
+from classify.features.neighbours import nearest, nearest_of_all, unit_rows
 from data import HeadstartError, open_source
 from data.output.csv_file import csv_text
 from data.output.ours import kind_of_output

@@ -1,7 +1,6 @@
 """What is wrong with images and labels, and which to label next.
 
-findings     what an audit finds, and in which order it is told
-neighbours   nearest rows by cosine, in blocks
+findings     what an audit finds, in which order it is told, and as CSV
 gaps         which rows are copies, by a threshold that follows the data
 clusters     pairs of copies to clusters, chains divided
 duplicates   images that are there several times: of two labels, across splits, in one class
@@ -13,6 +12,5 @@ leaks        scores of a split with and without the images that training has too
 shortcuts    does something that is not in the picture predict the label?
 odd_images   images of which a backbone sees next to nothing
 audit        all of it: one table of findings
-written      findings as CSV, and corrections to start from
 suggest      which unlabelled images to label next
 """

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from classify.audit.neighbours import unit_rows
 from classify.features.columns import Matrix
+from classify.features.neighbours import unit_rows
 
 _LARGEST = 2000  # rows of a component whose cosines are all looked at
 _ROUNDING = 1e-5

@@ -9,9 +9,9 @@ import numpy as np
 from classify.audit.clusters import clusters_of, components
 from classify.audit.findings import Finding, ordered
 from classify.audit.gaps import FALSE_ALARM_RATE, NEIGHBOURS, Thresholds, copies
-from classify.audit.neighbours import nearest_of_all
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
+from classify.features.neighbours import nearest_of_all
 from classify.features.rows import LabelledRows
 from data.output.atomic import written_aside
 from data.output.checks import check_file

@@ -3,8 +3,8 @@
 import numpy as np
 
 from classify.audit.findings import Finding
-from classify.audit.neighbours import nearest
 from classify.features.matrix import FeatureMatrix
+from classify.features.neighbours import nearest
 from data.text import one_line
 
 _REFERENCES = 2000  # images of a class, at the most, among which the nearest are looked up

@@ -5,9 +5,9 @@ from collections import Counter
 import numpy as np
 
 from classify.audit.findings import Finding
-from classify.audit.neighbours import nearest
 from classify.audit.out_of_fold import OutOfFold
 from classify.features.matrix import FeatureMatrix
+from classify.features.neighbours import nearest
 from data.text import one_line
 
 MOST = 2000  # suspects, as the neighbours of each are looked up among all rows

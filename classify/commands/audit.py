@@ -53,7 +53,8 @@ def audit(
     """
     from classify.audit.audit import audit as audited
     from classify.audit.duplicates import check_groups, write_groups
-    from classify.audit.written import check_findings, findings_csv, write_corrections, write_findings
+    from classify.audit.findings import check_findings, findings_csv, write_findings
+    from classify.features.corrections import write_corrections
     from classify.features.images import Images
     from classify.features.load import load_features
     from data.output.checks import check_file

@@ -14,7 +14,10 @@ from classify.features.matrix import FeatureMatrix
 from classify.features.rows import renumbered, short_digests
 from data.errors import HeadstartError, NotFoundError, is_missing
 from data.names import shortened
+from data.output.atomic import written_aside
+from data.output.checks import check_file
 from data.output.csv_file import cell_value, csv_text
+from data.output.disk import writing
 from data.output.ours import CORRECTIONS, kind_of_output
 from data.sources.csv_text import read_table, windows_text
 from data.splits import SPLIT_NAMES
@@ -218,6 +221,19 @@ def corrections_csv(entries: Iterable[tuple[str, str, str | None]]) -> str:
     0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b0b,'=1.jpg,
     """
     return csv_text(CORRECTIONS, entries)
+
+
+def write_corrections(path: Path, entries: Iterable[tuple[str, str, str]]) -> None:
+    """Write digest, id and label of images as a file that ``--corrections`` takes.
+
+    Raises
+    ------
+    HeadstartError
+        If the file cannot be written, or is there and no list of corrections.
+    """
+    check_file(path, "list of corrections", "--corrections-out")
+    with writing(path, "or choose another --corrections-out"), written_aside(path) as aside:
+        aside.write_text(corrections_csv(entries), "utf-8")
 
 
 def _rows_of(digests: np.ndarray, wanted: Mapping[bytes, int]) -> np.ndarray:
