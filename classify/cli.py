@@ -1,6 +1,7 @@
-"""python -m classify: every command, from train to suggest."""
+"""python -m classify: every command, from train to auto."""
 
 from classify.commands.audit import audit
+from classify.commands.auto import auto
 from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
 from classify.commands.export import export
@@ -15,5 +16,18 @@ from data.console import command_app
 
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
-for command in (train, sweep, evaluate, predict, info, export, finetune, benchmark, audit, report, suggest):
+for command in (
+    train,
+    sweep,
+    evaluate,
+    predict,
+    info,
+    export,
+    finetune,
+    benchmark,
+    audit,
+    report,
+    suggest,
+    auto,
+):
     app.command()(command)

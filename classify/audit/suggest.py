@@ -23,7 +23,7 @@ from data.splits import SPLIT_NAMES
 from data.text import counted
 
 METHOD = "weighted k-means over the 10 n images of least margin (Zhdanov 2019, arXiv 1901.05954)"
-MOST = 2000  # suggestions: k-means over ten times as many rows takes minutes
+MOST = 1000  # suggestions: k-means over ten times as many rows takes a minute
 _POOL = 10  # rows of least margin for each suggestion: beta in the paper
 _LEAST = 1e-6  # weight of an image of which the head is sure
 
@@ -117,7 +117,7 @@ def suggest(
     features : FeatureMatrix
         Of the bundle's recipes; may be larger than memory.
     n : int
-        From 1 to 2,000.
+        From 1 to 1,000.
     unlabelled : Unlabelled, optional
         Which rows may be suggested; by default those of `Unlabelled.of`.
 

@@ -12,4 +12,5 @@ benchmark  benchmark
 audit      audit
 report     report
 suggest    suggest
+auto       auto
 """

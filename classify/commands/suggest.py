@@ -23,7 +23,7 @@ _FILE, _NAME = 26, 12  # cells of a terminal, at most, of an image and of a clas
 def suggest(
     bundle: BundleFolder,
     files: Files,
-    number: Annotated[int, typer.Option("-n", "--number", help="Of images, at most 2,000.")] = 50,
+    number: Annotated[int, typer.Option("-n", "--number", help="Of images, at most 1,000.")] = 50,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE.csv", help="Corrections to fill in: write them there."),
