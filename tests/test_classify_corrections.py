@@ -15,7 +15,12 @@ from typer.testing import CliRunner
 from classify import Bundle, load_features
 from classify.cli import app
 from classify.features.applied import others_warning
-from classify.features.corrections import Corrections, corrections_csv, read_corrections
+from classify.features.corrections import (
+    Corrections,
+    corrections_csv,
+    read_corrections,
+    write_corrections,
+)
 from classify.features.load import joined
 from classify.finetuning.images import choose_rows
 from classify.heads.memory import parse_memory
@@ -429,6 +434,18 @@ def test_fine_tuning_takes_them_and_warns_where_earlier_ones_are_not_given(
     report, said = run("finetune", tmp_path / "tuned", images, *how, "-o", tmp_path / "again")
     assert "was trained with the corrections 'mended.csv'" in said and "corrections" not in report
     assert "corrections" not in Bundle.load(tmp_path / "again").provenance
+
+
+def test_what_somebody_looked_through_is_never_lost(tmp_path):
+    path, first, second = tmp_path / "mended.csv", (digest(1), "a", "bee"), (digest(2), "b", "cow")
+    assert write_corrections(path, [first]) is write_corrections(path, [first]) is None
+    path.write_text(table(f"{digest(1)},a,cow"))
+    kept = write_corrections(path, [first])
+    assert kept == tmp_path / "mended-1.csv" and kept.read_text() == table(f"{digest(1)},a,cow")
+    earlier = read_corrections(kept)
+    assert write_corrections(path, [first, second], earlier) == tmp_path / "mended-2.csv"
+    assert path.read_text() == table(f"{digest(1)},a,cow", f"{digest(2)},b,cow")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["mended-1.csv", "mended-2.csv", "mended.csv"]
 
 
 def test_a_file_of_ours_may_be_replaced_and_others_not(tmp_path):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from classify.commands.options import AsJson, CorrectionsFile, Files, Join, Layers, corrected
-from data.console import say_warnings, show
+from data.console import say, say_warnings, show
 from data.names import short_names, shortened, table_lines, visible
 from data.text import counted
 from extract.commands.options import Root
@@ -54,7 +54,7 @@ def audit(
     from classify.audit.audit import audit as audited
     from classify.audit.duplicates import check_groups, write_groups
     from classify.audit.findings import check_findings, findings_csv, write_findings
-    from classify.features.corrections import write_corrections
+    from classify.features.corrections import read_corrections, write_corrections
     from classify.features.images import Images
     from classify.features.load import load_features
     from data.output.checks import check_file
@@ -81,13 +81,15 @@ def audit(
         write_findings(csv, found.findings)
         written.append(str(csv))
     if corrections_out:
-        write_corrections(corrections_out, found.corrections)
+        earlier = None if corrections is None else read_corrections(corrections)
+        if copy := write_corrections(corrections_out, found.corrections, earlier):
+            say(f"{str(corrections_out)!r} said something else: a copy of it is {str(copy)!r}")
         written.append(str(corrections_out))
     if groups_out:
         write_groups(groups_out, features, found.duplicates)
         written.append(str(groups_out))
     if printed:
-        show(findings_csv(found.findings).splitlines(), list, as_json=False)
+        show(findings_csv(found.findings).removesuffix("\n").split("\n"), list, as_json=False)
         return
     values = {"features": features.path, **found.to_dict(), "written": written}
     show(values, audit_lines, as_json)

@@ -1,10 +1,12 @@
 """Corrections of labels: a CSV of digests, so that they survive renames, applied to rows."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -223,8 +225,25 @@ def corrections_csv(entries: Iterable[tuple[str, str, str | None]]) -> str:
     return csv_text(CORRECTIONS, entries)
 
 
-def write_corrections(path: Path, entries: Iterable[tuple[str, str, str]]) -> None:
+def write_corrections(
+    path: Path, entries: Iterable[tuple[str, str, str]], earlier: Corrections | None = None
+) -> Path | None:
     """Write digest, id and label of images as a file that ``--corrections`` takes.
+
+    A file that is there and says something else may be somebody's work: a copy of it stays beside it.
+
+    Parameters
+    ----------
+    path : Path
+    entries : iterable of (str, str, str)
+        As `corrections_csv` takes them.
+    earlier : Corrections, optional
+        Their lines come first, and none of `entries` about their images.
+
+    Returns
+    -------
+    Path or None
+        The copy.
 
     Raises
     ------
@@ -232,8 +251,25 @@ def write_corrections(path: Path, entries: Iterable[tuple[str, str, str]]) -> No
         If the file cannot be written, or is there and no list of corrections.
     """
     check_file(path, "list of corrections", "--corrections-out")
-    with writing(path, "or choose another --corrections-out"), written_aside(path) as aside:
-        aside.write_text(corrections_csv(entries), "utf-8")
+    before = [(each.digest, each.id, each.label) for each in earlier.entries.values()] if earlier else []
+    decided = {digest for digest, *_ in before}
+    text = corrections_csv([*before, *(each for each in entries if each[0] not in decided)])
+    with writing(path, "or choose another --corrections-out"):
+        copy = _copied(path, text.encode())
+        with written_aside(path) as aside:
+            aside.write_text(text, "utf-8")
+    return copy
+
+
+def _copied(path: Path, new: bytes) -> Path | None:
+    """Copy a file that says something else than what takes its place, under the first free name."""
+    old = path.read_bytes() if path.is_file() else b""
+    if old in (b"", new):
+        return None
+    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in count(1))
+    copy = next(each for each in names if not os.path.lexists(each))
+    copy.write_bytes(old)
+    return copy
 
 
 def _rows_of(digests: np.ndarray, wanted: Mapping[bytes, int]) -> np.ndarray:
