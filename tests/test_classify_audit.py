@@ -15,6 +15,7 @@ from small import drawn_features, on_disk
 from classify import load_features
 from classify.audit.audit import audit
 from classify.audit.classes import confused_classes, imbalance, thin_classes
+from classify.audit.label_errors import label_errors
 from classify.audit.out_of_fold import folds_of, out_of_fold, sample
 from classify.audit.outliers import outliers
 from classify.audit.suspects import disagreements, label_suspects
@@ -179,6 +180,25 @@ def test_classes_that_look_alike_are_named():
     judged = out_of_fold(replace(features, y=np.where(features.y == 4, 5, y).astype(np.int32)))
     found = confused_classes(judged.y, judged.proba, features.class_names)
     assert [(each.label, each.suggested) for each in found] == [("3", "4")] and found[0].score > 0.6
+
+
+@pytest.mark.parametrize("wrong", [0, 18, 90, 360])
+def test_wrong_labels_are_counted(wrong):
+    features, _ = digits(wrong=wrong)
+    found = label_errors(out_of_fold(features))
+    assert found.count.low <= wrong <= found.count.high <= max(12, 1.5 * wrong)
+    assert found.count.low <= found.count.value <= found.count.high <= found.disagreements + 1 + wrong / 4
+    assert found.sentence().startswith(f"about {round(found.count.value)} [")
+
+
+def test_classes_that_no_head_tells_apart_are_no_wrong_labels():
+    """Hard is not wrong: of two classes that look alike half are taken for the other."""
+    features, _ = digits()
+    y = features.y.copy()
+    y[np.flatnonzero(y == 3)[::2]] = 4
+    y[np.flatnonzero(features.y == 4)] = 5
+    found = label_errors(out_of_fold(replace(features, y=y)))
+    assert found.disagreements > 70 and found.count.high < found.disagreements / 2
 
 
 def test_suspects_are_not_believed_by_the_other_checks():

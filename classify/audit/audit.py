@@ -8,6 +8,7 @@ import numpy as np
 from classify.audit.classes import confused_classes, imbalance, thin_classes
 from classify.audit.duplicates import Duplicates, find_duplicates
 from classify.audit.findings import Finding, ordered
+from classify.audit.label_errors import LabelErrors, label_errors
 from classify.audit.leaks import LeakScores, audited_leaks
 from classify.audit.odd_images import odd_images
 from classify.audit.out_of_fold import OutOfFold, out_of_fold
@@ -30,6 +31,7 @@ class Audit:
     rows, labelled : int
     judged : OutOfFold
         What heads say of labelled rows that they did not see; its `ranking` goes on behind the suspects.
+    label_errors : LabelErrors
     duplicates : Duplicates
     leaks : LeakScores or None
         Scores of the test rows with and without those that training has too; None where there are none.
@@ -46,6 +48,7 @@ class Audit:
     rows: int
     labelled: int
     judged: OutOfFold = field(repr=False)
+    label_errors: LabelErrors
     duplicates: Duplicates = field(repr=False)
     leaks: LeakScores | None
     shortcuts: tuple[Shortcut, ...]
@@ -58,6 +61,7 @@ class Audit:
             "findings": [each.to_dict() for each in self.findings],
             "rows": self.rows,
             "labelled": self.labelled,
+            "label_errors": self.label_errors.to_dict() | {"sentence": self.label_errors.sentence()},
             "leaks": self.leaks.to_dict() | {"sentence": self.leaks.sentence()} if self.leaks else None,
             "shortcuts": [each.to_dict() for each in self.shortcuts],
             "notes": list(self.notes),
@@ -107,6 +111,7 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
         rows=len(features.y),
         labelled=sum(counts),
         judged=judged,
+        label_errors=label_errors(judged),
         duplicates=duplicates,
         leaks=audited_leaks(features, duplicates),
         shortcuts=tuple(found),

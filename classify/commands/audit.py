@@ -104,6 +104,7 @@ def audit_lines(values: dict) -> list[str]:
     lines = [f"{shortened(values['features'], _IMAGE)}: {images}, {labelled} with a label"]
     rows = [(kind, str(counts[kind]), words) for kind, words in KINDS.items() if counts[kind]]
     lines += table_lines(("finding", "number", "what it is"), rows, ("number",))
+    lines += _wrapped(values["label_errors"]["sentence"])
     if values["leaks"]:
         lines += _wrapped(values["leaks"]["sentence"])
     for kind, *_ in rows:
