@@ -11,10 +11,12 @@ from invoking import fail, invoke, succeed
 from small import drawn_features, on_disk, write_two_layers
 
 from classify import load_features
+from classify.audit import duplicates
 from classify.audit.clusters import clusters_of
 from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv, write_groups
 from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
 from classify.audit.leaks import audited_leaks, leak_scores
+from classify.audit.projection import nearest_projected
 from classify.features import neighbours
 from classify.features.neighbours import nearest, nearest_of_all, unit_rows
 from data import HeadstartError, open_source
@@ -435,3 +437,31 @@ def test_a_run_keeps_listed_groups_in_one_split(tiny_recipe, images, tmp_path):
     assert not compare(path, source).problems
     report = extract_with(source, tiny_recipe, path)
     assert report.computed == 0 and not FeatureFile(path).contents.groups
+
+
+@pytest.mark.parametrize("noise", [0.01, 0.1])
+def test_very_many_rows_are_searched_by_projections(noise, monkeypatch, tmp_path):
+    X = different(3000, width=160)
+    X = np.concatenate([X, copied(X, np.arange(0, 3000, 10), noise), X[:1]])
+    features = features_of(X)
+    every = find_duplicates(features)
+    monkeypatch.setattr(duplicates, "EXACT", 100)
+    monkeypatch.setattr(duplicates, "_SAMPLE", 1000)
+    found = find_duplicates(on_disk(features, tmp_path))
+    known, pairs = (set(map(tuple, each.pairs.tolist())) for each in (every, found))
+    assert len(known & pairs) >= 0.97 * len(known)
+    assert len(pairs - known) <= 5
+    assert KINDS[found.kinds[found.pairs.tolist().index([0, 3300])]] == "equal features"
+    assert found.thresholds.ratio == pytest.approx(every.thresholds.ratio, rel=0.1)
+
+
+def test_projections_find_most_of_the_nearest_rows():
+    X = different(3000, width=160)
+    exact, _ = nearest_of_all(X, np.arange(3000), 10)
+    rows = np.arange(0, 3000, 2)
+    places, cosine = nearest_projected(X, rows, 10)
+    among, _ = nearest_of_all(X, rows, 10)
+    assert (rows[places] == among[:, :1]).any(axis=1).mean() > 0.9
+    assert (np.diff(cosine, axis=1) <= 0).all() and not (places == np.arange(1500)[:, None]).any()
+    places, _ = nearest_projected(X, np.arange(3000), 10)
+    assert (places == exact[:, :1]).any(axis=1).mean() > 0.9

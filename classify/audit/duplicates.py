@@ -9,6 +9,7 @@ import numpy as np
 from classify.audit.clusters import clusters_of, components
 from classify.audit.findings import Finding, ordered
 from classify.audit.gaps import FALSE_ALARM_RATE, NEIGHBOURS, Thresholds, copies
+from classify.audit.projection import exact, nearest_projected
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import nearest_of_all
@@ -27,6 +28,9 @@ _SCORES = (1.0, 0.9995)  # of the first two kinds; near-duplicates have their co
 _NEAR = 0.999
 _LOOSE = (KINDS.index("near-duplicates"), 0.0)  # a cluster that pairs of other rows hold together
 _AT_ONCE = 1024  # pairs that are compared
+EXACT = 50_000  # rows, up to which each is compared with each
+_LOOSER = 10
+_SAMPLE = 10_000  # rows whose exact neighbours tell the thresholds
 
 
 @dataclass(frozen=True)
@@ -201,14 +205,30 @@ def check_groups(path: Path) -> None:
 
 def _alike(X: Matrix, rows: np.ndarray, rate: float) -> tuple[np.ndarray, Thresholds]:
     """Return pairs of rows with equal or nearly equal features."""
-    near, cosine = nearest_of_all(X, rows, NEIGHBOURS)
-    places = np.where(near < 0, -1, np.searchsorted(rows, near))
-    found, thresholds = copies(places, cosine, rate)
+    places, cosine, sample = _neighbours(X, rows, rate)
+    found, thresholds = copies(places, cosine, rate, sample)
     first, rank = np.nonzero(cosine > 1 - _EQUAL)
     maybe = np.stack([first, places[first, rank]], axis=1)
     _, equal = _compared(X, rows[maybe])
     pairs = np.concatenate([found, np.sort(maybe[equal], axis=1)])
     return rows[np.unique(pairs, axis=0)], thresholds
+
+
+def _neighbours(X: Matrix, rows: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return places and cosines of neighbours, and which rows have them where not all have.
+
+    Beyond `EXACT` rows, those that could have copies are found by projections, at a rate of false
+    alarms of ten times as much; they and a sample get exact cosines.
+    """
+    if len(rows) <= EXACT:
+        near, cosine = nearest_of_all(X, rows, NEIGHBOURS)
+        return np.where(near < 0, -1, np.searchsorted(rows, near)), cosine, None
+    places, cosine = nearest_projected(X, rows, NEIGHBOURS)
+    pairs, _ = copies(places, cosine, _LOOSER * rate)
+    equal = np.flatnonzero(cosine[:, 0] > 1 - _EQUAL)
+    sample = np.arange(0, len(rows), -(-len(rows) // _SAMPLE))
+    chosen = np.unique(np.concatenate([pairs.ravel(), equal, sample]))
+    return *exact(X, rows, places, chosen), sample
 
 
 def _compared(X: Matrix, pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,10 @@ NOTHING = Thresholds(0.0, 1.0)
 
 
 def copies(
-    rows: np.ndarray, cosine: np.ndarray, rate: float = FALSE_ALARM_RATE
+    rows: np.ndarray,
+    cosine: np.ndarray,
+    rate: float = FALSE_ALARM_RATE,
+    sample: np.ndarray | None = None,
 ) -> tuple[np.ndarray, Thresholds]:
     """Return which rows are copies of one image, by their nearest neighbours.
 
@@ -59,6 +62,8 @@ def copies(
     cosine : ndarray of float, shape (N, k)
     rate : float
         False alarms: share of the rows without a copy that get one.
+    sample : ndarray of int, optional
+        Rows that the thresholds are computed from; default: all, or 100,000 of them.
 
     Returns
     -------
@@ -69,7 +74,9 @@ def copies(
     """
     found, image, limits = np.empty((0, 2), np.int64), np.arange(len(rows)), NOTHING
     for _ in range(_ROUNDS):
-        limits = _thresholds(rows, cosine, image, rate)
+        firsts = np.unique(image, return_index=True)[1]
+        some = firsts if sample is None else firsts[np.isin(firsts, sample)]
+        limits = _thresholds(rows, cosine, image, some[:: max(1, -(-len(some) // _SAMPLE))], rate)
         new = _within(rows, cosine, image, limits)
         if not len(new):
             break
@@ -78,9 +85,9 @@ def copies(
     return np.unique(np.sort(found, axis=1), axis=0), limits
 
 
-def _thresholds(rows: np.ndarray, cosine: np.ndarray, image: np.ndarray, rate: float) -> Thresholds:
-    firsts = np.unique(image, return_index=True)[1]
-    sample = firsts[:: -(-len(firsts) // _SAMPLE)]
+def _thresholds(
+    rows: np.ndarray, cosine: np.ndarray, image: np.ndarray, sample: np.ndarray, rate: float
+) -> Thresholds:
     logs, _ = _different(rows, cosine, image, sample)
     gaps = [rank * (logs[:, rank] - logs[:, rank - 1]) for rank in _RANKS if rank < logs.shape[1]]
     known = [each[np.isfinite(each)] for each in gaps]

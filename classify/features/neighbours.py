@@ -50,13 +50,14 @@ def nearest(
     """
     candidates = np.arange(len(X)) if among is None else np.asarray(among)
     queries = np.asarray(queries)
-    best = _Best(queries, min(k, len(candidates)))
-    for held in _parts(len(queries), _rows_held(X)):
+    best = Best(queries, min(k, len(candidates)))
+    for held in parts(len(queries), _rows_held(X)):
         side = unit_rows(X, queries[held])
-        for part in _parts(len(candidates), _BLOCK):
+        for part in parts(len(candidates), _BLOCK):
             other = unit_rows(X, candidates[part])
-            for tile in _parts(len(side), _BLOCK):
-                best.update(held.start + tile.start, side[tile] @ other.T, candidates[part])
+            for tile in parts(len(side), _BLOCK):
+                places = np.arange(held.start + tile.start, held.start + tile.stop)
+                best.update(places, side[tile] @ other.T, candidates[part])
     return best.sorted()
 
 
@@ -69,18 +70,18 @@ def nearest_of_all(X: Matrix, rows: np.ndarray, k: int) -> tuple[np.ndarray, np.
     >>> nearest_of_all(X, np.arange(3), 1)[0].tolist()
     [[1], [0], [1]]
     """
-    best = _Best(rows, max(0, min(k, len(rows) - 1)))
-    for held in _parts(len(rows), _rows_held(X)):
+    best = Best(rows, max(0, min(k, len(rows) - 1)))
+    for held in parts(len(rows), _rows_held(X)):
         side = unit_rows(X, rows[held])
-        for part in _parts(len(rows), _BLOCK, held.start):
+        for part in parts(len(rows), _BLOCK, held.start):
             inside = slice(part.start - held.start, part.stop - held.start)
             other = side[inside] if part.start < held.stop else unit_rows(X, rows[part])
-            for tile in _parts(min(len(side), inside.stop), _BLOCK):
+            for tile in parts(min(len(side), inside.stop), _BLOCK):
                 product = side[tile] @ other.T
-                first = held.start + tile.start
-                best.update(first, product, rows[part])
-                if first < part.start:
-                    best.update(part.start, product.T, rows[held][tile])
+                places = np.arange(held.start + tile.start, held.start + tile.stop)
+                best.update(places, product, rows[part])
+                if places[0] < part.start:
+                    best.update(np.arange(part.start, part.stop), product.T, rows[places])
     return best.sorted()
 
 
@@ -104,7 +105,14 @@ def unit_rows(X: Matrix, rows: np.ndarray) -> np.ndarray:
     return block
 
 
-def _parts(count: int, size: int, start: int = 0) -> Iterator[slice]:
+def parts(count: int, size: int, start: int = 0) -> Iterator[slice]:
+    """Yield slices of so many places, the last one shorter.
+
+    Examples
+    --------
+    >>> list(parts(5, 2))
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
+    """
     for first in range(start, count, size):
         yield slice(first, min(first + size, count))
 
@@ -114,7 +122,7 @@ def _rows_held(X: Matrix) -> int:
     return max(1, _HELD // (4 * X.shape[1] * _BLOCK)) * _BLOCK
 
 
-class _Best:
+class Best:
     """The k nearest rows of each query, among those that have passed by."""
 
     def __init__(self, queries: np.ndarray, k: int) -> None:
@@ -122,28 +130,27 @@ class _Best:
         self._rows = np.full((len(queries), k), -1, np.int32)
         self._cosine = np.full((len(queries), k), -np.inf, np.float32)
 
-    def update(self, first: int, cosine: np.ndarray, candidates: np.ndarray) -> None:
-        """Take what is nearer of `candidates` for the queries from `first` on.
+    def update(self, places: np.ndarray, cosine: np.ndarray, candidates: np.ndarray) -> None:
+        """Take what is nearer of `candidates` for some of the queries.
 
         Parameters
         ----------
-        first : int
+        places : ndarray of int, shape (q,)
+            Of these queries, each once.
         cosine : ndarray of float32, shape (q, c)
         candidates : ndarray of int, shape (c,)
         """
-        known = self._cosine[first : first + len(cosine)]
-        gained = np.flatnonzero(
-            cosine.max(axis=1, initial=-np.inf) > known[:, -1:].min(axis=1, initial=np.inf)
-        )
+        worst = self._cosine[places, -1:].min(axis=1, initial=np.inf)
+        gained = np.flatnonzero(cosine.max(axis=1, initial=-np.inf) > worst)
         if not len(gained):
             return
         nearer = np.ascontiguousarray(cosine[gained])
         rows = np.broadcast_to(candidates.astype(np.int32), nearer.shape)
-        nearer = np.where(rows == self._queries[first + gained, None], -np.inf, nearer)
+        nearer = np.where(rows == self._queries[places[gained], None], -np.inf, nearer)
         if nearer.shape[1] > self._k:
             kept = np.argpartition(nearer, -self._k, axis=1)[:, -self._k :]
             nearer, rows = np.take_along_axis(nearer, kept, 1), np.take_along_axis(rows, kept, 1)
-        self._merge(first + gained, nearer, rows)
+        self._merge(places[gained], nearer, rows)
 
     def _merge(self, places: np.ndarray, cosine: np.ndarray, rows: np.ndarray) -> None:
         cosine = np.concatenate([self._cosine[places], cosine], axis=1)
