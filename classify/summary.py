@@ -27,7 +27,8 @@ def summary(folder: str | Path) -> dict:
     dict
         ``bundle``, ``bytes``, ``head``, ``parameters``, ``class_names``, ``feature_sets`` (a dictionary
         each), ``rows`` by split, ``rows_by_split`` and class, ``scores``, ``temperature``, ``detector``,
-        ``corrections`` and ``versions``, ready for JSON.
+        ``conformal`` (the rows by which sets of labels are told), ``corrections`` and ``versions``, ready for
+        JSON.
 
     Raises
     ------
@@ -66,6 +67,7 @@ def _summary(folder: Path, values: dict) -> dict:
         "scores": {split: _numbers(report) for split, report in scores.items()},
         "temperature": values["temperature"],
         "detector": _detector(folder / DETECTOR) if values["detector"] else None,
+        "conformal": values.get("conformal"),
         "corrections": values["provenance"].get("corrections"),
         "versions": values["provenance"]["versions"],
     }

@@ -63,6 +63,14 @@ def test_detector_and_temperature_are_told(tmp_path):
     assert f"  temperature       {values['temperature']:.4f}" in lines
 
 
+def test_by_which_rows_sets_of_labels_are_told(tmp_path):
+    folder = saved("centroid", tmp_path / "bundle")
+    stored = json.loads((folder / "bundle.json").read_text()) | {"conformal": "5 folds"}
+    (folder / "bundle.json").write_text(json.dumps(stored))
+    assert summary(folder)["conformal"] == "5 folds"
+    assert "coverage  by 5 folds" in succeed("info", folder).splitlines()
+
+
 def test_names_of_any_form_are_shown_on_one_line_each(tmp_path):
     names = ("</script>\n\x1b[31m", "x" * 300)
     folder = saved("centroid", tmp_path / "bundle", replace(drawn_features(), class_names=names))

@@ -33,6 +33,7 @@ def bundle_lines(values: dict) -> list[str]:
         "splits    " + ", ".join(f"{name} {count}" for name, count in values["rows"].items()),
         *corrections_lines(values),
         f"detector  {_detector(values['detector'])}",
+        *([f"coverage  by {values['conformal']}"] if values["conformal"] else []),
         "versions",
         *(f"  {name:<18}{version}" for name, version in values["versions"].items()),
     ]
