@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -231,19 +232,39 @@ def test_everything_is_reached_by_tab_and_its_focus_is_seen(page):
     assert sum(tag == "BUTTON" for tag, _, _ in seen) == buttons
 
 
-def test_what_was_ticked_is_trained_with_and_named_by_info(page, written, tmp_path):
-    folder, corrections = written.parent, tmp_path / "corrections.csv"
-    show(page, "#suspects")
-    page.locator("#suspects .card").first.wait_for()
-    page.locator("#suspects .card").first.get_by_role("button", name="It is").click()
-    download(page, tmp_path)
-    bundle, file = tmp_path / "corrected", folder / "hostile.h5"
-    succeed("train", file, "--corrections", corrections, "-o", bundle)
-    told = json.loads(succeed("info", bundle, "--json"))
+def suspects(path: Path) -> list[str]:
+    """Return the ids of the label suspects that a page shows."""
+    (data,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', path.read_text())
+    values = json.loads(data)
+    return [values["rows"]["id"][row] for row, *_ in values["galleries"]["suspects"]]
+
+
+def test_a_wrong_label_is_found_ticked_trained_with_and_gone(browser, tmp_path):
+    file = write_hostile(tmp_path, shift=4)
+    bundle, path, corrections = train(file), tmp_path / "page.html", tmp_path / "corrections.csv"
+    source = ("--source", tmp_path / "images")
+    succeed("report", bundle, file, "-o", path, *source)
+    assert suspects(path) == ["000.jpg"]
+    for tab in opened(browser, path):
+        show(tab, "#suspects")
+        card = tab.locator("#suspects .card")
+        card.first.wait_for()
+        card.get_by_role("button", name="It is").press("Enter")
+        (row,) = download(tab, tmp_path)
+    assert row["id"] == "000.jpg" and row["label"] == NAMES[0]
+    succeed("train", file, "--corrections", corrections, "-o", tmp_path / "corrected")
+    told = json.loads(succeed("info", tmp_path / "corrected", "--json"))
     assert told["corrections"]["relabelled"] == {"train": 1}
     again = tmp_path / "again.html"
-    succeed("report", bundle, file, "--corrections", corrections, "-o", again, "--no-images")
+    succeed("report", tmp_path / "corrected", file, "--corrections", corrections, "-o", again, *source)
+    assert suspects(again) == []
     assert "corrections.csv are applied: 1 relabelled" in again.read_text()
+    for tab in opened(browser, again):
+        show(tab, "#errors")
+        tab.locator("#confusion [data-cell]").first.click()
+        tab.locator("#cell button", has_text="Leave out").first.click()
+        first, _ = download(tab, tmp_path)
+        assert first["id"] == "000.jpg", "earlier corrections are handed on"
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -2,9 +2,11 @@
 
 from dataclasses import dataclass, field
 
+import numpy as np
+
+from classify.audit.audit import audit
 from classify.audit.duplicates import Duplicates, find_duplicates
 from classify.audit.findings import Finding
-from classify.audit.odd_images import odd_images
 from classify.audit.suggest import Suggestion, Unlabelled, suggest
 from classify.bundle.bundle import Bundle
 from classify.features.images import Images
@@ -39,13 +41,15 @@ def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Foun
     bundle : Bundle
     features : FeatureMatrix
     images : Images or None
-        None, or many of them, are not looked at for odd ones.
+        Looked at for shortcuts and odd images, unless they are very many.
     """
-    duplicates = find_duplicates(features)
-    findings = duplicates.findings(features)
-    if images is not None and len(images) <= _READ:
-        findings += odd_images(features, images)
-    return Found(tuple(findings), duplicates, _suggested(bundle, features))
+    few = images if images is not None and len(images) <= _READ else None
+    suggested = _suggested(bundle, features)
+    if np.count_nonzero(np.bincount(features.y[features.y >= 0]) > 1) < 2:  # labels cannot be audited
+        duplicates = find_duplicates(features)
+        return Found(tuple(duplicates.findings(features)), duplicates, suggested)
+    audited = audit(features, few)
+    return Found(audited.findings, audited.duplicates, suggested)
 
 
 def _suggested(bundle: Bundle, features: FeatureMatrix) -> tuple[Suggestion, ...]:

@@ -31,6 +31,8 @@ from extract.feature_file.reader import FeatureFile
 _ROOM = 9_500_000  # bytes of pictures: a third more as text, so that the page stays below 15 MB
 _LARGE_ROOM = 10 * _ROOM
 _CURVE = 2e7  # features in training rows, beyond which a learning curve takes minutes
+_QUICK = ("centroid", "logistic", "linear-svm", "keras-linear", "knn")  # heads that train in seconds
+_DRAWN = "python -m classify evaluate --learning-curve draws it"
 _REPEATS = 2
 _STEPS = 101  # thresholds
 
@@ -174,11 +176,11 @@ def _verdict(bundle: Bundle, features: FeatureMatrix, judged: Judged, scores: di
 
 def _growth(bundle: Bundle, features: FeatureMatrix) -> dict:
     """Return the learning curve and its forecast, or the reason why there is none."""
+    if bundle.name not in _QUICK:
+        return {"left_out": f"training {bundle.name} again and again takes minutes: {_DRAWN}"}
     train = features.rows("train")
     if len(train) * features.X.shape[1] > _CURVE:
-        return {
-            "left_out": "so many images take minutes: python -m classify evaluate --learning-curve draws it"
-        }
+        return {"left_out": f"so many images take minutes: {_DRAWN}"}
     whole = bundle.head if np.array_equal(bundle.seen, features.training_images()) else None
     try:
         curve = learning_curve(bundle.head, features, repeats=_REPEATS, whole=whole)

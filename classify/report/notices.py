@@ -240,7 +240,9 @@ def _about_classes(context: Context) -> Iterator[Notice]:
         if found:
             more = f", and {len(found) - 1} more such" if len(found) > 1 else ""
             mend = context.command(*command) if command else ""
-            yield Notice("notable", _sentence(found[0].reason + more), follows, mend, link)
+            what, _, numbers = found[0].reason.partition(": ")
+            told = " ".join(filter(None, (_sentence(numbers), follows)))
+            yield Notice("notable", _sentence(what + more), told, mend, link)
 
 
 def _calibrated(context: Context) -> Iterator[Notice]:
