@@ -298,12 +298,15 @@ document.querySelectorAll("[data-copy]").forEach((button) => button.addEventList
 }));
 
 /* The menu says where the reader is. */
-const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link]));
-const spy = new IntersectionObserver((entries) => entries.forEach((entry) => {
-  if (!entry.isIntersecting) return;
-  links.forEach((link) => link.removeAttribute("aria-current"));
-  links.get(entry.target.id).setAttribute("aria-current", "true");
-}), { rootMargin: "-20% 0px -70% 0px" });
+const links = new Map([...document.querySelectorAll("nav a")].map((link) => [link.hash.slice(1), link])), seen = new Set();
+const spy = new IntersectionObserver((entries) => {
+  entries.forEach((entry) => (entry.isIntersecting ? seen.add(entry.target.id) : seen.delete(entry.target.id)));
+  const now = [...links.keys()].filter((id) => seen.has(id)).pop();
+  if (!now) return;
+  links.forEach((link, id) => (id === now ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
+  const menu = document.querySelector("nav"), link = links.get(now);
+  menu.scrollLeft = link.offsetLeft - (menu.clientWidth - link.offsetWidth) / 2;
+}, { rootMargin: "-20% 0px -70% 0px" });
 links.forEach((_, id) => find(id) && spy.observe(find(id)));
 kept();
 })();
