@@ -26,11 +26,14 @@ class Found:
     duplicates : Duplicates or None
     suggested : tuple of Suggestion
         Unlabelled images that the head would gain most from; empty where there are none.
+    estimate : str
+        How many labels are wrong, with its interval; empty where that is not known.
     """
 
     findings: tuple[Finding, ...] = ()
     duplicates: Duplicates | None = field(default=None, repr=False)
     suggested: tuple[Suggestion, ...] = ()
+    estimate: str = ""
 
 
 def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Found:
@@ -49,7 +52,8 @@ def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Foun
         duplicates = find_duplicates(features)
         return Found(tuple(duplicates.findings(features)), duplicates, suggested)
     audited = audit(features, few)
-    return Found(audited.findings, audited.duplicates, suggested)
+    estimate = audited.label_errors.sentence().partition("; ")[0]
+    return Found(audited.findings, audited.duplicates, suggested, estimate)
 
 
 def _suggested(bundle: Bundle, features: FeatureMatrix) -> tuple[Suggestion, ...]:

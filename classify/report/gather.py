@@ -106,6 +106,7 @@ def gather(asked: Asked) -> Page:
         judged,
         scores,
         asked.found.findings,
+        asked.found.estimate,
         shown,
         leaks,
         sum(len(file.contents.rejected) for file in asked.files),

@@ -60,6 +60,8 @@ class Context:
     judged : Judged
     scores : dict
     findings : sequence of Finding
+    estimate : str
+        How many labels are wrong.
     galleries : mapping of str to Gallery
     leaks : LeakScores or None
     rejected : int
@@ -75,6 +77,7 @@ class Context:
     judged: Judged
     scores: dict
     findings: Sequence[Finding]
+    estimate: str
     galleries: Mapping[str, Gallery]
     leaks: LeakScores | None
     rejected: int
@@ -172,12 +175,15 @@ def _copies(context: Context) -> Iterator[Notice]:
 def _suspects(context: Context) -> Iterator[Notice]:
     found = context.galleries["suspects"].found
     if found:
+        share = "Some are wrong labels, the others hard images."
+        if context.estimate:
+            share = f"{_sentence(context.estimate)} The others are hard images."
         yield Notice(
             "notable",
             f"{counted(found, 'label')} {_are(found, 'is', 'are')} doubted: the features say another class.",
-            "Some are wrong labels, some hard images; the first are the likeliest. Wrong labels teach the "
-            "wrong thing, and in the test they count a right answer as an error.",
-            context.command("classify audit", "--csv", "suspects.csv"),
+            f"{share} Wrong labels teach the wrong thing, and in the test they make errors of right answers: "
+            "look at the first ones.",
+            context.command("classify audit", "--corrections-out", "corrections.csv"),
             "suspects",
         )
 
