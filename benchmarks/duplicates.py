@@ -19,10 +19,10 @@ from machine import machine
 
 from classify.audit import duplicates
 from classify.audit.gaps import NEIGHBOURS
-from classify.audit.projection import nearest_projected
 from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import nearest_of_all
+from classify.features.projection import nearest_projected
 
 WIDTH, LATENT, BLOCK = 2048, 24, 10_000
 COPIES = {"re-encoded": 0.05, "cropped": 0.28, "mirrored": 0.5}  # how far a copy is, of the length of a row

@@ -16,9 +16,9 @@ from classify.audit.clusters import clusters_of
 from classify.audit.duplicates import KINDS, Duplicates, find_duplicates, groups_csv, write_groups
 from classify.audit.gaps import NEIGHBOURS, NOTHING, copies
 from classify.audit.leaks import audited_leaks, leak_scores
-from classify.audit.projection import nearest_projected
 from classify.features import neighbours
 from classify.features.neighbours import nearest, nearest_of_all, unit_rows
+from classify.features.projection import nearest_projected
 from data import HeadstartError, open_source
 from data.output.csv_file import csv_text
 from data.output.ours import kind_of_output

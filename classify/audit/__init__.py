@@ -1,7 +1,6 @@
 """What is wrong with images and labels, and which to label next.
 
 findings     what an audit finds, in which order it is told, and as CSV
-projection   nearest rows among very many, nearly
 gaps         which rows are copies, by a threshold that follows the data
 clusters     pairs of copies to clusters, chains divided
 duplicates   images that are there several times: of two labels, across splits, in one class

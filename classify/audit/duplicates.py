@@ -9,10 +9,10 @@ import numpy as np
 from classify.audit.clusters import clusters_of, components
 from classify.audit.findings import Finding, ordered
 from classify.audit.gaps import FALSE_ALARM_RATE, NEIGHBOURS, Thresholds, copies
-from classify.audit.projection import exact, nearest_projected
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import nearest_of_all
+from classify.features.projection import exact, nearest_projected
 from classify.features.rows import LabelledRows
 from data.output.atomic import written_aside
 from data.output.checks import check_file
