@@ -59,6 +59,7 @@ REFUSED = {  # a command for each output of each; PATH is what it must not touch
     "export, a folder": (classify, "export bundle -o folder --format saved_model"),
     "benchmark": (classify, "benchmark images -o folder", *TINY),
     "evaluate": (classify, "evaluate bundle f.h5 --figures folder"),
+    "report": (classify, "report bundle f.h5 --no-images -o notes"),
     "evaluate two": (classify, "evaluate bundle bundle f.h5 --figures two"),
 }
 
