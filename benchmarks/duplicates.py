@@ -1,6 +1,8 @@
 """Find duplicates among 25,000 to 1,000,000 rows: time, memory, and what the search by projections misses.
 
 python benchmarks/duplicates.py [FOLDER [ROWS...]]; a million rows take 4.1 GB in the folder, freed again.
+python benchmarks/duplicates.py --planted PHOTOS FOLDER: copies of 500 photographs, made and extracted in the
+folder, are sought among all; what is found of the originals alone is to be looked at.
 
 Rows are drawn with about the dimension that features of photographs have; one in a hundred has a copy, as
 near as re-encoded, slightly cropped and mirrored photographs are. Each search is a process of its own.
@@ -12,22 +14,42 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from machine import machine
+from PIL import Image, ImageOps
 
+from classify import load_features
 from classify.audit import duplicates
-from classify.audit.gaps import NEIGHBOURS
+from classify.audit.gaps import NEIGHBOURS, copies
 from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
-from classify.features.neighbours import nearest_of_all
-from classify.features.projection import nearest_projected
+from classify.features.neighbours import nearest
+from extract import Recipe, extract
 
 WIDTH, LATENT, BLOCK = 2048, 24, 10_000
 COPIES = {"re-encoded": 0.05, "cropped": 0.28, "mirrored": 0.5}  # how far a copy is, of the length of a row
-COMPARED = 100_000  # rows, up to which each is also compared with each
+SEVERAL = ["q75", "mirror", "crop95"]
+COMPARED, ASKED = 100_000, 2000  # rows whose search is compared with an exact one, for so many and all copies
 RESULT = Path(__file__).parent / "results" / "duplicates.json"
+
+
+def cropped(image: Image.Image, share: float) -> Image.Image:
+    """Return an image without a border of a share of its sides."""
+    x, y = round(share / 2 * image.width), round(share / 2 * image.height)
+    return image.crop((x, y, image.width - x, image.height - y))
+
+
+CHANGES = {  # by folder: the copy, and its JPEG quality
+    "q75": lambda image: (image, 75),
+    "q40": lambda image: (image, 40),
+    "half": lambda image: (image.resize((image.width // 2, image.height // 2), Image.Resampling.BICUBIC), 90),
+    "mirror": lambda image: (ImageOps.mirror(image), 90),
+    "crop95": lambda image: (cropped(image, 0.05), 90),
+    "crop90": lambda image: (cropped(image, 0.1), 75),
+}
 
 
 def main(folder: str | None = None, *rows: str) -> None:
@@ -38,13 +60,62 @@ def main(folder: str | None = None, *rows: str) -> None:
         for count in map(int, rows or ("25000", "100000", "1000000")):
             path = Path(aside) / "features.bin"
             draw(path, count)
-            ways = ("usual", "exact") if duplicates.EXACT < count <= COMPARED else ("usual",)
-            found = {way: searched(path, count, way) for way in ways}
-            if len(ways) > 1:
-                found["recall"] = recall(*(np.load(path.with_suffix(f".{way}.npy")) for way in ways))
+            found = in_a_process("--search", path, count)
+            if count == COMPARED:
+                found["compared"] = in_a_process("--compare", path, count)
             result["searches"][str(count)] = found
             print(count, json.dumps(found, indent=1), file=sys.stderr, flush=True)
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def planted_copies(photos: str, folder: str) -> None:
+    """Write into the JSON which copies of photographs are found, each kind of copy for itself."""
+    result = json.loads(RESULT.read_text())
+    aside, recipe = Path(folder), Recipe.for_backbone("xception")
+    paths = sorted(Path(photos).rglob("*.jpg"))
+    chosen = [paths[row] for row in np.random.default_rng(0).choice(len(paths), 500, replace=False)]
+    for name, change in CHANGES.items():
+        for path in () if (aside / "planted" / name).is_dir() else chosen:
+            (aside / "planted" / name).mkdir(parents=True, exist_ok=True)
+            with Image.open(path) as image:
+                image, quality = change(image.convert("RGB"))
+            image.save(aside / "planted" / name / path.name, quality=quality)
+    files = [aside / "photos.h5", aside / "planted.h5"]
+    for source, file in zip((photos, aside / "planted"), files, strict=True):
+        extract(source, recipe, file)
+    originals, copies = map(load_features, files)
+    result["planted"] = {"photographs": len(originals.ids), "copies_of_each_kind": len(chosen)}
+    result["planted"]["originals"] = found_among(originals, copies, [])
+    kinds = {name: [name] for name in CHANGES} | {"quality 75, mirrored, cropped by 5 %": SEVERAL}
+    result["planted"]["kinds"] = {name: found_among(originals, copies, each) for name, each in kinds.items()}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result["planted"], indent=1))
+
+
+def found_among(originals: FeatureMatrix, copies: FeatureMatrix, kinds: list[str]) -> dict:
+    """Return how many of some kinds of copies are found with their originals, and what else is."""
+    rows = [row for row, name in enumerate(copies.ids) if name.split("/")[0] in kinds]
+    images = [name.split("/")[-1] for name in (*originals.ids, *(copies.ids[row] for row in rows))]
+    features = replace(
+        originals,
+        X=np.concatenate([originals.X, copies.X[rows]]),
+        y=np.zeros(len(images), np.int32),
+        ids=tuple(map(str, range(len(images)))),
+        digests=np.concatenate([originals.digests, copies.digests[rows]]),
+        splits=np.zeros(len(images), np.int8),
+        groups=(),
+    )
+    found = duplicates.find_duplicates(features)
+    same = [images[one] == images[two] for one, two in found.pairs.tolist()]
+    linked = set(found.pairs[same].ravel().tolist()) if any(same) else set()
+    return {
+        "ratio": found.thresholds.ratio,
+        "cosine": found.thresholds.cosine,
+        "found": len(linked & set(range(len(originals.ids), len(images)))) / max(1, len(rows)),
+        "other_pairs": [
+            [images[one], images[two]] for (one, two), own in zip(found.pairs, same, strict=True) if not own
+        ],
+    }
 
 
 def planted(rows: int) -> np.ndarray:
@@ -70,18 +141,22 @@ def draw(path: Path, rows: int) -> None:
             file.write(np.maximum(products, 0).astype(np.float16).tobytes())
 
 
-def searched(path: Path, rows: int, way: str) -> dict:
-    """Search in a process of its own; its pairs lie beside the features then."""
-    words = [sys.executable, __file__, "--search", str(path), str(rows), way]
-    done = subprocess.run(words, check=True, capture_output=True, text=True)
+def in_a_process(step: str, path: Path, rows: int) -> dict:
+    """Search or compare in a process of its own; the pairs lie beside the features then."""
+    words = [sys.executable, __file__, step, str(path), str(rows)]
+    done = subprocess.run(words, check=True, stdout=subprocess.PIPE, text=True)
     return json.loads(done.stdout)
 
 
-def search(path: Path, rows: int, way: str) -> dict:
+def columns(path: Path, rows: int) -> Columns:
+    """Open the features of a file, of which nothing is read yet."""
+    return Columns([np.memmap(path, np.float16, "r", shape=(rows, WIDTH))])
+
+
+def search(path: Path, rows: int) -> dict:
     """Find the duplicates among rows of a file; say what it took and what was found."""
-    X = Columns([np.memmap(path, np.float16, "r", shape=(rows, WIDTH))])
     features = FeatureMatrix(
-        X=X,
+        X=columns(path, rows),
         y=np.zeros(rows, np.int32),
         ids=tuple(map(str, range(rows))),
         digests=np.random.default_rng(2).integers(0, 256, (rows, 32), np.uint8),
@@ -91,13 +166,12 @@ def search(path: Path, rows: int, way: str) -> dict:
         path=str(path),
         feature_sets=(),
     )
-    if way == "exact":
-        duplicates.EXACT = rows
     before, started, used = resident(), time.perf_counter(), time.process_time()
     found = duplicates.find_duplicates(features)
     took, used = time.perf_counter() - started, time.process_time() - used
-    np.save(path.with_suffix(f".{way}.npy"), found.pairs)
+    np.save(path.with_suffix(".npy"), found.pairs)
     return {
+        "exact": rows <= duplicates.EXACT,
         "seconds": round(took, 1),
         "cpu_seconds": round(used, 1),
         "load": os.getloadavg()[0],
@@ -106,7 +180,6 @@ def search(path: Path, rows: int, way: str) -> dict:
         "ratio": found.thresholds.ratio,
         "cosine": found.thresholds.cosine,
         **told(found.pairs, found.cosine, rows),
-        **({"neighbours_found": neighbours_found(X, rows)} if way == "exact" else {}),
     }
 
 
@@ -122,18 +195,26 @@ def told(pairs: np.ndarray, cosine: np.ndarray, rows: int) -> dict:
     }
 
 
-def neighbours_found(X: Columns, rows: int) -> dict:
-    """Return which of the nearest rows by all comparisons the projected search gives, over all rows."""
-    exact, _ = nearest_of_all(X, np.arange(rows), NEIGHBOURS)
-    near, _ = nearest_projected(X, np.arange(rows), NEIGHBOURS)
-    first = (near == exact[:, :1]).any(axis=1)
-    return {"first": float(first.mean()), "sample": rows}
-
-
-def recall(usual: np.ndarray, exact: np.ndarray) -> dict:
-    """Return which pairs of the exact search the usual one found too."""
-    known, found = ({tuple(pair) for pair in pairs.tolist()} for pairs in (exact, usual))
-    return {"exact_pairs": len(known), "found": len(known & found) / len(known), "others": len(found - known)}
+def compare(path: Path, rows: int) -> dict:
+    """Return what the usual search missed, by the exact neighbours of copies, their originals and others."""
+    X, pairs = columns(path, rows), planted(rows)
+    drawn = np.random.default_rng(3).choice(rows, ASKED, replace=False)
+    asked = np.union1d(drawn, pairs.ravel())
+    started = time.process_time()
+    near, cosine = np.full((rows, NEIGHBOURS), -1), np.full((rows, NEIGHBOURS), -np.inf, np.float32)
+    near[asked], cosine[asked] = nearest(X, asked, NEIGHBOURS)
+    used = time.process_time() - started
+    exact = {tuple(pair) for pair in copies(near, cosine, sample=drawn)[0].tolist()}
+    usual = {tuple(pair) for pair in np.load(path.with_suffix(".npy")).tolist()}
+    there = {tuple(pair) for pair in pairs.tolist()}
+    return {
+        "rows_asked": len(asked),
+        "cpu_seconds_of_exact_search": round(used * rows / len(asked) / 2, 1),  # of all rows each pair once
+        "exact_pairs": len(exact),
+        "found": len(exact & usual) / len(exact),
+        "planted_found_by_exact_search": len(there & exact) / len(there),
+        "planted_found": len(there & usual) / len(there),
+    }
 
 
 def resident() -> int:
@@ -143,8 +224,10 @@ def resident() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--search"]:
-        path, rows, way = sys.argv[2:]
-        print(json.dumps(search(Path(path), int(rows), way)))
+    if sys.argv[1:2] in (["--search"], ["--compare"]):
+        step, path, rows = sys.argv[1:]
+        print(json.dumps((search if step == "--search" else compare)(Path(path), int(rows))))
+    elif sys.argv[1:2] == ["--planted"]:
+        planted_copies(*sys.argv[2:])
     else:
         main(*sys.argv[1:])
