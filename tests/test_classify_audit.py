@@ -21,7 +21,8 @@ from classify.audit.outliers import outliers
 from classify.audit.suspects import disagreements, label_suspects
 from classify.features.corrections import read_corrections
 from classify.heads.logistic import Logistic
-from data import HeadstartError
+from data import HeadstartError, open_source
+from extract import Recipe, extract
 
 DIGITS = load_digits()
 
@@ -117,6 +118,24 @@ def test_a_copy_with_another_label_does_not_hide_it():
     assert len({digest for digest, *_ in found.corrections}) == len(found.corrections)
 
 
+@pytest.mark.slow
+def test_real_photographs_with_two_labels_come_first(shared, imagenet, tmp_path):
+    """Three of the photographs of waste lie in two classes each; labels that are swapped come next."""
+    pairs = ("glass115 metal91", "glass176 plastic152", "glass389 plastic332")
+    twice = {name for pair in pairs for name in pair.split()}
+    for folder in sorted(path for path in (shared / "trash").iterdir() if path.is_dir()):
+        (tmp_path / "trash" / folder.name).mkdir(parents=True)
+        images = sorted(folder.glob("*.jpg"))
+        for path in [*images[:30], *(path for path in images[30:] if path.stem in twice)]:
+            (tmp_path / "trash" / folder.name / path.name).symlink_to(path)
+    extract(open_source(tmp_path / "trash"), Recipe("xception", imagenet.digest), tmp_path / "trash.h5")
+    found = audit(load_features(tmp_path / "trash.h5"))
+    assert [each.kind for each in found.findings[:4]] == [*["contradiction"] * 3, "label suspect"]
+    for each in found.findings[:3]:
+        assert any(all(f"{name}.jpg" in each.reason for name in pair.split()) for pair in pairs)
+        assert each.suggested in each.reason
+
+
 def test_beyond_memory_heads_learn_from_a_sample(monkeypatch):
     from classify.audit import out_of_fold as module
 
@@ -199,6 +218,16 @@ def test_classes_that_no_head_tells_apart_are_no_wrong_labels():
     y[np.flatnonzero(features.y == 4)] = 5
     found = label_errors(out_of_fold(replace(features, y=y)))
     assert found.disagreements > 70 and found.count.high < found.disagreements / 2
+
+
+def test_corrections_are_as_many_as_may_be_wrong():
+    features, planted = digits(wrong=90)
+    found = audit(features)
+    assert len(found.corrections) == int(np.ceil(found.label_errors.count.high))
+    assert len(found.corrections) < len([each for each in found.findings if each.kind == "label suspect"])
+    right = {features.ids[row]: str(DIGITS.target[row]) for row in planted}
+    assert sum(right.get(name) == label for _, name, label in found.corrections) >= 75
+    assert len(audit(digits()[0]).corrections) == 10
 
 
 def test_suspects_are_not_believed_by_the_other_checks():

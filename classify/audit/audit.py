@@ -19,6 +19,8 @@ from classify.features.images import Images
 from classify.features.matrix import FeatureMatrix
 from data.text import counted
 
+_FEWEST = 10  # suspects among the corrections to look through
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -39,7 +41,8 @@ class Audit:
         Of all properties of the images; empty where those were not to be read.
     corrections : tuple of (str, str, str)
         Digest, id and suggested label of images whose label is probably wrong, each image once: of
-        contradictions first, then label suspects. For people to look through.
+        contradictions first, then of as many label suspects as may be wrong by the upper end of the
+        estimate, ten at the least. For people to look through.
     notes : tuple of str
         What was left out, and why.
     """
@@ -93,7 +96,8 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
     judged = out_of_fold(features, duplicates.groups(features))
     found = shortcuts(features, images) if images else []
     copies = [_with_suggestion(features, judged, each) for each in duplicates.findings(features)]
-    suspects = label_suspects(features, judged)
+    suspects, errors = label_suspects(features, judged), label_errors(judged)
+    likely = suspects[: max(_FEWEST, int(np.ceil(errors.count.high)))]
     counts = np.bincount(features.y[features.y >= 0], minlength=len(features.class_names)).tolist()
     believed = np.setdiff1d(judged.rows, judged.rows[disagreements(judged)])
     findings = [
@@ -111,11 +115,11 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
         rows=len(features.y),
         labelled=sum(counts),
         judged=judged,
-        label_errors=label_errors(judged),
+        label_errors=errors,
         duplicates=duplicates,
         leaks=audited_leaks(features, duplicates),
         shortcuts=tuple(found),
-        corrections=tuple(_corrections(features, copies, suspects)),
+        corrections=tuple(_corrections(features, copies, likely)),
         notes=tuple(_notes(features, judged, len(suspects))),
     )
 
