@@ -187,7 +187,7 @@ def _clusters(X: np.ndarray, weights: np.ndarray, n: int) -> tuple[np.ndarray, n
     from threadpoolctl import threadpool_limits
 
     X = X / np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    with warnings.catch_warnings(), threadpool_limits(1, "openmp"):  # threads add in any order
+    with warnings.catch_warnings(), threadpool_limits(1):  # they add in any order, and wait busily
         warnings.simplefilter("ignore", ConvergenceWarning)  # where fewer than n rows differ
         found = KMeans(n, n_init=1, random_state=0).fit(X, sample_weight=weights)
     return found.labels_, np.linalg.norm(X - found.cluster_centers_[found.labels_], axis=1)
