@@ -7,7 +7,7 @@ import pytest
 from conftest import refused
 from skops.io import dump, get_untrusted_types
 
-from classify.bundle.folder import _load_head
+from classify.bundle.folder import load_head
 from classify.bundle.renamed import RENAMED, stored_head
 from classify.heads.ridge import RidgeHead
 
@@ -31,7 +31,7 @@ def _renamed(path, module, name):
 def test_a_head_under_its_old_name_is_read(tmp_path):
     path = _renamed(tmp_path / "head.skops", "classify.ridge", "RidgeHead")
     assert get_untrusted_types(data=stored_head(path)) == ["classify.heads.ridge.RidgeHead"]
-    assert type(_load_head(tmp_path, {"file": "head.skops"})) is RidgeHead
+    assert type(load_head(tmp_path, {"file": "head.skops"})) is RidgeHead
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_a_head_under_its_old_name_is_read(tmp_path):
 def test_no_other_name_becomes_one_of_ours(module, name, tmp_path):
     path = _renamed(tmp_path / "head.skops", module, name)
     assert stored_head(path) == path.read_bytes() or b"classify.heads" not in stored_head(path)
-    refused(lambda: _load_head(tmp_path, {"file": "head.skops"}), f"{module}.{name}")
+    refused(lambda: load_head(tmp_path, {"file": "head.skops"}), f"{module}.{name}")
 
 
 def test_each_of_the_four_leads_to_a_class():
