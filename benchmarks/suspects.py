@@ -47,7 +47,16 @@ def main() -> None:
         found = {name: measure(features) for name, features in sets.items()}
     result = {"machine": machine(), "cpu_seconds": round(time.process_time() - started), "sets": found}
     target = Path(__file__).parent / "results" / "suspects.json"
-    target.write_text(json.dumps(result, indent=1) + "\n")
+    target.write_text(json.dumps(rounded(result)) + "\n")
+
+
+def rounded(value: object) -> object:
+    """Return the same with four places of every number, which the file then says in half the bytes."""
+    if isinstance(value, dict):
+        return {name: rounded(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [rounded(each) for each in value]
+    return round(value, 4) if isinstance(value, float) else value
 
 
 def digits() -> FeatureMatrix:

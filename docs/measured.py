@@ -379,6 +379,90 @@ def _compared(rows: int, found: dict[str, Any]) -> str:
     )
 
 
+_SCORES = {
+    "average_precision": "average precision",
+    "auroc": "AUROC",
+    "precision_at_planted": "precision at as many as planted",
+    "recall_at_1.1_planted": "recall at 1.1 times as many",
+    "recall_at_2_planted": "recall at twice as many",
+}
+_PLANTED = ("random", "alike")
+
+
+def suspects() -> str:
+    """Return which rankings find planted wrong labels, and how well these are counted."""
+    result = stored("suspects")
+    words = (
+        "Labels planted wrong: `random`, of any image by any other class; `alike`, of any image by the class "
+        "that it looks like; `hard`, of images that heads are unsure of. Rankings: mean over three seeds. "
+        "Counts: mean over eight seeds, and how often the 95 % interval held the number that was planted. "
+        f"{result['cpu_seconds']:,} s of one core."
+    )
+    tables = [_rankings(name, found) for name, found in result["sets"].items()]
+    return block(
+        "suspects",
+        "benchmarks/suspects.py photos.h5 trash.h5",
+        words,
+        *tables,
+        _all_scores(result),
+        _counts(result),
+    )
+
+
+def _rankings(name: str, found: dict[str, Any]) -> str:
+    rates = sorted({each["rate"] for each in found["rankings"]})
+    columns = [(kind, rate) for kind in _PLANTED for rate in rates]
+    head = (f"{name}: average precision", *(f"{kind} {rate:.0%}" for kind, rate in columns))
+    rows = []
+    for ranking in dict.fromkeys(each["ranking"] for each in found["rankings"]):
+        own = [each for each in found["rankings"] if each["ranking"] == ranking]
+        values = (
+            [each["average_precision"] for each in own if (each["kind"], each["rate"]) == column]
+            for column in columns
+        )
+        rows.append((ranking, *(f"{sum(each) / len(each):.3f}" for each in values)))
+    return table(head, rows)
+
+
+def _all_scores(result: dict[str, Any]) -> str:
+    found = [each for one in result["sets"].values() for each in one["rankings"]]
+    rows = []
+    for ranking in dict.fromkeys(each["ranking"] for each in found):
+        own = [each for each in found if each["ranking"] == ranking]
+        rows.append((ranking, *(f"{sum(each[score] for each in own) / len(own):.3f}" for score in _SCORES)))
+    return table(("mean over all sets, kinds and rates", *_SCORES.values()), rows)
+
+
+def _counts(result: dict[str, Any]) -> str:
+    rows = []
+    for name, found in result["sets"].items():
+        for kind, rate in dict.fromkeys((each["kind"], each["rate"]) for each in found["counts"]):
+            own = [each for each in found["counts"] if (each["kind"], each["rate"]) == (kind, rate)]
+            counts = [each["count"] for each in own]
+            held = sum(each["count"]["low"] <= each["planted"] <= each["count"]["high"] for each in own)
+            low, value, high = (
+                sum(each[end] for each in counts) / len(counts) for end in ("low", "value", "high")
+            )
+            others = (
+                sum(each[what] for each in own) / len(own) for what in ("disagreements", "confident_learning")
+            )
+            estimate = f"{value:.0f} [{low:.0f}, {high:.0f}]"
+            rows.append(
+                (
+                    name,
+                    kind,
+                    str(own[0]["planted"]),
+                    estimate,
+                    f"{held} of {len(own)}",
+                    *(f"{each:.0f}" for each in others),
+                )
+            )
+    return table(
+        ("set", "kind", "planted", "estimate", "interval held it", "disagreements", "confident learning"),
+        rows,
+    )
+
+
 _GPU_ARMS = {
     "engine": "engine alone",
     "on_device": "pixels on the device",
@@ -431,6 +515,7 @@ MEASURED: dict[str, Callable[[], str]] = {
     "feature_file": feature_file,
     "learning_curve": learning_curve,
     "suggest": suggest,
+    "suspects": suspects,
     "duplicates": duplicates,
     "benchmark": benchmark,
 }
