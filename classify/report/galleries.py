@@ -110,7 +110,7 @@ def beside(galleries: Mapping[str, Gallery]) -> list[int]:
 
 def _to_label(each: Suggestion) -> Finding:
     """Return a suggestion as a finding, of which a card is made."""
-    reason = f"{each.predicted} {each.probability:.0%}, or {each.runner_up}"
+    reason = f"{each.predicted} ({each.probability:.0%}), or {each.runner_up}"
     return Finding("label suspect", 1 - each.margin, reason, each.digest, each.id, suggested=each.predicted)
 
 

@@ -2,7 +2,7 @@
 (() => {
 const data = JSON.parse(document.getElementById("data").textContent);
 const rows = data.rows, classes = data.classes, find = (id) => document.getElementById(id);
-const PAGE = 24, MOST = 60;
+const PAGE = 24, MOST = 150;
 
 /* Names are hostile: they come in as text alone, signs that cannot be seen as escapes. */
 const visible = (text) => text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (sign) => "\\u{" + sign.codePointAt(0).toString(16) + "}");
@@ -113,7 +113,7 @@ function choice(row, whose) {
 }
 function saidOf(row) {
   const label = rows.label[row], predicted = rows.predicted[row], lines = [element("b", null, named(className(label, 24), 24))];
-  if (predicted < 0) return element("p", { class: "said" }, "labelled ", lines, element("span", { class: "interval" }, " " + rows.split[row] + " image"));
+  if (predicted < 0) return element("p", { class: "said" }, label >= 0 && "labelled ", lines, element("span", { class: "interval" }, " " + rows.split[row] + " image"));
   if (predicted === label) return element("p", { class: "said" }, lines, " ✓ " + percent(rows.probability[row]));
   return element("p", { class: "said" }, "labelled ", lines, label >= 0 && " " + percent(rows.own[row]), element("br"), element("span", { class: "odd" }, "✗ head says ", element("b", null, named(className(predicted, 24), 24)), " " + percent(rows.probability[row])));
 }
