@@ -129,6 +129,12 @@ def test_rows_of_another_int8_arithmetic_are_not_continued(by_older_cpu, recipe,
     assert stored.arithmetic == caught.value.expected and "avx2" in dict(stored.others)["executed"]
 
 
+def test_a_plan_refuses_another_int8_arithmetic_as_its_run_does(by_older_cpu, recipe, tmp_path):
+    images = open_source(draw_images(tmp_path / "images", each=5))
+    with pytest.raises(HeadstartError, match="computes int8 by another arithmetic"):
+        preview(images, recipe, tmp_path / "new.h5", Options(reuse=(by_older_cpu / "int8.h5",)))
+
+
 def test_the_probe_alone_tells_rows_whose_arithmetic_is_not_named(by_older_cpu, recipe):
     """As in files of before arithmetic was named."""
     engine, file = open_engine("openvino", recipe), FeatureFile(by_older_cpu / "int8.h5")

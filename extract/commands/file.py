@@ -28,6 +28,8 @@ _OWN = ("device", "engine", "version")  # of an engine; what else took part has 
 def diff_lines(values: dict) -> list[str]:
     """Lay out `extract.feature_file.diff.Difference` for people."""
     lines = [f"recipe  {name}: {one} | {two}" for name, (one, two) in values["recipe"].items()]
+    if values["arithmetic"]:
+        lines.append(f"engine  arithmetic: {' | '.join(' and '.join(each) for each in values['arithmetic'])}")
     words = {
         "only_first": "only in the first",
         "only_second": "only in the second",

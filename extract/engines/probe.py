@@ -1,12 +1,12 @@
 """Do we compute the features that were stored? One fixed image tells, before any other is computed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from data.errors import HeadstartError
 from extract.engines.engine import Engine
-from extract.recipe import Probe, Recipe
+from extract.recipe import EngineInfo, Probe, Recipe
 
 
 def relative_difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -102,13 +102,7 @@ def check_probe(recipe: Recipe, mine: Probe, stored: Probe) -> None:
     HeadstartError
         If they differ by more than `tolerance`, or two kinds of int8 made them.
     """
-    kinds = stored.engine.arithmetic, mine.engine.arithmetic
-    if all(kinds) and len(set(kinds)) > 1:
-        raise HeadstartError(
-            f"{mine.place} computes int8 by another arithmetic than that of {stored.place}",
-            *kinds,
-            "compute all rows on CPUs of one kind, or those of this kind into a new file with -o",
-        )
+    check_arithmetic([(stored.place, stored.engine), (mine.place, mine.engine)])
     apart = max(difference(recipe, mine.features[name], stored.features[name]) for name in recipe.layers)
     if not apart <= tolerance(recipe):
         raise HeadstartError(
@@ -116,6 +110,37 @@ def check_probe(recipe: Recipe, mine: Probe, stored: Probe) -> None:
             f"that of the probe image within {tolerance(recipe):g}, as computed by {stored.engine}",
             f"a difference of {apart:.3g}, computed by {mine.engine}",
             "use the versions that computed the stored rows, or extract into a new file with -o",
+        )
+
+
+def check_arithmetic(made: Iterable[tuple[str, EngineInfo]]) -> None:
+    """Raise if rows that are to stand in one file were, or would be, computed by two kinds of int8.
+
+    Parameters
+    ----------
+    made : iterable of (str, EngineInfo)
+        Places, and what computes or computed there; where the arithmetic is not named, nothing is told.
+
+    Raises
+    ------
+    HeadstartError
+
+    Examples
+    --------
+    >>> check_arithmetic([("one.h5", EngineInfo("openvino")), ("two.h5", EngineInfo("keras"))])
+    """
+    places: dict[str, str] = {}
+    for place, engine in made:
+        if engine.arithmetic:
+            places.setdefault(engine.arithmetic, place)
+    if len(places) > 1:
+        (expected, first), (received, second), *_ = places.items()
+        other = f"other int8 rows of {first}" if first == second else f"that of {first}"
+        raise HeadstartError(
+            f"{second} computes int8 by another arithmetic than {other}",
+            expected,
+            received,
+            "compute all rows on CPUs of one kind, or those of each kind into a file of its own with -o",
         )
 
 

@@ -15,6 +15,8 @@ class Difference:
     ----------
     recipe : dict of str to list
         Both values of each field that differs.
+    arithmetic : list of list of str
+        Both ways of adding up products of int8, where each file names its own and they differ.
     only_first, only_second : tuple of str
         Ids.
     other_bytes, other_label, other_split : tuple of str
@@ -22,6 +24,7 @@ class Difference:
     """
 
     recipe: dict[str, list]
+    arithmetic: list[list[str]]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     other_bytes: tuple[str, ...]
@@ -34,7 +37,7 @@ class Difference:
 
 
 def diff(first: str | Path, second: str | Path) -> Difference:
-    """Compare recipes field by field, and rows by id.
+    """Compare recipes field by field, what computed int8, and rows by id.
 
     Parameters
     ----------
@@ -56,10 +59,16 @@ def diff(first: str | Path, second: str | Path) -> Difference:
     changed = [tuple(name for name in both if one[name][part] != two[name][part]) for part in range(3)]
     return Difference(
         {name: [ours, theirs] for name, ours, theirs in files[0].recipe.differences(files[1].recipe)},
+        _arithmetics(files),
         tuple(name for name in one if name not in two),
         tuple(name for name in two if name not in one),
         *changed,
     )
+
+
+def _arithmetics(files: list[FeatureFile]) -> list[list[str]]:
+    named = [sorted({each.arithmetic for each in file.engines if each.arithmetic}) for file in files]
+    return named if all(named) and named[0] != named[1] else []
 
 
 def rows_by_id(file: FeatureFile) -> dict[str, tuple[bytes, str, int]]:

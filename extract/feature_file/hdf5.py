@@ -72,6 +72,11 @@ class Store(ABC):
     def engine(self, row: int) -> EngineInfo:
         """Return what computed a row."""
 
+    @property
+    @abstractmethod
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """What computed its rows, each once."""
+
     def probe_of(self) -> Probe:
         """Return the probe with its place and the engine of the first row."""
         return Probe(str(self.path), self.engine(0), self.probe)

@@ -55,6 +55,11 @@ class PartFile(Store):
         """Return what computed a row: the same for all rows of a part."""
         return self._engine
 
+    @property
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """What computed its rows: one."""
+        return (self._engine,)
+
     def place(self, folder: Path, row: int) -> tuple[str, int] | None:
         """Return the name of the part and the row itself, if it lies in the folder."""
         return (self.path.name, row) if self.path.parent == folder else None

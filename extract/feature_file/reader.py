@@ -114,6 +114,11 @@ class FeatureFile(Store):
         """Return what computed a row."""
         return self.contents.engines[self.contents.origins[row]]
 
+    @property
+    def engines(self) -> tuple[EngineInfo, ...]:
+        """What computed its rows, each once."""
+        return tuple(self.contents.engines[number] for number in np.unique(self.contents.origins))
+
     def summary(self) -> dict:
         """Return what `python -m extract info` shows, as JSON-ready values."""
         contents = self.contents

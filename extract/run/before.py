@@ -14,7 +14,7 @@ from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
 from extract.run.assemble import engines_of
 from extract.run.leaving import Leaving, before_path, check_leaving
-from extract.run.survey import Survey, same_recipe
+from extract.run.survey import Survey, check_stores, same_recipe
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def check_before(
     ------
     HeadstartError
     """
-    if leaves.kept:
-        _earlier(found)
+    if leaves.kept and (prior := _earlier(found)):
+        check_stores([*([found.old] if found.old else []), *found.parts, prior])
     if allow_drop:
         return
     kinds = [_kind(source.describe()), *([_kind(found.old.contents.source)] if found.old else [])]

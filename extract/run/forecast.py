@@ -15,7 +15,8 @@ from data.sources.labels import source_warnings
 from data.sources.source import Row, Source, as_source
 from extract.engines.engine import chosen_engine, open_engine
 from extract.engines.pipeline import compute_features, engine_speed
-from extract.recipe import Recipe, checked_recipe
+from extract.engines.probe import check_probes
+from extract.recipe import Probe, Recipe, checked_recipe
 from extract.run.calibrate import quantized
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
@@ -110,6 +111,11 @@ def preview(
         As `extract.run.extract.extract` takes them.
     nodes : sequence of Room, optional
         Where the parts would be computed, if not in this process, as `extract.cluster.driver.rooms` has them.
+
+    Raises
+    ------
+    HeadstartError
+        Where the run would refuse: files of other recipes, or rows that come out otherwise here.
     """
     path = target_of(Path(path))
     source, recipe = as_source(source), checked_recipe(recipe)
@@ -117,7 +123,9 @@ def preview(
     scan = options.scan or scan_source(source, options.rehash)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
     dim: list[Row] = []
-    speed, width = _measure(source, recipe, decided.parts, options, dim) if decided.parts else (None, 0)
+    beside = [] if nodes else found.probes()  # a node's engine may be another
+    measured = _measure(source, recipe, decided.parts, options, beside, dim) if decided.parts else (None, 0)
+    speed, width = measured
     return Preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         dropped=leaves.lost,
@@ -140,12 +148,20 @@ def preview(
 
 
 def _measure(
-    source: Source, recipe: Recipe, parts: Sequence[Part], options: Options, dim: list[Row]
+    source: Source,
+    recipe: Recipe,
+    parts: Sequence[Part],
+    options: Options,
+    beside: Sequence[Probe],
+    dim: list[Row],
 ) -> tuple[float, int]:
-    """Return images a second and the number of features of an image; note the dim ones of those measured."""
+    """Return images a second and the number of features of an image; note the dim ones of those measured.
+
+    It refuses, as a run, to compute what does not fit the probes of the rows beside.
+    """
     engine = open_engine(options.engine, recipe, options.threads)
     engine.batch_size = options.batch_size or engine.batch_size
-    width = sum(rows.shape[1] for rows in engine(np.zeros((1, *recipe.image_size, 3), np.float32)))
+    width = sum(map(len, check_probes(engine, recipe, beside)))
     first = engine.batch_size * (1 + engine.ahead)
     rows = list(islice((row for part in parts for row in part.rows), first + _IMAGES))
     times = [time.perf_counter()]

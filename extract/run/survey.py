@@ -10,6 +10,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.output.checks import check_parent
+from extract.engines.probe import check_arithmetic
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import DAMAGED, Store, split_digests
 from extract.feature_file.part import PartFile
@@ -143,15 +144,30 @@ def survey(
     Raises
     ------
     HeadstartError
-        If a file is none or has another recipe, or `path` cannot be written.
+        If a file is none or has another recipe, `path` cannot be written, or the rows that would
+        stand in one file are of two kinds of int8.
     """
     seen, layout = _seen(path), chosen_layout(path, layout)
     old = _existing(path, recipe, layout)
     used = frozenset(old.shards.names) if old and old.shards else frozenset()
     parts = tuple(_parts(parts_folder(path, layout), recipe, used))
     files = tuple(same_recipe(Path(other), recipe) for other in others)
-    features, rejected = _known([*([old] if old else []), *parts, *files])
+    stores: list[Store] = [*([old] if old else []), *parts, *files]
+    check_stores(stores)
+    features, rejected = _known(stores)
     return Survey(path, layout, recipe, old, parts, files, features, rejected, seen)
+
+
+def check_stores(stores: Iterable[Store]) -> None:
+    """Raise if stores whose rows may stand in one file have int8 rows of two kinds.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    check_arithmetic(
+        (str(store.path), engine) for store in stores if len(store.digests) for engine in store.engines
+    )
 
 
 def _known(stores: Iterable[Store]) -> tuple[dict[bytes, tuple[Store, int]], dict[bytes, str]]:
