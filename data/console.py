@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from typer.models import OptionInfo
 
 from data import __version__
-from data.errors import HeadstartError, UsageError
+from data.errors import HeadstartError, UsageError, unimportable
 from data.interrupt import interrupt_of, settle
 from data.output.cache import cache_folder
 from data.output.disk import why
@@ -38,6 +38,7 @@ ROOT = typer.Option(
 DATA_DIR = typer.Option(help="Folder of prepared TFDS data sets.")
 SCRIPT = "headstart"  # the console script, beside python -m PACKAGE
 _COMMAND = re.compile(r"\bpython -m (data|extract|classify)\b")
+_OURS = ("data", "extract", "classify")
 _by_script = False
 err = Console(stderr=True, highlight=False, soft_wrap=True, markup=False, emoji=False)
 
@@ -70,6 +71,7 @@ class Commands(Named):
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
+        _open_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
@@ -79,6 +81,10 @@ class Commands(Named):
             return super().main(*args, **options)
         except HeadstartError as error:
             _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+        except ImportError as error:
+            if (error.name or "").partition(".")[0] in _OURS:
+                raise
+            _end(f"error: {unimportable(error)}", 1)
         except OSError as error:
             if error.errno != errno.ENOSPC:
                 raise
@@ -121,6 +127,15 @@ class Groups(Commands):
                 why(error),
                 "mend that, or have the shell read what --show-completion prints",
             ) from error
+
+
+def _open_closed() -> None:
+    """Let a stream that was closed before we began (``>&-``) go nowhere; a file would get its number."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+            with suppress(OSError):
+                os.dup2(getattr(sys, name).fileno(), number)
 
 
 @cache

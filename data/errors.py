@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
-from data.text import plural
+from data.text import plural, with_type
 
 _FEW = 5  # names that are all listed
 _NOT_THERE = {None, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG}
@@ -179,6 +179,25 @@ def missing_extra(what: str, extra: str, received: str) -> HeadstartError:
         f"the extra {extra}",
         received,
         f"pip install '.[{extra}]' in Headstart's folder",
+    )
+
+
+def unimportable(error: ImportError) -> HeadstartError:
+    """Make the error for a package of others that is missing or, as after a broken installation, fails.
+
+    Examples
+    --------
+    >>> print(unimportable(ImportError("libcudart.so.12: cannot open shared object file")))
+    a package that this needs cannot be imported
+      expected: the packages that Headstart depends on, whole and of versions that fit each other
+      received: ImportError: libcudart.so.12: cannot open shared object file
+      what to do: install it again; if it is a backend of Keras, or name another in KERAS_BACKEND
+    """
+    return HeadstartError(
+        "a package that this needs cannot be imported",
+        "the packages that Headstart depends on, whole and of versions that fit each other",
+        with_type(error),
+        "install it again; if it is a backend of Keras, or name another in KERAS_BACKEND",
     )
 
 

@@ -180,8 +180,10 @@ def _as_tensorflow(image: Image.Image, data: bytes, ratio: int) -> np.ndarray:
         reason = one_line(error)
     try:
         return _decode_with_tensorflow(data, ratio)
-    except ModuleNotFoundError:
-        raise ImageError(f"{reason}; TensorFlow, which is not installed, may decode it") from None
+    except ImportError as error:
+        absent = isinstance(error, ModuleNotFoundError)
+        state = "is not installed" if absent else f"cannot be imported ({one_line(error)})"
+        raise ImageError(f"{reason}; TensorFlow, which {state}, may decode it") from None
     except ImageError as error:
         if not is_jpeg:
             raise

@@ -106,7 +106,7 @@ def _holder(handle: int) -> str:
     try:
         values = json.loads(os.pread(handle, 1000, 0))
         return f"process {values['pid']} on {values['host']}"
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, TypeError):
         return "another process"
 
 

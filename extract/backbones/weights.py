@@ -105,8 +105,7 @@ def known_weights(digest: str) -> Weights | None:
     >>> known_weights("00") is None
     True
     """
-    record = _folder() / f"{digest}.json"
-    return Weights(**json.loads(record.read_text())) if record.is_file() else None
+    return _recorded(_folder() / f"{digest}.json")
 
 
 def ensure_weights(backbone: str, digest: str, name: str) -> None:
@@ -256,19 +255,32 @@ def _from_file(backbone: str, path: Path) -> Weights:
     """Read a file whose bytes are new to us; those of a known one are in our cache."""
     sha256 = file_hash(path, "sha256")
     origin, note = f"file {path.name}, sha256 {sha256}", _folder() / f"{backbone}-{sha256}.digest"
-    if note.is_file() and known_weights(note.read_text()):
-        return Weights(note.read_text(), backbone, path.name, origin)
+    noted = note.read_text(errors="replace") if note.is_file() else ""
+    if noted and known_weights(noted):
+        return Weights(noted, backbone, path.name, origin)
     weights = _keep(backbone, path.name, origin, lambda model: read_into(model, path))
     with in_cache(), written_aside(note) as aside:
         aside.write_text(weights.digest)
     return weights
 
 
+def _recorded(record: Path) -> Weights | None:
+    """Return what a record says; one that is empty, damaged or another's is as none."""
+    if not record.is_file():
+        return None
+    try:
+        weights = Weights(**json.loads(record.read_bytes()))
+    except (ValueError, TypeError):
+        return None
+    whole = all(isinstance(value, str) for value in asdict(weights).values())
+    return weights if whole and weights.digest == record.stem else None
+
+
 @in_cache()
 def _cached(backbone: str, name: str) -> Weights | None:
     for record in sorted(_folder().glob("*.json")):
-        weights = Weights(**json.loads(record.read_text()))
-        if (weights.backbone, weights.name) == (backbone, name):
+        weights = _recorded(record)
+        if weights and (weights.backbone, weights.name) == (backbone, name):
             return weights
     return None
 
@@ -287,7 +299,7 @@ def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], 
 def _store(model: "keras.Model", weights: Weights) -> None:
     folder = _folder()
     tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
-    if not record.is_file():
+    if not _recorded(record):
         with written_aside(tensors) as aside:
             named = aside.with_suffix(".weights.h5")  # Keras insists on the suffix
             size = sum(tensor.nbytes for tensor in model.get_weights())
@@ -297,6 +309,6 @@ def _store(model: "keras.Model", weights: Weights) -> None:
                 os.replace(named, aside)
             finally:
                 named.unlink(missing_ok=True)
-    if not record.is_file() or weights.name == "imagenet":  # a file may have brought the same tensors before
+    if not _recorded(record) or weights.name == "imagenet":  # a file may have brought the same tensors before
         with written_aside(record) as aside:
             aside.write_text(json.dumps(asdict(weights)))
