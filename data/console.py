@@ -27,7 +27,7 @@ from data.errors import HeadstartError, UsageError, unimportable
 from data.interrupt import interrupt_of, settle
 from data.output.cache import cache_folder
 from data.output.disk import why
-from data.text import one_line
+from data.text import one_line, with_type
 
 FOLDERS_ARE_CLASSES = typer.Option(
     "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
@@ -86,6 +86,8 @@ class Commands(Named):
                 raise
             _end(f"error: {unimportable(error)}", 1)
         except OSError as error:
+            if _is_homeless():
+                _end(f"error: {_homeless(error)}", 1)
             if error.errno != errno.ENOSPC:
                 raise
             _silence(sys.stdout)
@@ -269,6 +271,23 @@ def unprinted(error: OSError) -> HeadstartError:
         "a terminal, a pipe, or a file on a disk with room",
         why(error),
         "send it to another place; what the command wrote elsewhere is there",
+    )
+
+
+def _is_homeless() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
+
+
+def _homeless(error: OSError) -> HeadstartError:
+    return HeadstartError(
+        "the working folder of this shell is gone",
+        "a folder that exists, from which paths are reckoned",
+        with_type(error),
+        "cd into another folder, and run again",
     )
 
 

@@ -87,7 +87,7 @@ def encoded(image: Image, exif_orientation: bool = True) -> bytes:
         return image
     if isinstance(image, Pillow.Image):
         image = pillow_pixels(image, exif_orientation)
-    return npy_bytes(image) if isinstance(image, np.ndarray) else Path(image).read_bytes()
+    return npy_bytes(image) if isinstance(image, np.ndarray) else _bytes_at(Path(image))
 
 
 def name_of(image: Image, number: int) -> str:
@@ -107,6 +107,12 @@ def name_of(image: Image, number: int) -> str:
 def why_unreadable(error: Exception) -> str:
     """Return in one line why an image cannot be read."""
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
+
+
+def _bytes_at(path: Path) -> bytes:
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise ValueError("a pipe or a device")  # which may never end, or never begin
+    return path.read_bytes()
 
 
 def _check_array(X: np.ndarray) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -36,3 +37,11 @@ def require_siblings(package: str, names: Iterable[str]) -> None:
                 f"  received: {found}\n"
                 f"  what to do: rename that file, or {instead}"
             )
+    _look_here_last(home)
+
+
+def _look_here_last(home: Path) -> None:
+    """Let a ``numpy.py`` or ``json.py`` in the working folder hide no package that we import."""
+    with suppress(OSError):  # the folder is gone
+        if not sys.flags.safe_path and sys.path[0] in ("", os.getcwd()) and Path.cwd() != home:
+            sys.path.append(sys.path.pop(0))

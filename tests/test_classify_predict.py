@@ -69,6 +69,20 @@ def test_one_path_is_one_path(bundle, paths, form):
         bundle.predict(form("/none.png"))
 
 
+def test_a_missing_path_does_not_keep_the_others_from_being_classified(bundle, paths, tmp_path):
+    expected = bundle.predict([paths[0], paths[3]])
+    found = bundle.predict([paths[0], tmp_path / "nope.png", paths[3]])
+    assert found[1].label is None and "No such file" in found[1].error
+    close([found[0], found[2]], expected)
+
+
+def test_a_pipe_or_a_device_is_not_waited_for(bundle, paths, tmp_path):
+    os.mkfifo(tmp_path / "f.jpg")
+    found = bundle.predict([tmp_path / "f.jpg", Path("/dev/zero"), paths[3]])
+    assert [each.error for each in found] == ["cannot be read: a pipe or a device"] * 2 + [""]
+    assert found[2].label == "red"
+
+
 FORMS = {
     "bytes": Path.read_bytes,
     "array": lambda path: np.asarray(Image.open(path)),

@@ -2,11 +2,12 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
 import pytest
-from conftest import draw_images, run_command
+from conftest import assert_four_parts, draw_images, run_command
 from PIL import Image
 
 NAMES = ("猫", "café 😀")
@@ -97,3 +98,47 @@ def test_a_command_collects_garbage_seldom_and_none_at_its_end(tmp_path):
     code += "from data.cli import app; app(['preview', '--help'])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "50000 True"
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-"])
+def test_a_closed_stream_takes_nothing_and_breaks_nothing(folder, closed):
+    command = f"{sys.executable} -m extract info фото.h5 --json {closed}"
+    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert bool(done.stdout) == (closed == "2>&-")
+
+
+@pytest.mark.parametrize("words", ["extract run photos -o rel.h5", "extract run", "data preview"])
+def test_a_working_folder_that_is_gone_is_one_message(tmp_path, words):
+    command = f"mkdir gone; cd gone; rmdir ../gone; exec {sys.executable} -P -m {words}"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert_four_parts(done.stderr)
+
+
+@pytest.fixture
+def broken_tensorflow(tmp_path):
+    """The path of a TensorFlow that is there and cannot be imported."""
+    package = tmp_path / "broken" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
+    return os.pathsep.join([str(package.parent), os.environ["PYTHONPATH"]])
+
+
+def test_a_package_that_cannot_be_imported_is_one_message(broken_tensorflow, tmp_path):
+    draw_images(tmp_path / "photos", each=2)
+    words = ("extract", "run", "photos", "-o", "x.h5", "--engine", "keras", "--weights", "none")
+    done = run_command(*words, cwd=tmp_path, PYTHONPATH=broken_tensorflow, KERAS_BACKEND="tensorflow")
+    assert done.returncode == 1, done.stderr
+    assert_four_parts(done.stderr[done.stderr.index("error:") :])
+    assert "libcudart.so: cannot open" in done.stderr
+
+
+def test_an_image_that_needs_a_broken_tensorflow_is_rejected_alone(broken_tensorflow, tmp_path):
+    Image.new("CMYK", (40, 40)).save(tmp_path / "cmyk.jpg")
+    code = "from data.images import load_image; load_image(open('cmyk.jpg', 'rb').read(), (32, 32))"
+    env = {**os.environ, "PYTHONPATH": broken_tensorflow}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert "ImageError" in done.stderr.splitlines()[-1]
+    assert "cannot be imported (libcudart.so: cannot open" in done.stderr

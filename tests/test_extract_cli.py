@@ -331,3 +331,12 @@ def test_a_large_plan_measures_what_else_this_cpu_computes(command, images, monk
     told = [line for line in result.stdout.splitlines() if line.startswith("--precision bfloat16: ")]
     assert len(told) == (computes_bfloat16_here() and not words)
     assert all(float(line.split()[2]) > 0 for line in told)
+
+
+@pytest.mark.parametrize("name", ["numpy", "json", "h5py"])
+@pytest.mark.parametrize("package", ["extract", "classify", "data"])
+def test_a_module_of_the_user_hides_none_that_we_import(tmp_path, package, name):
+    (tmp_path / f"{name}.py").write_text("raise RuntimeError('mine')")
+    words = {"extract": ("info", "none.h5"), "classify": ("info", "none"), "data": ("preview", "digits")}
+    done = run_command(package, *words[package], cwd=tmp_path)
+    assert "mine" not in done.stderr and "Traceback" not in done.stderr

@@ -258,3 +258,16 @@ def test_only_tensors_are_read_from_a_keras_file(own_cache, backbone):
     model = build_backbone("mobilenet", SIZE)
     read_into(model, path)
     assert tensors_digest(model.get_weights()) == tensors_digest(backbone.get_weights())
+
+
+@pytest.mark.parametrize(
+    "text", ["", '{"a": 1}', "[]", "null", "\udcff", '{"digest": 1, "backbone": "mobilenet"}']
+)
+def test_a_damaged_record_is_as_none(own_cache, text):
+    digest = find_weights("mobilenet", "none").digest
+    record = own_cache / "headstart" / "weights" / f"{digest}.json"
+    whole = record.read_text()
+    record.write_bytes(text.encode(errors="surrogateescape"))
+    assert known_weights(digest) is None
+    assert find_weights("mobilenet", "none").digest == digest
+    assert record.read_text() == whole

@@ -127,12 +127,13 @@ def predict(
     -------
     list of Prediction
         One for each image, in the order of `images`, also where one is named twice; a folder is
-        expanded in its place. An image that cannot be read has its reason in ``error``.
+        expanded in its place. An image that cannot be read has its reason in ``error``, and so has a path
+        that does not exist, or that is a pipe or a device.
 
     Raises
     ------
     HeadstartError
-        If a path does not exist, no image is found, the weights are not in the cache, this
+        If none of the paths exists, no image is found, the weights are not in the cache, this
         machine computes other features than those the head was trained on, or the bundle cannot
         tell what is asked.
     """
@@ -175,18 +176,18 @@ def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
     Raises
     ------
     HeadstartError
-        If a path does not exist, a folder cannot be listed or there are no images.
+        If none of the paths exists, a folder cannot be listed or there are no images.
     """
     files: list[Path] = []
     given = [Path(path) for path in paths]
+    if given and all(map(is_missing, given)):
+        raise NotFoundError(
+            f"there is no image {printable(str(given[0]))!r}",
+            "image files or folders",
+            "a path that does not exist" if len(given) == 1 else f"{len(given)} paths, of which none exists",
+            "check the path",
+        )
     for path in given:
-        if is_missing(path):
-            raise NotFoundError(
-                f"there is no image {printable(str(path))!r}",
-                "image files or folders",
-                "a path that does not exist",
-                "check the path",
-            )
         files += _images_below(path) if path.is_dir() else [path]
     if not files:
         raise HeadstartError(
