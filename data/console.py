@@ -71,7 +71,6 @@ class Commands(Named):
     """
 
     def main(self, *args: Any, **options: Any) -> Any:
-        _open_closed()
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
@@ -129,15 +128,6 @@ class Groups(Commands):
                 why(error),
                 "mend that, or have the shell read what --show-completion prints",
             ) from error
-
-
-def _open_closed() -> None:
-    """Let a stream that was closed before we began (``>&-``) go nowhere; a file would get its number."""
-    for number, name in ((1, "stdout"), (2, "stderr")):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-            with suppress(OSError):
-                os.dup2(getattr(sys, name).fileno(), number)
 
 
 @cache

@@ -36,6 +36,7 @@ def interruptible() -> Iterator[None]:
     >>> with interruptible():  # doctest: +SKIP
     ...     app()
     """
+    _open_closed()
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             _listen()
@@ -47,6 +48,13 @@ def interruptible() -> Iterator[None]:
             settle()
             sys.stderr.write("interrupted\n")
         _leave()
+
+
+def _open_closed() -> None:
+    """Let a stream that was closed before we began (``>&-``) go nowhere: a file would get its number."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
 
 
 def _leave() -> None:
