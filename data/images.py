@@ -17,6 +17,7 @@ from data.jpeg import jpeg_pixels
 from data.resize import resized
 from data.text import one_line
 
+MAY_DECODE = "may decode it"  # so ends the reason for rejecting what TensorFlow is wanted for
 PIXEL_LIMIT = 178_956_970  # Pillow's own limit for what it takes for a decompression bomb
 WHITE = (255, 255, 255)
 _ORIENTATION, _BITS = 0x0112, 0x0102  # tags of EXIF and TIFF
@@ -183,7 +184,7 @@ def _as_tensorflow(image: Image.Image, data: bytes, ratio: int) -> np.ndarray:
     except ImportError as error:
         absent = isinstance(error, ModuleNotFoundError)
         state = "is not installed" if absent else f"cannot be imported ({one_line(error)})"
-        raise ImageError(f"{reason}; TensorFlow, which {state}, may decode it") from None
+        raise ImageError(f"{reason}; TensorFlow, which {state}, {MAY_DECODE}") from None
     except ImageError as error:
         if not is_jpeg:
             raise

@@ -204,6 +204,10 @@ def test_errors_of_the_user(command, images, tmp_path, words, part):
         (["run", "images", *TINY, "--max-bad", "few"], "not a number"),
         (["run", "images", *TINY, "--data-dir", "."], "--data-dir has no meaning"),
         (["run", "images", *TINY, "--engine", "openvin"], "auto, keras, openvino"),
+        (
+            ["run", "images", *TINY, "--engine", "openvino", "--keras-backend", "jax"],
+            "goes with the engine keras",
+        ),
         (["run", "images", *TINY, "--quantization", "int4"], "unknown quantization"),
         (["run", "images", *TINY, "--precision", "float8"], "float8"),
         (["run", "images", *TINY, "--decode-scale", "half"], "half"),

@@ -555,3 +555,19 @@ def test_a_run_that_ended_meanwhile_is_seen(run, steps, monkeypatch):
 def test_a_keyword_of_before_names_its_new_place(run, tiny_recipe, tmp_path, keyword):
     with pytest.raises(TypeError, match=rf"Options\({keyword}=\.\.\.\)"):
         extract("photos", tiny_recipe, tmp_path / "out.h5", **{keyword: None})
+
+
+def test_what_was_rejected_for_want_of_tensorflow_is_tried_again_where_it_is(run, file, images, monkeypatch):
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'tensorflow'")
+
+    Image.new("CMYK", (40, 40), (9, 99, 9, 0)).save(images / "red" / "cmyk.jpg")
+    (images / "blue" / "text.png").write_text("no image")
+    with monkeypatch.context() as patched:
+        patched.setattr("data.images._decode_with_tensorflow", missing)
+        run(max_bad=2)
+    reasons = {each.id: each.reason for each in file().contents.rejected}
+    assert "TensorFlow, which is not installed" in reasons["red/cmyk.jpg"]
+    report = run(max_bad=2)
+    assert (report.computed, report.rows) == (1, 17)
+    assert [each.id for each in file().contents.rejected] == ["blue/text.png"]

@@ -22,6 +22,7 @@ from extract.commands.options import (
     SourceText,
     Threads,
     WeightsText,
+    chosen_engine,
     parse_size,
 )
 from extract.commands.run import quantized_recipe
@@ -81,12 +82,11 @@ def bench(
 
     Example: python -m extract bench photos/
     """
-    from extract.backbones.keras_backend import use_backend
     from extract.recipe import Recipe
     from extract.run.bench import bench
     from extract.run.options import Options
 
-    use_backend(keras_backend)
+    engine = chosen_engine(engine, keras_backend)
     opened, size = open_source(source, data_dir, folders_are_classes, root), parse_size(image_size)
     say_warnings(opened.warnings)
     recipe = Recipe.for_backbone(

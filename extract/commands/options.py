@@ -37,6 +37,27 @@ BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone 
 AsJson = Annotated[bool, json_option("it")]
 
 
+def chosen_engine(engine: str, backend: str | None) -> str:
+    """Settle Keras' backend, and return the engine: who names a backend means Keras.
+
+    Raises
+    ------
+    HeadstartError
+        If the backend is unknown or not installed, or goes with another engine than Keras.
+    """
+    from extract.backbones.keras_backend import use_backend
+
+    if backend is not None and engine not in ("auto", "keras"):
+        raise UsageError(
+            "--keras-backend goes with the engine keras",
+            "--engine keras, or no --engine",
+            f"--engine {engine} --keras-backend {backend}",
+            "leave one of them out",
+        )
+    use_backend(backend)
+    return engine if backend is None else "keras"
+
+
 def listed_groups(file: Path | None) -> "Groups | None":
     """Return the groups of a file, where one is named, and say what the user should know of it."""
     from data.sources.groups import read_groups

@@ -28,6 +28,7 @@ from extract.commands.options import (
     SourceText,
     Threads,
     WeightsText,
+    chosen_engine,
     default_name,
     listed_groups,
     parse_size,
@@ -175,7 +176,6 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
-    from extract.backbones.keras_backend import use_backend
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
@@ -186,7 +186,7 @@ def run(
     from extract.run.options import Options
     from extract.run.scan import grouped, scan_source
 
-    use_backend(keras_backend)
+    engine = chosen_engine(engine, keras_backend)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes, root)
     say_warnings(opened.warnings)

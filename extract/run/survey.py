@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from data.errors import HeadstartError
+from data.images import MAY_DECODE
 from data.output.checks import check_parent
+from extract.backbones.keras_backend import is_installed
 from extract.engines.probe import check_arithmetic
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import DAMAGED, Store, split_digests
@@ -155,7 +157,7 @@ def survey(
     stores: list[Store] = [*([old] if old else []), *parts, *files]
     check_stores(stores)
     features, rejected = _known(stores)
-    return Survey(path, layout, recipe, old, parts, files, features, rejected, seen)
+    return Survey(path, layout, recipe, old, parts, files, features, _lasting(rejected), seen)
 
 
 def check_stores(stores: Iterable[Store]) -> None:
@@ -179,6 +181,13 @@ def _known(stores: Iterable[Store]) -> tuple[dict[bytes, tuple[Store, int]], dic
             features.setdefault(digest, (store, row))
         rejected |= store.rejected
     return features, rejected
+
+
+def _lasting(rejected: dict[bytes, str]) -> dict[bytes, str]:
+    """Return what cannot be decoded here either: not what wanted TensorFlow, where that is installed now."""
+    if not is_installed("tensorflow"):
+        return rejected
+    return {digest: reason for digest, reason in rejected.items() if not reason.endswith(MAY_DECODE)}
 
 
 def _seen(path: Path) -> Seen:
