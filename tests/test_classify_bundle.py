@@ -29,7 +29,7 @@ QUICK["keras-linear"] = {"epochs": 20, "learning_rate": 0.1}
 QUICK["mlp"] = {"epochs": 6, "learning_rate": 0.05, "hidden": (8,)}
 QUICK["boosting"] = {"max_iter": 60}
 FILES = {name: "head.keras" if name == "mlp" else "head.skops" for name in HEADS}
-ARRAYS = {"seen.npy", "detector.npz"}
+ARRAYS = {"seen.npy", "detector.npz", "conformal.npy"}
 each_head = pytest.mark.parametrize("name", QUICK)
 
 
@@ -80,7 +80,7 @@ def test_a_bundle_comes_back_as_it_was_saved(name, classes, tmp_path):
 def test_bundle_json_explains_itself(saved):
     features = drawn_features()
     values = json.loads((saved["logistic"] / "bundle.json").read_text("utf-8"))
-    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 2, "logistic")
+    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 3, "logistic")
     assert values["class_names"] == ["ant", "bee"]
     (own,), (known,) = values["feature_sets"], features.feature_sets
     assert own["recipe"] == json.loads(known.recipe.to_json())
@@ -219,7 +219,7 @@ def test_a_bundle_of_version_1_still_works(saved, tmp_path):
     shutil.copytree(saved["logistic"], tmp_path / "old")
     values = json.loads((tmp_path / "old" / "bundle.json").read_text())
     (own,) = values.pop("feature_sets")
-    for name in ("temperature", "detector", "seen"):
+    for name in ("temperature", "detector", "seen", "conformal"):
         del values[name]
     probe = base64.b64encode(np.arange(6, dtype="<f4").tobytes()).decode()
     values |= {name: own[name] for name in ("recipe", "layers", "weights")} | {"format_version": 1}
@@ -231,7 +231,7 @@ def test_a_bundle_of_version_1_still_works(saved, tmp_path):
     old, new = (Bundle.load(folder) for folder in (tmp_path / "old", saved["logistic"]))
     assert old.feature_sets == new.feature_sets
     assert old.feature_sets[0].probe["avg_pool"].tolist() == list(range(6))
-    assert (old.temperature, old.detector, len(old.seen)) == (1.0, None, 0)
+    assert (old.temperature, old.detector, len(old.seen), old.conformal) == (1.0, None, 0, None)
     assert old.evaluate(drawn_features()) == new.evaluate(drawn_features())
 
 
@@ -440,6 +440,7 @@ DAMAGE = {
     "no widths": change_json(feature_sets=[{"layers": ["avg_pool"]}]),
     "no training images": lambda folder: (folder / "seen.npy").unlink(),
     "junk for a detector": write("detector.npz", b"junk"),
+    "no scores for sets of labels": lambda folder: (folder / "conformal.npy").unlink(),
     "no class names": change_json(class_names=None),
     "no head in bundle.json": change_json(head=None),
     "no head file": lambda folder: next(folder.glob("head.*")).unlink(),

@@ -63,6 +63,7 @@ class TestTrain:
             "bundle.json",
             "head.skops",
             "seen.npy",
+            "conformal.npy",
             "detector.npz",
         }
         assert {path.name for path in layers.parent.iterdir()} == {"layers.h5", "layers-logistic"}

@@ -82,6 +82,7 @@ def test_a_tuned_bundle_tells_what_is_unknown(tuned, drawn, tmp_path):
     )
     found = bundle.predict([drawn.root / "red" / "000.png", tmp_path / "strange.png"], abstain=0.1)
     assert [prediction.unknown for prediction in found] == [False, True]
+    assert len(bundle.conformal.scores) == len(features.rows("validation"))
 
 
 @pytest.mark.parametrize(("digest", "command"), [("", "finetune BUNDLE SOURCE"), ("ab", "train FILE.h5")])

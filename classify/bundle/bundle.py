@@ -17,6 +17,8 @@ from classify.bundle.prediction import Prediction
 from classify.features.blocks import proba_of
 from classify.features.matrix import FeatureMatrix, names_text, sets_text
 from classify.head import Head
+from classify.scores.conformal import Conformal
+from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import evaluate, of_all_classes
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
@@ -83,7 +85,7 @@ class Bundle(BundleContents):
             detector=Detector.of(features),
             seen=features.training_images(),
         )
-        return replace(bundle, scores=bundle._scores(features))
+        return bundle._judged(features)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return the probability of each class of `class_names`; of those never trained, 0.
@@ -104,18 +106,19 @@ class Bundle(BundleContents):
                 counted(X.shape[1], "feature"),
                 "train the head on features of the bundle's recipes and layers",
             )
-        proba = self.head.predict_proba(X)
-        if self.temperature != 1:
-            from classify.scores.calibration import probabilities
-
-            proba = probabilities(_logarithms(proba), 1 / self.temperature)
+        proba = self._calibrated(self.head.predict_proba(X))
         return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
     def predict(
-        self, images: Image | Sequence[Image], abstain: float | None = None, *, top_k: int | None = None
+        self,
+        images: Image | Sequence[Image],
+        abstain: float | None = None,
+        *,
+        top_k: int | None = None,
+        coverage: float | None = None,
     ) -> list[Prediction]:
         """Classify image files, folders, bytes or arrays; see `classify.bundle.predict.predict`."""
-        return Predictor(self)(images, abstain, top_k=top_k)
+        return Predictor(self)(images, abstain, top_k=top_k, coverage=coverage)
 
     def predictor(self) -> Predictor:
         """Return what classifies images again and again with the engines kept open, as a service does.
@@ -194,8 +197,8 @@ class Bundle(BundleContents):
         Parameters
         ----------
         folder : str or Path
-            Gets ``bundle.json``, ``head.skops`` or ``head.keras``, ``seen.npy``, ``detector.npz`` and,
-            where the backbone was fine-tuned, ``backbone.weights.h5``.
+            Gets ``bundle.json``, ``head.skops`` or ``head.keras``, ``seen.npy``, ``detector.npz``,
+            ``conformal.npy`` and, where the backbone was fine-tuned, ``backbone.weights.h5``.
 
         Returns
         -------
@@ -235,14 +238,46 @@ class Bundle(BundleContents):
         thread.shutdown(wait=False)
         return Predictor(cls(**vars(contents)), opening.get())
 
-    def _scores(self, features: FeatureMatrix) -> dict:
-        scores = {}
+    def cross_conformal(self, features: FeatureMatrix, folds: int) -> "Bundle":
+        """Return the bundle with sets of labels by a cross-validation, instead of by the validation rows.
+
+        For each fold a head like ours learns from the others, so this takes folds times the training.
+
+        Parameters
+        ----------
+        features : FeatureMatrix
+            That the head was trained on, in memory.
+        folds : int
+            Stratified; rows of one group are in one fold.
+
+        Raises
+        ------
+        HeadstartError
+            If a class has fewer rows than there are folds.
+        """
+        validated = cross_validate(self.head, features, folds)
+        scored = Conformal.of(self._calibrated(validated.proba), validated.y, f"{folds} folds")
+        return replace(self, conformal=scored)
+
+    def _calibrated(self, proba: np.ndarray) -> np.ndarray:
+        if self.temperature == 1:
+            return proba
+        from classify.scores.calibration import probabilities
+
+        return probabilities(_logarithms(proba), 1 / self.temperature)
+
+    def _judged(self, features: FeatureMatrix) -> "Bundle":
+        """Return the bundle with the scores of what it was trained on, and with what tells sets of labels."""
+        scores, conformal = {}, None
         for split in ("train", "validation"):
             rows = features.rows(split)
             if len(rows):
                 proba = proba_of(self.predict_proba, features.X, rows, features.ids)
                 scores[split] = evaluate(features.y[rows], proba, self.class_names)
-        return scores
+        unseen = np.isin(rows, features.without("validation", self.seen).rows("validation"))
+        if unseen.any():  # the loop ends with the validation rows
+            conformal = Conformal.of(proba[unseen], features.y[rows[unseen]], "validation rows")
+        return replace(self, scores=scores, conformal=conformal)
 
 
 def _temperature(head: Head, features: FeatureMatrix) -> float:

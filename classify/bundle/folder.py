@@ -16,6 +16,7 @@ from classify.bundle.renamed import stored_head
 from classify.bundle.trees import check_trees, refuse_other_trees, trusted_types
 from classify.features.matrix import FeatureSet
 from classify.head import Head
+from classify.scores.conformal import Conformal
 from data.errors import HeadstartError, NotFoundError
 from data.output.checks import check_names
 from data.output.disk import writing
@@ -26,11 +27,11 @@ from extract.backbones.keras_backend import keras_backend
 from extract.recipe import EngineInfo, Recipe
 
 T = TypeVar("T")
-FORMAT, FORMAT_VERSION = "headstart bundle", 2
+FORMAT, FORMAT_VERSION = "headstart bundle", 3
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
-DETECTOR, _SEEN = "detector.npz", "seen.npy"
+DETECTOR, _SEEN, _CONFORMAL = "detector.npz", "seen.npy", "conformal.npy"
 TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
-_FILES = ("bundle.json", "head.skops", "head.keras", DETECTOR, _SEEN, TUNED_WEIGHTS)
+_FILES = ("bundle.json", "head.skops", "head.keras", DETECTOR, _SEEN, _CONFORMAL, TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,8 @@ class BundleContents:
         Tells which images are unlike the training images.
     seen : ndarray of uint64, shape (M,)
         The first eight bytes of the digests of the training images, sorted.
+    conformal : Conformal or None
+        Tells sets of labels that hold the truth with a wanted coverage.
     """
 
     head: Head = field(repr=False)
@@ -67,6 +70,7 @@ class BundleContents:
     temperature: float = 1.0
     detector: Detector | None = field(default=None, repr=False, compare=False)
     seen: np.ndarray = field(default_factory=lambda: np.empty(0, "<u8"), repr=False, compare=False)
+    conformal: Conformal | None = field(default=None, repr=False, compare=False)
 
 
 def write_bundle(folder: Path, bundle: BundleContents) -> None:
@@ -112,6 +116,7 @@ def read_bundle(
             head=load_head(folder, values["head"]),
             detector=Detector.load(folder / DETECTOR) if values["detector"] else None,
             seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
+            conformal=_load_conformal(folder, values["conformal"]),
         )
 
     return read_as(folder, contents)
@@ -153,6 +158,7 @@ def _write(folder: Path, bundle: BundleContents) -> None:
     values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
     values |= {"head": _save_head(bundle.head, folder)}
     values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
+    values |= {"conformal": bundle.conformal and bundle.conformal.origin}
     for each in bundle.feature_sets:
         if each.weights.get("name") == TUNED_WEIGHTS:
             each.copy_weights(folder / TUNED_WEIGHTS)
@@ -160,6 +166,8 @@ def _write(folder: Path, bundle: BundleContents) -> None:
         bundle.detector.save(folder / DETECTOR)
     if len(bundle.seen):
         np.save(folder / _SEEN, bundle.seen)
+    if bundle.conformal is not None:
+        np.save(folder / _CONFORMAL, bundle.conformal.scores)
     text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
     (folder / "bundle.json").write_text(text, "utf-8")
 
@@ -193,8 +201,25 @@ def _of_version_1(values: dict) -> dict:
     return values | {"feature_sets": [own], "temperature": 1.0, "detector": False, "seen": False}
 
 
+def _of_version_2(values: dict) -> dict:
+    """Turn a bundle that tells no sets of labels into one of this version."""
+    return values | {"conformal": None}
+
+
+def _load_conformal(folder: Path, origin: str | None) -> Conformal | None:
+    if origin is None:
+        return None
+    scores = np.load(folder / _CONFORMAL, allow_pickle=False)
+    if scores.ndim != 1 or not (np.diff(scores) >= 0).all():
+        raise ValueError("scores of label sets that are not sorted numbers")
+    return Conformal(scores, origin)
+
+
 _OF_SET = ("layers", "widths", "weights", "content_digest", "engine")
-_MIGRATIONS: dict[int, Callable[[dict], dict]] = {1: _of_version_1}  # from a version to the next one
+_MIGRATIONS: dict[int, Callable[[dict], dict]] = {
+    1: _of_version_1,
+    2: _of_version_2,
+}  # from a version to the next one
 _NOT_KEPT = ("build", "callbacks")  # functions and objects of the user's, done with when training ends
 
 
@@ -223,6 +248,7 @@ def _files_of(folder: Path) -> set[str]:
         names = {"bundle.json", values["head"]["file"]}
         names |= {DETECTOR} if values["detector"] else set()
         names |= {_SEEN} if values["seen"] else set()
+        names |= {_CONFORMAL} if values["conformal"] else set()
         names |= {each["weights"]["name"] for each in values["feature_sets"]}
     except (KeyError, TypeError, AttributeError):
         return {"bundle.json"}

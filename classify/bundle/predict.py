@@ -67,10 +67,15 @@ class Predictor:
         self._opened.pop(os.getpid(), None)
 
     def __call__(
-        self, images: Image | Sequence[Image], abstain: float | None = None, *, top_k: int | None = None
+        self,
+        images: Image | Sequence[Image],
+        abstain: float | None = None,
+        *,
+        top_k: int | None = None,
+        coverage: float | None = None,
     ) -> list[Prediction]:
         """Classify images; parameters, result and errors are those of `predict`."""
-        answering = Answering(self._bundle, Asked(abstain, top_k))
+        answering = Answering(self._bundle, Asked(abstain, top_k, coverage))
         given = list(_expanded(images))
         names = [name_of(image, number) for number, image in enumerate(given)]
         errors: dict[int, str] = {}
@@ -107,6 +112,7 @@ def predict(
     abstain: float | None = None,
     *,
     top_k: int | None = None,
+    coverage: float | None = None,
 ) -> list[Prediction]:
     """Classify images, and the images in folders.
 
@@ -122,6 +128,8 @@ def predict(
         are like them.
     top_k : int, optional
         Tell so many of the most probable labels, instead of the probability of every class.
+    coverage : float, optional
+        Tell the labels of a set that holds the truth for this share of images, as 0.95.
 
     Returns
     -------
@@ -137,7 +145,7 @@ def predict(
         machine computes other features than those the head was trained on, or the bundle cannot
         tell what is asked.
     """
-    return Predictor(bundle)(images, abstain, top_k=top_k)
+    return Predictor(bundle)(images, abstain, top_k=top_k, coverage=coverage)
 
 
 def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:

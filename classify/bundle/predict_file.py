@@ -163,9 +163,18 @@ class Layout:
         columns = [*self.columns, *(["unknown"] if self.asked.abstain is not None else [])]
         ranks = range(2, (self.asked.top_k or 1) + 1)
         header = [*columns, *(f"{name}_{rank}" for rank in ranks for name in ("label", "probability"))]
+        in_sets = self.asked.coverage is not None
+        header += ["labels"] if in_sets else []
         yield csv_text(header, [])
         for block in blocks:
-            rows = ([*map(row.get, columns), *_next_best(row["probabilities"], ranks)] for row in block)
+            rows = (
+                [
+                    *map(row.get, columns),
+                    *_next_best(row["probabilities"], ranks),
+                    *([json.dumps(list(row["probabilities"]), ensure_ascii=False)] if in_sets else []),
+                ]
+                for row in block
+            )
             yield csv_text(header, rows).split("\n", 1)[1]
 
     def json(self, blocks: Iterable[Block], ascii_only: bool = False) -> Iterator[str]:

@@ -1,13 +1,16 @@
 """What a head says of images or rows: the label, and what else was asked."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import repeat
 from typing import Protocol
 
 import numpy as np
 
 from classify.bundle.detector import NEIGHBOURS, Detector
 from classify.features.matrix import FeatureSet
+from classify.scores.conformal import Conformal, label_sets
 from data.errors import HeadstartError, UsageError
 
 UNKNOWN = "unknown"
@@ -24,10 +27,19 @@ class Asked:
         Call images unknown that are unlike the training images, and this share of others.
     top_k : int, optional
         Tell so many of the most probable labels, instead of the probability of every class.
+    coverage : float, optional
+        Tell the labels of a set that holds the truth for this share of images, see
+        `classify.scores.conformal.Conformal`; not with `top_k`.
     """
 
     abstain: float | None = None
     top_k: int | None = None
+    coverage: float | None = None
+
+    @property
+    def most(self) -> int:
+        """How many labels a table shows of an image at most."""
+        return sys.maxsize if self.coverage is not None else self.top_k or 1
 
 
 @dataclass(frozen=True)
@@ -44,7 +56,8 @@ class Prediction:
     probability : float or None
         Of the label.
     probabilities : dict of str to float
-        Of every class; or of the most probable ones, those first, where `top_k` was asked for.
+        Of every class; of the most probable ones, where `top_k` was asked for; of those in the set, where
+        a `coverage` was: the most probable first.
     unknown : bool or None
         None where nobody asked.
     distance : float or None
@@ -81,6 +94,10 @@ class Classifier(Protocol):
     def detector(self) -> Detector | None:
         """Tells which images are unlike the training images."""
 
+    @property
+    def conformal(self) -> Conformal | None:
+        """Tells which labels an image may have."""
+
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         """Return the probability of each class."""
 
@@ -102,6 +119,8 @@ class Answers:
         To the training features, as `unknown`.
     told : ndarray of int, shape (n, k), or None
         Classes whose probabilities are told, the most probable first; None: every class.
+    sizes : ndarray of int, shape (n,), or None
+        How many of `told` belong to the set of the row; None: all.
     """
 
     class_names: tuple[str, ...]
@@ -110,6 +129,7 @@ class Answers:
     unknown: np.ndarray | None = field(default=None, repr=False)
     distances: np.ndarray | None = field(default=None, repr=False)
     told: np.ndarray | None = field(default=None, repr=False)
+    sizes: np.ndarray | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.best)
@@ -134,8 +154,10 @@ class Answers:
                 yield dict(zip(self.class_names, row, strict=True))
             return
         shares = np.take_along_axis(self.proba, self.told, axis=1).tolist()
-        for classes, row in zip(self.told.tolist(), shares, strict=True):
-            yield {self.class_names[number]: share for number, share in zip(classes, row, strict=True)}
+        sizes = repeat(self.told.shape[1], len(self)) if self.sizes is None else self.sizes.tolist()
+        for classes, row, size in zip(self.told.tolist(), shares, sizes, strict=True):
+            labels = (self.class_names[number] for number in classes[:size])
+            yield dict(zip(labels, row[:size], strict=True))
 
     def values(self, names: Sequence[str]) -> Iterator[tuple]:
         """Yield what a `Prediction` holds of each row, but for ``error``, by names of their images."""
@@ -167,7 +189,8 @@ class Answering:
     def __init__(self, bundle: Classifier, asked: Asked) -> None:
         self._bundle = bundle
         self._threshold = _threshold(bundle, asked.abstain)
-        self._top = _checked_top(asked.top_k)
+        self._top = _checked_top(asked)
+        self._highest = _highest(bundle, asked.coverage)
 
     def __call__(self, X: np.ndarray) -> Answers:
         """Return what the head says of features.
@@ -188,8 +211,15 @@ class Answering:
             proba.argmax(axis=1),
             unknown,
             distances,
-            None if self._top is None else most_probable(proba, self._top),
+            *self._told(proba),
         )
+
+    def _told(self, proba: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Return the classes that are told of each row, and how many of them where that is not the same."""
+        if self._highest is not None:
+            sizes = label_sets(proba, self._highest).sum(axis=1)
+            return most_probable(proba, int(sizes.max(initial=1))), sizes
+        return None if self._top is None else most_probable(proba, self._top), None
 
 
 def most_probable(proba: np.ndarray, most: int) -> np.ndarray:
@@ -214,23 +244,47 @@ def most_probable(proba: np.ndarray, most: int) -> np.ndarray:
     return np.argsort(-proba, axis=1, kind="stable")[:, :most]
 
 
-def _checked_top(top_k: int | None) -> int | None:
-    if top_k is not None and top_k < 1:
+def _checked_top(asked: Asked) -> int | None:
+    if asked.top_k is not None and asked.coverage is not None:
+        raise UsageError(
+            "labels are told by their number or by the coverage of their set",
+            "one of --top-k and --coverage",
+            f"--top-k {asked.top_k} and --coverage {asked.coverage:g}",
+            "leave one out",
+        )
+    if asked.top_k is not None and asked.top_k < 1:
         raise UsageError(
             "there is no such number of most probable labels",
             "a whole number above 0",
-            str(top_k),
+            str(asked.top_k),
             "correct --top-k, or leave it out",
         )
-    return top_k
+    return asked.top_k
+
+
+def _highest(bundle: Classifier, coverage: float | None) -> float | None:
+    if coverage is None:
+        return None
+    if bundle.conformal is None:
+        again = "finetune BUNDLE SOURCE" if _is_tuned(bundle) else "train FILE.h5 --cross-conformal 5"
+        raise HeadstartError(
+            "the bundle cannot tell sets of labels that hold the truth",
+            "the probabilities of images that training did not see",
+            "a bundle of an earlier version, or one made without validation images",
+            f"make it again, with validation images or in folds: python -m classify {again}",
+        )
+    return bundle.conformal.highest(coverage)
+
+
+def _is_tuned(bundle: Classifier) -> bool:
+    return not all(each.content_digest for each in bundle.feature_sets)
 
 
 def _threshold(bundle: Classifier, abstain: float | None) -> float | None:
     if abstain is None:
         return None
     if bundle.detector is None:
-        tuned = not all(each.content_digest for each in bundle.feature_sets)
-        command = "finetune BUNDLE SOURCE" if tuned else "train FILE.h5"
+        command = "finetune BUNDLE SOURCE" if _is_tuned(bundle) else "train FILE.h5"
         raise HeadstartError(
             "the bundle cannot tell which images are unknown",
             f"the distances of validation images to {NEIGHBOURS} training images or more",

@@ -59,6 +59,10 @@ def predict(
     top_k: Annotated[
         int | None, typer.Option("--top-k", metavar="K", help="Tell the K most probable labels.")
     ] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Tell a set of labels that holds the truth so often, as 0.95."),
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="Write FILE.csv or FILE.json.")
     ] = None,
@@ -76,6 +80,8 @@ def predict(
     from classify.bundle.prediction import Asked
     from data.sources.path_list import expanded, paths_in
 
+    if top_k is not None and coverage is not None:
+        raise typer.BadParameter("choose one of --top-k and --coverage")
     if as_csv + as_json + (output is not None) > 1:
         raise typer.BadParameter("choose one of -o, --csv and --json")
     if not paths and listed is None:
@@ -88,7 +94,8 @@ def predict(
         left_out = "--unlabelled" if unlabelled else "--split"
         raise typer.BadParameter(f"{left_out} chooses rows of a feature file; these are images")
     form = Form(as_csv, as_json, output)
-    asked = Asked(abstain, 1 if top_k is None and not form.is_json else top_k)
+    alone = top_k is None and coverage is None and not form.is_json  # no label besides the first is told
+    asked = Asked(abstain, 1 if alone else top_k, coverage)
     if files:
         _predict_rows(bundle, files, Chosen(split, unlabelled, join), asked, form)
     else:
@@ -122,18 +129,24 @@ def _predict_images(bundle: Path, given: list[Path], asked: "Asked", form: Form)
     from classify.bundle.bundle import Bundle
     from classify.bundle.predict_file import Layout, write_predictions
 
-    predictions = Bundle.load_predictor(bundle)(given, asked.abstain, top_k=asked.top_k)
+    predictions = Bundle.load_predictor(bundle)(
+        given, asked.abstain, top_k=asked.top_k, coverage=asked.coverage
+    )
     values = [prediction.to_dict() for prediction in predictions]
     layout = Layout(PREDICTED_IMAGES, asked)
     if form.output:
         write_predictions(form.output, layout, [values])
-        tally = Tally(asked.top_k)
-        tally.add((None if row["unknown"] else row["label"] for row in values if not row["error"]), values)
+        tally, read = Tally(asked), [row for row in values if not row["error"]]
+        tally.add(
+            (None if row["unknown"] else row["label"] for row in read),
+            (len(row["probabilities"]) for row in read),
+            values,
+        )
         show(form.output, tally.lines, as_json=False)
     elif form.as_csv:
         _print(layout.csv([values]))
     else:
-        show(values, partial(prediction_lines, most=asked.top_k or 1), form.as_json)
+        show(values, partial(prediction_lines, most=asked.most), form.as_json)
     unread = [prediction for prediction in predictions if prediction.error]
     if unread:
         say(f"{len(unread)} of {counted(len(predictions), 'image')} could not be read")
@@ -148,7 +161,7 @@ def _predict_rows(bundle: Path, files: list[Path], chosen: Chosen, asked: "Asked
     trained = Bundle.load(bundle)
     features = load_features(files, join=chosen.join, in_memory=False)
     rows = chosen_rows(features, chosen.split, chosen.unlabelled)
-    tally, layout = Tally(asked.top_k, whole=True), Layout(PREDICTED_ROWS, asked)
+    tally, layout = Tally(asked, whole=True), Layout(PREDICTED_ROWS, asked)
     answers = tally.counting(predict_file(trained, features, asked, rows), features.ids)
     if form.as_csv:
         _print(layout.csv(row_blocks(features, answers)))
@@ -172,20 +185,20 @@ class Tally:
 
     Parameters
     ----------
-    most : int, optional
-        Labels that are shown of each of the first.
+    asked : Asked
     whole : bool
         Whether their names are shown as they are, as ids of rows.
     """
 
-    def __init__(self, most: int | None = None, whole: bool = False) -> None:
-        self._most, self._whole = most or 1, whole
-        self._counts = Counter[str | None]()
+    def __init__(self, asked: "Asked", whole: bool = False) -> None:
+        self._asked, self._whole = asked, whole
+        self._counts, self._sizes = Counter[str | None](), Counter[int]()
         self._first: list[dict] = []
 
-    def add(self, labels: Iterable[str | None], first: Iterable[dict]) -> None:
-        """Count labels, None being an abstention, and keep the first predictions."""
+    def add(self, labels: Iterable[str | None], sizes: Iterable[int], first: Iterable[dict]) -> None:
+        """Count labels, None being an abstention, and how many are told; keep the first predictions."""
         self._counts.update(labels)
+        self._sizes.update(sizes)
         self._first += islice(first, _FIRST - len(self._first))
 
     def counting(
@@ -194,7 +207,8 @@ class Tally:
         """Yield answers as they come, counted."""
         for rows, said in answers:
             first = said.of([ids[row] for row in rows]) if len(self._first) < _FIRST else ()
-            self.add(said.labels(abstention=None), (each.to_dict() for each in first))
+            sizes = () if said.sizes is None else said.sizes.tolist()
+            self.add(said.labels(abstention=None), sizes, (each.to_dict() for each in first))
             yield rows, said
 
     def lines(self, output: Path | None) -> list[str]:
@@ -202,9 +216,10 @@ class Tally:
 
         Examples
         --------
-        >>> tally = Tally()
+        >>> from classify.bundle.prediction import Asked
+        >>> tally = Tally(Asked())
         >>> row = {"file": "a.png", "label": "cat", "probability": 0.75, "unknown": None, "error": ""}
-        >>> tally.add(["cat", "cat", None], [row | {"probabilities": {}}])
+        >>> tally.add(["cat", "cat", None], [], [row | {"probabilities": {}}])
         >>> print("\\n".join(tally.lines(Path("labels.csv"))))
         label      images  share
         cat             2  66.7%
@@ -224,9 +239,20 @@ class Tally:
         return [
             head + (f"  <- {_LABELS} of {len(self._counts)} labels" if len(self._counts) > _LABELS else ""),
             *counts,
+            *self._sizes_lines(),
             f"the first {_FIRST}" if total > _FIRST else "",
-            *prediction_lines(self._first, self._most, self._whole),
+            *prediction_lines(self._first, self._asked.most, self._whole),
             *_where_all_are(output, total),
+        ]
+
+    def _sizes_lines(self) -> list[str]:
+        if self._asked.coverage is None or not self._sizes:
+            return []
+        total = self._sizes.total()
+        mean = sum(size * count for size, count in self._sizes.items()) / total
+        return [
+            f"sets with a coverage of {self._asked.coverage:g}: {mean:.2f} labels on average, "
+            f"one label for {self._sizes[1] / total:.1%}"
         ]
 
 

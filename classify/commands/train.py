@@ -49,6 +49,12 @@ def train(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
     ] = False,
+    cross_conformal: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FOLDS", help="Base predict --coverage on so many folds, not on the validation rows."
+        ),
+    ] = None,
     memory: Annotated[
         str | None,
         typer.Option(help="Most memory for training, as 500MB or 2GB; default: 1GB where rows take more."),
@@ -84,6 +90,9 @@ def train(
         params["class_weight"] = class_weight
     if (folders_are_classes or root) and live is None:
         raise typer.BadParameter("--folders-are-classes and --root go with --live")
+    if cross_conformal is not None and (live is not None or memory is not None):
+        left_out = "--live" if live is not None else "--memory"
+        raise typer.BadParameter(f"--cross-conformal trains heads in memory; not with {left_out}")
     _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
     if live is not None:
         from classify.finetuning.options import live_options
@@ -101,11 +110,15 @@ def train(
     estimator = make_head(head, **params)
     most = None if memory is None else parse_memory(memory)
     folder = output or default_folder(files, head)
-    features = grouped(corrected(load_features(files, layer, join, in_memory=False), corrections), groups)
+    loaded = load_features(files, layer, join, in_memory=cross_conformal is not None)
+    features = grouped(corrected(loaded, corrections), groups)
     check_output(folder)
     warnings = checked_labels(features)
     fitted, features = train_head(head, estimator, features, most)
-    bundle = Bundle.of(fitted, features, head, calibrate=calibrate).save(folder)
+    bundle = Bundle.of(fitted, features, head, calibrate=calibrate)
+    if cross_conformal is not None:
+        bundle = bundle.cross_conformal(features, cross_conformal)
+    bundle.save(folder)
     told = advice(judging_rows(features), str(folder), files, join, corrections, groups)
     show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
 

@@ -13,6 +13,7 @@ from classify.features.matrix import FeatureSet
 from classify.features.rows import short_digests
 from classify.finetuning.images import ImageRows
 from classify.finetuning.training import TunedModel
+from classify.scores.conformal import Conformal
 from classify.scores.evaluate import evaluate, mcnemar
 from extract.backbones.tensors import tensors_digest
 from extract.backbones.weights import keep_weights
@@ -37,8 +38,8 @@ def tuned_bundle(
     Returns
     -------
     Bundle
-        With the digest of the new backbone in its recipe, whose weights are in our cache, and a detector of
-        unknown images by its features.
+        With the digest of the new backbone in its recipe, whose weights are in our cache, and with a detector
+        of unknown images and sets of labels by its features.
     Engine
     """
     own = _tuned_features(only_feature_set(bundle), trained.tensors)
@@ -57,12 +58,14 @@ def tuned_bundle(
         provenance=_provenance(bundle, applied),
         temperature=bundle.temperature if is_net else 1.0,
         detector=_detector(own, engine, rows["train"], held_features),
+        conformal=None,
         seen=np.union1d(bundle.seen, short_digests(rows["train"].digests)),
     )
     if not len(held.y):
         return tuned, engine
-    scores = evaluate(held.y, tuned.predict_proba(held_features), bundle.class_names)
-    return replace(tuned, scores={"validation": scores}), engine
+    proba = tuned.predict_proba(held_features)
+    scores = {"validation": evaluate(held.y, proba, bundle.class_names)}
+    return replace(tuned, scores=scores, conformal=Conformal.of(proba, held.y, "validation rows")), engine
 
 
 def _provenance(bundle: Bundle, applied: Applied | None) -> dict:
