@@ -283,6 +283,36 @@ _WAYS = {
 }
 
 
+def label_sets() -> str:
+    """Return how often sets of labels hold the truth, and how large they are, by each way to make them."""
+    result = stored("label_sets")
+    rows = [
+        (
+            f"{each['name']}, {each['splits']}, {each['training_rows']:,}, {each['accuracy']:.3f}",
+            f"{row['scores of']}, {row['score']}",
+            f"{row['coverage']:.4f} ± {row['error']:.4f}",
+            f"{row['size']:.2f}",
+            f"{row['single']:.1%}",
+        )
+        for each in result["data"]
+        for row in each["rows"]
+    ]
+    columns = (
+        "data, divisions, training rows, accuracy",
+        "scores",
+        "coverage",
+        "labels in a set",
+        "sets of one label",
+    )
+    words = (
+        f"Sets with a coverage of {result['coverage']} by `logistic` on random divisions of the rows: means, "
+        "and the standard error of the coverage. Others used the cores too, which these figures do not feel."
+    )
+    return block(
+        "label_sets", "benchmarks/label_sets.py digits trash.h5 photos.h5", words, table(columns, rows)
+    )
+
+
 def suggest() -> str:
     """Return how many labels each way of choosing them took, and what it gained."""
     result = stored("suggest")
@@ -514,6 +544,7 @@ MEASURED: dict[str, Callable[[], str]] = {
     "ray": ray,
     "feature_file": feature_file,
     "learning_curve": learning_curve,
+    "label_sets": label_sets,
     "suggest": suggest,
     "suspects": suspects,
     "duplicates": duplicates,
