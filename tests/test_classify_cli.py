@@ -406,11 +406,18 @@ class TestPredict:
     def test_what_is_wrong_is_told(self, tiny_bundle, images, tmp_path):
         (tmp_path / "empty").mkdir()
         for words, part in (
-            ((tiny_bundle, images, tmp_path / "missing.jpg"), f"no image '{tmp_path / 'missing.jpg'}'"),
+            ((tiny_bundle, tmp_path / "missing.jpg"), f"no image '{tmp_path / 'missing.jpg'}'"),
             ((tiny_bundle, tmp_path / "empty"), "no images were found"),
             ((images, images), f"'{images}' is not a bundle"),
         ):
             assert part in fail("predict", *words)
+
+    def test_a_missing_path_does_not_keep_others_from_being_classified(self, tiny_bundle, images, tmp_path):
+        result = invoke("predict", tiny_bundle, images / "red", tmp_path / "missing.jpg", "--json")
+        *others, missing = json.loads(result.stdout)
+        assert result.exit_code == 1 and all(row["label"] for row in others)
+        assert (missing["file"], missing["label"]) == (str(tmp_path / "missing.jpg"), None)
+        assert "1 of 9 images could not be read" in result.stderr
 
     def test_a_head_for_features_of_another_width_is_refused(self, tiny_bundle, tiny_file, images, tmp_path):
         features = load_features(tiny_file)
