@@ -48,8 +48,9 @@ def remembered(content_digest: str) -> dict[str, Any] | None:
     >>> remembered("0" * 64) is None
     True
     """
+    path = _place(content_digest)
     try:
-        values = json.loads(_place(content_digest).read_text("utf-8"))
+        values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
         return None
     if not isinstance(values, dict) or values.pop("format", "") != _FORMAT or "text" not in values:
