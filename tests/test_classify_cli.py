@@ -31,6 +31,7 @@ from data.output.ours import PREDICTED_IMAGES
 from extract import extract
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
+from extract.recipe import EngineInfo
 
 SCORE = {"value", "low", "high"}
 
@@ -292,6 +293,19 @@ class TestEvaluate:
             ("cow", 5),
         ]
         assert "no rows of ant: judged on the others" in succeed("evaluate", layers_bundle, file)
+
+    def test_int8_by_another_arithmetic_is_told(self, two_layers, tmp_path):
+        files = [
+            changed(
+                two_layers,
+                tmp_path / f"{sums}.h5",
+                engines=(EngineInfo("e", others=(("arithmetic", sums),)),),
+            )
+            for sums in ("vnni", "none")
+        ]
+        succeed("train", files[0], "-o", tmp_path / "bundle")
+        said = [invoke("evaluate", tmp_path / "bundle", file).stderr for file in files]
+        assert said[0] == "" and "'vnni'" in said[1] and "are of 'none': scores may differ" in said[1]
 
     def test_a_split_without_rows_is_refused(self, layers_bundle, two_layers, tmp_path):
         file = changed(two_layers, tmp_path / "train.h5", splits=np.zeros(60, np.int8))

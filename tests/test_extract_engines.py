@@ -151,6 +151,18 @@ def test_where_bfloat16_would_be_simulated_openvino_says_so(tiny_recipe, monkeyp
     assert simulating.describe().engine == "keras"
 
 
+def test_where_openvino_cannot_compile_bfloat16_it_says_so(tiny_recipe, monkeypatch):
+    def fails(*_):
+        raise RuntimeError("Supported primitive descriptors list is empty for node: MaxPool_268")
+
+    open_engine("openvino", tiny_recipe)  # converted from here on
+    monkeypatch.setattr("openvino.Core.compile_model", fails)
+    with pytest.raises(HeadstartError, match="does not compute in bfloat16"):
+        open_engine("openvino", replace(tiny_recipe, precision="bfloat16"))
+    with pytest.raises(RuntimeError, match="MaxPool"):
+        open_engine("openvino", tiny_recipe)
+
+
 def test_openvino_names_the_cpu_and_what_it_executed(tiny_recipe):
     others = dict(open_engine("openvino", tiny_recipe).describe().others)
     assert cpu().model in others["cpu"]

@@ -88,6 +88,7 @@ def evaluate(
     before = grouped(load_features(files, join=join), groups)
     features = corrected(before, corrections)
     for folder, bundle in zip(folders, bundles, strict=True):
+        say_warnings(features.arithmetic_warnings(bundle.feature_sets))
         if bundle.trained_on(features):
             trained = bundle.provenance.get("corrections")
             say_warnings(others_warning(str(folder), trained, features.corrections))

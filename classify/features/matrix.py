@@ -209,6 +209,22 @@ class FeatureMatrix(LabelledRows):
         )
         return replace(self, X=self._columns(layers), feature_sets=sets)
 
+    def arithmetic_warnings(self, wanted: Sequence[FeatureSet]) -> list[str]:
+        """Return a line for each set that another kind of int8 computed than one that a head learned from.
+
+        Raises
+        ------
+        HeadstartError
+            As `select` raises it.
+        """
+        names = [(each.engine.arithmetic, self._matching(each).engine.arithmetic) for each in wanted]
+        return [
+            f"the head learned features of {learned!r}, those of {self.path!r} are of {own!r}:"
+            " scores may differ"
+            for learned, own in names
+            if learned and own and learned != own
+        ]
+
     def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
         refuse_other_recipe(Path(self.path), nearest.recipe, wanted.recipe)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache, cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from data.text import counted
 from extract.engines.conversion import converted_model, quiet_openvino
 from extract.engines.engine import Engine, SimulatedError
 from extract.recipe import EngineInfo, Recipe
+
+if TYPE_CHECKING:
+    import openvino
 
 _HINTS = {"float32": "f32", "bfloat16": "bf16"}  # newer CPUs would take bfloat16 where float32 is meant
 _COMPUTE_BFLOAT16 = {"avx512_bf16", "amx_bf16"}
@@ -50,7 +54,7 @@ class OpenVinoEngine(Engine):
             "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,  # engines of several processes would share the first cores
         }
-        self._compiled = core.compile_model(core.read_model(converted_model(recipe)), "CPU", options)
+        self._compiled = _compiled(core, recipe, options)
         self._free = [self._compiled.create_infer_request() for _ in range(threads + 1)]
         self._int8 = recipe.quantization == "int8"
         self._outputs = range(len(recipe.layers))
@@ -153,10 +157,21 @@ def _cpu_told() -> str:
     return f"{cpu().model} ({' '.join(cpu().instruction_sets)})"
 
 
-def _no_bfloat16() -> SimulatedError:
+def _compiled(core: "openvino.Core", recipe: Recipe, options: dict) -> "openvino.CompiledModel":
+    """Compile the backbone, which fails in bfloat16 where ``ONEDNN_MAX_CPU_ISA`` limits a CPU."""
+    model = core.read_model(converted_model(recipe))
+    try:
+        return core.compile_model(model, "CPU", options)
+    except RuntimeError as error:
+        if recipe.precision != "bfloat16":
+            raise
+        raise _no_bfloat16(", for which OpenVINO compiles none: is ONEDNN_MAX_CPU_ISA set?") from error
+
+
+def _no_bfloat16(why: str = "") -> SimulatedError:
     return SimulatedError(
         "this CPU does not compute in bfloat16, and simulating it is slow",
         f"a CPU with the instruction set {' or '.join(sorted(_COMPUTE_BFLOAT16))}",
-        _cpu_told(),
+        _cpu_told() + why,
         "leave --precision out, or name the engine that simulates it: --engine keras",
     )
