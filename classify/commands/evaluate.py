@@ -88,7 +88,6 @@ def evaluate(
     before = grouped(load_features(files, join=join), groups)
     features = corrected(before, corrections)
     for folder, bundle in zip(folders, bundles, strict=True):
-        say_warnings(features.arithmetic_warnings(bundle.feature_sets))
         if bundle.trained_on(features):
             trained = bundle.provenance.get("corrections")
             say_warnings(others_warning(str(folder), trained, features.corrections))
@@ -96,6 +95,8 @@ def evaluate(
             features, before = (each.without(split or "test", bundle.seen) for each in (features, before))
     how = Judging(split or "test", cv, learning_curve)
     scored = [judge(bundle, features, how, before) for bundle in bundles]
+    for bundle in bundles:
+        say_warnings(features.arithmetic_warnings(bundle.feature_sets))
     if figures:
         _draw(figures, scored)
     if errors and not printed:
