@@ -1,6 +1,6 @@
 """Every labelled row judged by a strongly penalized linear head that saw neither it nor a copy of it."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from classify.features.blocks import refuse_not_finite
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
+from classify.features.neighbours import parts
 from data.errors import HeadstartError
 from data.machine import cores
 from data.text import counted
@@ -121,7 +122,7 @@ def out_of_fold(
     scale = Standardized(features, rows[learnt])
     penalty, heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalties)
     proba = np.zeros((len(rows), len(features.class_names)), np.float32)
-    for part in _blocks(len(rows), _BLOCK):
+    for part in parts(len(rows), _BLOCK):
         block = scale.matrix(rows[part])
         for fold in np.unique(of[part]):
             mine = of[part] == fold
@@ -195,7 +196,7 @@ class Standardized:
         self._ids = features.ids
         total, squares = np.zeros((2, self._X.shape[1]))
         shift = self._read(rows[:1])[0].astype(np.float64)  # near the mean, so that squares stay small
-        for part in _blocks(len(rows), _BLOCK):
+        for part in parts(len(rows), _BLOCK):
             block = self._read(rows[part]) - shift
             total += block.sum(axis=0)
             squares += np.einsum("nd,nd->d", block, block)
@@ -208,7 +209,7 @@ class Standardized:
     def matrix(self, rows: np.ndarray) -> np.ndarray:
         """Return some rows as float32, standardized."""
         found = np.empty((len(rows), self._X.shape[1]), np.float32)
-        for part in _blocks(len(rows), _BLOCK):
+        for part in parts(len(rows), _BLOCK):
             np.subtract(self._read(rows[part]), self._mean, out=found[part])
             found[part] /= self._scale
         return found
@@ -262,7 +263,7 @@ def _heads(
 def _loss(head: _Linear, Z: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> float:
     """Return the log loss of some rows, their sum."""
     total, places = 0.0, np.flatnonzero(chosen)
-    for part in _blocks(len(places), _BLOCK):
+    for part in parts(len(places), _BLOCK):
         rows = places[part]
         own = head.proba(Z[rows])[np.arange(len(rows)), y[rows]]
         total -= float(np.log(np.maximum(own, _LEAST)).sum())
@@ -278,7 +279,7 @@ def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, fi
     def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
         weights = flat.reshape(start.shape)
         rounded, value, gradient = weights.astype(np.float32), 0.0, np.zeros_like(weights)
-        for part in _blocks(len(Z), _BLOCK):
+        for part in parts(len(Z), _BLOCK):
             proba = _softmax(_logits(Z[part], rounded))
             own = np.arange(len(proba)), y[part]
             value -= float(shares[part] @ np.log(np.maximum(proba[own], _LEAST)))
@@ -319,11 +320,6 @@ def _numbered(groups: Sequence[str]) -> np.ndarray:
     """Return a number for each row, that of its group where it has one."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(group, row) if group else row for row, group in enumerate(groups)])
-
-
-def _blocks(count: int, size: int) -> Iterator[slice]:
-    for first in range(0, count, size):
-        yield slice(first, min(first + size, count))
 
 
 def _refusal(features: FeatureMatrix, rows: np.ndarray) -> HeadstartError:
