@@ -14,10 +14,8 @@ from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import nearest_of_all
 from classify.features.projection import exact, nearest_projected
 from classify.features.rows import LabelledRows
-from data.output.atomic import written_aside
 from data.output.checks import check_file
-from data.output.csv_file import csv_text
-from data.output.disk import writing
+from data.output.csv_file import csv_text, write_csv
 from data.output.ours import GROUPS
 from data.splits import SPLIT_NAMES
 from data.text import counted, one_line, some_of
@@ -189,8 +187,7 @@ def write_groups(path: Path, rows: LabelledRows, duplicates: Duplicates) -> None
         If the file cannot be written, or is there and no list of groups.
     """
     check_groups(path)
-    with writing(path, "or choose another --groups-out"), written_aside(path) as aside:
-        aside.write_text(groups_csv(rows, duplicates), "utf-8")
+    write_csv(path, groups_csv(rows, duplicates), "--groups-out")
 
 
 def check_groups(path: Path) -> None:

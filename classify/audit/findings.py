@@ -4,10 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from data.output.atomic import written_aside
 from data.output.checks import check_file
-from data.output.csv_file import csv_text
-from data.output.disk import writing
+from data.output.csv_file import csv_text, write_csv
 from data.output.ours import FINDINGS
 
 # Kinds of findings, the most harmful first.
@@ -100,8 +98,7 @@ def write_findings(path: Path, found: Sequence[Finding]) -> None:
         If the file cannot be written, or is there and no list of findings.
     """
     check_findings(path)
-    with writing(path, "or choose another --csv"), written_aside(path) as aside:
-        aside.write_text(findings_csv(found), "utf-8")
+    write_csv(path, findings_csv(found), "--csv")
 
 
 def check_findings(path: Path) -> None:

@@ -14,10 +14,8 @@ from classify.features.matrix import FeatureMatrix
 from classify.features.rows import short_digests
 from data.allowed import check_values, whole
 from data.errors import HeadstartError
-from data.output.atomic import written_aside
 from data.output.checks import check_file
-from data.output.csv_file import csv_text
-from data.output.disk import writing
+from data.output.csv_file import csv_text, write_csv
 from data.output.ours import SUGGESTIONS
 from data.splits import SPLIT_NAMES
 from data.text import counted
@@ -248,8 +246,7 @@ def suggestions_csv(found: Iterable[Suggestion], kept: Iterable[Correction] = ()
 
 def write_suggestions(path: Path, text: str) -> None:
     """Write what `suggestions_csv` laid out, where `check_suggestions` allows it."""
-    with writing(path, "or choose another -o"), written_aside(path) as aside:
-        aside.write_text(text, "utf-8")
+    write_csv(path, text, "-o")
 
 
 def check_suggestions(path: Path, given: Path | None) -> None:

@@ -6,10 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from data.output.atomic import written_aside
 from data.output.checks import check_file
-from data.output.csv_file import csv_text
-from data.output.disk import writing
+from data.output.csv_file import csv_text, write_csv
 from data.output.ours import MISTAKES
 
 
@@ -127,8 +125,7 @@ def write_mistakes(path: Path, found: Sequence[Mistake]) -> None:
         If the file cannot be written, or is there and no list of mistakes.
     """
     check_mistakes(path)
-    with writing(path, "or choose another --errors"), written_aside(path) as aside:
-        aside.write_text(mistakes_csv(found), "utf-8")
+    write_csv(path, mistakes_csv(found), "--errors")
 
 
 def check_mistakes(path: Path) -> None:

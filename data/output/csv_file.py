@@ -3,6 +3,10 @@
 import csv
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from data.output.atomic import written_aside
+from data.output.disk import writing
 
 _FORMULA = re.compile(
     r"'*[=+\-@\t\r]"
@@ -32,6 +36,18 @@ class _Lines(list):
 
     def write(self, line: str) -> None:
         self.append(line.removesuffix(_END) + "\n")
+
+
+def write_csv(path: Path, text: str, option: str) -> None:
+    """Write a CSV, whole or not at all, to where an option of a command says.
+
+    Raises
+    ------
+    HeadstartError
+        If the file cannot be written.
+    """
+    with writing(path, f"or choose another {option}"), written_aside(path) as aside:
+        aside.write_text(text, "utf-8")
 
 
 def cell(value: object) -> object:
