@@ -25,6 +25,7 @@ from typer.models import OptionInfo
 from data import __version__
 from data.errors import HeadstartError, UsageError, unimportable
 from data.interrupt import interrupt_of, settle
+from data.names import shortened
 from data.output.cache import cache_folder
 from data.output.disk import why
 from data.text import one_line, with_type
@@ -87,6 +88,8 @@ class Commands(Named):
         except OSError as error:
             if _is_homeless():
                 _end(f"error: {_homeless(error)}", 1)
+            if error.errno == errno.ENAMETOOLONG and error.filename is not None:
+                _end(f"error: {_too_long(error)}", 1)
             if error.errno != errno.ENOSPC:
                 raise
             _silence(sys.stdout)
@@ -101,6 +104,15 @@ class Commands(Named):
                 settle()
                 _end(str(interrupt) or "interrupted", 130)
             raise
+
+
+def _too_long(error: OSError) -> HeadstartError:
+    return HeadstartError(
+        "a name is too long for this file system",
+        "names of at most 255 bytes, less where Headstart writes another file beside it",
+        repr(shortened(os.fsdecode(error.filename), 60)),
+        "choose a shorter name",
+    )
 
 
 class Groups(Commands):

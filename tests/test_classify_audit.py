@@ -19,9 +19,10 @@ from classify.audit.label_errors import label_errors
 from classify.audit.out_of_fold import folds_of, out_of_fold, sample
 from classify.audit.outliers import outliers
 from classify.audit.suspects import disagreements, label_suspects
+from classify.commands.audit import audit_lines
 from classify.features.corrections import read_corrections
 from classify.heads.logistic import Logistic
-from data import HeadstartError, open_source
+from data import open_source
 from extract import Recipe, extract
 
 DIGITS = load_digits()
@@ -166,12 +167,32 @@ def test_a_class_of_one_image_is_not_judged():
     assert (y[judged.rows] >= 0).all() and len(judged.rows) == (y >= 0).sum() - 1
 
 
-def test_labels_of_one_class_cannot_be_judged():
+@pytest.mark.parametrize(
+    ("y", "thin"),
+    [(np.zeros(50, np.int32), []), (np.full(50, -1, np.int32), []), (np.arange(50) // 49, ["0", "1"])],
+    ids=["one class", "no label", "one image of the second class"],
+)
+def test_labels_that_cannot_be_judged_leave_copies_to_be_found(y, thin):
     features, _ = digits(50)
-    with pytest.raises(HeadstartError, match="two classes or more"):
-        out_of_fold(replace(features, y=np.zeros(50, np.int32)))
-    with pytest.raises(HeadstartError, match="0 labelled images of 0 classes"):
-        out_of_fold(replace(features, y=np.full(50, -1, np.int32)))
+    X, y = features.X.copy(), np.asarray(y, np.int32)
+    X[9] = X[3]
+    features = replace(features, X=X, y=y)
+    assert out_of_fold(features) is None
+    found = audit(features)
+    assert (found.judged, found.label_errors, found.corrections) == (None, None, ())
+    assert "labels could not be judged" in found.notes[0]
+    (leak,) = [each for each in found.findings if each.kind in ("duplicate", "leak")]
+    assert {leak.digest, *leak.evidence} == {features.digests[row].tobytes().hex() for row in (3, 9)}
+    assert [each.label for each in found.findings if each.kind == "thin class"][::-1] == thin
+    assert "labels" not in "".join(audit_lines({"features": "a.h5", **found.to_dict(), "written": []})[1:3])
+
+
+def test_contradicting_labels_that_cannot_be_judged_are_left_as_they_are():
+    features, _ = digits(2)
+    features = replace(features, X=features.X[[0, 0]], y=np.array([0, 1], np.int32))
+    found = audit(features)
+    assert [each.kind for each in found.findings][:1] == ["contradiction"] and not found.corrections
+    assert "looks like" not in "\n".join(audit_lines({"features": "a.h5", **found.to_dict(), "written": []}))
 
 
 def test_an_image_unlike_its_class_is_an_outlier():
@@ -198,7 +219,16 @@ def test_classes_that_look_alike_are_named():
     y[threes[::2]] = 4
     judged = out_of_fold(replace(features, y=np.where(features.y == 4, 5, y).astype(np.int32)))
     found = confused_classes(judged.y, judged.proba, features.class_names)
-    assert [(each.label, each.suggested) for each in found] == [("3", "4")] and found[0].score > 0.6
+    assert [(each.label, each.suggested) for each in found] == [("3", "4")] and found[0].score > 0.3
+
+
+def test_a_thin_class_that_a_large_one_swallows_is_no_confused_pair():
+    y, proba = np.repeat([0, 1, 2], [87, 5, 40]), np.eye(3)[np.repeat([0, 0, 2], [87, 5, 40])]
+    assert confused_classes(y, proba, ("cat", "rare", "dog")) == []
+    proba[::2] = proba[::2][:, [2, 1, 0]]
+    (found,) = confused_classes(y, proba, ("cat", "rare", "dog"))
+    assert found.reason == "of 87 images of cat 44 look like dog, of 40 images of dog 20 like cat"
+    assert found.score == pytest.approx((44 / 87 + 1 / 2) / 2, abs=1e-6)
 
 
 @pytest.mark.parametrize("wrong", [0, 18, 90, 360])

@@ -320,5 +320,11 @@ def test_corrections_are_checked_as_everywhere(few, bundle, tmp_path):
 def test_more_than_the_head_knows_is_no_obstacle(few, bundle):
     """Labelled rows of a class that the head has not are no matter: only rows without a label count."""
     features = load_features(few, ["noise"])
-    other = replace(features, class_names=("fox", "gnu", "hen"))
-    assert ids(suggest(Bundle.load(bundle), other, 5)) == ids(suggest(Bundle.load(bundle), features, 5))
+    loaded = Bundle.load(bundle)
+    for names in (("fox", "gnu", "hen"), ("none",)):
+        other = replace(features, y=np.minimum(features.y, len(names) - 1), class_names=names)
+        assert suggest(loaded, other, 5) == suggest(loaded, features, 5)
+    predicted = {each.predicted for each in suggest(loaded, features, 5)}
+    assert predicted and predicted <= set(loaded.class_names)
+    (warning,) = replace(features, class_names=("fox", "gnu", "hen")).unknown_warnings(loaded.class_names)
+    assert "does not know fox, gnu" in warning and features.unknown_warnings(loaded.class_names) == []

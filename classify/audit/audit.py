@@ -31,9 +31,11 @@ class Audit:
     findings : tuple of Finding
         The most harmful kinds first, the worst of a kind first.
     rows, labelled : int
-    judged : OutOfFold
+    judged : OutOfFold or None
         What heads say of labelled rows that they did not see; its `ranking` goes on behind the suspects.
-    label_errors : LabelErrors
+        None where fewer than two classes have two different images.
+    label_errors : LabelErrors or None
+        None where labels were not judged.
     duplicates : Duplicates
     leaks : LeakScores or None
         Scores of the test rows with and without those that training has too; None where there are none.
@@ -50,8 +52,8 @@ class Audit:
     findings: tuple[Finding, ...]
     rows: int
     labelled: int
-    judged: OutOfFold = field(repr=False)
-    label_errors: LabelErrors
+    judged: OutOfFold | None = field(repr=False)
+    label_errors: LabelErrors | None
     duplicates: Duplicates = field(repr=False)
     leaks: LeakScores | None
     shortcuts: tuple[Shortcut, ...]
@@ -60,11 +62,12 @@ class Audit:
 
     def to_dict(self) -> dict:
         """Return the audit as JSON-ready values."""
+        errors = self.label_errors
         return {
             "findings": [each.to_dict() for each in self.findings],
             "rows": self.rows,
             "labelled": self.labelled,
-            "label_errors": self.label_errors.to_dict() | {"sentence": self.label_errors.sentence()},
+            "label_errors": errors.to_dict() | {"sentence": errors.sentence()} if errors else None,
             "leaks": self.leaks.to_dict() | {"sentence": self.leaks.sentence()} if self.leaks else None,
             "shortcuts": [each.to_dict() for each in self.shortcuts],
             "notes": list(self.notes),
@@ -77,14 +80,15 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
     Parameters
     ----------
     features : FeatureMatrix
-        Labelled rows of all splits are audited; rows without a label for copies alone.
+        Labelled rows of all splits are audited; rows without a label for copies alone. So are all rows
+        where fewer than two classes have two different images.
     images : Images, optional
         Read for shortcuts and odd images.
 
     Raises
     ------
     HeadstartError
-        If fewer than two classes have two images, or a row holds NaN or infinity.
+        If a row holds NaN or infinity.
 
     Examples
     --------
@@ -96,10 +100,10 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
     judged = out_of_fold(features, duplicates.groups(features))
     found = shortcuts(features, images) if images else []
     copies = [_with_suggestion(features, judged, each) for each in duplicates.findings(features)]
-    suspects, errors = label_suspects(features, judged), label_errors(judged)
-    likely = suspects[: max(_FEWEST, int(np.ceil(errors.count.high)))]
+    suspects, errors = (label_suspects(features, judged), label_errors(judged)) if judged else ([], None)
+    likely = suspects[: max(_FEWEST, int(np.ceil(errors.count.high)))] if errors else []
     counts = np.bincount(features.y[features.y >= 0], minlength=len(features.class_names)).tolist()
-    believed = np.setdiff1d(judged.rows, judged.rows[disagreements(judged)])
+    believed = _believed(features, judged)
     findings = [
         *copies,
         *suspects,
@@ -108,7 +112,7 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
         *(odd_images(features, images) if images else ()),
         *thin_classes(counts, features.class_names),
         *imbalance(counts, features.class_names),
-        *confused_classes(judged.y, judged.proba, features.class_names),
+        *(confused_classes(judged.y, judged.proba, features.class_names) if judged else ()),
     ]
     return Audit(
         findings=tuple(ordered(findings)),
@@ -124,12 +128,19 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
     )
 
 
-def _with_suggestion(features: FeatureMatrix, judged: OutOfFold, found: Finding) -> Finding:
+def _believed(features: FeatureMatrix, judged: OutOfFold | None) -> np.ndarray:
+    """Return the labelled rows whose labels heads do not contradict."""
+    if judged is None:
+        return np.flatnonzero(features.y >= 0)
+    return np.setdiff1d(judged.rows, judged.rows[disagreements(judged)])
+
+
+def _with_suggestion(features: FeatureMatrix, judged: OutOfFold | None, found: Finding) -> Finding:
     """Return a finding of duplicates, a contradiction with that of its labels which fits the images best.
 
     Images of a cluster were in one fold, so that no head saw any of them.
     """
-    if found.kind != "contradiction":
+    if judged is None or found.kind != "contradiction":
         return found
     rows = _rows_of(features, found)
     given = np.unique(features.y[rows])
@@ -143,7 +154,7 @@ def _corrections(
     found: dict[str, tuple[str, str, str]] = {}
     settled: set[str] = set()
     for each in copies:
-        if each.kind == "contradiction":
+        if each.kind == "contradiction" and each.suggested:
             settled.update((each.digest, *each.evidence))
             for row in _rows_of(features, each):
                 if features.class_names[features.y[row]] != each.suggested:
@@ -162,7 +173,9 @@ def _rows_of(features: FeatureMatrix, found: Finding) -> np.ndarray:
     return np.flatnonzero(np.isin(every, images) & (features.y >= 0))
 
 
-def _notes(features: FeatureMatrix, judged: OutOfFold, listed: int) -> list[str]:
+def _notes(features: FeatureMatrix, judged: OutOfFold | None, listed: int) -> list[str]:
+    if judged is None:
+        return ["labels could not be judged: that takes two classes, each of two different images"]
     all_suspects, labelled = len(disagreements(judged)), len(judged.rows) + len(judged.left_out)
     notes = []
     if listed < all_suspects:

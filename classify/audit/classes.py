@@ -10,7 +10,7 @@ from data.text import counted, one_line
 
 _THIN = 50  # images; fewer hardly tell what a class looks like, nor how well it is recognized
 _IMBALANCE = 3  # of the largest class to the smallest
-_CONFUSED = 0.1  # share of the images of two classes taken for the other; half is chance
+_CONFUSED = 0.1  # share of the images of two classes taken for the other
 
 
 def thin_classes(counts: Sequence[int], class_names: Sequence[str]) -> list[Finding]:
@@ -49,10 +49,11 @@ def imbalance(counts: Sequence[int], class_names: Sequence[str]) -> list[Finding
 
 
 def confused_classes(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str]) -> list[Finding]:
-    """Return pairs of classes of whose images a head takes more than a tenth for the other.
+    """Return pairs of classes, each of which a head takes for the other, together more than a tenth.
 
-    Of the two probabilities the higher one decides; both classes count alike, and the lower end
-    of the 95 % interval must be above a tenth.
+    An image looks like its most probable class. The share of both classes that looks like the other
+    is the mean of their shares, so that a large class counts as much as a small one; the mean of the
+    lower ends of their 95 % intervals must be above a tenth.
 
     Parameters
     ----------
@@ -67,20 +68,15 @@ def confused_classes(y: np.ndarray, proba: np.ndarray, class_names: Sequence[str
     >>> [each.reason for each in confused_classes(y, proba, ("cup", "mug"))]
     ['of 50 images of cup 25 look like mug, of 50 images of mug 25 like cup']
     """
-    places = {label: np.flatnonzero(y == label) for label in np.unique(y)}
     taken = np.zeros((len(class_names), len(class_names)), int)
-    for label, mine in places.items():
-        taken[label] = (proba[mine] > proba[mine, label][:, np.newaxis]).sum(axis=0)
-    found = []
-    for one, two in zip(*np.nonzero(np.triu(taken + taken.T, 1)), strict=True):
-        if one in places and two in places:
-            sizes = len(places[one]), len(places[two])
-            wrong = int(taken[one, two]), int(taken[two, one])
-            shares = [wilson(*each) for each in zip(wrong, sizes, strict=True)]
-            if sum(share.low for share in shares) / 2 > _CONFUSED:
-                names = class_names[one], class_names[two]
-                score = sum(share.value for share in shares) / 2
-                found.append(_confused(names, sizes, wrong, score))
+    np.add.at(taken, (y, proba.argmax(axis=1)), 1)
+    counts, found = taken.sum(axis=1), []
+    for one, two in zip(*np.nonzero(np.triu(np.minimum(taken, taken.T), 1)), strict=True):
+        sizes, wrong = (int(counts[one]), int(counts[two])), (int(taken[one, two]), int(taken[two, one]))
+        shares = [wilson(*each) for each in zip(wrong, sizes, strict=True)]
+        if sum(share.low for share in shares) / 2 > _CONFUSED:
+            score = sum(share.value for share in shares) / 2
+            found.append(_confused((class_names[one], class_names[two]), sizes, wrong, score))
     return found
 
 
@@ -92,4 +88,4 @@ def _confused(
         f"of {counted(sizes[0], 'image')} of {one} {wrong[0]} look like {two}, "
         f"of {counted(sizes[1], 'image')} of {two} {wrong[1]} like {one}"
     )
-    return Finding("confused pair", round(min(1.0, 2 * score), 6), one_line(words), label=one, suggested=two)
+    return Finding("confused pair", round(score, 6), one_line(words), label=one, suggested=two)

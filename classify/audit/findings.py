@@ -13,7 +13,7 @@ KINDS = {
     "contradiction": "one image with several labels",
     "leak": "one image in several splits",
     "label suspect": "a label that the features contradict",
-    "duplicate": "one image several times in one class",
+    "duplicate": "one image several times, with one label or none",
     "shortcut": "something that is not in the picture predicts the label",
     "confused pair": "two classes that one head cannot tell apart",
     "thin class": "a class of few images",

@@ -11,9 +11,7 @@ from classify.features.blocks import refuse_not_finite
 from classify.features.columns import Matrix
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import parts
-from data.errors import HeadstartError
 from data.machine import cores
-from data.text import counted
 
 # C of the head `logistic`, on standardized features, from strong penalties to weak ones.
 PENALTIES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
@@ -81,7 +79,7 @@ def out_of_fold(
     folds: int = FOLDS,
     penalties: Sequence[float] = PENALTIES,
     seed: int = 0,
-) -> OutOfFold:
+) -> OutOfFold | None:
     """Judge the labelled rows of all splits by logistic regressions that did not see them.
 
     The heads minimize what the head `logistic` does, by L-BFGS in float32, from the strongest
@@ -100,10 +98,15 @@ def out_of_fold(
     seed : int
         Of the folds, and of the sample where there is one.
 
+    Returns
+    -------
+    OutOfFold or None
+        None where fewer than two classes have two different images.
+
     Raises
     ------
     HeadstartError
-        If fewer than two classes have two images, or a row holds NaN or infinity.
+        If a row holds NaN or infinity.
 
     Examples
     --------
@@ -117,7 +120,7 @@ def out_of_fold(
     judged = _judged(y, of, folds)
     classes, numbers = np.unique(y, return_inverse=True)
     if len(np.unique(y[judged])) < 2:
-        raise _refusal(features, rows)
+        return None
     learnt = sample(y, _MOST_LEARNT // (4 * features.X.shape[1]), generator)
     scale = Standardized(features, rows[learnt])
     penalty, heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalties)
@@ -320,13 +323,3 @@ def _numbered(groups: Sequence[str]) -> np.ndarray:
     """Return a number for each row, that of its group where it has one."""
     known: dict[str, int] = {}
     return np.array([known.setdefault(group, row) if group else row for row, group in enumerate(groups)])
-
-
-def _refusal(features: FeatureMatrix, rows: np.ndarray) -> HeadstartError:
-    counts = np.bincount(features.y[rows], minlength=len(features.class_names))
-    return HeadstartError(
-        f"the labels of {features.path!r} cannot be judged",
-        "two classes or more, each of two different images or more",
-        f"{counted(len(rows), 'labelled image')} of {counted(int((counts > 0).sum()), 'class')}",
-        "extract more images, labelled with their classes",
-    )

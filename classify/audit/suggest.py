@@ -1,7 +1,7 @@
 """Which unlabelled images to label next: those of which a head is unsure, and that differ."""
 
 import warnings
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -144,7 +144,10 @@ def suggest(
     X = np.asarray(features.X[found.rows[pool]])
     chosen = diverse(X, margins[pool], n)
     rows, proba = found.rows[pool[chosen]], bundle.predict_proba(X[chosen])
-    return [_suggestion(features, row, each) for row, each in zip(rows.tolist(), proba, strict=True)]
+    return [
+        _suggestion(features, row, bundle.class_names, each)
+        for row, each in zip(rows.tolist(), proba, strict=True)
+    ]
 
 
 def diverse(X: np.ndarray, margins: np.ndarray, n: int) -> np.ndarray:
@@ -202,14 +205,16 @@ def _margins(
     return np.concatenate(found)
 
 
-def _suggestion(features: FeatureMatrix, row: int, proba: np.ndarray) -> Suggestion:
+def _suggestion(
+    features: FeatureMatrix, row: int, class_names: Sequence[str], proba: np.ndarray
+) -> Suggestion:
     second, first = np.argsort(proba, kind="stable")[-2:]
     return Suggestion(
         digest=features.digests[row].tobytes().hex(),
         id=features.ids[row],
-        predicted=features.class_names[first],
+        predicted=class_names[first],
         probability=round(float(proba[first]), 6),
-        runner_up=features.class_names[second],
+        runner_up=class_names[second],
         margin=round(float(proba[first] - proba[second]), 6),
     )
 

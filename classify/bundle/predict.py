@@ -196,7 +196,7 @@ def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
             "check the path",
         )
     for path in given:
-        files += _images_below(path) if path.is_dir() else [path]
+        files += _images_below(path) if os.path.isdir(path) else [path]
     if not files:
         raise HeadstartError(
             "no images were found",

@@ -57,7 +57,7 @@ def audit(
     from classify.features.corrections import read_corrections, write_corrections
     from classify.features.images import Images
     from classify.features.load import load_features
-    from data.output.checks import check_file
+    from data.output.checks import check_different, check_file
 
     printed = csv == _STDOUT
     if printed and as_json:
@@ -66,6 +66,7 @@ def audit(
         raise typer.BadParameter("--source says where the images lie, which --shortcuts reads")
     if root is not None and source is None:
         raise typer.BadParameter("--root has no meaning without --source")
+    check_different({"--csv": csv, "--corrections-out": corrections_out, "--groups-out": groups_out})
     if csv and not printed:
         check_findings(csv)
     if groups_out:
@@ -104,9 +105,8 @@ def audit_lines(values: dict) -> list[str]:
     lines = [f"{shortened(values['features'], _IMAGE)}: {images}, {labelled} with a label"]
     rows = [(kind, str(counts[kind]), words) for kind, words in KINDS.items() if counts[kind]]
     lines += table_lines(("finding", "number", "what it is"), rows, ("number",))
-    lines += _wrapped(values["label_errors"]["sentence"])
-    if values["leaks"]:
-        lines += _wrapped(values["leaks"]["sentence"])
+    for told in filter(None, (values["label_errors"], values["leaks"])):
+        lines += _wrapped(told["sentence"])
     for kind, *_ in rows:
         found = [each for each in values["findings"] if each["kind"] == kind]
         lines += ["", *(_suspect_lines(found) if kind == "label suspect" else _reason_lines(kind, found))]
@@ -132,7 +132,7 @@ def _reason_lines(kind: str, found: list[dict]) -> list[str]:
     lines = [f"{_first(found, kind)}, the worst first" if len(found) > 1 else _first(found, kind)]
     for each in found[:_WORST]:
         image = f"{shortened(each['id'], _IMAGE)}: " if kind in ("outlier", "odd image") else ""
-        looks = f"; looks like {each['suggested']}" if kind == "contradiction" else ""
+        looks = f"; looks like {each['suggested']}" if each["suggested"] and kind == "contradiction" else ""
         lines += _wrapped(f"{image}{each['reason']}{looks}")
     return lines
 

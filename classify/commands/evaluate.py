@@ -146,8 +146,10 @@ def _comparison(folders: list[Path], scored: list["Judged"]) -> dict:
 
 _HEAD = 16  # cells of a terminal, at most, of a name above its column
 _MATRIX = 20  # classes, at most, whose confusion matrix is shown
+_TOO_WIDE = "the confusion matrix is wider than a terminal: --json has it, --figures draws it"
 _WORST = 10  # rows, pairs of classes, and, without the matrix, classes
-_FILE = 60  # cells, at most, of the column of images
+_WIDTH = 80  # cells of a terminal
+_FILE, _LABEL = 36, 14  # cells, at most, of the columns of images and of labels
 
 
 def report_lines(report: dict) -> list[str]:
@@ -167,12 +169,14 @@ def report_lines(report: dict) -> list[str]:
     classes = report["classes"]
     names = short_names(row["name"] for row in classes)
     if len(classes) <= _MATRIX:
-        lines += [*_class_lines(classes, names), *_confusion_lines(report, names)]
+        matrix = _confusion_lines(report, names)
+        fits = width_of(matrix) <= _WIDTH
+        lines += [*_class_lines(classes, names), *(matrix if fits else [_TOO_WIDE])]
     else:
         lines += [f"the {_WORST} weakest of {len(classes)} classes", *_class_lines(_weakest(classes), names)]
     if len(classes) > 2:
-        lines += _pair_lines(report["confused"], names)
-    lines += _mistake_lines(report["errors"], names)
+        lines += _pair_lines(report["confused"])
+    lines += _mistake_lines(report["errors"])
     absent = [names[row["name"]] for row in report["classes"] if not row["rows"]]
     if absent:
         lines.append(f"no rows of {some_of(absent, 10)}: judged on the others")
@@ -199,20 +203,22 @@ def _weakest(classes: list[dict]) -> list[dict]:
     return sorted((row for row in classes if row["rows"]), key=lambda row: row["recall"]["value"])[:_WORST]
 
 
-def _pair_lines(pairs: list[dict], names: dict[str, str]) -> list[str]:
+def _pair_lines(pairs: list[dict]) -> list[str]:
     if not pairs:
         return []
+    names = _labels(pairs)
     rows = [
         (names[pair["label"]], names[pair["predicted"]], str(pair["rows"]), f"{pair['share']:.1%}")
         for pair in pairs[:_WORST]
     ]
-    head, *lines = table_lines(("label", "taken for", "rows", "of label"), rows, ("rows", "of label"))
-    return [f"{head}  <- {_first(pairs, 'confused pair')}", *lines]
+    lines = table_lines(("label", "taken for", "rows", "of label"), rows, ("rows", "of label"))
+    return [_first(pairs, "confused pair"), *lines]
 
 
-def _mistake_lines(errors: list[dict], names: dict[str, str]) -> list[str]:
+def _mistake_lines(errors: list[dict]) -> list[str]:
     if not errors:
         return []
+    names = _labels(errors)
     rows = [
         (
             shortened(row["id"], _FILE),
@@ -222,8 +228,12 @@ def _mistake_lines(errors: list[dict], names: dict[str, str]) -> list[str]:
         )
         for row in errors[:_WORST]
     ]
-    head, *lines = table_lines(("image", "label", "predicted", "P(label)"), rows, ("P(label)",))
-    return [f"{head}  <- {_first(errors, 'wrong row')}, the worst first", *lines]
+    lines = table_lines(("image", "label", "predicted", "P(label)"), rows, ("P(label)",))
+    return [f"{_first(errors, 'wrong row')}, the worst first", *lines]
+
+
+def _labels(rows: list[dict]) -> dict[str, str]:
+    return short_names((row[which] for row in rows for which in ("label", "predicted")), _LABEL)
 
 
 def _first(found: list[dict], noun: str) -> str:

@@ -57,6 +57,7 @@ def suggest(
         check_suggestions(output, corrections)
     loaded = Bundle.load(bundle)
     features, given = _corrected(load_features(files, join=join, in_memory=False), corrections)
+    say_warnings(features.unknown_warnings(loaded.class_names))
     kept = given.entries if given else {}
     unlabelled = Unlabelled.of(features, kept)
     found = choose(loaded, features, number, unlabelled)

@@ -33,6 +33,10 @@ class Applied:
         Rows that were so already.
     absent : tuple of str
         Names of images that are in no row.
+    emptied : tuple of str
+        Classes, of whose rows none is left.
+    bare : tuple of str
+        Splits, of whose labelled rows none is left.
     """
 
     file: str
@@ -42,6 +46,8 @@ class Applied:
     counts: Mapping[str, dict[str, int]]
     unchanged: int
     absent: tuple[str, ...] = field(repr=False)
+    emptied: tuple[str, ...] = ()
+    bare: tuple[str, ...] = ()
 
     def changed(self, split: str) -> int:
         """Return how many rows of a split have another label than before, or none."""
@@ -66,7 +72,10 @@ class Applied:
             names = some_of([shortened(name, _CELLS) for name in self.absent], _NAMED)
             count = f"{len(self.absent)} of {counted(self.entries, 'corrected image')}"
             found.append(f"{self.file!r}: {count} {_are(len(self.absent))} not there: {names}")
-        if moved := self.changed("test"):
+        for lost, what in ((self.emptied, "image of {}"), (self.bare, "{} row")):
+            if lost:
+                found.append(f"{self.file!r} leaves no labelled {what.format(some_of(lost, _NAMED))}")
+        if (moved := self.changed("test")) and "test" not in self.bare:
             found.append(
                 f"{self.file!r} changes {counted(moved, 'test row')}: scores on them compare with none of "
                 "before; python -m classify evaluate --corrections gives both"

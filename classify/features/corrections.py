@@ -162,6 +162,8 @@ class Corrections:
             counts={kind: _by_split(splits[places]) for kind, places in rows.items()},
             unchanged=int((before == after).sum()),
             absent=tuple(each.id or each.digest for each in sorted(absent, key=lambda each: each.line)),
+            emptied=tuple(class_names[label] for label in np.setdiff1d(y[y >= 0], corrected)),
+            bare=tuple(SPLIT_NAMES[split] for split in np.setdiff1d(splits[y >= 0], splits[corrected >= 0])),
         )
         return corrected, applied
 

@@ -92,6 +92,15 @@ class LabelledRows:
         """Return what is odd about the labels, and what follows from it, as `check_labels` says it."""
         return check_labels(self.y, self.splits, self.digests, self.ids, self.class_names)
 
+    def unknown_warnings(self, names: Sequence[str]) -> list[str]:
+        """Return which classes of labelled rows a head of these classes does not know, and what follows."""
+        odd = [
+            self.class_names[k] for k in np.unique(self.y[self.y >= 0]) if self.class_names[k] not in names
+        ]
+        if not odd:
+            return []
+        return [f"the head does not know {some_of(odd, 5)}: it takes such images for {some_of(names, 5)}"]
+
     def check_training(self) -> None:
         """Raise if no head can learn from the training rows.
 

@@ -2,10 +2,8 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from classify.audit.audit import audit
-from classify.audit.duplicates import Duplicates, find_duplicates
+from classify.audit.duplicates import Duplicates
 from classify.audit.findings import Finding
 from classify.audit.suggest import Suggestion, Unlabelled, suggest
 from classify.bundle.bundle import Bundle
@@ -48,11 +46,8 @@ def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Foun
     """
     few = images if images is not None and len(images) <= _READ else None
     suggested = _suggested(bundle, features)
-    if np.count_nonzero(np.bincount(features.y[features.y >= 0]) > 1) < 2:  # labels cannot be audited
-        duplicates = find_duplicates(features)
-        return Found(tuple(duplicates.findings(features)), duplicates, suggested)
     audited = audit(features, few)
-    estimate = audited.label_errors.sentence().partition("; ")[0]
+    estimate = audited.label_errors.sentence().partition("; ")[0] if audited.label_errors else ""
     return Found(audited.findings, audited.duplicates, suggested, estimate)
 
 

@@ -22,7 +22,7 @@ def target_of(path: Path) -> Path:
     >>> target_of(Path("photos.h5"))
     PosixPath('photos.h5')
     """
-    through = path.is_symlink() or not path.parent.exists()  # a link above that dangles, perhaps
+    through = os.path.islink(path) or not os.path.exists(path.parent)  # a link above that dangles, perhaps
     return Path(os.path.realpath(path)) if through else path
 
 

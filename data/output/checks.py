@@ -1,10 +1,10 @@
 """May an output be written there, and is what lies there ours to replace?"""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from data.errors import HeadstartError, NotAllowedError
+from data.errors import HeadstartError, NotAllowedError, UsageError
 from data.output.atomic import target_of
 from data.output.ours import kind_of_output
 from data.text import some_of, with_article
@@ -25,6 +25,13 @@ def check_file(path: Path, kind: str, option: str = "-o") -> None:
     ------
     HeadstartError
     """
+    if path == Path("-"):
+        raise UsageError(
+            f"{option} writes a file; it does not print",
+            "the name of a file",
+            "'-'",
+            "name a file; what a command prints can be piped",
+        )
     check_parent(path, option)
     if path.is_file() and not os.access(path, os.W_OK):
         raise _cannot(path, f"{str(path)!r}, which may not be written", option)
@@ -38,6 +45,34 @@ def check_file(path: Path, kind: str, option: str = "-o") -> None:
             "a folder" if path.is_dir() else with_article(found) if found else "a file of another origin",
             f"choose another {option}, or move it away",
         )
+
+
+def check_different(paths: Mapping[str, Path | None]) -> None:
+    """Raise if two options name one output.
+
+    Parameters
+    ----------
+    paths : mapping of str to Path or None
+        By option.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> check_different({"--csv": Path("a.csv"), "--groups-out": Path("b.csv"), "--corrections-out": None})
+    """
+    taken: dict[str, str] = {}
+    for option, path in paths.items():
+        first = taken.setdefault(os.path.realpath(path), option) if path else option
+        if first != option:
+            raise UsageError(
+                f"{first} and {option} name one file, which would hold the second alone",
+                "a file for each",
+                repr(str(path)),
+                f"choose another {option}",
+            )
 
 
 def check_folder(folder: Path, kind: str, option: str = "-o") -> None:

@@ -1,5 +1,6 @@
 """Paths that a file or standard input names, one a line or with null bytes between them."""
 
+import codecs
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -68,6 +69,7 @@ def _paths(found: bytes, origin: str) -> list[Path]:
 
 def _names(found: bytes) -> Iterator[bytes]:
     """Yield what stands in the lines, or between null bytes where there are any."""
+    found = found.removeprefix(codecs.BOM_UTF8)
     null = b"\0" in found
     for name in found.split(b"\0" if null else b"\n"):
         bare = name if null else name.removesuffix(b"\r")

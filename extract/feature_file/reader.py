@@ -1,6 +1,7 @@
 """A complete feature file, open for reading."""
 
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,8 +12,9 @@ import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.names import UNKNOWN
+from data.output.ours import kind_of_output
 from data.splits import SPLIT_NAMES
-from data.text import one_line
+from data.text import one_line, printable, with_article
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
 from extract.feature_file.hdf5 import (
     DAMAGED,
@@ -174,12 +176,12 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
     HeadstartError
         If it is none, of another version, or refers to data outside itself.
     """
-    if not located(path).is_file():
+    if not os.path.isfile(located(path)):
         raise NotFoundError(
-            f"there is no feature file {str(path)!r}",
+            f"there is no feature file {printable(str(path))!r}",
             "a file that `python -m extract run` wrote",
-            "a folder" if path.is_dir() else "a path that does not exist",
-            "check the path, or make it: python -m extract run SOURCE -o " + path.name,
+            _what(path),
+            "check the path, or make it: python -m extract run SOURCE -o FILE.h5",
         )
     try:
         with h5py.File(located(path)) as file:
@@ -195,6 +197,14 @@ def open_checked(path: Path) -> Iterator[h5py.File]:
             one_line(error),
             "name another file, or move this one away and extract again",
         ) from error
+
+
+def _what(path: Path) -> str:
+    return (
+        with_article(kind_of_output(path) or "folder")
+        if os.path.isdir(path)
+        else "a path that does not exist"
+    )
 
 
 def _check_format(path: Path, file: h5py.File) -> None:

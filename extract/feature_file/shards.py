@@ -1,5 +1,6 @@
 """The sharded layout: parts stay in a folder, and an index says which row of which part each row is."""
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def located(path: Path) -> Path:
     >>> located(Path("photos.h5")).name
     'photos.h5'
     """
-    return path / INDEX if (path / INDEX).is_file() else path
+    return path / INDEX if os.path.isfile(path / INDEX) else path
 
 
 def part_paths(folder: Path) -> list[Path]:
