@@ -6,15 +6,13 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from classify.audit.duplicates import Duplicates
-from classify.features.blocks import proba_of
+from classify.audit.out_of_fold import trained_proba
 from classify.features.matrix import FeatureMatrix
-from classify.head import Head
-from classify.scores.evaluate import evaluate, of_all_classes
+from classify.scores.evaluate import evaluate
 from classify.scores.intervals import score_text
 from data.text import counted
 
 SCORES = ("accuracy", "balanced_accuracy", "macro_f1", "log_loss")
-_C = 0.001  # of the head that an audit judges by: strongly penalized, it follows single rows least
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def leak_scores(
 
 
 def audited_leaks(
-    features: FeatureMatrix, duplicates: Duplicates, head: Head | None = None, split: str = "test"
+    features: FeatureMatrix, duplicates: Duplicates, penalty: float, split: str = "test"
 ) -> LeakScores | None:
     """Return the scores with and without leaking rows of a head that learns the training rows.
 
@@ -100,8 +98,8 @@ def audited_leaks(
     features : FeatureMatrix
     duplicates : Duplicates
         As `classify.audit.duplicates.find_duplicates` returns them.
-    head : scikit-learn classifier, optional
-        Trained already; default: logistic regression, strongly penalized, trained here.
+    penalty : float
+        C of the head, a logistic regression, as `classify.audit.out_of_fold.out_of_fold` chose it.
     split : str
 
     Returns
@@ -114,15 +112,10 @@ def audited_leaks(
     HeadstartError
         If no head can learn from the training rows.
     """
-    from classify.heads.streaming import train_head
-    from classify.heads.table import make_head
-
     leaking = duplicates.leaking(features, split)
     if not len(leaking):
         return None
-    if head is None:
-        head, features = train_head("logistic", make_head("logistic", C=_C), features, None)
+    features.check_training()
     rows = features.rows(split)
-    proba = proba_of(head.predict_proba, features.X, rows, features.ids)
-    proba = of_all_classes(proba, head.classes_, len(features.class_names))
+    proba = trained_proba(features, features.rows("train"), rows, penalty)
     return leak_scores(features.y[rows], proba, np.isin(rows, leaking), features.class_names, split)

@@ -125,12 +125,39 @@ def out_of_fold(
     scale = Standardized(features, rows[learnt])
     penalty, heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalties)
     proba = np.zeros((len(rows), len(features.class_names)), np.float32)
-    for part in parts(len(rows), _BLOCK):
-        block = scale.matrix(rows[part])
-        for fold in np.unique(of[part]):
-            mine = of[part] == fold
-            proba[np.ix_(np.arange(part.start, part.stop)[mine], classes)] = heads[fold].proba(block[mine])
+    proba[:, classes] = _proba(scale, rows, heads, of)
     return OutOfFold(rows[judged], y[judged], proba[judged], folds, penalty, len(learnt), rows[~judged])
+
+
+def trained_proba(
+    features: FeatureMatrix, training: np.ndarray, judged: np.ndarray, penalty: float, seed: int = 0
+) -> np.ndarray:
+    """Return the probabilities of some rows by a head like those of `out_of_fold` that learns others.
+
+    Parameters
+    ----------
+    features : FeatureMatrix
+    training : ndarray of int, shape (m,)
+        Labelled rows of two classes or more.
+    judged : ndarray of int, shape (n,)
+    penalty : float
+        C of the head.
+    seed : int
+        Of the sample where there is one.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, K)
+        0 of classes that no training row has.
+    """
+    classes, numbers = np.unique(features.y[training], return_inverse=True)
+    generator = np.random.default_rng(seed)
+    learnt = sample(numbers, _MOST_LEARNT // (4 * features.X.shape[1]), generator)
+    scale = Standardized(features, training[learnt])
+    _, heads = _heads(scale.matrix(training[learnt]), numbers[learnt], np.ones(len(learnt)), 1, [penalty])
+    proba = np.zeros((len(judged), len(features.class_names)), np.float32)
+    proba[:, classes] = _proba(scale, judged, heads, np.zeros(len(judged), int))
+    return proba
 
 
 def folds_of(
@@ -229,8 +256,22 @@ class _Linear:
 
     weights: np.ndarray
 
+    @property
+    def classes(self) -> int:
+        return max(2, len(self.weights))
+
     def proba(self, Z: np.ndarray) -> np.ndarray:
         return _softmax(_logits(Z, self.weights.astype(np.float32)))
+
+
+def _proba(scale: Standardized, rows: np.ndarray, heads: Sequence[_Linear], of: np.ndarray) -> np.ndarray:
+    """Return the probabilities of rows, each by the head of its fold."""
+    found = np.empty((len(rows), heads[0].classes), np.float32)
+    for part in parts(len(rows), _BLOCK):
+        block, folds = scale.matrix(rows[part]), of[part]
+        for fold in np.unique(folds):
+            found[part][folds == fold] = heads[fold].proba(block[folds == fold])
+    return found
 
 
 def _heads(
