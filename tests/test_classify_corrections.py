@@ -455,3 +455,14 @@ def test_a_file_of_ours_may_be_replaced_and_others_not(tmp_path):
     refused(lambda: check_file(path, "list of mistakes"), "a list of corrections")
     other = save(tmp_path, "path,label\n", "other.csv")
     refused(lambda: check_file(other, "list of corrections"), "another origin")
+
+
+def test_classes_and_splits_that_lose_their_last_label_are_told():
+    features = replace(drawn_features(20), class_names=("ant", "bee"))
+    gone = (features.y == 1) | (features.splits == 2)
+    rows = np.flatnonzero(gone)
+    text = corrections_csv([(features.digests[row].tobytes().hex(), "", None) for row in rows])
+    _, applied = read_text(text).apply(features)
+    told = " ".join(applied.warnings())
+    assert applied.emptied == ("bee",) and "leaves no labelled image of bee" in told
+    assert applied.bare == ("test",) and "leaves no labelled test row" in told and "gives both" not in told

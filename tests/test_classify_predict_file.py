@@ -293,7 +293,7 @@ class TestImages:
         given = between.join(names) + between
         expected = succeed("predict", tiny_bundle, *names, "--csv")
         if way == "--list":
-            (tmp_path / "list").write_text(given, newline="")
+            (tmp_path / "list").write_text(given, newline="", encoding="utf-8-sig")
             assert succeed("predict", tiny_bundle, "--list", tmp_path / "list", "--csv") == expected
         else:
             words = ["predict", str(tiny_bundle), "-", "--csv"]
@@ -305,6 +305,8 @@ class TestImages:
         for name in ("empty", "one line"):
             assert "names no paths" in fail("predict", folder / "bundle", "--list", tmp_path / name)
         assert "cannot be read" in fail("predict", folder / "bundle", "--list", tmp_path)
+        (tmp_path / "binary").write_bytes(b"\x89HDF\r\n\x1a\n\0/\0")
+        assert "no list of paths" in fail("predict", folder / "bundle", "--list", tmp_path / "binary")
         result = CliRunner().invoke(app, ["predict", str(folder / "bundle"), "-"], input="")
         assert result.exit_code == 1 and "standard input names no paths" in result.stderr
 

@@ -223,3 +223,38 @@ def test_kills_while_bundles_are_saved_leave_one_whole_and_every_foreign_file(ki
     Bundle.load(tmp_path / "centroid").save(saved)
     assert sorted(os.listdir(tmp_path)) == ["centroid", "logistic", "saved"]
     assert kills == 3 or len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    ("app", "words"),
+    [
+        (classify, ["audit", "LONG"]),
+        (classify, ["evaluate", "LONG", "f.h5"]),
+        (classify, ["info", "LONG"]),
+        (classify, ["train", "f.h5", "-o", "LONG"]),
+        (classify, ["audit", "f.h5", "--csv", "LONG"]),
+        (extraction, ["info", "LONG"]),
+        (extraction, ["verify", "LONG"]),
+        (extraction, ["run", "digits", "-o", "LONG"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_name_that_no_file_system_takes_is_told(app, words, tmp_path):
+    long = str(tmp_path / ("a" * 300))
+    result = CliRunner().invoke(app, [long if word == "LONG" else word for word in words])
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+    assert_four_parts(result.output)
+
+
+@pytest.mark.parametrize("option", ["--csv", "--groups-out"])
+def test_outputs_of_one_name_are_refused_before_the_work(option, tmp_path):
+    words = ["audit", "f.h5", "--corrections-out", str(tmp_path / "a.csv"), option, str(tmp_path / "a.csv")]
+    result = CliRunner().invoke(classify, words)
+    assert result.exit_code == 2 and "name one file" in result.output and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("words", ["audit f.h5 --groups-out -", "suggest b f.h5 -o -"])
+def test_a_dash_is_no_name_of_a_file(words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(classify, words.split())
+    assert result.exit_code == 2 and "writes a file" in result.output and not list(tmp_path.iterdir())

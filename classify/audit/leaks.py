@@ -105,17 +105,11 @@ def audited_leaks(
     Returns
     -------
     LeakScores or None
-        None where no row leaks, so that nothing is trained for it.
-
-    Raises
-    ------
-    HeadstartError
-        If no head can learn from the training rows.
+        None where no row leaks, or training rows are not of two classes: nothing is trained then.
     """
-    leaking = duplicates.leaking(features, split)
-    if not len(leaking):
+    leaking, training = duplicates.leaking(features, split), features.rows("train")
+    if not len(leaking) or len(np.unique(features.y[training])) < 2:
         return None
-    features.check_training()
     rows = features.rows(split)
-    proba = trained_proba(features, features.rows("train"), rows, penalty)
+    proba = trained_proba(features, training, rows, penalty)
     return leak_scores(features.y[rows], proba, np.isin(rows, leaking), features.class_names, split)

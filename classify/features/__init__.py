@@ -7,6 +7,7 @@ applied           what corrections did to rows
 matrix            FeatureMatrix, FeatureSet: features in memory, and what computed them
 corrections       a CSV of digests and labels, applied to rows
 neighbours        nearest rows by cosine, in blocks
+standardized      rows in float32 less their mean, divided by their deviation
 projection        nearest rows among very many, nearly
 load              files to a matrix, several of them joined by image
 images            the images of rows, read where they lie and known again by their bytes

@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +12,7 @@ from data.text import one_line, printable
 
 STDIN = Path("-")
 _LONGEST = 4096  # bytes of a path
+_BINARY = rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]"  # control characters but white space and escape
 
 
 def expanded(paths: Sequence[Path]) -> list[Path]:
@@ -57,6 +59,13 @@ def _of_stdin() -> list[Path]:
 
 def _paths(found: bytes, origin: str) -> list[Path]:
     names = list(_names(found))
+    if re.search(_BINARY, found):
+        raise HeadstartError(
+            f"{origin} is no list of paths",
+            "a path a line, or paths with a null byte after each, as `find -print0` writes them",
+            "bytes that no text has",
+            "name a text file; images and feature files are named without --list",
+        )
     if not names or max(map(len, names)) > _LONGEST:
         raise HeadstartError(
             f"{origin} names no paths",
