@@ -17,6 +17,14 @@ def checked(*rows, names=("ant", "bee", "cat")) -> list[str]:
     return check_labels(y, splits, digests.reshape(-1, 32), [f"{n}.png" for n in range(len(rows))], names)
 
 
+def test_groups_in_training_and_in_another_split_are_named():
+    y, splits, digests = np.array([0, 1, 0, 1, -1]), np.array([0, 0, 2, 2, 0]), np.zeros((0, 32), np.uint8)
+    groups, ids = ["a", "b", "a", "c", "c"], list("vwxyz")
+    (told,) = check_labels(y, splits, digests, ids, ["ant", "bee"], groups)
+    assert told.startswith("1 group is in training and in another split: a;")
+    assert check_labels(y, splits, digests, ids, ["ant", "bee"], ["a", "b", "d", "c", "c"]) == []
+
+
 def test_sound_labels_give_no_warning():
     assert checked() == []
     assert checked(("a", 0, "train"), ("b", 1, "train"), ("b", 1, "test"), ("a", -1, "test")) == []

@@ -8,7 +8,7 @@ from unicodedata import normalize
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
-from data.sources.labels import check_labels
+from data.sources.labels import check_labels, divided_groups
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 
@@ -90,7 +90,7 @@ class LabelledRows:
 
     def warnings(self) -> list[str]:
         """Return what is odd about the labels, and what follows from it, as `check_labels` says it."""
-        return check_labels(self.y, self.splits, self.digests, self.ids, self.class_names)
+        return check_labels(self.y, self.splits, self.digests, self.ids, self.class_names, self.groups)
 
     def unknown_warnings(self, names: Sequence[str]) -> list[str]:
         """Return which classes of labelled rows a head of these classes does not know, and what follows."""
@@ -180,11 +180,7 @@ class LabelledRows:
         return rows[np.isin(short_digests(self.digests[rows]), seen)]
 
     def _refuse_divided_groups(self) -> None:
-        if not self.groups:
-            return
-        training, *others = ({self.groups[row] for row in self.rows(split)} for split in SPLIT_NAMES)
-        divided = sorted((training & set().union(*others)) - {""})
-        if divided:
+        if divided := divided_groups(self.groups, self.y, self.splits):
             raise HeadstartError(
                 f"{self.path!r} has rows of one group in training and in another split",
                 "each group in one split, or the scores are too good",

@@ -178,6 +178,7 @@ def source_warnings(source: Source, digests: Sequence[bytes | None] = ()) -> lis
             np.frombuffer(b"".join(filter(None, digests)), np.uint8).reshape(-1, 32),
             [row.id for row in rows],
             source.class_names,
+            [row.group or "" for row in rows],
         ),
     ]
 
@@ -188,6 +189,7 @@ def check_labels(
     digests: np.ndarray,
     ids: Sequence[str],
     class_names: Sequence[str],
+    groups: Sequence[str] = (),
 ) -> list[str]:
     """Return warnings about the labels of rows, each with what follows from it.
 
@@ -201,6 +203,8 @@ def check_labels(
         Sha256 of the bytes of each image; empty where they are not known.
     ids : sequence of N str
     class_names : sequence of str
+    groups : sequence of N str, optional
+        Empty for none.
 
     Examples
     --------
@@ -212,7 +216,32 @@ def check_labels(
         *look_alikes("classes", class_names),
         *_untrained(y, splits, class_names),
         *(_contradictions(y, digests, ids, class_names) if len(digests) else ()),
+        *_divided(divided_groups(groups, y, splits)),
     ]
+
+
+def divided_groups(groups: Sequence[str], y: np.ndarray, splits: np.ndarray) -> list[str]:
+    """Return the groups that have labelled rows both in training and in another split, by name.
+
+    Examples
+    --------
+    >>> divided_groups(["a", "a", "b", ""], np.array([0, 1, 1, 0]), np.array([0, 2, 0, 1]))
+    ['a']
+    """
+    if not groups:
+        return []
+    training: set[str] = set()
+    others: set[str] = set()
+    for row in np.flatnonzero(y >= 0).tolist():
+        (others if splits[row] else training).add(groups[row])
+    return sorted((training & others) - {""})
+
+
+def _divided(groups: list[str]) -> list[str]:
+    if not groups:
+        return []
+    told = "1 group is" if len(groups) == 1 else f"{len(groups)} groups are"
+    return [f"{told} in training and in another split: {some_of(groups, 4)}; classify train refuses that"]
 
 
 def _untrained(y: np.ndarray, splits: np.ndarray, class_names: Sequence[str]) -> list[str]:

@@ -273,7 +273,7 @@ def _warnings(source: Source, done: _Done, classes: int, trained: int) -> Iterat
     """Yield what the user should know of a run; dim images are those that it computed."""
     rows = done.contents
     yield from source.warnings
-    yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names)
+    yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
     if done.computed.dim:
         yield dim_warning(done.computed.dim)
     if len(rows.ids) == 1:
