@@ -27,6 +27,7 @@ _SUPPORTED = {  # what this version can compute; the other values belong to file
     "dtype": ("float32",),
     "version": (RECIPE_VERSION,),
 }
+_ADVICE = {("precision", "int8"): "int8 is a quantization: --quantization int8"}
 
 
 @dataclass(frozen=True)
@@ -184,12 +185,12 @@ class Recipe:
         for name, value in made.items():
             object.__setattr__(self, name, value)
         for name, values in _SUPPORTED.items():
-            if getattr(self, name) not in values:
+            if (value := getattr(self, name)) not in values:
                 raise UsageError(
                     f"this version of Headstart cannot compute a recipe with this {name}",
                     f"{name} {' or '.join(map(repr, values))}",
-                    repr(getattr(self, name)),
-                    "use another value, or a later version of Headstart",
+                    repr(value),
+                    _ADVICE.get((name, value), "use another value, or a later version of Headstart"),
                 )
 
         if (self.quantization == "none") != (self.calibration == ""):

@@ -61,8 +61,18 @@ def test_a_file_keeps_its_calibration_while_its_source_grows(recipe, tiny_recipe
     assert quantized(tiny_recipe, grown) != first
 
 
-def test_a_float32_file_is_no_calibration(recipe, tiny_recipe, source, tiny_file):
-    assert quantized(tiny_recipe, source, tiny_file) == recipe
+def test_a_file_of_another_recipe_is_refused_before_the_calibration(
+    tiny_recipe, source, tiny_file, monkeypatch
+):
+    monkeypatch.setattr("extract.run.calibrate._sample", None)
+    with pytest.raises(HeadstartError, match="made by another recipe") as caught:
+        quantized(tiny_recipe, source, tiny_file)
+    assert "quantization=int8" in str(caught.value)
+
+
+def test_int8_as_a_precision_names_its_option(tiny_recipe):
+    with pytest.raises(HeadstartError, match="--quantization int8"):
+        replace(tiny_recipe, precision="int8")
 
 
 def test_broken_images_do_not_calibrate(tiny_recipe, tmp_path):

@@ -23,6 +23,7 @@ from extract.feature_file.shards import located
 from extract.recipe import Recipe, checked_recipe
 from extract.run.plan import Scan
 from extract.run.scan import scan_source
+from extract.run.survey import refuse_other_recipe
 from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,8 @@ def quantized(
     Raises
     ------
     HeadstartError
-        If NNCF is not installed or the source has no image that can be decoded.
+        If NNCF is not installed, the file has another recipe or the source has no image that can be
+        decoded.
     """
     source, recipe = as_source(source), checked_recipe(recipe)
     check_engine("auto", replace(recipe, quantization="int8", calibration="-"))
@@ -75,12 +77,13 @@ def quantized(
 
 
 def _calibrated(recipe: Recipe, file: Path | None) -> Recipe | None:
-    """Return the recipe of a file that differs in nothing but its calibration."""
+    """Return the recipe of a file, whose calibration stays, or raise if it differs in anything else."""
     if file is None or not located(file).is_file():
         return None
     found = FeatureFile(file).recipe
-    int8 = replace(recipe, quantization="int8", calibration=found.calibration or "-")
-    return found if found == int8 else None
+    int8 = replace(recipe, quantization="int8", calibration=found.calibration or "of these images")
+    refuse_other_recipe(file, found, int8)
+    return found
 
 
 def _sample(recipe: Recipe, source: Source, scan: Scan) -> Iterator[tuple[bytes, np.ndarray]]:
