@@ -1,6 +1,8 @@
 """What a head is: a classifier of scikit-learn that gives probabilities."""
 
-from typing import Protocol
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -33,3 +35,29 @@ class Head(Protocol):
 
     def set_params(self, **params: object) -> "Head":
         """Set some of them; return itself."""
+
+
+def chosen_by(head: Any) -> dict[str, Any]:
+    """Return what a fitted head chose by itself: C of `logistic` and by which rows, the alpha of `ridge`.
+
+    Examples
+    --------
+    >>> chosen_by("no head")
+    {}
+    """
+    own = head.steps[-1][1] if hasattr(head, "steps") else head
+    if getattr(own, "chosen_by_", ""):
+        return {"C": own.C_, "by": own.chosen_by_}
+    return {"alpha": own.alpha_} if hasattr(own, "alpha_") else {}
+
+
+def taken_by(function: Callable, **given: Any) -> dict[str, Any]:
+    """Return those of some keywords that a function has by name and that are not None.
+
+    Examples
+    --------
+    >>> taken_by(lambda X, y, groups=None: ..., groups=["a"], X_val=[1])
+    {'groups': ['a']}
+    """
+    known = inspect.signature(function).parameters
+    return {name: value for name, value in given.items() if name in known and value is not None}

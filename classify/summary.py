@@ -25,9 +25,10 @@ def summary(folder: str | Path) -> dict:
     Returns
     -------
     dict
-        ``bundle``, ``bytes``, ``head``, ``parameters``, ``class_names``, ``feature_sets`` (a dictionary
-        each), ``rows`` by split, ``rows_by_split`` and class, ``scores``, ``temperature``, ``detector``,
-        ``conformal`` (the rows by which sets of labels are told), ``corrections`` and ``versions``, ready for
+        ``bundle``, ``bytes``, ``head``, ``parameters``, ``chosen`` (what the head chose by itself),
+        ``class_names``, ``feature_sets`` (a dictionary each), ``rows`` by split, ``rows_by_split`` and
+        class, ``scores``, ``temperature``, ``detector``, ``conformal`` (the rows by which sets of labels
+        are told), ``corrections`` and ``versions``, ready for
         JSON.
 
     Raises
@@ -37,8 +38,8 @@ def summary(folder: str | Path) -> dict:
 
     Examples
     --------
-    >>> summary("photos-logistic")["parameters"]["C"]  # doctest: +SKIP
-    1.0
+    >>> summary("photos-logistic")["chosen"]["C"]  # doctest: +SKIP
+    0.01
     """
     folder = Path(folder)
     kind = kind_of_output(folder)
@@ -60,6 +61,7 @@ def _summary(folder: Path, values: dict) -> dict:
         "bytes": sum(path.stat().st_size for path in folder.iterdir() if path.is_file()),
         "head": values["name"],
         "parameters": _parameters(load_head(folder, values["head"])) if parameters is None else parameters,
+        "chosen": values["provenance"].get("chosen", {}),
         "class_names": values["class_names"],
         "feature_sets": [_feature_set(each) for each in values["feature_sets"]],
         "rows": values["provenance"]["rows"],

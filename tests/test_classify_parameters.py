@@ -28,6 +28,7 @@ POSITIVE = (*NO_NUMBER, 0, -0.1, 1e30, 1e-320)
 NO_WEIGHTS = ("foo", 3, {}, {0: -1}, {0: np.nan}, ["balanced"])
 BAD = {
     "C": (*POSITIVE, None),
+    "tol": POSITIVE,
     "alphas": (*POSITIVE, None, (), (1.0, -1), (1, "2"), (np.nan,), (np.inf,)),
     "shrink_threshold": POSITIVE,
     "learning_rate": (*POSITIVE, None, 11),
@@ -188,8 +189,8 @@ def test_the_words_are_the_users():
         ("knn", {"k": 0}, "k must be a whole number, 1 or more; got 0"),
         ("mlp", {"dropout": 1}, "dropout must be a number, 0 or more and below 1; got 1"),
         ("ridge", {"alphas": ()}, "alphas must be a number above 0, or a list of such; got ()"),
-        ("logistic", {"C": 1e30}, "C must be a number above 0 and at most 1000000000; got 1e+30"),
-        ("logistic", {"C": 1e-320}, "C must be a number, 1e-09 or more; got 1e-320"),
+        ("logistic", {"C": 1e30}, "C must be auto or a number above 0 and at most 1000000000; got 1e+30"),
+        ("logistic", {"C": 1e-320}, "C must be auto or a number, 1e-09 or more; got 1e-320"),
         ("mlp", {"patience": -1}, "patience must be None or a whole number, 1 or more; got -1"),
         (
             "lda",

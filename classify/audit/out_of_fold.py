@@ -1,27 +1,23 @@
 """Every labelled row judged by a strongly penalized linear head that saw neither it nor a copy of it."""
 
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import parts
 from classify.features.standardized import Standardized
-from data.machine import cores
+from classify.penalized.folds import folds_of, judged_by_folds
+from classify.penalized.penalty import FOLDS, best, path
+from classify.penalized.softmax import Problem, proba_by, solve_loosely
 
 # C of the head `logistic`, on standardized features, from strong penalties to weak ones.
 PENALTIES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
-FOLDS = 5
 _MOST_LEARNT = 2**28  # bytes of rows that heads learn from; where there are more, of a sample
 _LEAST_LEARNT = 50  # rows of a class in a sample, where it has as many
-_BLOCK = 512  # rows at once, which stay in a processor's cache from their logits to their gradient
-_NEAR = 3e-4  # of the mean gradient, as L-BFGS measures how far it is from the minimum
-_STEPS = 200
+_BLOCK = 512  # rows at once, which stay in a processor's cache
 _CHOOSING = 2000  # rows, at the least, by which the penalty is chosen
-_LEAST = 1e-7  # a probability, whose logarithm is taken
 
 
 @dataclass(frozen=True)
@@ -81,8 +77,8 @@ def out_of_fold(
 ) -> OutOfFold | None:
     """Judge the labelled rows of all splits by logistic regressions that did not see them.
 
-    The heads minimize what the head `logistic` does, by L-BFGS in float32, from the strongest
-    penalty on, each from the one before. The penalty is one step stronger than that of the least
+    The heads minimize what the head `logistic` does, loosely, from the strongest penalty on, each from
+    the one before. The penalty is one step stronger than that of the least
     log loss out of fold, as heads that follow single labels less tell better which are wrong. Rows
     of one group are in one fold.
 
@@ -116,16 +112,16 @@ def out_of_fold(
     rows = np.flatnonzero(features.y >= 0)
     y, generator = features.y[rows], np.random.default_rng(seed)
     of = folds_of(y, [groups[int(row)] for row in rows] if len(groups) else None, folds, generator)
-    judged = _judged(y, of, folds)
+    able = judged_by_folds(y, of, folds)
     classes, numbers = np.unique(y, return_inverse=True)
-    if len(np.unique(y[judged])) < 2:
+    if len(np.unique(y[able])) < 2:
         return None
     learnt = sample(y, _MOST_LEARNT // (4 * features.X.shape[1]), generator)
     scale = Standardized(features, rows[learnt])
     penalty, heads = _heads(scale.matrix(rows[learnt]), numbers[learnt], of[learnt], folds, penalties)
     proba = np.zeros((len(rows), len(features.class_names)), np.float32)
     proba[:, classes] = _proba(scale, rows, heads, of)
-    return OutOfFold(rows[judged], y[judged], proba[judged], folds, penalty, len(learnt), rows[~judged])
+    return OutOfFold(rows[able], y[able], proba[able], folds, penalty, len(learnt), rows[~able])
 
 
 def trained_proba(
@@ -159,39 +155,6 @@ def trained_proba(
     return proba
 
 
-def folds_of(
-    y: np.ndarray, groups: Sequence[str] | None, folds: int, generator: np.random.Generator
-) -> np.ndarray:
-    """Return the fold of each row: classes evenly among folds, rows of one group in one.
-
-    Groups are dealt to folds one after the other, those of one class together, the largest first.
-
-    Parameters
-    ----------
-    y : ndarray of int, shape (n,)
-    groups : sequence of n str or None
-        Empty for a row of its own.
-    folds : int
-    generator : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of int, shape (n,)
-
-    Examples
-    --------
-    >>> y, groups = np.array([0, 0, 0, 1, 1]), ["a", "", "a", "", ""]
-    >>> folds_of(y, groups, 2, np.random.default_rng(0)).tolist()
-    [0, 1, 0, 0, 1]
-    """
-    number = _numbered(groups) if groups else np.arange(len(y))
-    _, first, number, sizes = np.unique(number, return_index=True, return_inverse=True, return_counts=True)
-    order = np.lexsort((generator.permutation(len(first)), -sizes, y[first]))
-    of = np.empty(len(first), int)
-    of[order] = np.arange(len(first)) % folds
-    return of[number]
-
-
 def sample(y: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarray:
     """Return about `most` rows, drawn evenly, but of a thin class 50 where it has as many.
 
@@ -210,117 +173,31 @@ def sample(y: np.ndarray, most: int, generator: np.random.Generator) -> np.ndarr
     return np.sort(np.concatenate(chosen))
 
 
-@dataclass(frozen=True)
-class _Linear:
-    """A linear head of standardized features: coefficients and intercepts, shape (1 or K, D + 1)."""
-
-    weights: np.ndarray
-
-    @property
-    def classes(self) -> int:
-        return max(2, len(self.weights))
-
-    def proba(self, Z: np.ndarray) -> np.ndarray:
-        return _softmax(_logits(Z, self.weights.astype(np.float32)))
-
-
-def _proba(scale: Standardized, rows: np.ndarray, heads: Sequence[_Linear], of: np.ndarray) -> np.ndarray:
+def _proba(scale: Standardized, rows: np.ndarray, heads: np.ndarray, of: np.ndarray) -> np.ndarray:
     """Return the probabilities of rows, each by the head of its fold."""
-    found = np.empty((len(rows), heads[0].classes), np.float32)
+    units = heads.shape[1]
+    found = np.empty((len(rows), 2 if units == 1 else units), np.float32)
     for part in parts(len(rows), _BLOCK):
         block, folds = scale.matrix(rows[part]), of[part]
         for fold in np.unique(folds):
-            found[part][folds == fold] = heads[fold].proba(block[folds == fold])
+            found[part][folds == fold] = proba_by(heads[fold], block[folds == fold])
     return found
 
 
 def _heads(
     Z: np.ndarray, y: np.ndarray, of: np.ndarray, folds: int, penalties: Sequence[float]
-) -> tuple[float, list[_Linear]]:
-    """Fit a head to the rows outside each fold, and return the penalty and the heads.
+) -> tuple[float, np.ndarray]:
+    """Fit a head to the rows outside each fold, and return the penalty and the weights of the heads.
 
     The penalty is chosen by as many folds as hold 2,000 rows; others begin at the first one's head.
     """
-    classes = int(y.max()) + 1
-    nothing = _Linear(np.zeros((1 if classes == 2 else classes, Z.shape[1] + 1)))
-    choosing = range(min(folds, -(-_CHOOSING * folds // len(y))))
-    # Of products so small threads wait for each other longer than they compute.
-    with threadpool_limits(1, "blas"), ThreadPoolExecutor(cores()) as pool:
-
-        def fitted(chosen: Iterable[int], penalty: float, starts: list[_Linear]) -> list[_Linear]:
-            shares = [(of != fold).astype(np.float32) for fold in chosen]
-            return list(pool.map(lambda share, start: _fitted(Z, y, share, penalty, start), shares, starts))
-
-        heads, found = [nothing for _ in choosing], []
-        for penalty in penalties:
-            heads = fitted(choosing, penalty, heads)
-            loss = sum(_loss(head, Z, y, of == fold) for head, fold in zip(heads, choosing, strict=True))
-            found.append((loss, penalty, heads))
-            if len(found) > 1 and loss > found[-2][0]:
-                break
-        least = int(np.argmin([loss for loss, *_ in found]))
-        _, penalty, heads = found[max(0, least - 1)]
-        others = range(len(choosing), folds)
-        return penalty, heads + fitted(others, penalty, heads[:1] * len(others))
-
-
-def _loss(head: _Linear, Z: np.ndarray, y: np.ndarray, chosen: np.ndarray) -> float:
-    """Return the log loss of some rows, their sum."""
-    total, places = 0.0, np.flatnonzero(chosen)
-    for part in parts(len(places), _BLOCK):
-        rows = places[part]
-        own = head.proba(Z[rows])[np.arange(len(rows)), y[rows]]
-        total -= float(np.log(np.maximum(own, _LEAST)).sum())
-    return total
-
-
-def _fitted(Z: np.ndarray, y: np.ndarray, shares: np.ndarray, penalty: float, first: _Linear) -> _Linear:
-    """Minimize the log loss of the rows by their shares, plus the penalty."""
-    from scipy.optimize import minimize
-
-    total, start = float(shares.sum()), first.weights
-
-    def objective(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(start.shape)
-        rounded, value, gradient = weights.astype(np.float32), 0.0, np.zeros_like(weights)
-        for part in parts(len(Z), _BLOCK):
-            proba = _softmax(_logits(Z[part], rounded))
-            own = np.arange(len(proba)), y[part]
-            value -= float(shares[part] @ np.log(np.maximum(proba[own], _LEAST)))
-            proba[own] -= 1
-            missed = (proba * shares[part, np.newaxis])[:, -len(weights) :]
-            gradient[:, :-1] += missed.T @ Z[part]
-            gradient[:, -1] += missed.sum(axis=0)
-        gradient[:, :-1] += weights[:, :-1] / penalty
-        value += (weights[:, :-1] ** 2).sum() / (2 * penalty)
-        return value / total, (gradient / total).ravel()
-
-    options = {"maxiter": _STEPS, "gtol": _NEAR, "ftol": 0}
-    found = minimize(objective, start.ravel(), method="L-BFGS-B", jac=True, options=options)
-    return _Linear(found.x.reshape(start.shape))
-
-
-def _logits(Z: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Return the logits of rows, shape (n, K), of which the first is 0 for two classes."""
-    found = Z @ weights[:, :-1].T + weights[:, -1]
-    return np.concatenate([np.zeros_like(found), found], axis=1) if len(weights) == 1 else found
-
-
-def _softmax(logits: np.ndarray) -> np.ndarray:
-    logits -= logits.max(axis=1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(axis=1, keepdims=True)
-    return logits
-
-
-def _judged(y: np.ndarray, of: np.ndarray, folds: int) -> np.ndarray:
-    """Tell which rows have their label in another fold too."""
-    counts = np.zeros((folds, int(y.max(initial=-1)) + 1), int)
-    np.add.at(counts, (of, y), 1)
-    return counts.sum(axis=0)[y] > counts[of, y]
-
-
-def _numbered(groups: Sequence[str]) -> np.ndarray:
-    """Return a number for each row, that of its group where it has one."""
-    known: dict[str, int] = {}
-    return np.array([known.setdefault(group, row) if group else row for row, group in enumerate(groups)])
+    mine = of[:, np.newaxis] == np.arange(folds)
+    learnt = Problem(Z, y, (~mine).astype(np.float32), int(y.max()) + 1)
+    judged = replace(learnt, shares=mine.astype(np.float32))
+    choosing = slice(min(folds, -(-_CHOOSING * folds // len(y))))
+    steps = path(learnt.of_fits(choosing), judged.of_fits(choosing), penalties, rises=1)
+    step = steps[max(0, best(steps) - 1)]
+    weights = np.asarray(step.weights)
+    others = learnt.of_fits(slice(len(weights), None))
+    start = np.repeat(weights[:1], folds - len(weights), axis=0)
+    return step.C, np.concatenate([weights, solve_loosely(others, step.C, start)])

@@ -258,7 +258,7 @@ def _held_out(
     chosen = chosen[np.bincount(y[chosen])[y[chosen]] >= LEAST]
     X, labels = _components(features.X[rows[chosen]], seed), y[chosen]
     folds = _folds(labels, features.groups_of(rows[chosen]), seed)
-    heads = KindsHeldOut(Logistic(C=_C, tol=1e-4), X, labels, folds, seed, LEAST)
+    heads = KindsHeldOut(Logistic(C=_C, tol=1e-3, standardize=False), X, labels, folds, seed, LEAST)
     judged = {
         name: [
             (value, *right) for value, has in parts if len((right := heads.judge(has[chosen]))[0]) >= JUDGED

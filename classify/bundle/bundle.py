@@ -16,7 +16,7 @@ from classify.bundle.predict import Opening, Predictor, open_engines
 from classify.bundle.prediction import Prediction
 from classify.features.blocks import proba_of
 from classify.features.matrix import FeatureMatrix, names_text, sets_text
-from classify.head import Head
+from classify.head import Head, chosen_by
 from classify.scores.conformal import Conformal
 from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import evaluate, of_all_classes
@@ -72,6 +72,8 @@ class Bundle(BundleContents):
             "rows": {split: len(features.rows(split)) for split in SPLIT_NAMES},
             "versions": {package: found for package in _RECORDED if (found := _version(package))},
         }
+        if chosen := chosen_by(head):
+            provenance["chosen"] = chosen
         if features.corrections is not None:
             provenance["corrections"] = features.corrections.to_dict()
         bundle = cls(

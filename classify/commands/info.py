@@ -26,6 +26,7 @@ def bundle_lines(values: dict) -> list[str]:
     return [
         f"{shortened(values['bundle'], _VALUE)}: {values['head']} of {classes}, {size}",
         *(f"  {name:<18}{shortened(str(value), _VALUE)}" for name, value in values["parameters"].items()),
+        *(f"  {f'chosen {name}':<18}{value}" for name, value in values["chosen"].items()),
         f"  {'temperature':<18}{_temperature(values['temperature'])}",
         *(line for each in values["feature_sets"] for line in _feature_lines(each)),
         *class_lines(values["class_names"], values["rows_by_split"]),

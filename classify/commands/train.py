@@ -192,6 +192,7 @@ def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dic
     return {
         "bundle": str(folder),
         "head": bundle.name,
+        "chosen": bundle.provenance.get("chosen", {}),
         "temperature": bundle.temperature,
         **bundle.scores,
         **{name: value for name, value in bundle.provenance.items() if name == "corrections"},
@@ -208,7 +209,20 @@ def training_lines(advice: list[str], values: dict) -> list[str]:
             for split, report in reports.items()
         ),
         *corrections_lines(values),
+        *chosen_lines(values["chosen"]),
         *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
         f"saved {values['bundle']}",
         *advice,
     ]
+
+
+def chosen_lines(chosen: dict) -> list[str]:
+    """Say what a head chose by itself, and by which rows, where it tells.
+
+    Examples
+    --------
+    >>> chosen_lines({"C": 0.01, "by": "validation rows"}), chosen_lines({})
+    (['chosen      C=0.01 by validation rows'], [])
+    """
+    by = f" by {chosen['by']}" if "by" in chosen else ""
+    return [f"chosen      {name}={value:.4g}{by}" for name, value in chosen.items() if name != "by"]

@@ -16,7 +16,8 @@ from classify.finetuning.options import LIVE_OPTIONS, TrainingOptions, live_opti
 from classify.finetuning.run_state import RunState
 from classify.finetuning.training import Run
 from classify.heads.keras_head import KerasHead
-from classify.heads.linear import glorot, number_of_logits
+from classify.heads.linear import glorot
+from classify.scores.calibration import number_of_logits
 from data.errors import moved_keywords
 from data.sources.source import Source, as_source
 

@@ -4,7 +4,7 @@ parameters       what each parameter may be
 entry            what an entry of the table says
 table            HEADS: one entry says everything of a head
 linear_decision  what linear heads share: labels to indices, decision values to probabilities
-logistic         logistic regression that has converged
+logistic         logistic regression that chooses its penalty and has converged
 ridge            ridge regression, all penalties by one decomposition
 linear_svm       a linear support vector machine with probabilities
 linear           linear Keras heads in numpy: Adam, many at once

@@ -1,12 +1,11 @@
 """A head is fitted, and what it cannot learn from is told."""
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 
-from classify.head import Head
+from classify.head import Head, taken_by
 from data.errors import HeadstartError
 from data.text import one_line
 
@@ -17,8 +16,9 @@ def fit_head(
     y: np.ndarray,
     X_val: np.ndarray | None = None,
     y_val: np.ndarray | None = None,
+    groups: Sequence[str] | None = None,
 ) -> Head:
-    """Fit a head; those that choose by validation rows get them.
+    """Fit a head; those that choose by validation rows, or by folds of groups, get them.
 
     Validation rows of classes that training has not are left out: no head can choose by them.
 
@@ -27,10 +27,9 @@ def fit_head(
     HeadstartError
         If the head cannot learn from these rows, with its reason.
     """
-    chosen_by: dict[str, np.ndarray] = {}
-    if X_val is not None and y_val is not None and "X_val" in inspect.signature(head.fit).parameters:
-        known = np.isin(y_val, y)
-        chosen_by = {"X_val": X_val[known], "y_val": y_val[known]} if known.any() else {}
+    chosen_by = taken_by(head.fit, groups=groups)
+    if X_val is not None and y_val is not None and (known := np.isin(y_val, y)).any():
+        chosen_by |= taken_by(head.fit, X_val=X_val[known], y_val=y_val[known])
     with explained(head):
         head.fit(X, y, **chosen_by).predict_proba(X[:1])  # more neighbours than rows are noticed here
     return head

@@ -12,11 +12,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from classify.features.blocks import Blocks, fit_scaler, ordered_parts, standardize
-from classify.heads.linear import Hyperparameters, Schedule, number_of_logits, train_linear
+from classify.heads.linear import Hyperparameters, Schedule, train_linear
 from classify.heads.linear_decision import encoded, encoded_validation, of_raw_features, row_weights
 from classify.heads.net import KerasCallbacks, build_net, compile_net, standardized, train_net
 from classify.heads.parameters import KERAS
-from classify.scores.calibration import flat, probabilities
+from classify.scores.calibration import flat, number_of_logits, probabilities
 from classify.scores.evaluate import losses
 from data.allowed import check_values
 from data.lists import as_list

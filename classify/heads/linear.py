@@ -7,7 +7,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classify.features.blocks import Blocks, shuffled_parts
-from classify.scores.calibration import flat, probabilities
+from classify.scores.calibration import flat, number_of_logits, probabilities
 from data.errors import moved_keywords
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7  # Keras' own of Adam
@@ -136,17 +136,6 @@ def glorot(generator: np.random.Generator, inputs: int, outputs: int) -> np.ndar
     """
     limit = (6 / (inputs + outputs)) ** 0.5
     return generator.uniform(-limit, limit, (inputs, outputs)).astype(np.float32)
-
-
-def number_of_logits(classes: int) -> int:
-    """Return how many logits tell so many classes apart: two take one, whose sigmoid is that of the second.
-
-    Examples
-    --------
-    >>> number_of_logits(2), number_of_logits(3)
-    (1, 3)
-    """
-    return classes if classes > 2 else 1
 
 
 def train_group(

@@ -35,6 +35,13 @@ KERAS: Table = {
     "seed": SEED,
 }
 # Of estimators of ours, which check them again when they are fitted; those of others stand in their entries.
+LOGISTIC: Table = {
+    "C": AnyOf(Choice("auto"), POSITIVE),
+    "max_iter": whole(1),
+    "class_weight": CLASS_WEIGHT,
+    "tol": POSITIVE,
+    "standardize": YES_OR_NO,
+}
 LINEAR_SVM: Table = {"C": POSITIVE, "seed": SEED}
 RIDGE: Table = {"alphas": Several(POSITIVE, fewest=1), "standardize": YES_OR_NO}
 ROWS = AnyOf(_NOT_GIVEN, whole(1))

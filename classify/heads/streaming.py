@@ -2,38 +2,32 @@
 
 import logging
 import time
-import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import log_softmax
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.class_weight import compute_class_weight
-from threadpoolctl import threadpool_limits
 
 from classify.features.blocks import Blocks, fit_scaler, least_memory
 from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
-from classify.head import Head
+from classify.head import Head, taken_by
 from classify.heads.entry import imported
 from classify.heads.fit import explained, fit_head
 from classify.heads.keras_head import KerasHead
-from classify.heads.linear import number_of_logits
-from classify.heads.linear_decision import of_raw_features
+from classify.heads.logistic import AUTO, Logistic
 from classify.heads.memory import DEFAULT, how_to_train, readable, refusal, too_little
 from classify.heads.ridge import RidgeHead
 from classify.heads.table import HEADS
+from classify.penalized.penalty import FOLDS
+from classify.penalized.softmax import solver_bytes
+from classify.scores.calibration import number_of_logits
 from data.errors import HeadstartError
 from data.lists import as_list
 
 Rows = tuple[Blocks, np.ndarray]  # features, and the index of each row's class
 _log = logging.getLogger("headstart")
-_NEAR = 1e-5  # of the gradient of a logistic head's objective, as `fit_logistic` scales it
-_ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
 
 
 def train_head(
@@ -78,7 +72,8 @@ def train_head(
         )
     if isinstance(features.X, Columns):
         features = replace(features, X=features.X.in_memory())
-    return fit_head(head, *features.training_rows(), *features.split("validation")), features
+    groups = features.groups_of(features.rows("train"))
+    return fit_head(head, *features.training_rows(), *features.split("validation"), groups), features
 
 
 def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -> Head:
@@ -125,7 +120,8 @@ def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -
     judging = (validation, np.searchsorted(classes, features.y[held_out])) if len(held_out) else None
     started = time.perf_counter()
     with explained(head):
-        imported(streaming.fit)(head, classes, (blocks, numbers), judging)
+        fit = imported(streaming.fit)
+        fit(head, classes, (blocks, numbers), judging, **taken_by(fit, groups=features.groups_of(rows)))
     seconds = time.perf_counter() - started
     _log.info("rows read %d times in blocks, within %s, in %.1f s", blocks.passes, readable(memory), seconds)
     return head
@@ -156,8 +152,14 @@ class Sizes:
 
 
 def linear_bytes(head: Head, sizes: Sizes) -> int:
-    """Return the bytes of ten pairs of L-BFGS, twice; Adam's moments and sums by class take less."""
+    """Return more bytes than Adam's moments and sums by class take."""
     return 32 * sizes.weights
+
+
+def logistic_bytes(head: Logistic, sizes: Sizes) -> int:
+    """Return the bytes of L-BFGS, of all folds where they choose the penalty."""
+    fits = FOLDS if head.C == AUTO and not sizes.held_out else 1
+    return solver_bytes((fits, number_of_logits(sizes.classes), sizes.width + 1))
 
 
 def net_bytes(head: KerasHead, sizes: Sizes) -> int:
@@ -173,75 +175,15 @@ def ridge_bytes(head: RidgeHead, sizes: Sizes) -> int:
     return 5 * 8 * sizes.width**2 + solutions + sizes.rows * decision
 
 
-def fit_logistic(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:
-    """Minimize scikit-learn's objective by L-BFGS, one pass for each value.
-
-    Times C and the weight of all rows the objective curves by 1 or more in every coefficient, so that its
-    gradient bounds how far they are from the minimum, whatever C and the number of rows.
-    """
-    blocks, numbers = training
-    scaler, head = pipeline[0], pipeline[-1]
-    fit_scaler(scaler, blocks)
-    shares = compute_class_weight(head.class_weight, classes=np.arange(len(classes)), y=numbers)
-    objective = _LogLoss(blocks, numbers, shares, scaler, head.C)
-    found = minimize(
-        objective,
-        np.zeros(objective.units * (blocks.shape[1] + 1)),
-        method="L-BFGS-B",
-        jac=True,
-        options={"maxiter": head.max_iter, "maxls": 50, "gtol": _NEAR * objective.penalty, "ftol": _ROUNDING},
-    )
-    if not found.success:
-        warnings.warn(f"the logistic head has not converged: {found.message}", ConvergenceWarning, 2)
-    solution = found.x.reshape(objective.units, -1)
-    head.classes_, head.n_features_in_ = classes, blocks.shape[1]
-    head.coef_, head.intercept_ = solution[:, :-1].copy(), solution[:, -1].copy()
-    head.n_iter_ = np.array([found.nit], np.int32)
-
-
-class _LogLoss:
-    """Mean log loss of all rows plus the penalty, and its gradient by coefficients of standardized features.
-
-    The blocks stay as they are: the standardization is in the coefficients and in the gradient.
-    A block at a time is float64, as in memory: near the minimum float32 products hide the way down.
-    """
-
-    def __init__(
-        self, blocks: Blocks, numbers: np.ndarray, shares: np.ndarray, scaler: StandardScaler, C: float
-    ):
-        self._blocks, self._numbers, self._shares = blocks, numbers, shares
-        self._mean, self._scale = scaler.mean_, scaler.scale_
-        self.units = number_of_logits(len(shares))
-        self._threads = 1 if self.units == 1 else None  # a vector's product waits for memory, not for cores
-        self._total = shares[numbers].sum()
-        self.penalty = 1 / (C * self._total)
-
-    def __call__(self, flat: np.ndarray) -> tuple[float, np.ndarray]:
-        weights = flat.reshape(self.units, -1)
-        coef, intercept = of_raw_features(weights[:, :-1], weights[:, -1], self._mean, self._scale)
-        value, gradient = 0.0, np.zeros_like(weights)
-        with threadpool_limits(self._threads, "blas"):
-            for places, block in self._blocks.in_order():
-                block = block.astype(np.float64)
-                loss, missed = self._of_rows(block @ coef.T + intercept, self._numbers[places])
-                value += loss
-                gradient[:, :-1] += missed.T @ block
-                gradient[:, -1] += missed.sum(axis=0)
-        gradient[:, :-1] = (gradient[:, :-1] - gradient[:, -1:] * self._mean) / self._scale
-        gradient /= self._total
-        gradient[:, :-1] += self.penalty * weights[:, :-1]
-        value = value / self._total + self.penalty / 2 * (weights[:, :-1] ** 2).sum()
-        return value, gradient.ravel()
-
-    def _of_rows(self, logits: np.ndarray, numbers: np.ndarray) -> tuple[float, np.ndarray]:
-        """Return the loss of some rows, and its gradient by their logits."""
-        if self.units == 1:
-            logits = np.concatenate([np.zeros_like(logits), logits], axis=1)
-        logs, rows, shares = log_softmax(logits, axis=1), np.arange(len(logits)), self._shares[numbers]
-        missed = np.exp(logs)
-        missed[rows, numbers] -= 1
-        missed *= shares[:, np.newaxis]
-        return float(-shares @ logs[rows, numbers]), missed[:, -self.units :]
+def fit_logistic(
+    head: Logistic,
+    classes: np.ndarray,
+    training: Rows,
+    validation: Rows | None,
+    groups: Sequence[str] | None = None,
+) -> None:
+    """Fit by L-BFGS, one pass for each value; validation rows, else folds, choose the penalty."""
+    head.fit_encoded(*training, classes, validation, groups)
 
 
 def fit_centroid(pipeline: Pipeline, classes: np.ndarray, training: Rows, validation: Rows | None) -> None:

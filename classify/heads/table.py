@@ -5,18 +5,9 @@ from typing import Any
 
 from classify.head import Head
 from classify.heads.entry import HeadEntry, Sharing, Streaming
-from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, POSITIVE, RIDGE, SEED, SHARE
+from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, LOGISTIC, POSITIVE, RIDGE, SEED, SHARE
 from data.allowed import AnyOf, Choice, Number, whole
 from data.errors import unknown_name
-
-
-def _logistic(
-    C: float = 1.0, max_iter: int = 1000, class_weight: str | Mapping[object, float] | None = None
-) -> Head:
-    """Make a logistic regression over standardized features; see `classify.heads.logistic.Logistic`."""
-    from classify.heads.logistic import Logistic
-
-    return _standardized(Logistic(C=C, max_iter=max_iter, class_weight=class_weight), "logisticregression")
 
 
 def _lda(shrinkage: str | float | None = "auto") -> Head:
@@ -102,12 +93,12 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
     ),
     HeadEntry(
         "logistic",
-        _logistic,
-        parameters={"C": POSITIVE, "max_iter": whole(1), "class_weight": CLASS_WEIGHT},
-        grid={"C": (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)},
+        "classify.heads.logistic:Logistic",
+        parameters=LOGISTIC,
         space={"C": ("log", 1e-6, 10.0)},
-        sharing=Sharing(same=(), free=("C",), train="classify.heads.logistic:train_group"),
-        streaming=Streaming("classify.heads.streaming:fit_logistic"),
+        streaming=Streaming(
+            "classify.heads.streaming:fit_logistic", memory="classify.heads.streaming:logistic_bytes"
+        ),
         becomes_layers=True,
         trusted=("classify.heads.logistic.Logistic",),
     ),
@@ -216,7 +207,7 @@ def make_head(name: str, **params: object) -> Head:
 
     Examples
     --------
-    >>> make_head("logistic", C=0.1)[-1].C
+    >>> make_head("logistic", C=0.1).C
     0.1
     """
     return head_named(name)(**params)

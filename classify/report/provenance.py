@@ -97,6 +97,7 @@ def _head(bundle: Bundle) -> list[tuple[str, str]]:
     return [
         ("head", bundle.name),
         *((f"parameter {key}", str(value)) for key, value in sorted(_params(bundle.head).items())),
+        *((f"chosen {key}", str(value)) for key, value in bundle.provenance.get("chosen", {}).items()),
         ("temperature", f"{bundle.temperature:.4g}"),
         *((f"{split} rows", f"{count:,}") for split, count in bundle.provenance.get("rows", {}).items()),
         *((f"trained with {key}", value) for key, value in bundle.provenance.get("versions", {}).items()),

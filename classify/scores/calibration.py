@@ -114,6 +114,17 @@ def flat(decision: np.ndarray) -> np.ndarray:
     return decision[:, 0] if decision.shape[1] == 1 else decision
 
 
+def number_of_logits(classes: int) -> int:
+    """Return how many logits tell so many classes apart: two take one, whose sigmoid is that of the second.
+
+    Examples
+    --------
+    >>> number_of_logits(2), number_of_logits(3)
+    (1, 3)
+    """
+    return classes if classes > 2 else 1
+
+
 def smoothing_of(rows: int) -> float:
     """Return the smoothing that keeps a factor finite and hardly moves one fitted on many rows.
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from classify.features.matrix import FeatureMatrix
-from classify.head import Head
+from classify.head import Head, taken_by
 from classify.scores.evaluate import evaluate, of_all_classes
 from data.errors import HeadstartError
 
@@ -65,14 +65,16 @@ def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 
     from sklearn.base import clone
 
     chosen = features.rows("train", "validation")
-    X, y = features.X[chosen], features.y[chosen]
-    divided = _divisions(y, folds, features.groups_of(chosen), seed)
+    X, y, groups = features.X[chosen], features.y[chosen], features.groups_of(chosen)
+    divided = _divisions(y, folds, groups, seed)
     if not divided:
         raise _no_folds(y, folds, features.class_names)
     proba = np.zeros((len(y), len(features.class_names)))
     accuracies = []
     for train, test in divided:
-        fitted = clone(head).fit(X[train], y[train])
+        own = clone(head)
+        given = taken_by(own.fit, groups=[groups[row] for row in train] if groups else None)
+        fitted = own.fit(X[train], y[train], **given)
         proba[test] = of_all_classes(fitted.predict_proba(X[test]), fitted.classes_, proba.shape[1])
         accuracies.append(float((proba[test].argmax(axis=1) == y[test]).mean()))
     return CrossValidation(y, proba, accuracies, features.class_names, chosen)

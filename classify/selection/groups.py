@@ -22,7 +22,7 @@ def group_of(entry: Entry) -> tuple[str, ...]:
 
     Examples
     --------
-    >>> group_of(Entry("logistic", {"C": 1.0})) == group_of(Entry("logistic", {"C": 0.1}))
+    >>> group_of(Entry("mlp", {"dropout": 0.1})) == group_of(Entry("mlp", {"dropout": 0.1}))
     True
     >>> group_of(Entry("knn", {"k": 1})) == group_of(Entry("knn", {"k": 5}))
     False
@@ -58,7 +58,7 @@ def train_together(
     prepare_logging()  # this may be a process of its own
     started = time.perf_counter()
     sharing = _sharing(members[0])
-    train = imported(sharing.train) if sharing else partial(_train_alone, members[0].head)
+    train = imported(sharing.train) if sharing else partial(_train_alone, members[0].head, y_val)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)  # not those for developers
         probas = list(train([entry.params for entry in members], seed, X, y, X_val))
@@ -86,6 +86,7 @@ def _scored(
 
 def _train_alone(
     head: str,
+    y_val: np.ndarray,
     configurations: Sequence[Mapping[str, object]],
     seed: int,
     X: np.ndarray,
@@ -94,5 +95,5 @@ def _train_alone(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     seeded = {"seed": seed} if "seed" in HEADS[head].parameters else {}
     for params in configurations:
-        fitted = fit_head(make_head(head, **{**seeded, **params}), X, y)
+        fitted = fit_head(make_head(head, **{**seeded, **params}), X, y, X_val, y_val)
         yield fitted.predict_proba(X_val), fitted.classes_

@@ -185,7 +185,9 @@ def sweep_and_save(
     winner = choose(results, chosen if options.simplest else None)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
-        head = fit_head(make_head(winner.head, **winner.params), *features.training_rows())
+        head = fit_head(
+            make_head(winner.head, **winner.params), *features.training_rows(), *features.split("validation")
+        )
     bundle = Bundle.of(head, features, winner.head).save(folder)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
     journal.unlink(missing_ok=True)

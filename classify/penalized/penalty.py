@@ -1,0 +1,116 @@
+"""The penalty of a logistic head: a path from strong to weak, judged by rows that a fit did not see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from classify.penalized.folds import folds_of, judged_by_folds
+from classify.penalized.softmax import Problem, mean_loss, solve_loosely
+
+PENALTIES = tuple(float(f"{10 ** (place / 2):.3g}") for place in range(-12, 3))  # C, in half decades
+FOLDS = 5
+_NOTHING_TOLD = 1.0  # C where no row can be judged
+_RISES = 2  # of the loss, one after the other, that end a path
+
+
+@dataclass(frozen=True)
+class Step:
+    """A penalty on a path: C, the log loss of rows that were not seen, and the weights of each fit."""
+
+    C: float
+    loss: float
+    weights: np.ndarray | None = field(repr=False)
+
+
+def path(
+    problem: Problem, held_out: Problem, penalties: Sequence[float] = PENALTIES, rises: int = _RISES
+) -> list[Step]:
+    """Fit from the strongest penalty on, each from the one before, until the loss has risen.
+
+    Parameters
+    ----------
+    problem : Problem
+        What the fits learn from.
+    held_out : Problem
+        What judges them, with as many columns of weights.
+    penalties : sequence of float
+        C, ascending.
+    rises : int
+        One after the other.
+
+    Returns
+    -------
+    list of Step
+        The best and the one before it with their weights, others without.
+    """
+    weights, steps = np.zeros(problem.shape, np.float32), list[Step]()
+    for C in penalties:
+        weights = solve_loosely(problem, C, weights)
+        steps.append(Step(C, mean_loss(held_out, weights), weights))
+        least = best(steps)
+        steps = [
+            step if place >= least - 1 else replace(step, weights=None) for place, step in enumerate(steps)
+        ]
+        if len(steps) > rises and all(np.diff([step.loss for step in steps[-rises - 1 :]]) > 0):
+            break
+    return steps
+
+
+def best(steps: Sequence[Step]) -> int:
+    """Return the place of the least loss."""
+    return int(np.argmin([step.loss for step in steps]))
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The penalty that is chosen.
+
+    Attributes
+    ----------
+    C : float
+    by : str
+        The rows that chose it, in words.
+    start : ndarray of shape (1, logits, D + 1)
+        Where the fit to all training rows begins.
+    """
+
+    C: float
+    by: str
+    start: np.ndarray = field(repr=False)
+
+
+def by_validation(problem: Problem, validation: Problem) -> Choice:
+    """Choose by the log loss of validation rows.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of one fit.
+    validation : Problem
+    """
+    steps = path(problem, validation)
+    step = steps[best(steps)]
+    return Choice(step.C, "validation rows", np.asarray(step.weights))
+
+
+def by_folds(problem: Problem, groups: np.ndarray) -> Choice:
+    """Choose by the log loss of training rows, each judged by a fit that saw neither it nor its group.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of one fit.
+    groups : ndarray of int, shape (n,)
+        The same for rows that belong together.
+    """
+    of = folds_of(problem.y, groups, FOLDS, np.random.default_rng(0))
+    judged = judged_by_folds(problem.y, of, FOLDS)
+    if len(np.unique(problem.y[judged])) < 2:
+        return Choice(_NOTHING_TOLD, "no rows: a class has all its rows in one fold", np.zeros(problem.shape))
+    mine = of[:, np.newaxis] == np.arange(FOLDS)
+    learnt = replace(problem, shares=problem.shares * ~mine)
+    steps = path(learnt, replace(problem, shares=problem.shares * (mine & judged[:, np.newaxis])))
+    step = steps[best(steps)]
+    start = np.asarray(step.weights).mean(axis=0, keepdims=True)
+    return Choice(step.C, f"{FOLDS} folds of the training rows", start)
