@@ -106,9 +106,7 @@ def test_parameters_found_by_a_grid_search_can_be_saved(tmp_path):
 
 def test_a_search_is_refused_when_saved_not_when_loaded(tmp_path):
     features = drawn_features()
-    search = GridSearchCV(make_head("logistic"), {"logisticregression__C": [1.0, 10.0]}, cv=2).fit(
-        *features.training_rows()
-    )
+    search = GridSearchCV(make_head("logistic"), {"C": [1.0, 10.0]}, cv=2).fit(*features.training_rows())
     refused(lambda: Bundle.of(search, features).save(tmp_path / "saved"), "best_estimator_")
     assert list(tmp_path.iterdir()) == []
     Bundle.load(Bundle.of(search.best_estimator_, features).save(tmp_path / "saved") and tmp_path / "saved")

@@ -29,7 +29,7 @@ def saved(name: str, folder, features=None, **how):
 def test_every_head_tells_its_parameters(name, tmp_path):
     values = json.loads(succeed("info", saved(name, tmp_path / "bundle"), "--json"))
     assert values["head"] == name and values["class_names"] == ["ant", "bee"]
-    expected = {"knn": ("n_neighbors", 5), "logistic": ("C", 1.0), "boosting": ("max_iter", 5)}
+    expected = {"knn": ("n_neighbors", 5), "logistic": ("C", "auto"), "boosting": ("max_iter", 5)}
     expected |= {"keras-linear": ("epochs", 2), "mlp": ("hidden", [8]), "lda": ("shrinkage", "auto")}
     parameter, value = expected.get(name, (next(iter(values["parameters"])), ...))
     assert value in (..., values["parameters"][parameter])

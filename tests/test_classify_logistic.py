@@ -1,20 +1,27 @@
 """The logistic head finds its minimum: neither start, threads nor blocks move a prediction."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from invoking import invoke, succeed
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
+from sklearn.model_selection import StratifiedKFold
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 from small import drawn_features, on_disk
 from threadpoolctl import threadpool_limits
 
-from classify import load_features
+from classify import Bundle, load_features
 from classify.heads.fit import fit_head
 from classify.heads.logistic import Logistic
 from classify.heads.streaming import fit_streaming
 from classify.heads.table import make_head
+from classify.penalized.penalty import PENALTIES, best, path
+from classify.penalized.softmax import Problem, solve, solve_loosely
+from classify.scores.cross_validation import cross_validate
 from classify.selection.groups import train_together
 from classify.selection.sweep import SweepOptions, sweep
 from classify.selection.trials import Entry
@@ -119,6 +126,128 @@ def test_the_leaderboard_is_what_train_gives():
     for result in sweep(features, entries, SweepOptions(jobs=2)):
         head = fit_head(make_head("logistic", **result.params), *features.training_rows())
         assert result.accuracy.value == (head.predict(X_val) == y_val).mean()
+
+
+def chosen_among(X, y, X_val, y_val) -> dict[float, float]:
+    """Return the log loss of validation rows by a converged fit with each C."""
+    fits = {C: make_head("logistic", C=C).fit(X, y) for C in PENALTIES}
+    return {C: log_loss(y_val, fit.predict_proba(X_val), labels=fit.classes_) for C, fit in fits.items()}
+
+
+@pytest.mark.parametrize("classes", [2, 10])
+def test_validation_rows_choose_the_penalty_and_are_not_learnt(classes, rows):
+    X, y, X_val, y_val = (each if each.ndim > 1 else each % classes for each in rows)
+    head = fit_head(make_head("logistic"), X, y, X_val, y_val)
+    found = chosen_among(X, y, X_val, y_val)
+    assert found[head.C_] < 1.01 * min(found.values()) < 0.9 * found[10.0]
+    assert head.chosen_by_ == "validation rows"
+    assert_same(make_head("logistic", C=head.C_).fit(X, y).predict_proba(X_val), head.predict_proba(X_val))
+
+
+def test_without_validation_rows_folds_choose_nearly_the_same(rows):
+    head, found = fit_head(make_head("logistic"), *rows[:2]), chosen_among(*rows)
+    assert head.chosen_by_ == "5 folds of the training rows"
+    assert found[head.C_] < 1.1 * min(found.values())
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["copies", "groups"])
+def test_rows_that_belong_together_do_not_choose_for_each_other(told):
+    """Labels say nothing: only what another fold has learnt by heart would make a weak penalty good."""
+    generator = np.random.default_rng(0)
+    X, y = np.repeat(generator.normal(size=(150, 100)), 4, axis=0), np.repeat(np.arange(150) % 2, 4)
+    groups = [str(row // 4) for row in range(600)]
+    near = X + 1e-3 * generator.normal(size=X.shape)
+    assert fit_head(make_head("logistic"), near, y).C_ > 1
+    kept_together = (near, y, None, None, groups) if told else (X, y)
+    assert fit_head(make_head("logistic"), *kept_together).C_ < 1e-2
+
+
+def test_a_path_goes_from_strong_to_weak_until_the_loss_has_risen_twice(rows):
+    X, y, X_val, y_val = rows
+    scaler = StandardScaler().fit(X)
+    problems = [
+        Problem(scaler.transform(one), labels, np.ones((len(one), 1)), 10)
+        for one, labels in ((X, y), (X_val, y_val))
+    ]
+    steps = path(*problems)
+    losses = [step.loss for step in steps]
+    assert [step.C for step in steps] == list(PENALTIES[: len(steps)]) and len(steps) < len(PENALTIES)
+    assert best(steps) == len(steps) - 3 and losses[-1] > losses[-2] > losses[-3]
+    assert len(path(*problems, rises=1)) == len(steps) - 1
+
+
+def test_several_fits_at_once_are_those_of_each_alone(rows, monkeypatch):
+    X, y, *_ = rows
+    shares = np.random.default_rng(0).integers(0, 3, (len(X), 3)).astype(float)
+    problem = Problem(StandardScaler().fit_transform(X), y, shares, 10)
+    together = solve(problem, 0.01, np.zeros(problem.shape), 1e-6, 1000)
+    for fit in range(3):
+        alone = solve(problem.of_fits(slice(fit, fit + 1)), 0.01, np.zeros((1, 10, 601)), 1e-6, 1000)
+        np.testing.assert_allclose(together.weights[fit], alone.weights[0], atol=1e-4)
+    at_once = solve_loosely(problem, 0.01, np.zeros(problem.shape))
+    monkeypatch.setattr("classify.penalized.softmax._AT_ONCE", 1)
+    np.testing.assert_allclose(solve_loosely(problem, 0.01, np.zeros(problem.shape)), at_once, atol=0.01)
+
+
+@pytest.mark.parametrize("weights", [None, "balanced", {"cat": 3.0, "dog": 1.0, "eel": 0.5}])
+@pytest.mark.parametrize("classes", [2, 3])
+def test_it_is_scikit_learns_objective(classes, weights):
+    generator = np.random.default_rng(0)
+    y = np.array(["cat", "dog", "eel"])[np.minimum(generator.integers(0, 5, 300), classes - 1)]
+    X = generator.normal(size=(300, 5)) + (y == "dog")[:, np.newaxis]
+    own = Logistic(C=0.1, class_weight=weights, standardize=False).fit(X, y)
+    usual = LogisticRegression(C=0.1, class_weight=weights, tol=1e-10, max_iter=5000).fit(X, y)
+    np.testing.assert_allclose(own.coef_, usual.coef_, atol=2e-6)
+    np.testing.assert_allclose(own.predict_proba(X), usual.predict_proba(X), atol=2e-6)
+    assert own.C_ == 0.1 and own.chosen_by_ == ""
+
+
+def test_rows_that_no_fold_can_judge_leave_the_penalty_of_before():
+    head = make_head("logistic").fit(np.eye(3), ["a", "b", "c"])
+    assert head.C_ == 1.0 and head.chosen_by_.startswith("no rows")
+
+
+def test_a_cross_validation_chooses_by_the_rows_of_its_own_folds():
+    """A fold's head is that of its own training rows, whatever the others are."""
+    features = drawn_features(rows=120, classes=2)
+    first = cross_validate(make_head("logistic"), features, 3)
+    y = features.y
+    (_, judged), *_ = StratifiedKFold(3, shuffle=True, random_state=0).split(y[first.rows], y[first.rows])
+    places = first.rows[judged]
+    others = np.setdiff1d(first.rows, places)
+    head = fit_head(make_head("logistic"), features.X[others], y[others])
+    np.testing.assert_allclose(first.proba[judged], head.predict_proba(features.X[places]), atol=1e-12)
+
+
+def test_what_is_chosen_is_in_the_bundle_and_said(small_file, tmp_path):
+    bundle = tmp_path / "bundle"
+    told = invoke("train", small_file, "-o", bundle).stdout
+    C = Bundle.load(bundle).head.C_
+    assert Bundle.load(bundle).provenance["chosen"] == {"C": C, "by": "validation rows"}
+    assert f"chosen      C={C:.4g} by validation rows" in told.splitlines()
+    assert f"  chosen C          {C}" in succeed("info", bundle).splitlines()
+    again = json.loads(succeed("train", small_file, "-o", bundle, "--param", "C=1", "--json"))
+    assert again["chosen"] == {} and Bundle.load(bundle).head.C_ == 1.0
+
+
+def test_a_head_of_before_is_read():
+    """It was scikit-learn's, behind a scaler."""
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    usual = LogisticRegression(C=0.5).fit(X, y)
+    own = Logistic.__new__(Logistic)
+    own.__setstate__(vars(usual) | {"tol": 1e-9, "warm_start": False})
+    np.testing.assert_allclose(own.predict_proba(X), usual.predict_proba(X))
+    assert own.get_params()["C"] == own.C_ == 0.5
+
+
+def test_blocks_choose_by_folds_too(rows, tmp_path):
+    X, y, *_ = rows
+    drawn = replace(drawn_features(len(y), 10, 10), X=X, y=y, splits=np.zeros(len(y), np.int8))
+    features = replace(drawn, class_names=tuple("abcdefghij"))
+    found = fit_streaming("logistic", make_head("logistic"), on_disk(features, tmp_path), 10**8)
+    expected = fit_head(make_head("logistic"), X, y)
+    assert (found.C_, found.chosen_by_) == (expected.C_, expected.chosen_by_)
+    assert_same(found.predict_proba(X), expected.predict_proba(X))
 
 
 @parametrize_with_checks([Logistic(tol=1e-9)])  # they compare to 1e-7

@@ -151,7 +151,8 @@ def result(head: str, mean: float, **params) -> Result:
 
 def test_one_standard_error_takes_the_simplest_that_is_good_enough():
     """The error of 0.9 on 100 rows is 0.03."""
-    found = [result("boosting", 0.9), result("logistic", 0.88, C=1e-2), result("logistic", 0.88, C=1e-3)]
+    found = [result("boosting", 0.9), result("linear-svm", 0.88, C=1e-2)]
+    found += [result("linear-svm", 0.88, C=1e-3)]
     found += [result("centroid", 0.86)]
     assert choose(found) == found[0]
     assert choose(found, entries()) == found[2]
@@ -166,7 +167,7 @@ def test_the_simplest_is_so_by_the_order_of_what_was_tried():
 
 
 def test_what_heads_warn_of_is_said_once(features, capfd):
-    """Two Newton steps are too few, three times, in two processes."""
+    """Two steps are too few, three times, in two processes."""
     chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
     sweep(features, chosen, SweepOptions(jobs=2))
     said = capfd.readouterr().err

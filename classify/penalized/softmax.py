@@ -15,7 +15,6 @@ _PAIRS = 20  # of steps and gradients that L-BFGS remembers where it is to conve
 _LOOSE = 0.01  # of the gradient at the start of a loose fit is left at its end
 _LOOSE_STEPS = 200
 _AT_ONCE = 2**26  # bytes that L-BFGS may take for loose fits that share their passes
-_ROUNDING = 64 * np.finfo(float).eps  # relative change of an objective that says nothing
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def solve(problem: Problem, C: float, start: np.ndarray, tol: float, max_iter: i
         "maxiter": max_iter,
         "maxls": 50,
         "gtol": tol / (C * objective.total),
-        "ftol": _ROUNDING,
+        "ftol": 0,  # a step may gain next to nothing far from the end
     }
     weights, steps = _minimize(objective, start, options)
     return Solution(weights, steps, steps < max_iter)
@@ -101,7 +100,7 @@ def solve_loosely(problem: Problem, C: float, start: np.ndarray) -> np.ndarray:
         some = slice(first, first + at_once)
         objective = _Objective(problem.of_fits(some), C, np.float32)
         options: dict[str, float] = {"maxcor": _PAIRS // 2, "maxiter": _LOOSE_STEPS, "gtol": 0, "ftol": 0}
-        found[some], _ = _minimize(objective, start[some].astype(np.float64), options, _LOOSE)
+        found[some], _ = _minimize(objective, start[some], options, _LOOSE)
     return found
 
 
@@ -151,15 +150,15 @@ def _minimize(
     """Return the weights and the steps to them; a part of the slope at the start may be left."""
     from scipy.optimize import minimize
 
+    first = start.ravel().astype(np.float64)  # of float32 scipy would go on in float32
+
     def stop(_: np.ndarray) -> None:
         if objective.slope <= loose * objective.first_slope:
             raise StopIteration
 
     # Of products so small threads wait for each other longer than they compute.
     with threadpool_limits(1, "blas"):
-        found = minimize(
-            objective, start.ravel(), method="L-BFGS-B", jac=True, options=options, callback=stop
-        )
+        found = minimize(objective, first, method="L-BFGS-B", jac=True, options=options, callback=stop)
     return found.x.reshape(start.shape), int(found.nit)
 
 
