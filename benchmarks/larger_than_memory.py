@@ -17,8 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from classify import load_features
 from classify.features.blocks import Blocks
-from classify.heads.streaming import _LogLoss
 from classify.heads.table import make_head
+from classify.penalized.softmax import Problem, _Objective
 from extract import Recipe
 from extract.feature_file.contents import Contents
 from extract.feature_file.hdf5 import row_checksums
@@ -119,7 +119,9 @@ def reads(path: Path) -> dict:
     for _, block in blocks.in_order():
         scaler.partial_fit(block)
         break
-    objective = _LogLoss(blocks, features.y[rows], np.ones(2), scaler, 1.0)
+    standardized = blocks.standardized(*(each.astype(np.float32) for each in (scaler.mean_, scaler.scale_)))
+    problem = Problem(standardized, features.y[rows], np.ones((len(rows), 1)), 2)
+    objective = _Objective(problem, 1.0, np.float64)
     flat = np.zeros(WIDTH + 1)
     head = make_head("keras-linear", epochs=1)
     passes = {

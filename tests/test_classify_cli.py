@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import os
 import shlex
 import shutil
@@ -55,9 +56,10 @@ class TestTrain:
     def test_prints_scores_and_where_the_bundle_is(self, layers):
         printed = succeed("train", layers)
         folder = layers.with_name("layers-logistic")
-        train, validation, saved, following = printed.splitlines()
+        train, validation, chosen, saved, following = printed.splitlines()
         assert train.split()[:2] == ["train", "1.0000"] and train.endswith("accuracy on 30 rows")
         assert validation.split()[:2] == ["validation", "1.0000"] and validation.endswith("on 15 rows")
+        assert re.fullmatch(r"chosen      C=\S+ by validation rows", chosen)
         assert saved == f"saved {folder}"
         assert following == f"next: python -m classify evaluate {folder} {layers}"
         assert {path.name for path in folder.iterdir()} == {
@@ -72,7 +74,7 @@ class TestTrain:
     def test_json_alone(self, layers, tmp_path):
         printed = json.loads(succeed("train", layers, "-o", tmp_path / "here", "--json"))
         scores = {"train", "validation"}  # none of test
-        assert printed.keys() == {"bundle", "head", "temperature", "warnings", *scores}
+        assert printed.keys() == {"bundle", "head", "chosen", "temperature", "warnings", *scores}
         assert (printed["bundle"], printed["head"]) == (str(tmp_path / "here"), "logistic")
         assert printed["train"]["accuracy"].keys() == SCORE
         assert printed["train"] == Bundle.load(tmp_path / "here").scores["train"]

@@ -186,7 +186,7 @@ def test_several_fits_at_once_are_those_of_each_alone(rows, monkeypatch):
         np.testing.assert_allclose(together.weights[fit], alone.weights[0], atol=1e-4)
     at_once = solve_loosely(problem, 0.01, np.zeros(problem.shape))
     monkeypatch.setattr("classify.penalized.softmax._AT_ONCE", 1)
-    np.testing.assert_allclose(solve_loosely(problem, 0.01, np.zeros(problem.shape)), at_once, atol=0.01)
+    np.testing.assert_allclose(solve_loosely(problem, 0.01, np.zeros(problem.shape)), at_once, atol=0.1)
 
 
 @pytest.mark.parametrize("weights", [None, "balanced", {"cat": 3.0, "dog": 1.0, "eel": 0.5}])
