@@ -27,7 +27,7 @@ from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
 from extract.run.assemble import allowed_rejections, assemble, check_rejections
 from extract.run.before import check_before, keep_before
-from extract.run.leaving import Leaving, before_path
+from extract.run.leaving import Leaving, before_path, moved
 from extract.run.local import Map, local_map
 from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan
@@ -274,6 +274,8 @@ def _warnings(source: Source, done: _Done, classes: int, trained: int) -> Iterat
     rows = done.contents
     yield from source.warnings
     yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
+    if done.found.old:
+        yield from moved(done.found.old.contents, rows)
     if done.computed.dim:
         yield dim_warning(done.computed.dim)
     if len(rows.ids) == 1:

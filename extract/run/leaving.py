@@ -1,12 +1,17 @@
-"""Which rows leave a feature file, and may they? A pure decision over names and digests."""
+"""Which rows leave a feature file, may they, and which move? Pure decisions over names and digests."""
 
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from data.errors import HeadstartError
+from data.names import UNKNOWN
+from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
+from extract.feature_file.contents import Contents
 
 ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
     "nothing": "",
@@ -151,3 +156,40 @@ def before_path(path: Path) -> Path:
     'photos.h5.before'
     """
     return path.with_name(path.name + ".before")
+
+
+def moved(present: Contents, coming: Contents) -> list[str]:
+    """Tell which images that both hold have another label or another split in the coming one.
+
+    Images that either holds twice are passed over.
+
+    Parameters
+    ----------
+    present, coming : Contents
+
+    Returns
+    -------
+    list of str
+        A line for labels and one for splits, where there are any.
+    """
+    one, two = _common(present.digests, coming.digests)
+    names = [np.array([*each.class_names, UNKNOWN]) for each in (present, coming)]
+    labels = [names[0][present.labels[one]], names[1][coming.labels[two]]]
+    splits = [np.array(SPLIT_NAMES)[each] for each in (present.splits[one], coming.splits[two])]
+    told = []
+    for noun, (before, after) in (("label", labels), ("split", splits)):
+        places = np.flatnonzero(before != after)
+        if len(places):
+            shown = [f"{coming.ids[two[place]]} ({after[place]}, was {before[place]})" for place in places]
+            images = "1 image has" if len(places) == 1 else f"{len(places)} images have"
+            told.append(f"{images} another {noun} than in the file before: {some_of(shown, 4)}")
+    return told
+
+
+def _common(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the rows of images that are in both once."""
+    images = [np.ascontiguousarray(each).view("V32")[:, 0] for each in (one, two)]
+    found = [np.unique(each, return_index=True, return_counts=True) for each in images]
+    once = [(values[counts == 1], firsts[counts == 1]) for values, firsts, counts in found]
+    _, left, right = np.intersect1d(once[0][0], once[1][0], assume_unique=True, return_indices=True)
+    return once[0][1][left], once[1][1][right]
