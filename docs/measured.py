@@ -593,6 +593,7 @@ MEASURED: dict[str, Callable[[], str]] = {
     "gpu": gpu,
     "heads": heads,
     "larger_than_memory": larger_than_memory,
+    "penalty": penalty,
     "ray": ray,
     "feature_file": feature_file,
     "learning_curve": learning_curve,
