@@ -7,6 +7,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +18,21 @@ from reports import HOSTILE, NAMES, ROWS, finding, picture, train, write_hostile
 from small import drawn_features
 
 from classify import Bundle, load_features
+from classify.audit.audit import audit
 from classify.audit.duplicates import find_duplicates
+from classify.features.corrections import Correction, Corrections
 from classify.features.images import Images
+from classify.heads.table import make_head
 from classify.report import pictures as pictures_module
 from classify.report.forecast import forecast
-from classify.report.found import Found
+from classify.report.found import Found, find
 from classify.report.galleries import Places, cells
 from classify.report.gather import Asked, gather
 from classify.report.judged import judge
 from classify.report.page import Page
 from classify.report.pictures import LARGE, SMALL, take_pictures
 from classify.report.projection import SIDE, project
+from classify.report.provenance import training_command
 from classify.report.render import embedded, render, write_report
 from classify.scores.intervals import wilson
 from data.output.ours import kind_of_output
@@ -330,3 +335,32 @@ def test_a_page_that_is_too_large_is_refused(page, tmp_path, monkeypatch):
     monkeypatch.setattr("classify.report.render._REFUSED", 1000)
     refused(lambda: write_report(tmp_path / "page.html", page), "too large", "--large")
     assert write_report(tmp_path / "page.html", page, large=True) > 1000
+
+
+def test_what_corrections_leave_out_is_neither_suggested_nor_a_copy(file):
+    features = load_features(file)
+    twin = replace(features, X=np.array(features.X), digests=features.digests.copy())
+    rows = features.rows("train")[:2]
+    twin.X[rows[1]], twin.digests[rows[1]] = twin.X[rows[0]], twin.digests[rows[0]]
+    kinds = ("duplicate", "contradiction")
+    assert any(each.kind in kinds for each in audit(twin).findings)
+    entry = Correction(twin.digests[rows[0]].tobytes().hex(), "", "", 2)
+    corrections = Corrections(Path("c.csv"), {bytes.fromhex(entry.digest): entry})
+    corrected, applied = corrections.apply(twin)
+    assert len(applied.rows["left_out"]) == 2 == len(corrected.left_out)
+    assert not any(each.kind in kinds for each in audit(corrected).findings)
+    found = find(Bundle.load(train(file)), corrected, None)
+    assert entry.digest not in {each.digest for each in found.suggested}
+
+
+def test_heads_with_hidden_layers_are_told_with_the_command_that_trains_them(file, bundle):
+    loaded = Bundle.load(bundle)
+    head = make_head("mlp", hidden=[64])
+    made = replace(loaded, name="mlp", head=head)
+    assert training_command("m", made, ["a.h5"]) == (
+        "python -m classify train a.h5 --head mlp --param 'hidden=(64,)' -o m"
+    )
+    usual = replace(loaded, name="mlp", head=make_head("mlp", hidden=[256]))
+    assert training_command("m", usual, ["a.h5"], "--calibrate") == (
+        "python -m classify train a.h5 --head mlp --calibrate -o m"
+    )

@@ -99,7 +99,7 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
     duplicates = find_duplicates(features)
     judged = out_of_fold(features, duplicates.groups(features))
     found = shortcuts(features, images) if images else []
-    copies = [_with_suggestion(features, judged, each) for each in duplicates.findings(features)]
+    copies = [_with_suggestion(features, judged, each) for each in _copies(features, duplicates)]
     suspects, errors = (label_suspects(features, judged), label_errors(judged)) if judged else ([], None)
     likely = suspects[: max(_FEWEST, int(np.ceil(errors.count.high)))] if errors else []
     counts = np.bincount(features.y[features.y >= 0], minlength=len(features.class_names)).tolist()
@@ -126,6 +126,16 @@ def audit(features: FeatureMatrix, images: Images | None = None) -> Audit:
         corrections=tuple(_corrections(features, copies, likely)),
         notes=tuple(_notes(features, judged, len(suspects))),
     )
+
+
+def _copies(features: FeatureMatrix, duplicates: Duplicates) -> list[Finding]:
+    """Return the findings of duplicates, without copies of which corrections leave one at the most."""
+    gone = {features.digests[row].tobytes().hex() for row in features.left_out}
+    found = duplicates.findings(features)
+    if not gone:
+        return found
+    kept = [sum(digest not in gone for digest in (each.digest, *each.evidence)) for each in found]
+    return [each for each, images in zip(found, kept, strict=True) if images > 1]
 
 
 def _believed(features: FeatureMatrix, judged: OutOfFold | None) -> np.ndarray:

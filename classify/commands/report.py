@@ -1,5 +1,6 @@
 """The command python -m classify report."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +9,8 @@ import typer
 
 from classify.commands.options import CorrectionsFile, Join, corrected
 from data.console import say_warnings, show
-from data.text import counted
+from data.names import shortened
+from data.text import counted, with_article
 from extract.commands.options import Root
 
 if TYPE_CHECKING:
@@ -116,11 +118,24 @@ def _divided(paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
 
     bundles = next((place for place, path in enumerate(paths) if not is_bundle(path)), len(paths))
     if not bundles or bundles == len(paths):
+        others = (
+            ", ".join(f"{shortened(str(path))!r}, {_what(path)}" for path in paths[bundles:]) or "no file"
+        )
         raise typer.BadParameter(
-            f"name one or more bundles, then feature files; received {counted(bundles, 'bundle')} and "
-            f"{counted(len(paths) - bundles, 'other path')}"
+            "name one or more bundles, then feature files; "
+            f"received {counted(bundles, 'bundle')} and {others}"
         )
     return list(paths[:bundles]), list(paths[bundles:])
+
+
+def _what(path: Path) -> str:
+    from data.output.ours import kind_of_output
+
+    if not os.path.exists(path):
+        return "which does not exist"
+    return with_article(
+        kind_of_output(path) or ("folder without a bundle" if path.is_dir() else "other file")
+    )
 
 
 def _entries(corrections: Path | None) -> tuple[tuple[str, str, str], ...]:

@@ -172,6 +172,11 @@ class FeatureMatrix(LabelledRows):
         )
 
     @property
+    def left_out(self) -> np.ndarray:
+        """Rows whose label corrections took away, shape (n,)."""
+        return self.corrections.rows["left_out"] if self.corrections else np.empty(0, int)
+
+    @property
     def content_digest(self) -> str:
         """Of the files, in hexadecimal."""
         digests = [each.content_digest for each in self.feature_sets]

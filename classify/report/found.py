@@ -52,7 +52,7 @@ def find(bundle: Bundle, features: FeatureMatrix, images: Images | None) -> Foun
 
 
 def _suggested(bundle: Bundle, features: FeatureMatrix) -> tuple[Suggestion, ...]:
-    unlabelled = Unlabelled.of(features)
+    unlabelled = Unlabelled.of(features, {features.digests[row].tobytes() for row in features.left_out})
     if not len(unlabelled.rows):
         return ()
     return tuple(suggest(bundle, features, _SUGGESTED, unlabelled))

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 
@@ -102,6 +103,7 @@ def gather(asked: Asked) -> Page:
     context = Context(
         asked.names[0],
         tuple(str(file.path) for file in asked.files),
+        partial(training_command, asked.names[0], first, [str(file.path) for file in asked.files]),
         own,
         judged,
         scores,
@@ -188,7 +190,10 @@ def _growth(bundle: Bundle, features: FeatureMatrix) -> dict:
     except HeadstartError as error:
         return {"left_out": f"{error.happened}; {error.todo}"}
     rows = np.array([point.rows for point in curve.points])
-    return {**curve.to_dict(), "said": curve.more_labels, "forecast": forecast(rows, curve.right)}
+    ahead = forecast(rows, curve.right)
+    if not curve.more_labels.startswith("more labels"):
+        ahead = replace(ahead, said=f"{ahead.said}; but the curve may as well be flat")
+    return {**curve.to_dict(), "said": curve.more_labels, "forecast": ahead}
 
 
 def _thresholds(judged: Judged) -> list[tuple[float, ...]]:
@@ -202,7 +207,7 @@ def _thresholds(judged: Judged) -> list[tuple[float, ...]]:
             break
         score = wilson(int(right[answered].sum()), int(answered.sum()))
         row = (threshold, answered.mean(), score.value, score.low, score.high)
-        found.append(tuple(round(float(value), 4) for value in row))
+        found.append(tuple(round(float(value), 6) for value in row))
     return found
 
 

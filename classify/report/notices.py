@@ -1,6 +1,6 @@
 """What is wrong, what follows from it, and the command that mends it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
@@ -35,7 +35,7 @@ _FOLLOWS: dict[str, tuple[str, tuple[str, ...], str]] = {
     ),
     "imbalance": (
         "The head leans towards frequent classes; accuracy hides that, recall by class shows it.",
-        ("classify train", "--class-weight balanced"),
+        ("", "--class-weight balanced"),
         "classes",
     ),
     "odd image": ("The backbone sees less than it could: extract at a smaller size.", (), ""),
@@ -56,6 +56,8 @@ class Context:
     ----------
     bundle : str
     files : tuple of str
+    training : callable
+        Returns the command that trains such a head, with more options.
     features : FeatureMatrix
     judged : Judged
     scores : dict
@@ -73,6 +75,7 @@ class Context:
 
     bundle: str
     files: tuple[str, ...]
+    training: Callable[..., str]
     features: FeatureMatrix
     judged: Judged
     scores: dict
@@ -142,7 +145,7 @@ def _leaks(context: Context) -> Iterator[Notice]:
             "in training or validation.",
             f"The head may have learned {them} by heart. Without {them} the accuracy is {clean}, with {them} "
             f"{percent(context.scores['accuracy']['value'])}.",
-            context.command("classify audit"),
+            context.command("classify audit", "--groups-out", "groups.csv"),
             "copies",
         )
 
@@ -245,10 +248,14 @@ def _about_classes(context: Context) -> Iterator[Notice]:
         found = [each for each in context.findings if each.kind == kind and not each.digest]
         if found:
             more = f", and {len(found) - 1} more such" if len(found) > 1 else ""
-            mend = context.command(*command) if command else ""
+            mend = _command(context, *command) if command else ""
             what, _, numbers = found[0].reason.partition(": ")
             told = " ".join(filter(None, (_sentence(numbers), follows)))
             yield Notice("notable", _sentence(what + more), told, mend, link)
+
+
+def _command(context: Context, name: str, *options: str) -> str:
+    return context.command(name, *options) if name else context.training(*options)
 
 
 def _calibrated(context: Context) -> Iterator[Notice]:
@@ -264,7 +271,7 @@ def _calibrated(context: Context) -> Iterator[Notice]:
             "notable",
             f"The head is {way}: its probabilities are off by {percent(ece['value'])} on average.",
             "A threshold on them does not do what it says.",
-            context.command("classify train", "--calibrate"),
+            context.training("--calibrate"),
             "reliability",
         )
 

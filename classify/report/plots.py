@@ -7,6 +7,7 @@ from math import ceil, floor, log10
 import numpy as np
 
 from classify.scores.intervals import wilson
+from data.names import visible
 
 WIDTH, HEIGHT = 440, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 24, 30, 44
@@ -198,6 +199,7 @@ def roc_plot(y: np.ndarray, proba: np.ndarray, names: Sequence[str]) -> Plot:
     present = [label for label in range(len(names)) if 0 < (y == label).sum() < len(y)]
     areas = {label: roc_auc_score(y == label, proba[:, label]) for label in present}
     label = 1 if len(names) == 2 else min(present, key=lambda each: areas[each])
+    names = list(map(visible, names))
     name, others = names[label], names[0] if len(names) == 2 else "others"
     false, true, _ = roc_curve(y == label, proba[:, label])
     axes = Axes((0, 1), (0, 1))

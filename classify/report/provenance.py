@@ -35,9 +35,12 @@ def provenance(
         tables[f"Head {name}"] = _head(bundle)
     for file in files:
         tables[f"Features {file.path}"] = _features(file)
+    left_out = len(features.left_out)
     tables["Rows"] = [
-        (split, f"{len(features.rows(split)):,} labelled") for split in SPLIT_NAMES
-    ] + [("without a label", f"{int((features.y < 0).sum()):,}")]  # fmt: skip
+        *((split, f"{len(features.rows(split)):,} labelled") for split in SPLIT_NAMES),
+        ("without a label", f"{int((features.y < 0).sum()) - left_out:,}"),
+        *([("left out by corrections", f"{left_out:,}")] if left_out else ()),
+    ]
     tables["This page"] = [
         ("Headstart", __version__),
         *sorted(versions().items()),
@@ -69,7 +72,8 @@ def _changed(bundle: Bundle) -> dict[str, object]:
     entry = HEADS[bundle.name]
     usual, given = (_params(head) for head in (entry(), bundle.head))
     names = {key: _SKLEARN.get(key, key) for key in entry.parameters}
-    return {key: given[name] for key, name in names.items() if given.get(name) != usual.get(name)}
+    known = {key: name for key, name in names.items() if name in given}
+    return {key: given[name] for key, name in known.items() if given[name] != usual.get(name)}
 
 
 def _params(head: Head) -> dict[str, object]:
@@ -77,9 +81,10 @@ def _params(head: Head) -> dict[str, object]:
     if not hasattr(head, "get_params"):
         return {}
     params = {key.rpartition("__")[2]: value for key, value in head.get_params().items()}
+    plain = {key: tuple(value) if isinstance(value, list) else value for key, value in params.items()}
     return {
         key: value
-        for key, value in params.items()
+        for key, value in plain.items()
         if value is None or isinstance(value, bool | int | float | str | tuple | dict)
     }
 

@@ -36,6 +36,12 @@ function atlas(number) {
   }
   return atlases.get(number);
 }
+const loaded = [];  /* a print cannot wait for pictures: they are at hand once the page is idle */
+setTimeout(() => document.querySelectorAll("[id^=atlas-]").forEach((each) => {
+  const image = new Image();
+  image.src = atlas(Number(each.id.slice(6)));
+  loaded.push(image);
+}), 300);
 function described(row) {
   const said = rows.predicted[row] < 0 ? "" : ", head says " + className(rows.predicted[row]);
   return short(rows.id[row], 80) + ", labelled " + className(rows.label[row]) + said;
@@ -47,7 +53,7 @@ function frame(row, little) {
     box.append(element("span", { role: "img", "aria-label": described(row) }, little ? "–" : "no picture"));
     return box;
   }
-  const [number, x, y, width, height] = tile, image = element("img", { alt: described(row), src: atlas(number), decoding: "async" });
+  const [number, x, y, width, height] = tile, image = element("img", { alt: described(row), src: atlas(number) });
   image.style.width = width + "px"; image.style.height = height + "px"; image.style.objectPosition = -x + "px " + -y + "px";
   box.append(image);
   return box;
