@@ -6,7 +6,8 @@ from shlex import quote
 from typing import Any
 
 from classify.bundle.detector import Detector
-from classify.bundle.folder import DETECTOR, load_head, read_as
+from classify.bundle.folder import load_head, read_as
+from classify.bundle.manifest import DETECTOR
 from classify.scores.intervals import SCORES
 from data.errors import HeadstartError
 from data.output.ours import kind_of_output

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from skops.io import dump
 from small import drawn_features, drawn_set
 
 from classify import Bundle
+from classify.bundle.folder import read_as
+from classify.bundle.manifest import read_manifest, write_manifest
 from classify.features.matrix import FeatureMatrix
 from classify.heads.table import HEADS, make_head
 from classify.scores.evaluate import evaluate
@@ -80,8 +83,9 @@ def test_a_bundle_comes_back_as_it_was_saved(name, classes, tmp_path):
 def test_bundle_json_explains_itself(saved):
     features = drawn_features()
     values = json.loads((saved["logistic"] / "bundle.json").read_text("utf-8"))
-    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 3, "logistic")
+    assert (values["format"], values["format_version"], values["name"]) == ("headstart bundle", 4, "logistic")
     assert values["class_names"] == ["ant", "bee"]
+    assert values["digests"].keys() == {"bundle.json", "head.skops", *ARRAYS}
     (own,), (known,) = values["feature_sets"], features.feature_sets
     assert own["recipe"] == json.loads(known.recipe.to_json())
     assert (own["layers"], own["weights"]) == (["avg_pool"], known.weights)
@@ -217,7 +221,7 @@ def test_a_bundle_of_version_1_still_works(saved, tmp_path):
     shutil.copytree(saved["logistic"], tmp_path / "old")
     values = json.loads((tmp_path / "old" / "bundle.json").read_text())
     (own,) = values.pop("feature_sets")
-    for name in ("temperature", "detector", "seen", "conformal"):
+    for name in ("temperature", "detector", "seen", "conformal", "digests"):
         del values[name]
     probe = base64.b64encode(np.arange(6, dtype="<f4").tobytes()).decode()
     values |= {name: own[name] for name in ("recipe", "layers", "weights")} | {"format_version": 1}
@@ -404,6 +408,11 @@ class Stranger(BaseEstimator):
         super().__setstate__(state)
 
 
+def resealed(folder: Path) -> None:
+    """Give a changed bundle the digests of its files as they are now."""
+    write_manifest(folder, json.loads((folder / "bundle.json").read_text("utf-8")))
+
+
 def change_json(**changes):
     """Return a function that changes values of a folder's bundle.json; None removes one."""
 
@@ -448,11 +457,66 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+@pytest.mark.parametrize("digests", ["of the sound files", "of the damaged files"])
 @each_head
-def test_a_damaged_bundle_is_refused(name, damage, saved, tmp_path):
+def test_a_damaged_bundle_is_refused(name, digests, damage, saved, tmp_path):
     shutil.copytree(saved[name], tmp_path / "saved")
     damage(tmp_path / "saved")
+    if digests == "of the damaged files":
+        with suppress(Exception):  # of a bundle.json that says too little for any
+            resealed(tmp_path / "saved")
     refused(lambda: Bundle.load(tmp_path / "saved"), str(tmp_path / "saved"))
+
+
+def flipped(path: Path, place: int, mask: int) -> None:
+    """Change one byte of a file."""
+    data = bytearray(path.read_bytes())
+    data[place] ^= mask
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("file", ["head.skops", *sorted(ARRAYS)])
+def test_a_changed_byte_is_refused_wherever_it_is(file, saved, tmp_path):
+    shutil.copytree(saved["logistic"], tmp_path / "saved")
+    path = tmp_path / "saved" / file
+    sound = path.read_bytes()
+    for place in {*np.linspace(0, len(sound) - 1, 25).astype(int).tolist()}:
+        flipped(path, place, 1)
+        refused(lambda: Bundle.load(tmp_path / "saved"), "is damaged", f"changed or missing: {file}", "train")
+        path.write_bytes(sound)
+    path.unlink()
+    refused(lambda: Bundle.load(tmp_path / "saved"), "is damaged", f"changed or missing: {file}")
+
+
+@pytest.mark.parametrize("mask", [1, 4, 32])
+def test_a_changed_byte_of_bundle_json_is_refused_or_says_the_same(mask, saved, tmp_path):
+    """An 8 becomes a 9 and an a becomes an A; a blank that becomes another blank changes nothing."""
+    shutil.copytree(saved["centroid"], tmp_path / "saved")
+    path = tmp_path / "saved" / "bundle.json"
+    sound, read = path.read_bytes(), read_manifest(tmp_path / "saved")
+    for place in range(0, len(sound), 3):
+        flipped(path, place, mask)
+        try:
+            assert read_as(tmp_path / "saved", lambda values: values) == read, place
+        except HeadstartError as error:
+            assert str(tmp_path / "saved") in error.happened
+        path.write_bytes(sound)
+
+
+def test_a_damaged_bundle_may_be_trained_again(saved, tmp_path):
+    shutil.copytree(saved["logistic"], tmp_path / "saved")
+    flipped(tmp_path / "saved" / "seen.npy", -1, 1)
+    trained().save(tmp_path / "saved")
+    assert Bundle.load(tmp_path / "saved").name == "logistic"
+
+
+def test_a_bundle_of_version_3_has_no_digests_and_is_read(saved, tmp_path):
+    shutil.copytree(saved["logistic"], tmp_path / "old")
+    change_json(format_version=3, digests=None)(tmp_path / "old")
+    old, new = (Bundle.load(folder) for folder in (tmp_path / "old", saved["logistic"]))
+    assert replace(old, head=None) == replace(new, head=None)
+    change_json(format_version=3)(shutil.copytree(saved["logistic"], tmp_path / "mixed"))
+    refused(lambda: Bundle.load(tmp_path / "mixed"), "is damaged", "bundle.json")
 
 
 def test_a_recipe_of_a_later_version_is_refused(saved, tmp_path):
@@ -460,12 +524,14 @@ def test_a_recipe_of_a_later_version_is_refused(saved, tmp_path):
     own = json.loads((tmp_path / "saved" / "bundle.json").read_text())["feature_sets"][0]
     own["recipe"]["sharpness"] = 1
     change_json(feature_sets=[own])(tmp_path / "saved")
+    resealed(tmp_path / "saved")
     refused(lambda: Bundle.load(tmp_path / "saved"), "sharpness")
 
 
 def test_a_head_of_an_unknown_type_is_not_loaded(saved, tmp_path):
     shutil.copytree(saved["logistic"], tmp_path / "saved")
     dump(Stranger(), tmp_path / "saved" / "head.skops")
+    resealed(tmp_path / "saved")
     refused(lambda: Bundle.load(tmp_path / "saved"), "Stranger", "not trusted")
     assert not Stranger.ran
 
@@ -487,4 +553,5 @@ def test_a_net_with_code_in_it_is_not_loaded(saved, tmp_path):
     shutil.copytree(saved["mlp"], tmp_path / "saved")
     net = keras.Sequential([keras.Input((6,)), keras.layers.Lambda(lambda x: x), keras.layers.Dense(1)])
     net.save(tmp_path / "saved" / "head.keras")
+    resealed(tmp_path / "saved")
     refused(lambda: Bundle.load(tmp_path / "saved"), str(tmp_path / "saved"))

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedKFold
 from small import drawn_features, write_two_layers
 
 from classify import HEADS, Bundle, load_features
+from classify.bundle.manifest import write_manifest
 from classify.bundle.prediction import Answering, Asked
 from classify.scores.conformal import Conformal, label_sets
 from data import HeadstartError
@@ -178,7 +179,7 @@ class TestBundle:
         Bundle.of(HEADS["ridge"]().fit(*features.training_rows()), features, "ridge").save(tmp_path / "old")
         path = tmp_path / "old" / "bundle.json"
         values = json.loads(path.read_text()) | {"format_version": 2}
-        del values["conformal"]
+        del values["conformal"], values["digests"]
         path.write_text(json.dumps(values))
         (tmp_path / "old" / "conformal.npy").unlink()
         old = Bundle.load(tmp_path / "old")
@@ -194,6 +195,7 @@ class TestBundle:
             tmp_path / "bundle"
         )
         np.save(tmp_path / "bundle" / "conformal.npy", scores, allow_pickle=True)
+        write_manifest(tmp_path / "bundle", json.loads((tmp_path / "bundle" / "bundle.json").read_text()))
         with pytest.raises(HeadstartError, match="is not a bundle, or is damaged"):
             Bundle.load(tmp_path / "bundle")
 

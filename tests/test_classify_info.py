@@ -10,6 +10,7 @@ from small import drawn_features
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle
+from classify.bundle.manifest import write_manifest
 from classify.summary import summary
 from extract.cli import app as extraction
 from extract.feature_file.reader import FeatureFile
@@ -66,7 +67,7 @@ def test_detector_and_temperature_are_told(tmp_path):
 def test_by_which_rows_sets_of_labels_are_told(tmp_path):
     folder = saved("centroid", tmp_path / "bundle")
     stored = json.loads((folder / "bundle.json").read_text()) | {"conformal": "5 folds"}
-    (folder / "bundle.json").write_text(json.dumps(stored))
+    write_manifest(folder, stored)
     assert summary(folder)["conformal"] == "5 folds"
     assert "coverage  by 5 folds" in succeed("info", folder).splitlines()
 

@@ -3,7 +3,8 @@
 checked_head   what a head must be before a bundle is made of it
 trees          trees of a stranger's head, checked before compiled code walks them
 renamed        classes of ours in heads that version 0.1 stored
-folder         a bundle as a folder: written, read, migrated
+manifest       bundle.json: its versions, and the digests by which damage is found
+folder         a bundle as a folder: written, read, refused
 detector       Detector: images unlike all that the head was trained on
 bundle         Bundle: what training saves
 prediction     what a head says of images or rows, and what it is asked

@@ -1,6 +1,5 @@
 """A bundle as a folder: what is written, how it is read, and what is refused. Nothing in it is run."""
 
-import base64
 import json
 import os
 from collections.abc import Callable, Iterable
@@ -12,6 +11,19 @@ from typing import Any, TypeVar
 import numpy as np
 
 from classify.bundle.detector import Detector
+from classify.bundle.manifest import (
+    CONFORMAL,
+    DETECTOR,
+    FILES,
+    MANIFEST,
+    SEEN,
+    TUNED_WEIGHTS,
+    files_of,
+    from_text,
+    read_manifest,
+    to_text,
+    write_manifest,
+)
 from classify.bundle.renamed import stored_head
 from classify.bundle.trees import check_trees, refuse_other_trees, trusted_types
 from classify.features.matrix import FeatureSet
@@ -27,11 +39,7 @@ from extract.backbones.keras_backend import keras_backend
 from extract.recipe import EngineInfo, Recipe
 
 T = TypeVar("T")
-FORMAT, FORMAT_VERSION = "headstart bundle", 3
 _PLAIN = ("name", "class_names", "temperature", "scores", "provenance")
-DETECTOR, _SEEN, _CONFORMAL = "detector.npz", "seen.npy", "conformal.npy"
-TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
-_FILES = ("bundle.json", "head.skops", "head.keras", DETECTOR, _SEEN, _CONFORMAL, TUNED_WEIGHTS)
 
 
 @dataclass(frozen=True)
@@ -102,7 +110,7 @@ def read_bundle(
     Raises
     ------
     HeadstartError
-        If there is no such folder, or it is no bundle, or of another version.
+        If there is no such folder, or it is no bundle, of another version, or damaged.
     """
 
     def contents(values: dict) -> BundleContents:
@@ -115,7 +123,7 @@ def read_bundle(
             feature_sets=feature_sets,
             head=load_head(folder, values["head"]),
             detector=Detector.load(folder / DETECTOR) if values["detector"] else None,
-            seen=np.load(folder / _SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
+            seen=np.load(folder / SEEN, allow_pickle=False) if values["seen"] else np.empty(0, "<u8"),
             conformal=_load_conformal(folder, values["conformal"]),
         )
 
@@ -132,7 +140,7 @@ def read_as(folder: Path, make: Callable[[dict], T]) -> T:
     """
     recover(folder)
     try:
-        return make(_read_json(folder))
+        return make(read_manifest(folder))
     except HeadstartError:
         raise
     except Exception as error:  # zip, JSON, Keras and skops raise anything on damaged files
@@ -145,16 +153,15 @@ def _no_bundle(folder: Path, error: Exception) -> HeadstartError:
     if isinstance(error, FileNotFoundError) and not os.path.lexists(folder):
         return NotFoundError(f"{str(folder)!r} is not a bundle", expected, "a path that does not exist", todo)
     received = with_type(error)
-    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder / "bundle.json"):
-        received = "a folder without a bundle.json"
+    if isinstance(error, FileNotFoundError) and not os.path.lexists(folder / MANIFEST):
+        received = f"a folder without a {MANIFEST}"
     elif isinstance(error, NotADirectoryError):
         received = "a file"
     return HeadstartError(f"{str(folder)!r} is not a bundle, or is damaged", expected, received, todo)
 
 
 def _write(folder: Path, bundle: BundleContents) -> None:
-    values: dict[str, Any] = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    values |= {name: getattr(bundle, name) for name in _PLAIN}
+    values: dict[str, Any] = {name: getattr(bundle, name) for name in _PLAIN}
     values["feature_sets"] = [_described(each) for each in bundle.feature_sets]
     values |= {"head": _save_head(bundle.head, folder)}
     values |= {"detector": bundle.detector is not None, "seen": len(bundle.seen) > 0}
@@ -165,24 +172,23 @@ def _write(folder: Path, bundle: BundleContents) -> None:
     if bundle.detector is not None:
         bundle.detector.save(folder / DETECTOR)
     if len(bundle.seen):
-        np.save(folder / _SEEN, bundle.seen)
+        np.save(folder / SEEN, bundle.seen)
     if bundle.conformal is not None:
-        np.save(folder / _CONFORMAL, bundle.conformal.scores)
-    text = json.dumps(values, indent=2, ensure_ascii=False, default=_plain_number)
-    (folder / "bundle.json").write_text(text, "utf-8")
+        np.save(folder / CONFORMAL, bundle.conformal.scores)
+    write_manifest(folder, values)
 
 
 def _described(each: FeatureSet) -> dict:
     values = {name: getattr(each, name) for name in _OF_SET} | {"engine": each.engine.to_dict()}
     values["recipe"] = json.loads(each.recipe.to_json())
-    return values | {"probe": {layer: _to_text(feature) for layer, feature in each.probe.items()}}
+    return values | {"probe": {layer: to_text(feature) for layer, feature in each.probe.items()}}
 
 
 def _feature_set(values: dict, folder: Path) -> FeatureSet:
     plain = {name: values[name] for name in _OF_SET}
     plain |= {name: tuple(plain[name]) for name in ("layers", "widths")}
     plain |= {"engine": EngineInfo.from_dict(plain["engine"])}
-    probe = {layer: _from_text(text) for layer, text in values["probe"].items()}
+    probe = {layer: from_text(text) for layer, text in values["probe"].items()}
     tuned = folder / TUNED_WEIGHTS
     return FeatureSet(
         Recipe.from_json(json.dumps(values["recipe"])),
@@ -192,34 +198,16 @@ def _feature_set(values: dict, folder: Path) -> FeatureSet:
     )
 
 
-def _of_version_1(values: dict) -> dict:
-    """Turn a bundle of one recipe, without a detector, into one of this version."""
-    probe, layers = values["probe"], values["layers"]
-    own = {name: values[name] for name in ("recipe", "layers", "weights", "probe")}
-    own["widths"] = [len(_from_text(probe[layer])) for layer in layers]
-    own |= {name: values["provenance"].pop(name) for name in ("content_digest", "engine")}
-    return values | {"feature_sets": [own], "temperature": 1.0, "detector": False, "seen": False}
-
-
-def _of_version_2(values: dict) -> dict:
-    """Turn a bundle that tells no sets of labels into one of this version."""
-    return values | {"conformal": None}
-
-
 def _load_conformal(folder: Path, origin: str | None) -> Conformal | None:
     if origin is None:
         return None
-    scores = np.load(folder / _CONFORMAL, allow_pickle=False)
+    scores = np.load(folder / CONFORMAL, allow_pickle=False)
     if scores.ndim != 1 or not (np.diff(scores) >= 0).all():
         raise ValueError("scores of label sets that are not sorted numbers")
     return Conformal(scores, origin)
 
 
 _OF_SET = ("layers", "widths", "weights", "content_digest", "engine")
-_MIGRATIONS: dict[int, Callable[[dict], dict]] = {
-    1: _of_version_1,
-    2: _of_version_2,
-}  # from a version to the next one
 _NOT_KEPT = ("build", "callbacks")  # functions and objects of the user's, done with when training ends
 
 
@@ -235,7 +223,7 @@ def check_output(folder: Path) -> None:
     check_swap(folder, "bundle")
     ours = _files_of(folder)
     check_names(
-        folder, "bundle", [name for name in _FILES if name not in ours and os.path.lexists(folder / name)]
+        folder, "bundle", [name for name in FILES if name not in ours and os.path.lexists(folder / name)]
     )
 
 
@@ -244,28 +232,9 @@ def _files_of(folder: Path) -> set[str]:
     if not is_bundle(folder):
         return set()
     try:
-        values = _read_json(folder)
-        names = {"bundle.json", values["head"]["file"]}
-        names |= {DETECTOR} if values["detector"] else set()
-        names |= {_SEEN} if values["seen"] else set()
-        names |= {_CONFORMAL} if values["conformal"] else set()
-        names |= {each["weights"]["name"] for each in values["feature_sets"]}
+        return files_of(read_manifest(folder, verify=False))  # a damaged one may be replaced
     except (KeyError, TypeError, AttributeError):
-        return {"bundle.json"}
-    return names.intersection(_FILES)
-
-
-def _to_text(feature: np.ndarray) -> str:
-    return base64.b64encode(feature.astype("<f4").tobytes()).decode()
-
-
-def _from_text(text: str) -> np.ndarray:
-    return np.frombuffer(base64.b64decode(text), "<f4")
-
-
-def _plain_number(value: np.generic) -> object:
-    """Turn a number of numpy, as a grid search leaves in parameters, into one of Python."""
-    return value.item()
+        return {MANIFEST}
 
 
 def is_bundle(folder: Path) -> bool:
@@ -330,18 +299,3 @@ def _check_types(stored: bytes, name: str, todo: str) -> None:
             ", ".join(unknown),
             todo,
         )
-
-
-def _read_json(folder: Path) -> dict:
-    values = json.loads((folder / "bundle.json").read_text("utf-8"))
-    version = values.get("format_version")
-    if values.get("format") != FORMAT or version not in (*_MIGRATIONS, FORMAT_VERSION):
-        raise HeadstartError(
-            f"{str(folder)!r} is a bundle of another version",
-            f"{FORMAT} {FORMAT_VERSION}",
-            f"{values.get('format')} {version}",
-            "install the version of Headstart that wrote it",
-        )
-    for older in range(version, FORMAT_VERSION):
-        values = _MIGRATIONS[older](values)
-    return values

@@ -6,8 +6,8 @@ import numpy as np
 
 from classify.bundle.bundle import Bundle
 from classify.bundle.detector import NEIGHBOURS, Detector, drawn
-from classify.bundle.folder import TUNED_WEIGHTS
 from classify.bundle.keras_model import only_feature_set
+from classify.bundle.manifest import TUNED_WEIGHTS
 from classify.features.applied import Applied
 from classify.features.matrix import FeatureSet
 from classify.features.rows import short_digests
