@@ -1,8 +1,12 @@
 """What lies on a disk, for tests of outputs."""
 
+import logging
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 
 
 def below(folder: Path) -> dict[str, str]:
@@ -21,3 +25,19 @@ def below(folder: Path) -> dict[str, str]:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+@contextmanager
+def waiting_told() -> Iterator[Event]:
+    """Yield what is set once somebody says that another process is waited for."""
+    told, handler = Event(), logging.Handler()
+    handler.emit = lambda record: record.getMessage().startswith("waiting for process") and told.set()
+    logger = logging.getLogger("headstart")
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)

@@ -7,10 +7,12 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from conftest import refused
+from folders import waiting_told
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LinearRegression, LogisticRegression, RidgeClassifier
 from sklearn.model_selection import GridSearchCV
@@ -20,12 +22,13 @@ from skops.io import dump
 from small import drawn_features, drawn_set
 
 from classify import Bundle
-from classify.bundle.folder import read_as
+from classify.bundle.folder import _write, read_as
 from classify.bundle.manifest import read_manifest, write_manifest
 from classify.features.matrix import FeatureMatrix
 from classify.heads.table import HEADS, make_head
 from classify.scores.evaluate import evaluate
 from data import HeadstartError
+from data.output.swap import swapped
 
 QUICK = {name: {} for name in HEADS}
 QUICK["keras-linear"] = {"epochs": 20, "learning_rate": 0.1}
@@ -321,6 +324,18 @@ class TestSaving:
         before = below(tmp_path)
         refused(lambda: trained().save(tmp_path / "target"), "target", "-o")
         assert below(tmp_path) == before
+
+    def test_of_two_at_once_the_second_replaces_what_the_first_wrote(self, tmp_path):
+        """Both find nothing there; the second must not take the first's files for a stranger's."""
+        first, second = trained("keras-linear"), trained(features=drawn_features(classes=3))
+        waiting = Thread(target=second.save, args=(tmp_path / "saved",))
+        with waiting_told() as told, swapped(tmp_path / "saved", lambda: []) as new:
+            waiting.start()
+            assert told.wait(60)
+            _write(new, first)
+        waiting.join(60)
+        assert below(tmp_path / "saved").keys() == {"bundle.json", "head.skops", *ARRAYS}
+        assert Bundle.load(tmp_path / "saved").class_names == second.class_names
 
     def test_missing_folders_above_are_made_and_an_empty_one_is_taken(self, tmp_path):
         trained().save(tmp_path / "not" / "yet" / "saved")

@@ -6,11 +6,13 @@ import sys
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import openvino
 import pytest
 from conftest import refused
+from folders import waiting_told
 from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
@@ -18,6 +20,7 @@ from classify.bundle import export as exporting
 from classify.bundle.export import check_target, export, notes_on, sample_images
 from classify.bundle.formats import FORMATS
 from classify.cli import app
+from data.output.lock import locked
 
 LOADED = """
 import sys
@@ -115,6 +118,21 @@ def test_what_is_refused_before_any_work(tmp_path, monkeypatch):
     check_target(tmp_path / "not" / "yet" / "a.keras", "keras")
     monkeypatch.setitem(FORMATS, "onnx", replace(FORMATS["onnx"], modules=("no_such_module",)))
     refused(lambda: check_target(tmp_path / "a.onnx", "onnx"), "pip install '.[onnx]'")
+
+
+def test_a_second_export_waits_so_that_each_model_has_its_card(tmp_path):
+    path, made = tmp_path / "model.keras", tmp_path / "aside" / "model.keras"
+    made.parent.mkdir()
+    made.write_text("model")
+    made.with_name("model.keras.json").write_text("card")
+    second = Thread(target=exporting._put_in_place, args=(made, path))
+    with waiting_told() as told, locked(path):
+        second.start()
+        assert told.wait(30)
+        assert not path.exists()
+    second.join(30)
+    assert path.read_text() == "model" and path.with_name("model.keras.json").read_text() == "card"
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["aside", "model.keras", "model.keras.json"]
 
 
 def test_a_model_that_differs_is_not_kept(small_bundle, tmp_path, monkeypatch):

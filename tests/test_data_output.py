@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from conftest import refused
-from folders import below, mode
+from folders import below, mode, waiting_told
 
 from data import HeadstartError
 from data.errors import NotAllowedError
@@ -99,7 +100,7 @@ def make(folder: Path, text: str, foreign: bool = True) -> Path:
 
 
 def swap(folder: Path, text: str) -> None:
-    with swapped(folder, {"one", "two"}) as new:
+    with swapped(folder, lambda: {"one", "two"}) as new:
         make(new, text, foreign=False)
 
 
@@ -170,13 +171,28 @@ class TestFolders:
     def test_a_failure_leaves_the_old_folder(self, way, tmp_path):
         old = make(tmp_path / "it", "old")
         before = below(tmp_path)
-        with pytest.raises(ZeroDivisionError), swapped(old, {"one", "two"}) as new:
+        with pytest.raises(ZeroDivisionError), swapped(old, lambda: {"one", "two"}) as new:
             make(new, "new", foreign=False)
             raise ZeroDivisionError
         assert below(tmp_path) == before
-        with pytest.raises(FileExistsError), swapped(old, {"one", "two"}) as new:
+        with (
+            pytest.raises(HeadstartError, match="is in the way"),
+            swapped(old, lambda: {"one", "two"}) as new,
+        ):
             (new / "notes.txt").write_text("ours by chance")
         assert below(tmp_path) == before
+
+    def test_who_comes_second_waits_says_so_and_replaces_what_the_first_wrote(self, way, tmp_path, caplog):
+        old = tmp_path / "it"
+        second = Thread(target=swap_all, args=(old, "second"))
+        with waiting_told() as waiting, swapped(old, lambda: []) as new:
+            second.start()
+            assert waiting.wait(30)
+            make(new, "first", foreign=False)
+        second.join(30)
+        assert (old / "one").read_text() == "second"
+        assert f"which is writing {old}" in caplog.text and str(os.getpid()) in caplog.text
+        assert os.listdir(tmp_path) == ["it"]
 
     def test_a_folder_that_cannot_be_carried_is_told_before(self, tmp_path):
         with pytest.raises(OSError, match="mounted there"):
@@ -187,6 +203,12 @@ class TestFolders:
         check_folder(tmp_path / "new/one", "bundle")
         (tmp_path / "empty").mkdir()
         check_folder(tmp_path / "empty", "bundle")
+
+
+def swap_all(folder: Path, text: str) -> None:
+    """Replace those of our two files that are there once nobody else writes."""
+    with swapped(folder, lambda: [name for name in ("one", "two") if (folder / name).exists()]) as new:
+        make(new, text, foreign=False)
 
 
 KILLED = """

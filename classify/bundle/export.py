@@ -19,6 +19,7 @@ from data.images import load_image
 from data.output.atomic import take_mode, target_of, written_aside
 from data.output.checks import check_parent
 from data.output.disk import full_told, try_room, writing
+from data.output.lock import locked
 from data.output.ours import CARD, card_of, exported_files, kind_of_output
 from data.output.swap import check_swap, swapped
 from data.sources.arrays import npy_bytes
@@ -313,14 +314,25 @@ def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dic
 
 
 def _put_in_place(made: Path, path: Path) -> None:
-    """Move a model and its card to where they belong: what is there was written by an export."""
-    if made.is_dir():
-        with swapped(path, [name.removeprefix(f"{path.name}/") for name in exported_files(path)]) as new:
-            for part in made.iterdir():
-                shutil.move(part, new / part.name)
-    for each in sorted(made.parent.iterdir(), key=lambda each: each == card_of(made)):
-        if each.is_file():
-            target = path.with_name(each.name)
-            with written_aside(target) as aside:
-                shutil.move(each, aside)
-                take_mode(aside, target_of(target))
+    """Move a model and its card to where they belong: what is there was written by an export.
+
+    Another export is waited for, so that the card stays that of the model.
+    """
+    with locked(target_of(path), say=_log.info):
+        if made.is_dir():
+            _swap_folder(made, path)
+        for each in sorted(made.parent.iterdir(), key=lambda each: each == card_of(made)):
+            if each.is_file():
+                target = path.with_name(each.name)
+                with written_aside(target) as aside:
+                    shutil.move(each, aside)
+                    take_mode(aside, target_of(target))
+
+
+def _swap_folder(made: Path, path: Path) -> None:
+    def written_before() -> list[str]:
+        return [name.removeprefix(f"{path.name}/") for name in exported_files(path)]
+
+    with swapped(path, written_before) as new:
+        for part in made.iterdir():
+            shutil.move(part, new / part.name)

@@ -92,7 +92,7 @@ def write_bundle(folder: Path, bundle: BundleContents) -> None:
         If the folder cannot take it; what was there is then as it was.
     """
     check_output(folder)
-    with writing(folder, "or choose another -o"), swapped(folder, _files_of(folder)) as new:
+    with writing(folder, "or choose another -o"), swapped(folder, lambda: _files_of(folder)) as new:
         _write(new, bundle)
 
 

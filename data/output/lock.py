@@ -13,7 +13,11 @@ from data.errors import HeadstartError
 
 @contextmanager
 def locked(
-    path: Path, *, wait: bool = True, say: Callable[[str], None] = lambda text: None
+    path: Path,
+    *,
+    wait: bool = True,
+    say: Callable[[str], None] = lambda text: None,
+    beside: Path | None = None,
 ) -> Iterator[None]:
     """Hold the lock ``<path>.lock`` that keeps other runs away from `path`.
 
@@ -28,13 +32,15 @@ def locked(
         Wait for another run to end, or raise at once.
     say : callable
         Told whom we wait for.
+    beside : Path, optional
+        What the lock file is named after instead of the output, where that would be in the way.
 
     Raises
     ------
     HeadstartError
         If another run holds the lock and `wait` is false.
     """
-    name = _lock_file(path)
+    name = _lock_file(beside or path)
     name.parent.mkdir(parents=True, exist_ok=True)
     handle = _acquire(name, path, wait, say)
     try:

@@ -2,10 +2,11 @@
 
 import ctypes
 import errno
+import logging
 import os
 import shutil
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -16,13 +17,16 @@ from data.output.checks import check_folder
 from data.output.disk import writing
 from data.output.lock import locked
 
+_log = logging.getLogger("headstart.output")
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # a file system, or a kernel, that has no exchange
 
 
 @contextmanager
-def swapped(folder: Path, ours: Collection[str]) -> Iterator[Path]:
+def swapped(folder: Path, ours: Callable[[], Collection[str]]) -> Iterator[Path]:
     """Yield a new folder; at the end it takes the place of `folder`.
+
+    Another process that swaps it is waited for, which is told: the one that ends last is what stays.
 
     Whatever else lies in the old one is in the new one before that, as hard links, which cost no
     room and keep a file one file for whoever has it open; as copies where there are no hard links.
@@ -32,14 +36,21 @@ def swapped(folder: Path, ours: Collection[str]) -> Iterator[Path]:
     ----------
     folder : Path
         It need not exist.
-    ours : collection of str
-        Files in it that are replaced, and so not carried over: names, or paths below it with ``/``.
+    ours : callable
+        Called once nobody else writes there; returns the files in it that are replaced, and so not carried
+        over: names, or paths below it with ``/``.
+
+    Raises
+    ------
+    HeadstartError
+        If another file has the name of one that is new.
     """
     folder = target_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = _beside(folder, "new")
-    with locked(_beside(folder, "swap")):
+    with locked(folder, say=_log.info, beside=_beside(folder, "swap")):
         _bring_back(folder)
+        replaced = ours()
         _discard(new)  # of a process that was killed
         new.mkdir()
         try:
@@ -47,11 +58,11 @@ def swapped(folder: Path, ours: Collection[str]) -> Iterator[Path]:
             yield new
             _finish(new, folder)
             if folder.is_dir():
-                _carry(folder, new, ours)
+                _carry(folder, new, replaced)
                 sync(new)
             _exchange(new, folder)
             if new.is_dir():
-                _carry(new, folder, ours, late=True)  # what was saved there in the meantime
+                _carry(new, folder, replaced, late=True)  # what was saved there in the meantime
         finally:
             _discard(new)
     sync(folder.parent)
@@ -62,7 +73,7 @@ def recover(folder: Path) -> None:
     folder = target_of(folder)
     if not folder.exists() and _beside(folder, "old").is_dir():
         try:
-            with locked(_beside(folder, "swap")):
+            with locked(folder, say=_log.info, beside=_beside(folder, "swap")):
                 _bring_back(folder)
         except HeadstartError:
             raise
@@ -133,8 +144,17 @@ def _carry(old: Path, new: Path, ours: Collection[str], late: bool = False, belo
                 shutil.copystat(entry.path, target)
             elif not _is_same(entry.path, target):
                 if os.path.lexists(target) and not late:
-                    raise FileExistsError(errno.EEXIST, "this name is needed, and is taken", entry.path)
+                    raise _taken(entry.path)
                 _link(entry.path, target)
+
+
+def _taken(path: str) -> HeadstartError:
+    return HeadstartError(
+        f"{path!r} is in the way of what is written",
+        "no file of that name, or one of an earlier output, which is replaced",
+        "a file of another origin, that came there in the meantime",
+        "move it away, and run again; or choose another folder with -o",
+    )
 
 
 def _is_same(path: str, other: Path) -> bool:
