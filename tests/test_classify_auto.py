@@ -113,6 +113,43 @@ def test_what_is_gone_is_made_again(fake, lost, again):
     assert ran() == again
 
 
+def recorded(steps: str) -> str:
+    return f'{{"format": "headstart automatic run", "steps": {steps}}}'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        "[]",
+        '{"format": "headstart automatic run"}',
+        recorded("[]"),
+        recorded('{"extract run": 3}'),
+        recorded('{"extract run": {"key": "", "printed": []}}'),
+        recorded('{"extract run": {"key": "", "printed": [1], "seconds": 1}}'),
+        recorded('{"extract run": {"key": 1, "printed": [], "seconds": 1}}'),
+    ],
+)
+def test_a_damaged_record_is_one_message_and_runs_nothing(fake, text):
+    ran, _ = fake
+    succeed_quietly("auto", "photos", "-o", "out")
+    ran()
+    Path("out", RECORD).write_text(text)
+    assert RECORD in fail("auto", "photos", "-o", "out")
+    assert ran() == [] and Path("out", RECORD).read_text() == text
+
+
+def test_what_a_damaged_record_is_mended_by(fake):
+    ran, _ = fake
+    succeed_quietly("auto", "photos", "-o", "out")
+    ran()
+    Path("out", RECORD).write_text(recorded("3"))
+    told = fail("auto", "photos", "-o", "out").partition("put ")[2].partition(" into it")[0]
+    Path("out", RECORD).write_text(told)
+    succeed_quietly("auto", "photos", "-o", "out")
+    assert ran() == ALL
+
+
 def test_what_follows_from_other_features_is_made_again(fake, tiny_file):
     ran, _ = fake
     succeed_quietly("auto", "photos", "-o", "out")

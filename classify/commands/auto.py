@@ -17,7 +17,9 @@ from classify.commands.options import CorrectionsFile
 from data import __version__
 from data.child import command_of, environment
 from data.console import json_option, say, show, stderr_handle
+from data.errors import HeadstartError
 from data.output.ours import AUTO
+from data.text import with_type
 
 RECORD = "auto.json"  # in the folder: what is done, and what it printed
 _PAGE = "report.html"
@@ -189,9 +191,40 @@ def _run(step: Step, as_json: bool) -> dict:
 
 
 def _recorded(folder: Path) -> dict[str, dict]:
-    """Return what is done in a folder, by command."""
+    """Return what is done in a folder, by command.
+
+    Raises
+    ------
+    HeadstartError
+        If the record is damaged, or cannot be read.
+    """
     path = folder / RECORD
-    return json.loads(path.read_text("utf-8"))["steps"] if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    try:
+        return {command: _checked(entry) for command, entry in _stored(path).items()}
+    except HeadstartError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise HeadstartError(
+            f"the record {str(path)!r} is damaged, or cannot be read",
+            "what `python -m classify auto` wrote of the steps that are done",
+            with_type(error),
+            f"put {json.dumps({'format': AUTO, 'steps': {}})} into it to have every step done again, "
+            "or choose another folder with -o",
+        ) from error
+
+
+def _stored(path: Path) -> dict:
+    return json.loads(path.read_text("utf-8"))["steps"]
+
+
+def _checked(entry: dict) -> dict:
+    """Return the entry of a step if it is one."""
+    key, printed, seconds = (entry[name] for name in ("key", "printed", "seconds"))
+    if not isinstance(key, str) or not isinstance(seconds, int | float) or isinstance(printed, str):
+        raise TypeError("an entry that is none of a step")
+    return {"key": key, "printed": [str.removesuffix(line, "\n") for line in printed], "seconds": seconds}
 
 
 def _record(folder: Path, done: dict[str, dict]) -> None:
