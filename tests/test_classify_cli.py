@@ -308,6 +308,11 @@ class TestEvaluate:
         succeed("train", files[0], "-o", tmp_path / "bundle")
         said = [invoke("evaluate", tmp_path / "bundle", file).stderr for file in files]
         assert said[0] == "" and "'vnni'" in said[1] and "are of 'none': scores may differ" in said[1]
+        page = ("-o", tmp_path / "page.html", "--no-images")
+        for command, *more in (("predict", "--csv"), ("report", *page), ("suggest",)):
+            told = [invoke(command, tmp_path / "bundle", file, *more) for file in files]
+            assert command == "suggest" or [each.exit_code for each in told] == [0, 0]  # all have labels
+            assert "are of" not in told[0].stderr and told[1].stderr.count("are of 'none'") == 1
 
     def test_a_split_without_rows_is_refused(self, layers_bundle, two_layers, tmp_path):
         file = changed(two_layers, tmp_path / "train.h5", splits=np.zeros(60, np.int8))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from classify.commands.options import BundleFolder, Join, score_number
-from data.console import is_utf8, say, show
+from data.console import is_utf8, say, say_warnings, show
 from data.names import UNKNOWN, padded, short_names, shortened, table_lines, width_of
 from data.output.ours import PREDICTED_IMAGES, PREDICTED_ROWS
 from data.text import counted
@@ -161,6 +161,7 @@ def _predict_rows(bundle: Path, files: list[Path], chosen: Chosen, asked: "Asked
     trained = Bundle.load(bundle)
     features = load_features(files, join=chosen.join, in_memory=False)
     rows = chosen_rows(features, chosen.split, chosen.unlabelled)
+    say_warnings(features.arithmetic_warnings(trained.feature_sets))
     tally, layout = Tally(asked, whole=True), Layout(PREDICTED_ROWS, asked)
     answers = tally.counting(predict_file(trained, features, asked, rows), features.ids)
     if form.as_csv:

@@ -67,6 +67,8 @@ def report(
     before = load_features(files, join=join)
     features = corrected(before, corrections)
     images, without, warnings = _images(features, source, root, no_images)
+    for bundle in bundles:
+        warnings += features.arithmetic_warnings(bundle.feature_sets)
     page = gather(
         Asked(
             tuple(map(str, folders)),

@@ -59,6 +59,7 @@ def suggest(
     features, given = _corrected(load_features(files, join=join, in_memory=False), corrections)
     say_warnings(features.unknown_warnings(loaded.class_names))
     kept = given.entries if given else {}
+    say_warnings(features.arithmetic_warnings(loaded.feature_sets))
     unlabelled = Unlabelled.of(features, kept)
     found = choose(loaded, features, number, unlabelled)
     text = suggestions_csv(found, kept.values())

@@ -197,14 +197,7 @@ class FeatureMatrix(LabelledRows):
         HeadstartError
             If a recipe or a layer is not here.
         """
-        if len(wanted) > len(self.feature_sets):
-            raise HeadstartError(
-                f"{self.path!r} holds fewer features than the head takes",
-                f"files of {len(wanted)} recipes: {'; '.join(map(_recipe_text, wanted))}",
-                "; ".join(map(_recipe_text, self.feature_sets)),
-                "name the feature files of all recipes",
-            )
-        found = [self._matching(each) for each in wanted]
+        found = self._all_matching(wanted)
         layers = [
             place for own, each in zip(found, wanted, strict=True) for place in self._places(own, each.layers)
         ]
@@ -222,13 +215,24 @@ class FeatureMatrix(LabelledRows):
         HeadstartError
             As `select` raises it.
         """
-        names = [(each.engine.arithmetic, self._matching(each).engine.arithmetic) for each in wanted]
+        found = zip(wanted, self._all_matching(wanted), strict=True)
+        names = [(each.engine.arithmetic, own.engine.arithmetic) for each, own in found]
         return [
             f"the head learned features of {learned!r}, those of {self.path!r} are of {own!r}:"
             " scores may differ"
             for learned, own in names
             if learned and own and learned != own
         ]
+
+    def _all_matching(self, wanted: Sequence[FeatureSet]) -> list[FeatureSet]:
+        if len(wanted) > len(self.feature_sets):
+            raise HeadstartError(
+                f"{self.path!r} holds fewer features than the head takes",
+                f"files of {len(wanted)} recipes: {'; '.join(map(_recipe_text, wanted))}",
+                "; ".join(map(_recipe_text, self.feature_sets)),
+                "name the feature files of all recipes",
+            )
+        return [self._matching(each) for each in wanted]
 
     def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
