@@ -3,7 +3,9 @@
 import json
 import os
 import shutil
+from functools import partial
 
+import h5py
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images
@@ -251,6 +253,31 @@ def test_what_is_no_file_of_kept_rows_is_not_overwritten(path):
         extract(some(100), RECIPE, path)
     assert before.read_text() == "my notes"
     assert len(FeatureFile(path).contents.ids) == 128
+
+
+def name_arithmetic(path, arithmetic: str) -> None:
+    """Let a feature file say that its rows were computed in this arithmetic."""
+    with h5py.File(path, "r+") as file:
+        engines = json.loads(file.attrs["engines"])
+        file.attrs["engines"] = json.dumps([{**each, "arithmetic": arithmetic} for each in engines])
+
+
+@pytest.mark.parametrize(("kept", "refused"), [("int8, new", False), ("int8, old", True)])
+def test_rows_do_not_leave_for_those_of_another_arithmetic(path, kept, refused):
+    before = path.with_name("out.h5.before")
+    extract(some(100), RECIPE, path)
+    name_arithmetic(path, "int8, new")
+    name_arithmetic(before, kept)
+    found = path.read_bytes(), before.read_bytes()
+    leave = partial(extract, some(96), RECIPE, path, Options(allow_drop=True))
+    if not refused:
+        assert leave().dropped == 4 and len(known(before)) == 32
+        return
+    with pytest.raises(HeadstartError, match="another arithmetic") as caught:
+        leave()
+    assert (caught.value.expected, caught.value.received) == ("int8, new", "int8, old")
+    assert str(before) in caught.value.happened
+    assert (path.read_bytes(), before.read_bytes()) == found
 
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")
