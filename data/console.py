@@ -13,16 +13,15 @@ import re
 import sys
 import warnings
 from collections.abc import Callable, Container, Iterable, Mapping
-from contextlib import suppress
 from functools import cache
-from typing import Annotated, Any, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 from rich.console import Console
 from typer.core import TyperGroup
 from typer.models import OptionInfo
 
-from data import __version__
+from data import __version__, document
 from data.errors import HeadstartError, UsageError, unimportable
 from data.interrupt import interrupt_of, settle
 from data.names import shortened
@@ -76,24 +75,26 @@ class Commands(Named):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")  # a name that it cannot encode is escaped
         name_commands(options.get("prog_name") == SCRIPT)
+        given = args[0] if args else options.get("args")
+        document.begin(sys.argv[1:] if given is None else given)
         _collect_seldom()
         try:
             return super().main(*args, **options)
         except HeadstartError as error:
-            _end(f"error: {error}", 2 if isinstance(error, UsageError) else 1)
+            _fail(error, 2 if isinstance(error, UsageError) else 1)
         except ImportError as error:
             if (error.name or "").partition(".")[0] in _OURS:
                 raise
-            _end(f"error: {unimportable(error)}", 1)
+            _fail(unimportable(error))
         except OSError as error:
             if _is_homeless():
-                _end(f"error: {_homeless(error)}", 1)
+                _fail(_homeless(error))
             if error.errno == errno.ENAMETOOLONG and error.filename is not None:
-                _end(f"error: {_too_long(error)}", 1)
+                _fail(_too_long(error))
             if error.errno != errno.ENOSPC:
                 raise
-            _silence(sys.stdout)
-            _end(f"error: {unprinted(error)}", 1)
+            document.silence(sys.stdout)
+            _fail(unprinted(error))
 
     def invoke(self, ctx: Any) -> Any:  # typer's own Context, which has no public name
         try:
@@ -103,6 +104,7 @@ class Commands(Named):
             if interrupt := interrupt_of(error):
                 settle()
                 _end(str(interrupt) or "interrupted", 130)
+            document.tell_ending(error)
             raise
 
 
@@ -235,7 +237,7 @@ def say(text: str) -> None:
     try:
         err.print(words)
     except OSError:
-        _silence(sys.stderr)  # nobody is left to tell
+        document.silence(sys.stderr)  # nobody is left to tell
 
 
 def say_warnings(warnings: Iterable[str], said: Container[str] = ()) -> None:
@@ -257,12 +259,13 @@ def show(value: object, lay_out: Callable[..., list[str]], as_json: bool) -> Non
         text = json.dumps(value, indent=2, ensure_ascii=not is_utf8(sys.stdout))
     else:
         text = as_started("\n".join(lay_out(value)))
+    document.begun()
     try:
         print(text, flush=True)
     except BrokenPipeError:
         raise  # who reads it has had enough
     except OSError as error:
-        _silence(sys.stdout)
+        document.silence(sys.stdout)
         raise unprinted(error) from error
 
 
@@ -291,14 +294,6 @@ def _homeless(error: OSError) -> HeadstartError:
         with_type(error),
         "cd into another folder, and run again",
     )
-
-
-def _silence(stream: TextIO) -> None:
-    """Let a stream that cannot be written go nowhere, so that the process ends without more words."""
-    with suppress(OSError, ValueError, AttributeError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, stream.fileno())
-        os.close(null)
 
 
 def is_utf8(stream: TextIO) -> bool:
@@ -336,6 +331,14 @@ def _prepare_warnings() -> None:
     warnings.showwarning = lambda message, *where: say(f"warning: {one_line(message, None)}")
 
 
-def _end(text: str, code: int) -> None:
+def _fail(error: HeadstartError, code: int = 1) -> NoReturn:
+    say(f"error: {error}")
+    parts = {name: as_started(getattr(error, name)) for name in ("happened", "expected", "received", "todo")}
+    document.tell_failure(parts, code)
+    sys.exit(code)
+
+
+def _end(text: str, code: int) -> NoReturn:
     say(text)
+    document.tell_failure({"happened": as_started(text)}, code)
     sys.exit(code)

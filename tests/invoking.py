@@ -1,5 +1,7 @@
 """The commands of `classify` in this process."""
 
+import json
+
 from conftest import assert_four_parts
 from typer.testing import CliRunner
 
@@ -23,7 +25,7 @@ def fail(*words, code: int | None = None) -> str:
     result = invoke(*words)
     usage = result.stderr.startswith("error: unknown ")
     assert result.exit_code == (code or (2 if usage else 1)), result.output
-    assert result.stdout == ""
+    assert result.stdout == "" or "error" in json.loads(result.stdout)  # as --json has it
     assert result.stderr.startswith("error: ")
     assert_four_parts(result.stderr)
     return result.stderr

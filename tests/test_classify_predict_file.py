@@ -256,7 +256,8 @@ class TestCommand:
     )
     def test_usage(self, words, folder, images):
         result = invoke("predict", folder / "bundle", images, *words)
-        assert (result.exit_code, result.stdout) == (2, "") and "Usage: " in result.stderr
+        assert result.exit_code == 2 and "Usage: " in result.stderr
+        assert bool(result.stdout) == ("--json" in words)
 
     def test_neither_tensorflow_nor_an_engine_is_imported(self, folder):
         done, modules = imported_by("classify", "predict", folder / "bundle", folder / "layers.h5", cwd=ROOT)

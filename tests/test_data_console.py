@@ -9,6 +9,14 @@ import sys
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
 from PIL import Image
+from typer.testing import CliRunner
+
+from classify.cli import app as classification
+from classify.headstart import application
+from data import document
+from data.cli import app as looking
+from data.console import show
+from extract.cli import app as extraction
 
 NAMES = ("猫", "café 😀")
 
@@ -53,6 +61,50 @@ def test_json_is_the_same_in_every_encoding(folder):
         for name in ("cp1252", "ascii", "utf-8")
     ]
     assert found[0] == found[1] == found[2] and NAMES[0] in json.dumps(found[2], ensure_ascii=False)
+
+
+FAILING = {
+    "a user's error of classify": (classification, "info no_bundle", 1),
+    "and of extract": (extraction, "info no.h5", 1),
+    "and of data": (looking, "preview no_source", 1),
+    "an unknown name": (classification, "train no.h5 --head logistik", 2),
+    "a value that Typer refuses": (classification, "predict no_bundle a.png --csv", 2),
+    "an unknown option": (extraction, "verify no.h5 --odd", 2),
+    "by the console script": (application(), "classify info no_bundle", 1),
+}
+
+
+@pytest.mark.parametrize(("app", "words", "code"), FAILING.values(), ids=FAILING)
+def test_what_fails_under_json_is_a_document_too(app, words, code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plain, asked = (CliRunner().invoke(app, [*words.split(), *more]) for more in ((), ("--json",)))
+    error = json.loads(asked.stdout)["error"]
+    assert (asked.exit_code, error["exit_code"]) == (code, code)
+    assert error["happened"] in " ".join(asked.stderr.replace("\u2502", "").split())
+    if "Usage" not in asked.stderr:
+        assert asked.stderr == plain.stderr and plain.stdout == "" and plain.exit_code == code
+        parts = [error[name] for name in ("happened", "expected", "received", "todo")]
+        assert all(part in asked.stderr for part in parts)
+
+
+def test_a_failure_after_the_document_began_is_no_second_one(capsys):
+    document.begin(["--json"])
+    show([1], list, as_json=True)
+    document.tell_failure({"happened": "too late"}, 1)
+    assert json.loads(capsys.readouterr().out) == [1]
+
+
+def test_options_of_another_command_ask_for_nothing(capsys):
+    document.begin(["photos", "--", "--json"])
+    document.tell_failure({"happened": "no"}, 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_a_failure_that_nobody_reads_ends_as_always(tmp_path):
+    command = f"({sys.executable} -m extract info no.h5 --json; echo $? >code) | true"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (tmp_path / "code").read_text().strip() == "1"
+    assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
 @pytest.mark.parametrize("words", [("extract", "info", "猫.h5"), ("classify", "train", "x.h5", "--猫")])
