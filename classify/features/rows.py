@@ -133,7 +133,8 @@ class LabelledRows:
                 f"{self.path!r} has no labelled validation rows",
                 "one row or more, to choose or to compare by",
                 f"{counted(len(self.rows('train')), 'training row')}, no validation rows",
-                "extract more images, or name a validation split",
+                "give the source a folder validation, or more images; where FOLDER holds train alone, "
+                "extract from FOLDER/train, whose images are dealt to splits",
             )
 
     def training_images(self) -> np.ndarray:
