@@ -1,15 +1,17 @@
 """Sweeps: chosen by validation rows alone, resumed, shared work without other results."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
+from invoking import fail, invoke
 from small import drawn_features, drawn_set
 from typer.testing import CliRunner
 
-from classify import Bundle
+from classify import Bundle, load_features
 from classify.cli import app
 from classify.commands.train import parse_params
 from classify.heads.table import make_head
@@ -272,3 +274,17 @@ def test_heads_that_cannot_learn_are_left_out_and_said(capsys):
     with pytest.raises(HeadstartError, match="n_neighbors") as caught:
         sweep(few, entries(["knn"], {"knn": {"k": (13, 14)}}), ALONE)
     assert_four_parts(str(caught.value))
+
+
+def test_test_images_that_training_saw_are_left_out_where_asked_for(tiny_recipe, tmp_path):
+    folder, path = tmp_path / "images", tmp_path / "images.h5"
+    for split, first in (("train", 0), ("validation", 6), ("test", 12)):
+        draw_images(folder / split, each=6, first=first)
+    copied = sorted((folder / "train").glob("*/*.png"))[0]
+    shutil.copyfile(copied, folder / "test" / copied.parent.name / "a copy.png")
+    extract(open_source(folder), tiny_recipe, path)
+    words = ("sweep", path, "--heads", "ridge", "-o", tmp_path / "best")
+    assert "--unseen-only" in fail(*words) and not (tmp_path / "best").exists()
+    done = invoke(*words, "--unseen-only", "--json")
+    assert "1 test image left out, as training rows have the same bytes" in done.stderr
+    assert json.loads(done.stdout)["test"]["rows"] == len(load_features(path).rows("test")) - 1

@@ -97,7 +97,7 @@ def steps(source: str, folder: Path, corrections: Path | None, run_options: Sequ
     given = () if corrections is None else (corrections,)
     corrected = tuple(word for path in given for word in ("--corrections", str(path)))
     found = {"--csv": folder / "findings.csv", "--corrections-out": folder / "suspects.csv"}
-    trained = (str(features), "--heads", exportable, *corrected)
+    trained = (str(features), "--heads", exportable, "--unseen-only", *corrected)
     shown = (str(head), str(features), *corrected)
     return [
         Step("features of the images", "extract run", (source, *run_options), (), {"-o": features}),

@@ -9,6 +9,7 @@ from classify.commands.options import (
     CorrectionsFile,
     Join,
     ScoresAsJson,
+    UnseenOnly,
     corrected,
     corrections_lines,
     grouped,
@@ -45,9 +46,7 @@ def evaluate(
     errors: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="List every wrong row as CSV; - prints it.")
     ] = None,
-    unseen_only: Annotated[
-        bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
-    ] = False,
+    unseen_only: UnseenOnly = False,
     join: Join = "strict",
     corrections: CorrectionsFile = None,
     groups: GroupsFile = None,

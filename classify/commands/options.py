@@ -60,6 +60,11 @@ def names_between_commas(text: str | None) -> list[str] | None:
     return names
 
 
+UnseenOnly = Annotated[
+    bool, typer.Option("--unseen-only", help="Leave out images that training saw; refused otherwise.")
+]
+
+
 def corrected(features: "FeatureMatrix", file: Path | None) -> "FeatureMatrix":
     """Return features with the labels that ``--corrections`` gives, and say what the user should know."""
     from classify.features.corrections import read_corrections

@@ -13,6 +13,7 @@ from classify.commands.options import (
     Files,
     Join,
     Layers,
+    UnseenOnly,
     checked_labels,
     corrected,
     corrections_lines,
@@ -26,6 +27,7 @@ from data.text import counted
 from extract.commands.options import GroupsFile
 
 if TYPE_CHECKING:  # HDF5, which the help of commands does not need
+    from classify.features.matrix import FeatureMatrix
     from classify.selection.sweep import Find
 
 
@@ -48,6 +50,7 @@ def sweep(
     join: Join = "strict",
     corrections: CorrectionsFile = None,
     groups: GroupsFile = None,
+    unseen_only: UnseenOnly = False,
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
     as_json: AsJson = False,
 ) -> None:
@@ -80,6 +83,8 @@ def sweep(
     find, chosen = _search_of(search, heads) if search else _grids_of(heads)
     features = grouped(corrected(load_features(files, layer, join), corrections), groups)
     warnings = checked_labels(features)
+    if unseen_only:
+        features = _unseen(features)
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
@@ -90,6 +95,14 @@ def sweep(
     if features.corrections is not None:
         values["corrections"] = features.corrections.to_dict()
     show(values, partial(sweep_lines, told), as_json)
+
+
+def _unseen(features: "FeatureMatrix") -> "FeatureMatrix":
+    """Return features without labels of the test images that training rows show too; say how many."""
+    clean = features.without("test", features.training_images())
+    if count := len(features.rows("test")) - len(clean.rows("test")):
+        say_warnings([f"{counted(count, 'test image')} left out, as training rows have the same bytes"])
+    return clean
 
 
 def _check_apart(leaderboard: Path, folder: Path) -> None:

@@ -167,7 +167,7 @@ class LabelledRows:
                 "images that the head was not trained on, or the scores are too good",
                 f"{counted(len(found), 'image')} of {len(self.rows(split))}, known by their bytes: "
                 + some_of([self.ids[row] for row in found]),
-                "take them out of one split; or leave them out: python -m classify evaluate --unseen-only",
+                "take them out of one split; or leave them out: --unseen-only of evaluate and of sweep",
             )
 
     def without(self, split: str, seen: np.ndarray) -> Self:
