@@ -55,6 +55,7 @@ BAD = {
     "seeds": (*NOT_WHOLE, 0, None),
     "trials": (*NOT_WHOLE, 0, None),
     "jobs": (*NOT_WHOLE, 0, -2, None),
+    "choose_by": ("f1", "", None, 1),
     "stretch": (*POSITIVE, None),  # of `added_head`
 }
 PARAMETERS = {name: entry.parameters for name, entry in HEADS.items()}

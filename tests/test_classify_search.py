@@ -59,7 +59,9 @@ def test_results_shape_what_is_proposed(features, patch_ours):
     """The estimator goes where the objective is high: here to small C, there to great C."""
     centres = []
     for sign in (1, -1):
-        patch_ours("classify.selection.search.worth", lambda one, sign=sign: sign * np.log(one.params["C"]))
+        patch_ours(
+            "classify.selection.search.worth", lambda one, by, sign=sign: sign * np.log(one.params["C"])
+        )
         results = search(features, ["logistic"], SweepOptions(trials=25))
         centres.append(np.median([np.log10(result.params["C"]) for result in results]))
     assert centres[0] > centres[1] + 2
@@ -97,9 +99,17 @@ def reached(accuracy: float, log_loss: float) -> Result:
 
 
 def test_a_right_row_outweighs_any_log_loss():
-    assert worth(reached(0.9, np.inf)) >= worth(reached(0.8, 0.0))
-    assert worth(reached(0.9, 5.0)) > worth(reached(0.8, 0.01))
-    assert worth(reached(0.9, 0.1)) > worth(reached(0.9, 0.2))
+    def worth_of(accuracy: float, log_loss: float) -> float:
+        return worth(reached(accuracy, log_loss), "accuracy")
+
+    assert worth_of(0.9, np.inf) >= worth_of(0.8, 0.0)
+    assert worth_of(0.9, 5.0) > worth_of(0.8, 0.01)
+    assert worth_of(0.9, 0.1) > worth_of(0.9, 0.2)
+
+
+def test_by_log_loss_the_lower_one_is_worth_more():
+    assert worth(reached(0.8, 0.01), "log_loss") > worth(reached(0.9, 0.02), "log_loss") > 0
+    assert worth(reached(0.9, np.inf), "log_loss") == 0
 
 
 def test_unknown_heads_list_the_nearest():

@@ -17,7 +17,7 @@ from classify.commands.train import parse_params
 from classify.heads.table import make_head
 from classify.scores.intervals import wilson
 from classify.selection import sweep as sweeps
-from classify.selection.leaderboard import Result, choose, leaderboard_csv, write_leaderboard
+from classify.selection.leaderboard import Result, alike, choose, leaderboard_csv, write_leaderboard
 from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
 from classify.selection.trials import Entry, entries
 from data import HeadstartError, open_source
@@ -45,9 +45,20 @@ def results(features):
 def test_every_configuration_is_judged_once_and_the_best_comes_first(results):
     assert len(results) == 9
     assert len({Entry(result.head, result.params).key for result in results}) == 9
-    order = [(-result.mean, result.log_loss) for result in results]
+    order = [(result.log_loss, -result.mean) for result in results]
     assert order == sorted(order)
     assert results[0].rows == 40
+
+
+def test_the_best_comes_first_by_accuracy_where_asked_for(features, results):
+    by_accuracy = sweep(features, entries(grids=GRIDS), SweepOptions(jobs=1, choose_by="accuracy"))
+    assert {Entry(each.head, each.params).key for each in by_accuracy} == {
+        Entry(each.head, each.params).key for each in results
+    }
+    order = [(-result.mean, result.log_loss) for result in by_accuracy]
+    assert order == sorted(order)
+    with pytest.raises(HeadstartError, match="choose_by"):
+        SweepOptions(choose_by="f1")
 
 
 def test_scores_are_those_of_the_heads_alone(features, results):
@@ -149,6 +160,12 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
 
 def result(head: str, mean: float, **params) -> Result:
     return Result(head, params, wilson(100 * mean, 100), 100, 1.0, [mean], mean, 0.0, 0.0)
+
+
+def test_heads_that_the_validation_rows_cannot_tell_apart_are_counted():
+    """The error of 0.9 on 100 rows is 0.03."""
+    assert alike([result("knn", mean) for mean in (0.9, 0.95, 0.92, 0.88, 0.86)]) == 3
+    assert alike([result("knn", 1.0), result("knn", 0.99)]) == 1
 
 
 def test_one_standard_error_takes_the_simplest_that_is_good_enough():

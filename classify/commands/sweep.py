@@ -44,6 +44,9 @@ def sweep(
     one_standard_error: Annotated[
         bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
     ] = False,
+    choose_by: Annotated[
+        str, typer.Option(help="Of validation rows: log_loss, or accuracy; the other one parts equals.")
+    ] = "log_loss",
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
     leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
     layer: Layers = None,
@@ -69,7 +72,7 @@ def sweep(
     from data.progress import progress_bar
 
     tried = 50 if trials is None else trials
-    options = SweepOptions(seeds=seeds, jobs=jobs, trials=tried, simplest=one_standard_error)
+    options = SweepOptions(seeds, jobs, tried, choose_by, one_standard_error)
     if trials is not None and not search:
         raise typer.BadParameter("--trials goes with --search optuna")
     if search and one_standard_error:
@@ -144,6 +147,9 @@ def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
     winner, count = outcome["winner"], len(outcome["leaderboard"])
     params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
     lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
+    if outcome["alike"] > 1:
+        rows = counted(outcome["winner"]["accuracy"]["rows"], "validation row")
+        lines.append(f"{rows} cannot tell the accuracy of {outcome['alike']} heads from that of the first")
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")

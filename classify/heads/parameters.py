@@ -58,4 +58,9 @@ BENCHMARK: Table = {
     "target": AnyOf(_NOT_GIVEN, SHARE),
     "seed": SEED,
 }
-SWEEP: Table = {"seeds": whole(1), "trials": whole(1), "jobs": AnyOf(whole(1), Choice(-1))}
+SWEEP: Table = {
+    "seeds": whole(1),
+    "trials": whole(1),
+    "jobs": AnyOf(whole(1), Choice(-1)),
+    "choose_by": Choice("log_loss", "accuracy"),
+}

@@ -1,7 +1,7 @@
 """Results of a sweep, ranked: the best, the simplest of the good, and a table of all."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -87,9 +87,16 @@ class Outcome:
             "winner": self.winner.to_dict(),
             "bundle": self.bundle,
             "test": self.test,
+            "alike": alike(self.results),
             "seconds": self.seconds,
             "warnings": self.warnings,
         }
+
+
+ORDERS: dict[str, Callable[[Result], tuple[float, float]]] = {
+    "log_loss": lambda result: (result.log_loss, -result.mean),
+    "accuracy": lambda result: (-result.mean, result.log_loss),
+}
 
 
 def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = None) -> Result:
@@ -109,9 +116,8 @@ def choose(results: Sequence[Result], simplest_first: Sequence[Entry] | None = N
     if simplest_first is None:
         return results[0]
     best = results[0]
-    error = (best.mean * (1 - best.mean) / best.rows) ** 0.5
     order = {entry.key: number for number, entry in enumerate(simplest_first)}
-    good = [result for result in results if result.mean >= best.mean - error]
+    good = [result for result in results if result.mean >= best.mean - _error(best)]
     return min(good, key=lambda result: order[Entry(result.head, result.params).key])
 
 
@@ -156,6 +162,18 @@ def result_of(entry: Entry, done: Mapping[tuple[str, int], Trial]) -> Result:
     )
 
 
-def ranked(results: list[Result]) -> list[Result]:
-    """Order results, the best first."""
-    return sorted(results, key=lambda result: (-result.mean, result.log_loss))
+def ranked(results: Sequence[Result], choose_by: str = "log_loss") -> list[Result]:
+    """Order results, the best first, by an entry of `ORDERS`."""
+    return sorted(results, key=ORDERS[choose_by])
+
+
+def alike(results: Sequence[Result]) -> int:
+    """Return how many results have an accuracy within a standard error of that of the first.
+
+    Validation rows do not tell these apart.
+    """
+    return sum(abs(result.mean - results[0].mean) <= _error(results[0]) for result in results)
+
+
+def _error(result: Result) -> float:
+    return (result.mean * (1 - result.mean) / result.rows) ** 0.5

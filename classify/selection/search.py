@@ -33,8 +33,8 @@ def search(
 ) -> list[Result]:
     """Try configurations that a tree-structured Parzen estimator proposes, one after another.
 
-    Each is trained on the training rows and judged on the validation rows, by accuracy, then by log
-    loss; the test rows are not read. Proposals depend on nothing but results and a fixed seed, so
+    Each is trained on the training rows and judged on the validation rows, by ``options.choose_by``; the
+    test rows are not read. Proposals depend on nothing but results and a fixed seed, so
     that with its journal an interrupted search goes on as if it had not been.
 
     Source: J. Bergstra, R. Bardenet, Y. Bengio, B. Kégl (2011), Algorithms for hyper-parameter
@@ -81,18 +81,23 @@ def search(
                 refusal = left_out(refused)
             else:
                 results[entry.key] = result_of(entry, done)
-            study.tell(proposal, worth(results[entry.key]) if entry.key in results else _NOTHING)
+            study.tell(
+                proposal, worth(results[entry.key], options.choose_by) if entry.key in results else _NOTHING
+            )
     progress(trials, trials)
     if refusal and not results:
         raise refusal
-    return ranked(list(results.values()))
+    return ranked(list(results.values()), options.choose_by)
 
 
-def worth(result: Result) -> float:
-    """Return what a search maximizes: the rows that are right, less a part of one row for the log loss.
+def worth(result: Result, choose_by: str) -> float:
+    """Return what a search maximizes: less log loss, or the rows that are right.
 
-    So between heads that were trained equally often a lower log loss never outweighs a right row.
+    By accuracy a part of one row is taken off for the log loss, so that between heads that were trained
+    equally often a lower one never outweighs a right row.
     """
+    if choose_by == "log_loss":
+        return 1 / (1 + result.log_loss)
     right = round(sum(result.accuracies) * result.rows)
     return (right - 1 + 1 / (1 + result.log_loss)) / len(result.accuracies)
 

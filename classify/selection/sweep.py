@@ -37,6 +37,8 @@ class SweepOptions:
         Processes of a sweep, -1: one for each core; they share the matrix through a memory map.
     trials : int
         Proposals of a search, of all heads together. One that comes again is not trained again.
+    choose_by : str
+        ``log_loss`` or ``accuracy`` of the validation rows; the other one decides between equals.
     simplest : bool
         Whether `sweep_and_save` chooses by the one-standard-error rule, which a sweep allows alone.
 
@@ -54,6 +56,7 @@ class SweepOptions:
     seeds: int = 1
     jobs: int = -1
     trials: int = 50
+    choose_by: str = "log_loss"
     simplest: bool = False
 
     def __post_init__(self) -> None:
@@ -90,7 +93,7 @@ def sweep(
     Returns
     -------
     list of Result
-        The best first: by mean accuracy, then by log loss.
+        The best first, by ``options.choose_by``.
 
     Raises
     ------
@@ -120,7 +123,8 @@ def sweep(
             progress(len(done), total)
     if refusal and not done:
         raise refusal
-    return ranked([result_of(entry, done) for entry in chosen if (entry.key, 0) in done])
+    found = [result_of(entry, done) for entry in chosen if (entry.key, 0) in done]
+    return ranked(found, options.choose_by)
 
 
 class Find(Protocol):
