@@ -398,6 +398,17 @@ def test_groups_stay_together():
     assert max(alone) < sum(alone)  # rows without a group are no group
 
 
+@pytest.mark.parametrize("groups", [(), tuple(f"p{row}" if row < 100 else "" for row in range(200))])
+def test_equal_images_stay_together(groups):
+    features = drawn_features(200, groups=groups)
+    features.digests[0:100:2] = features.digests[100:200:2]
+    folds = recorded_folds(features, 4)
+    assert len(folds) == 4
+    for fitted, predicted in folds:
+        images = [{features.digests[row].tobytes() for row in rows} for rows in (fitted, predicted)]
+        assert not images[0] & images[1]
+
+
 def test_test_rows_are_never_read():
     features = drawn_features()
     features.X[features.splits == 2] = np.nan

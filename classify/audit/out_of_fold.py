@@ -8,9 +8,9 @@ import numpy as np
 from classify.features.matrix import FeatureMatrix
 from classify.features.neighbours import parts
 from classify.features.standardized import Standardized
-from classify.penalized.folds import folds_of, judged_by_folds
 from classify.penalized.penalty import FOLDS, best, path
 from classify.penalized.softmax import Problem, proba_by, solve_loosely
+from classify.scores.folds import folds_of, judged_by_folds
 
 # C of the head `logistic`, on standardized features, from strong penalties to weak ones.
 PENALTIES = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)

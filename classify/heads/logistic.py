@@ -18,9 +18,9 @@ from classify.heads.linear_decision import (
     of_raw_features,
 )
 from classify.heads.parameters import LOGISTIC
-from classify.penalized.folds import linked
 from classify.penalized.penalty import Choice, by_folds, by_validation
 from classify.penalized.softmax import Problem, solve
+from classify.scores.folds import linked
 from data.allowed import check_values
 
 AUTO = "auto"

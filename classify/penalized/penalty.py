@@ -5,8 +5,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from classify.penalized.folds import folds_of, judged_by_folds
 from classify.penalized.softmax import Problem, mean_loss, solve_loosely
+from classify.scores.folds import folds_of, judged_by_folds
 
 PENALTIES = tuple(float(f"{10 ** (place / 2):.3g}") for place in range(-12, 3))  # C, in half decades
 FOLDS = 5

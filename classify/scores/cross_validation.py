@@ -1,6 +1,5 @@
 """Cross-validation: every row predicted once, by a head that did not see it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from classify.features.matrix import FeatureMatrix
 from classify.head import Head, taken_by
 from classify.scores.evaluate import evaluate, of_all_classes
+from classify.scores.folds import linked
 from data.errors import HeadstartError
 
 
@@ -42,8 +42,8 @@ class CrossValidation:
 def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 0) -> CrossValidation:
     """Judge a head by cross-validation on the training and validation rows.
 
-    Folds are stratified and seeded; rows of one group stay together. Each row is predicted
-    once, by a head that did not see it, and the scores are those of all these predictions.
+    Folds are stratified and seeded; rows of one group stay together, and so do equal images. Each row is
+    predicted once, by a head that did not see it, and the scores are those of all these predictions.
 
     Parameters
     ----------
@@ -66,9 +66,9 @@ def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 
 
     chosen = features.rows("train", "validation")
     X, y, groups = features.X[chosen], features.y[chosen], features.groups_of(chosen)
-    divided = _divisions(y, folds, groups, seed)
+    divided = divisions(features, folds, seed)
     if not divided:
-        raise _no_folds(y, folds, features.class_names)
+        raise no_folds(features, folds)
     proba = np.zeros((len(y), len(features.class_names)))
     accuracies = []
     for train, test in divided:
@@ -82,33 +82,58 @@ def cross_validate(head: Head, features: FeatureMatrix, folds: int, seed: int = 
 
 def possible_folds(features: FeatureMatrix, most: int) -> int:
     """Return of how many folds a cross-validation is possible, `most` at the most; 0 if of none."""
-    chosen = features.rows("train", "validation")
-    y, groups = features.y[chosen], features.groups_of(chosen)
-    return next((folds for folds in range(most, 1, -1) if _divisions(y, folds, groups)), 0)
+    return next((folds for folds in range(most, 1, -1) if divisions(features, folds)), 0)
 
 
-def _divisions(
-    y: np.ndarray, folds: int, groups: Sequence[str] | None, seed: int = 0
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return training and test rows of each fold; empty where rows or groups do not suffice."""
+def divisions(features: FeatureMatrix, folds: int, seed: int = 0) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide the training and validation rows in folds.
+
+    Parameters
+    ----------
+    features : FeatureMatrix
+    folds : int
+    seed : int
+
+    Returns
+    -------
+    list of (ndarray of int, ndarray of int)
+        Of each fold the rows to learn from, and those to judge by, as places among the training and
+        validation rows; empty where rows or groups do not suffice.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
+    chosen = features.rows("train", "validation")
+    y, groups = features.y[chosen], _together(features, chosen)
     if not _divides(y, folds, groups):
         return []
-    splitter = (StratifiedGroupKFold if groups else StratifiedKFold)(folds, shuffle=True, random_state=seed)
+    alone = groups is None
+    splitter = (StratifiedKFold if alone else StratifiedGroupKFold)(folds, shuffle=True, random_state=seed)
     divided = list(splitter.split(np.empty(len(y)), y, groups))
     return divided if all(len(np.unique(y[train])) > 1 for train, _ in divided) else []
 
 
-def _divides(y: np.ndarray, folds: int, groups: Sequence[str] | None) -> bool:
+def _together(features: FeatureMatrix, rows: np.ndarray) -> np.ndarray | None:
+    """Return a number that rows of a group and equal images share; None if each row has its own."""
+    images = np.unique(features.digests[rows], axis=0, return_inverse=True)[1]
+    groups = features.groups_of(rows)
+    numbers = images if groups is None else linked(groups, images)
+    return numbers if len(np.unique(numbers)) < len(rows) else None
+
+
+def _divides(y: np.ndarray, folds: int, groups: np.ndarray | None) -> bool:
     counts = np.unique(y, return_counts=True)[1]
-    enough = len(counts) > 1 and counts.min() >= folds and (not groups or len(set(groups)) >= folds)
-    return folds > 1 and enough
+    enough = len(counts) > 1 and counts.min() >= folds
+    return folds > 1 and enough and (groups is None or len(np.unique(groups)) >= folds)
 
 
-def _no_folds(y: np.ndarray, folds: int, class_names: Sequence[str]) -> HeadstartError:
-    counts = np.bincount(y, minlength=len(class_names))
-    counted = ", ".join(f"{name} {count}" for name, count in zip(class_names, counts, strict=True) if count)
+def no_folds(features: FeatureMatrix, folds: int) -> HeadstartError:
+    """Return the error of rows that so many folds cannot divide."""
+    counts = np.bincount(
+        features.y[features.rows("train", "validation")], minlength=len(features.class_names)
+    )
+    counted = ", ".join(
+        f"{name} {count}" for name, count in zip(features.class_names, counts, strict=True) if count
+    )
     return HeadstartError(
         f"{folds}-fold cross-validation is not possible here",
         "2 folds or more, as many rows of each class, and groups, as folds, two classes in every fold",
