@@ -49,6 +49,18 @@ def test_the_table(images, tmp_path):
     assert lines[-1] in ("bottleneck: engine", "bottleneck: decode", "bottleneck: read")
 
 
+def test_the_gflop_are_those_of_the_cut_model(tiny_recipe, images):
+    options = Options("openvino", threads=1)
+    cut, whole = benches(
+        open_source(str(images)),
+        [replace(tiny_recipe, layers=("conv_pw_1_relu",)), tiny_recipe],
+        options,
+        images=2,
+        repeats=1,
+    )
+    assert cut.gflop / whole.gflop == pytest.approx(0.0707, abs=1e-3)
+
+
 @pytest.mark.parametrize(
     ("change", "limit"),
     [

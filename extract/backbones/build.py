@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, unknown_name
 from extract.backbones.applications import SCALINGS, backbone_named
+from extract.backbones.graph import steps_of
 from extract.backbones.keras_backend import in_words, keras_backend
 
 if TYPE_CHECKING:
     import keras
 
+AVG_POOL = "avg_pool"  # of layers: the backbone's own output
 _process: int | None = None  # that uses Keras
-
-
-# fmt: on
 
 
 def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float32") -> "keras.Model":
@@ -88,12 +87,12 @@ def tapped(backbone: "keras.Model", layers: Sequence[str]) -> "keras.Model":
     backbone : keras.Model
         As `build_backbone` makes it.
     layers : sequence of str
-        ``avg_pool`` stands for its own output.
+        ``avg_pool`` stands for its own output; the others bear the names of `extract.backbones.graph.Step`.
 
     Returns
     -------
     keras.Model
-        Of the backbone's name and layers.
+        Of the backbone's name and of its layers; those behind the deepest that is asked for are not in it.
 
     Raises
     ------
@@ -102,7 +101,11 @@ def tapped(backbone: "keras.Model", layers: Sequence[str]) -> "keras.Model":
     """
     import keras
 
-    outputs = [_layer_output(backbone, name) for name in layers]
+    known = {step.name: step.output for step in steps_of(backbone)} | {AVG_POOL: backbone.output}
+    for name in layers:
+        if name not in known:
+            raise unknown_name("layer", name, known)
+    outputs = [known[name] for name in layers]
     return keras.Model(backbone.input, outputs, name=backbone.name, trainable=backbone.trainable)
 
 
@@ -122,13 +125,17 @@ def flops(model: "keras.Model") -> int:
     model : keras.Model
         With a fixed image size.
     """
-    return sum(flops(layer) if hasattr(layer, "layers") else _layer_flops(layer) for layer in model.layers)
+    return sum(map(operation_flops, model.layers))
 
 
-def _layer_flops(layer: "keras.Layer") -> int:
-    places = math.prod(layer.output.shape[1:-1])
-    kernels = [weight.shape for weight in layer.weights if "kernel" in weight.name]
-    return 2 * places * sum(map(math.prod, kernels))
+def operation_flops(operation: "keras.Operation") -> int:
+    """Return what `flops` counts of one layer, or of a model that is one; bare operations have none."""
+    import keras
+
+    if isinstance(operation, keras.Model):
+        return flops(operation)
+    kernels = [weight.shape for weight in getattr(operation, "weights", ()) if "kernel" in weight.name]
+    return 2 * math.prod(operation.output.shape[1:-1]) * sum(map(math.prod, kernels)) if kernels else 0
 
 
 def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
@@ -143,18 +150,19 @@ def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
     return keras.layers.Rescaling(list(entry.scale), list(entry.offset))(pixels)
 
 
-def _layer_output(backbone: "keras.Model", name: str) -> "keras.KerasTensor":
-    if name == "avg_pool":
-        return backbone.output
-    names = {layer.name: layer for layer in backbone.layers}
-    if name not in names:
-        raise unknown_name("layer", name, ["avg_pool", *names])
-    return names[name].output
-
-
 def _pooled(feature_map: "keras.KerasTensor") -> "keras.KerasTensor":
     import keras
 
     if len(feature_map.shape) == 2:
         return feature_map
     return keras.layers.GlobalAveragePooling2D()(feature_map)
+
+
+def map_size(feature_map: "keras.KerasTensor") -> tuple[int, int, int]:
+    """Return height, width and channels of a feature map, wherever Keras has its channels."""
+    import keras
+
+    _, *sides = feature_map.shape
+    if keras.config.image_data_format() == "channels_first":
+        return sides[1], sides[2], sides[0]
+    return sides[0], sides[1], sides[2]

@@ -3,5 +3,6 @@
 options  options that several commands share
 run      run
 bench    bench
+layers   layers
 file     info, diff, verify, repair, merge
 """

@@ -17,7 +17,7 @@ from data.errors import HeadstartError, moved_keywords
 from data.images import ImageError
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source, as_source
-from extract.backbones.build import flops
+from extract.backbones.build import flops, tapped
 from extract.backbones.keras_backend import is_installed
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
@@ -49,7 +49,8 @@ class Bench:
         What computed, with its version.
     threads, batch_size, images, repeats : int
     gflop : float
-        Of one image: two operations for each multiplication and addition of the backbone.
+        Of one image: two operations for each multiplication and addition of the backbone up to the deepest
+        layer of the recipe.
     limit : str
         Whose matrix product, in which arithmetic.
     images_per_second : dict of str to list of float
@@ -123,11 +124,13 @@ def benches(
     first, threads = recipes[0], options.threads or available_threads()
     rows, pixels = _decodable(source, first, images)
     backbone = load_backbone(first.backbone, first.image_size, first.weights)
-    gflop = flops(backbone) / 1e9
+    gflops = [flops(tapped(backbone, recipe.layers)) / 1e9 for recipe in recipes]
     opened = [_opened(options, recipe, threads) for recipe in recipes]
     limits = [matrix_product(recipe, threads) for recipe in recipes]
 
-    def arms(engine: Engine, recipe: Recipe, product: Callable[[], float]) -> dict[str, Callable[[], float]]:
+    def arms(
+        engine: Engine, recipe: Recipe, product: Callable[[], float], gflop: float
+    ) -> dict[str, Callable[[], float]]:
         return {
             "matrix_product": lambda: product() / gflop,
             "engine": lambda: engine_speed(engine, pixels),
@@ -142,8 +145,8 @@ def benches(
         if is_installed("tensorflow"):
             shared["keras"] = _keras_arm(source, rows, first, backbone, Path(folder))
         of_all = {("", name): arm for name, arm in shared.items()}
-        for recipe, engine, (_, product) in zip(recipes, opened, limits, strict=True):
-            of_all |= {(recipe.key, name): arm for name, arm in arms(engine, recipe, product).items()}
+        for recipe, engine, (_, product), gflop in zip(recipes, opened, limits, gflops, strict=True):
+            of_all |= {(recipe.key, name): arm for name, arm in arms(engine, recipe, product, gflop).items()}
         speeds = in_turns(of_all, repeats)
     return [
         _bench(
@@ -156,7 +159,7 @@ def benches(
             gflop=gflop,
             limit=limit,
         )
-        for recipe, engine, (limit, _) in zip(recipes, opened, limits, strict=True)
+        for recipe, engine, (limit, _), gflop in zip(recipes, opened, limits, gflops, strict=True)
     ]
 
 
