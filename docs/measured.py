@@ -587,8 +587,31 @@ def gpu() -> str:
     )
 
 
+def layers() -> str:
+    """Return what a backbone costs that is cut at early layers."""
+    result = stored("layers")
+    height, width = result["image_size"]
+    whole = median(result["arms"][-1]["images_per_processor_second"])
+    rows = [
+        (
+            ", ".join(f"`{name}`" for name in arm["layers"]),
+            f"{arm['share']:.0%}",
+            *turns(arm["images_per_processor_second"]),
+            f"{median(arm['images_per_processor_second']) / whole:.2f}",
+        )
+        for arm in result["arms"]
+    ]
+    words = (
+        f"{result['backbone'].capitalize()} at {height}x{width}, OpenVINO, one thread, {result['images']} "
+        "photographs; images for a second of the processor, medians of all turns."
+    )
+    head = ("layers", "share of the cost", "images/s", "turns", "times the whole")
+    return block("layers", "benchmarks/layers.py PHOTOS", words, table(head, rows))
+
+
 MEASURED: dict[str, Callable[[], str]] = {
     "extraction": extraction,
+    "layers": layers,
     "decoding": decoding,
     "gpu": gpu,
     "heads": heads,

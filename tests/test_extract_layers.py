@@ -10,6 +10,7 @@ from conftest import run_command
 from contracts import drawn_pixels
 
 from data import HeadstartError
+from extract import extract
 from extract.backbones.build import build_backbone, flops, map_size, operation_flops, tapped
 from extract.backbones.graph import meeting, steps_of
 from extract.backbones.layers import output_layers
@@ -17,6 +18,7 @@ from extract.backbones.weights import load_backbone
 from extract.engines.conversion import _translated
 from extract.engines.engine import open_engine
 from extract.engines.keras_engine import feature_model
+from extract.run.forecast import preview
 
 SIZE = 96
 # What a reader of each family's paper would call its ends, after the stem, before the end.
@@ -121,6 +123,14 @@ def test_a_cut_model_gives_the_features_of_the_whole(tiny_recipe):
     )
     assert len(cut) == 1
     np.testing.assert_allclose(cut[0], both[0], rtol=1e-4, atol=1e-6)
+
+
+def test_a_plan_tells_the_gflop_of_the_cut_model(tiny_recipe, images, tmp_path):
+    first = output_layers("mobilenet", 32)[0]
+    recipe = replace(tiny_recipe, layers=(first.name,))
+    assert preview(images, recipe, tmp_path / "cut.h5").gflop == first.gflop
+    extract(images, recipe, tmp_path / "cut.h5")
+    assert preview(images, recipe, tmp_path / "cut.h5").gflop is None
 
 
 def test_an_unknown_layer_lists_the_names_that_stay():

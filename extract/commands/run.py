@@ -101,7 +101,8 @@ def preview_lines(values: dict) -> list[str]:
         *(f"node {node['node']}: {counted(node['replicas'], 'replica')}" for node in values["nodes"]),
         *([f"about {values['parts'] / replicas:.1f} parts for each replica"] if replicas else []),
         f"disk: {values['bytes_needed'] / 1e6:.1f} MB needed, {values['bytes_free'] / 1e6:.1f} MB free",
-        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s",
+        f"time: {values['seconds']:.0f} s, projected from {values['images_per_second']:.1f} images/s of "
+        f"{values['gflop']:.2f} GFLOP each",
         *(
             f"{_CHOSEN_BY[name]}: {speed:.1f} images/s of the engine alone"
             for name, speed in values["arithmetics"].items()

@@ -13,6 +13,7 @@ from data.output.atomic import target_of
 from data.output.disk import free_room
 from data.sources.labels import source_warnings
 from data.sources.source import Row, Source, as_source
+from extract.backbones.build import build_backbone, flops, tapped
 from extract.engines.engine import chosen_engine, open_engine
 from extract.engines.pipeline import compute_features, engine_speed
 from extract.engines.probe import check_probes
@@ -51,6 +52,9 @@ class Preview:
     missing : int
         Images that the backbone has to see.
     parts : int
+    gflop : float or None
+        Of one image up to the deepest layer of the recipe, as in `extract.run.bench.Bench`; None if nothing
+        is missing.
     bytes_needed : int or None
         On disk while it runs, for the parts and the new file; None if nothing is missing.
     bytes_free : int
@@ -78,6 +82,7 @@ class Preview:
     refused: str
     missing: int
     parts: int
+    gflop: float | None
     bytes_needed: int | None
     bytes_free: int
     images_per_second: float | None
@@ -132,6 +137,7 @@ def preview(
         refused="" if options.allow_drop else leaves.refusal,
         missing=decided.missing,
         parts=len(decided.parts),
+        gflop=_gflop(recipe) if decided.parts else None,
         bytes_needed=bytes_needed(decided.written(found.layout, leaves.kept), width)
         if decided.parts
         else None,
@@ -145,6 +151,10 @@ def preview(
             *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
         ),
     )
+
+
+def _gflop(recipe: Recipe) -> float:
+    return flops(tapped(build_backbone(recipe.backbone, recipe.image_size), recipe.layers)) / 1e9
 
 
 def _measure(
