@@ -186,6 +186,9 @@ def test_a_name_in_another_form_of_its_accents_or_with_blanks():
         ("path,label\na.png,ant\n", ["'digest'", "path,label"]),
         (f"digest,id,label\n{digest(1)},a\n", ["line 2", "ends before"]),
         (f"digest,id,label\n{digest(1)},a,b,c\n", ["line 2", "more fields"]),
+        (f'"{digest(1)}","a, 1.jpg","bee"\n', ["lacks the column 'digest'", "digest,id,label", "a, 1.jpg"]),
+        ('digest,id,label\n"12', ["cannot be read as CSV from line 2", "double quote"]),
+        ('"digest,id,label\n', ["cannot be read as CSV from line 1", "double quote"]),
         (b"\x89PNG\r\n\x1a\n\x00\x00\x1b[31m" * 99, ["'digest'"]),
     ],
 )

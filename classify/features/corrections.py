@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
@@ -14,21 +13,26 @@ import numpy as np
 from classify.features.applied import Applied
 from classify.features.matrix import FeatureMatrix
 from classify.features.rows import renumbered, short_digests
-from data.errors import HeadstartError, NotFoundError, is_missing
+from data.errors import HeadstartError
 from data.names import shortened
 from data.output.atomic import written_aside
 from data.output.checks import check_file
-from data.output.csv_file import cell_value, csv_text
+from data.output.csv_file import csv_text
 from data.output.disk import writing
-from data.output.ours import CORRECTIONS, kind_of_output
-from data.sources.csv_text import read_table, windows_text
+from data.output.ours import CORRECTIONS
+from data.sources.digest_table import DigestTable, read_by_digest
 from data.splits import SPLIT_NAMES
-from data.text import counted, printable, some_of, with_article
+from data.text import counted, printable, some_of
 
 LEFT_OUT = -1  # the label of rows that are left out, as of those that have none
-_DIGEST = re.compile("[0-9a-f]{64}")
-_FORM = ",".join(CORRECTIONS)
-_NO_TABLES = {"feature file", "part of a run", "figure", "exported model"}  # of our own kinds
+_FILE = DigestTable(
+    "file of corrections",
+    CORRECTIONS,
+    frozenset(
+        f"list of {each}" for each in ("corrections", "mistakes", "suggestions", "findings", "predictions")
+    ),
+    "python -m classify audit writes one to start from",
+)
 _FEW, _CELLS = 10, 40  # names of classes that are all listed; cells of an id in a message
 
 
@@ -194,16 +198,11 @@ def read_corrections(path: str | Path) -> Corrections:
         one image has two labels.
     """
     path = Path(path)
-    _refuse_others(path)
-    records, notes = read_table(path, CORRECTIONS, needed=len(CORRECTIONS))
+    lines, notes = read_by_digest(path, _FILE)
     entries: dict[bytes, Correction] = {}
-    for line, fields in records:
-        texts = {name: cell_value(windows_text(path, text)) for name, text in fields.items()}
-        digest = texts["digest"].lower()
-        if not _DIGEST.fullmatch(digest):
-            raise _no_digest(path, line, digest)
-        found = Correction(digest, texts["id"], texts["label"], line)
-        known = entries.setdefault(bytes.fromhex(digest), found)
+    for line in lines:
+        found = Correction(line.digest, line.texts["id"], line.texts["label"], line.number)
+        known = entries.setdefault(line.image, found)
         if known.label != found.label:
             raise _two_labels(path, known, found)
     return Corrections(path, entries, tuple(notes))
@@ -286,34 +285,6 @@ def _rows_of(digests: np.ndarray, wanted: Mapping[bytes, int]) -> np.ndarray:
 def _by_split(splits: np.ndarray) -> dict[str, int]:
     counts = np.bincount(splits, minlength=len(SPLIT_NAMES)).tolist()
     return {name: number for name, number in zip(SPLIT_NAMES, counts, strict=True) if number}
-
-
-def _refuse_others(path: Path) -> None:
-    """Raise if there is no file, or something that is known to be no list of corrections."""
-    if is_missing(path):
-        raise NotFoundError(
-            f"there is no file of corrections {str(path)!r}",
-            f"a CSV file {_FORM}",
-            "a path that does not exist",
-            "check the path; python -m classify audit writes one to start from",
-        )
-    found = kind_of_output(path) or ("folder" if path.is_dir() else None)
-    if found in _NO_TABLES or path.is_dir():
-        raise HeadstartError(
-            f"{str(path)!r} is no file of corrections",
-            f"a CSV file {_FORM}",
-            with_article(found or "file"),
-            "name the CSV file; bundles and feature files stand before the options",
-        )
-
-
-def _no_digest(path: Path, line: int, digest: str) -> HeadstartError:
-    return HeadstartError(
-        f"{str(path)!r}, line {line} names no image",
-        "the sha256 of the image's bytes: 64 digits and letters from a to f",
-        shortened(digest) or "an empty digest",
-        "copy it from what evaluate --errors or audit wrote, as text",
-    )
 
 
 def _two_labels(path: Path, one: Correction, other: Correction) -> HeadstartError:

@@ -6,6 +6,7 @@ tree        one walk through a folder of images, for every command that is given
 folder      class/image, split/class/image
 csv_text    CSV files as programs write them: encodings, delimiters
 csv_list    images listed in a CSV file
+digest_table  CSV files that say something of images known by their digest
 arrays      arrays of yours, NPZ files, scikit-learn's digits
 tfds        TensorFlow Datasets
 subset      some rows of a source, which are a source too

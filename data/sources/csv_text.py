@@ -126,12 +126,20 @@ def _rows(
     """
     told = _EXCEL.match(text)
     body = text[told.end() :] if told else text
-    for delimiter in told[1] if told else _DELIMITERS:
+    broken: list[HeadstartError] = []
+    delimiters = told[1] if told else _DELIMITERS
+    for delimiter in delimiters:
         lines = _numbered(path, form, body, delimiter, above=1 if told else 0)
-        names = [name.strip().lower() for name in next(lines, (0, []))[1]]
+        try:
+            names = [name.strip().lower() for name in next(lines, (0, []))[1]]
+        except HeadstartError as error:
+            broken.append(error)  # quotes of another delimiter, maybe
+            continue
         if set(needed) <= set(names):
             _refuse_twice(path, form, names)
             return [(line, fields) for line, fields in lines if any(map(str.strip, fields))], names
+    if len(broken) == len(delimiters):
+        raise broken[0]
     first = body.strip().splitlines()[0][:_SHOWN] if body.strip() else ""
     missing = next((name for name in needed if name not in first.lower()), needed[0])
     raise HeadstartError(

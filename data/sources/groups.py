@@ -1,20 +1,21 @@
 """Groups of images in a CSV file, by the bytes of each image: digest,group."""
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from data.errors import HeadstartError, NotFoundError, is_missing
+from data.errors import HeadstartError
 from data.names import shortened
-from data.output.csv_file import cell_value
-from data.output.ours import GROUPS, kind_of_output
-from data.sources.csv_text import read_table, windows_text
-from data.text import counted, printable, with_article
+from data.output.ours import GROUPS
+from data.sources.digest_table import DigestTable, read_by_digest
+from data.text import counted, printable
 
-_DIGEST = re.compile("[0-9a-f]{64}")
-_FORM = ",".join(GROUPS)
-_TABLES = {None, "list of groups"}
+_LIST = DigestTable(
+    "list of groups",
+    GROUPS,
+    frozenset({"list of groups"}),
+    "python -m classify audit --groups-out writes one",
+)
 
 
 @dataclass(frozen=True)
@@ -70,45 +71,17 @@ def read_groups(path: str | Path) -> Groups:
     ['patient 7']
     """
     path = Path(path)
-    _refuse_others(path)
-    records, notes = read_table(path, GROUPS, needed=len(GROUPS))
+    listed, notes = read_by_digest(path, _LIST)
     lines: dict[bytes, int] = {}
     found: dict[bytes, str] = {}
-    for line, fields in records:
-        digest, group = (cell_value(windows_text(path, fields[name])) for name in GROUPS)
-        if not _DIGEST.fullmatch(digest.lower()):
-            raise HeadstartError(
-                f"{str(path)!r}, line {line} names no image",
-                "the sha256 of the image's bytes: 64 digits and letters from a to f",
-                shortened(digest) or "an empty digest",
-                "copy it from what audit wrote, as text",
-            )
-        image, name = bytes.fromhex(digest), printable(group)
+    for line in listed:
+        image, name = line.image, printable(line.texts["group"])
         if name and found.setdefault(image, name) != name:
             raise HeadstartError(
                 f"{str(path)!r} puts one image into two groups",
                 "each image once, or in one group throughout",
-                f"lines {lines[image]} and {line}: {shortened(found[image])} and {shortened(name)}",
+                f"lines {lines[image]} and {line.number}: {shortened(found[image])} and {shortened(name)}",
                 "keep the right line, or give both groups one name",
             )
-        lines.setdefault(image, line)
+        lines.setdefault(image, line.number)
     return Groups(path, found, tuple(notes))
-
-
-def _refuse_others(path: Path) -> None:
-    """Raise if there is no file, or something of ours that is no list of groups."""
-    if is_missing(path):
-        raise NotFoundError(
-            f"there is no list of groups {str(path)!r}",
-            f"a CSV file {_FORM}",
-            "a path that does not exist",
-            "check the path; python -m classify audit --groups-out writes one",
-        )
-    kind = "folder" if path.is_dir() else kind_of_output(path)
-    if kind not in _TABLES:
-        raise HeadstartError(
-            f"{str(path)!r} is no list of groups",
-            f"a CSV file {_FORM}",
-            with_article(kind or "file"),
-            "name the CSV file; audit --groups-out writes one",
-        )
