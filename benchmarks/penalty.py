@@ -72,12 +72,12 @@ def loaded(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.array(features.X[rows]), features.y[rows], np.arange(len(rows))
 
 
-def ten_classes(X: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def ten_classes(X: np.ndarray, count: int = ROWS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return rows in ten classes, their labels, and the row that each was drawn from."""
     generator = np.random.default_rng(0)
     y = KMeans(10, random_state=0, n_init=1).fit_predict(StandardScaler().fit_transform(X))
-    rows = generator.choice(len(X), ROWS)
-    noise = NOISE * generator.normal(size=(ROWS, X.shape[1])) * X.std(axis=0)
+    rows = generator.choice(len(X), count)
+    noise = NOISE * generator.normal(size=(count, X.shape[1])) * X.std(axis=0)
     return np.maximum(X[rows] + noise, 0).astype(np.float32), y[rows], rows
 
 

@@ -27,7 +27,8 @@ from classify.heads.memory import parse_memory
 from classify.heads.streaming import train_head
 from classify.heads.table import make_head
 from classify.judge import Judging, judge
-from classify.selection.sweep import SweepOptions, sweep
+from classify.selection.options import SweepOptions
+from classify.selection.sweep import sweep
 from classify.selection.trials import entries
 from data.output.checks import check_file
 from data.output.ours import kind_of_output

@@ -23,7 +23,8 @@ from classify.penalized.penalty import PENALTIES, best, path
 from classify.penalized.softmax import Problem, solve, solve_loosely
 from classify.scores.cross_validation import cross_validate
 from classify.selection.groups import train_together
-from classify.selection.sweep import SweepOptions, sweep
+from classify.selection.options import SweepOptions
+from classify.selection.sweep import sweep
 from classify.selection.trials import Entry
 
 NEAR = 1e-4  # of probabilities; L-BFGS at scikit-learn's tolerance is up to 0.5 off

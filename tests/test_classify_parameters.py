@@ -16,8 +16,9 @@ from classify.heads.entry import imported
 from classify.heads.fit import fit_head
 from classify.heads.parameters import BENCHMARK, SWEEP, TRAINING
 from classify.heads.table import HEADS, make_head
+from classify.selection.options import SweepOptions
 from classify.selection.search import search
-from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
+from classify.selection.sweep import sweep, sweep_and_save
 from classify.selection.trials import Entry, entries
 from data.allowed import value_text
 from data.errors import UsageError
@@ -56,6 +57,8 @@ BAD = {
     "trials": (*NOT_WHOLE, 0, None),
     "jobs": (*NOT_WHOLE, 0, -2, None),
     "choose_by": ("f1", "", None, 1),
+    "cv": (*NOT_WHOLE, 1, -1),
+    "exhaustive": ("no", 1, None),
     "stretch": (*POSITIVE, None),  # of `added_head`
 }
 PARAMETERS = {name: entry.parameters for name, entry in HEADS.items()}

@@ -15,15 +15,19 @@ from classify import Bundle, load_features
 from classify.cli import app
 from classify.commands.train import parse_params
 from classify.heads.table import make_head
+from classify.scores.cross_validation import cross_validate
+from classify.scores.evaluate import losses
 from classify.scores.intervals import wilson
-from classify.selection import sweep as sweeps
-from classify.selection.leaderboard import Result, alike, choose, leaderboard_csv, write_leaderboard
-from classify.selection.sweep import SweepOptions, sweep, sweep_and_save
+from classify.selection import workers
+from classify.selection.division import division_of
+from classify.selection.leaderboard import Leaderboard, Result, leaderboard_csv, ranked, write_leaderboard
+from classify.selection.options import SweepOptions
+from classify.selection.sweep import sweep, sweep_and_save
 from classify.selection.trials import Entry, entries
 from data import HeadstartError, open_source
 from extract import extract
 
-ALONE = SweepOptions(jobs=1)  # one process
+ALONE = SweepOptions(jobs=1, cv=0)  # one process, validation rows
 GRIDS = {
     "centroid": {},
     "logistic": {"C": (1e-4, 1.0)},
@@ -51,7 +55,7 @@ def test_every_configuration_is_judged_once_and_the_best_comes_first(results):
 
 
 def test_the_best_comes_first_by_accuracy_where_asked_for(features, results):
-    by_accuracy = sweep(features, entries(grids=GRIDS), SweepOptions(jobs=1, choose_by="accuracy"))
+    by_accuracy = sweep(features, entries(grids=GRIDS), replace(ALONE, choose_by="accuracy"))
     assert {Entry(each.head, each.params).key for each in by_accuracy} == {
         Entry(each.head, each.params).key for each in results
     }
@@ -114,20 +118,20 @@ def test_rows_and_labels_stay_together_whatever_their_order(features, results):
 
 
 def test_processes_give_the_same(features, results):
-    again = sweep(features, entries(grids=GRIDS), SweepOptions(jobs=2))
+    again = sweep(features, entries(grids=GRIDS), SweepOptions(jobs=2, cv=0))
     assert [(r.head, r.params, r.mean) for r in again] == [(r.head, r.params, r.mean) for r in results]
 
 
 def test_seeds_give_mean_and_deviation(features):
     chosen = entries(["keras-linear", "knn"], GRIDS)
-    found = {result.head: result for result in sweep(features, chosen, SweepOptions(seeds=3, jobs=1))}
+    found = {result.head: result for result in sweep(features, chosen, replace(ALONE, seeds=3))}
     assert len(found["keras-linear"].accuracies) == 3
     assert found["keras-linear"].deviation == pytest.approx(np.std(found["keras-linear"].accuracies, ddof=1))
     assert len(found["knn"].accuracies) == 1
 
 
 def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
-    journal, train, calls = tmp_path / "journal", sweeps.attempt, []
+    journal, train, calls = tmp_path / "journal", workers.attempt, []
 
     def interrupted(*args):
         if len(calls) == 2:
@@ -135,7 +139,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
         calls.append(args)
         return train(*args)
 
-    patch_ours("classify.selection.sweep.attempt", interrupted)
+    patch_ours("classify.selection.workers.attempt", interrupted)
     with pytest.raises(KeyboardInterrupt):
         sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     kept = len(journal.read_text().splitlines())
@@ -143,7 +147,7 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
     with open(journal, "a") as file:
         file.write('{"features": "torn')  # as a kill leaves it
     trained = []
-    patch_ours("classify.selection.sweep.attempt", lambda *args: trained.extend(args[0]) or train(*args))
+    patch_ours("classify.selection.workers.attempt", lambda *args: trained.extend(args[0]) or train(*args))
     again = sweep(features, entries(grids=GRIDS), ALONE, journal=journal)
     assert len(trained) == 9 - kept
     assert [(r.head, r.mean) for r in again] == [(r.head, r.mean) for r in results]
@@ -158,14 +162,25 @@ def test_an_interrupted_sweep_goes_on(features, results, tmp_path, patch_ours):
     assert len(trained) == 10 - kept  # other features are another matter
 
 
+def board(*results: Result, by: str = "accuracy") -> Leaderboard:
+    return Leaderboard(tuple(results), by)
+
+
 def result(head: str, mean: float, **params) -> Result:
-    return Result(head, params, wilson(100 * mean, 100), 100, 1.0, [mean], mean, 0.0, 0.0)
+    error = (mean * (1 - mean) / 100) ** 0.5
+    return Result(
+        head, params, wilson(100 * mean, 100), 100, 1 - mean, [mean], mean, 0.0, 0.0, mean,
+        errors={"accuracy": error, "log_loss": 0.045, "balanced_accuracy": error},
+    )  # fmt: skip
 
 
-def test_heads_that_the_validation_rows_cannot_tell_apart_are_counted():
+def test_heads_that_the_rows_cannot_tell_apart_are_counted():
     """The error of 0.9 on 100 rows is 0.03."""
-    assert alike([result("knn", mean) for mean in (0.9, 0.95, 0.92, 0.88, 0.86)]) == 3
-    assert alike([result("knn", 1.0), result("knn", 0.99)]) == 1
+    assert board(*(result("knn", mean) for mean in (0.9, 0.92, 0.88, 0.86))).alike == 3
+    assert board(*(result("knn", mean) for mean in (0.9, 0.86, 0.85)), by="log_loss").alike == 2
+    assert board(result("knn", 1.0), result("knn", 0.99)).alike == 1
+    stopped = replace(result("knn", 0.9), stopped=True)
+    assert board(result("ridge", 0.9), stopped).alike == 1
 
 
 def test_one_standard_error_takes_the_simplest_that_is_good_enough():
@@ -173,32 +188,118 @@ def test_one_standard_error_takes_the_simplest_that_is_good_enough():
     found = [result("boosting", 0.9), result("linear-svm", 0.88, C=1e-2)]
     found += [result("linear-svm", 0.88, C=1e-3)]
     found += [result("centroid", 0.86)]
-    assert choose(found) == found[0]
-    assert choose(found, entries()) == found[2]
+    assert board(*found).choose() == found[0]
+    assert board(*found).choose(entries()) == found[2]
+    assert board(*found, by="log_loss").choose(entries()) == found[3]
 
 
 def test_the_simplest_is_so_by_the_order_of_what_was_tried():
     """Of a head or values that the built-in grids do not hold, too."""
     found = [result("logistic", 0.9, C=7.0), result("logistic", 0.89, C=5.0), result("knn", 0.88, k=3)]
     tried = [Entry(one.head, one.params) for one in found]
-    assert choose(found, tried) == found[0]
-    assert choose(found, tried[::-1]) == found[2]
+    assert board(*found).choose(tried) == found[0]
+    assert board(*found).choose(tried[::-1]) == found[2]
+
+
+def test_what_was_stopped_stands_behind_whatever_it_reached():
+    stopped = [replace(result("mlp", 1.0), stopped=True, learned=learned) for learned in (10, 30)]
+    whole = [result("ridge", 0.5), result("knn", 0.6)]
+    assert ranked([*stopped, *whole], "accuracy") == [whole[1], whole[0], stopped[1], stopped[0]]
+    lines = leaderboard_csv(ranked([*stopped, *whole], "accuracy")).splitlines()
+    assert [line.split(",")[0] for line in lines] == ["rank", "1", "2", "", ""]
+
+
+def test_balanced_accuracy_ranks_where_asked_for():
+    """A head that knows the rare class against one that never says it."""
+    generator = np.random.default_rng(0)
+    labels = np.repeat([0, 1], [180, 20])[generator.permutation(200)].astype(np.int32)
+    drawn = drawn_features(rows=200, y=labels)
+    found = sweep(drawn, entries(["centroid", "knn"], {"centroid": {}, "knn": {"k": (5,)}}), BALANCED)
+    for each in found:
+        head = make_head(each.head, **each.params).fit(*drawn.training_rows())
+        X_val, y_val = drawn.split("validation")
+        wanted = np.mean([(head.predict(X_val[y_val == k]) == k).mean() for k in (0, 1)])
+        assert each.balanced_accuracy == pytest.approx(wanted)
+    assert found[0].balanced_accuracy >= found[1].balanced_accuracy
+
+
+BALANCED = replace(ALONE, choose_by="balanced_accuracy")
+
+
+def test_standard_errors_are_those_of_the_mean_over_rows(features):
+    """One standard error of the log loss is its deviation over the rows, divided by their root."""
+    found = sweep(features, entries(["knn"], {"knn": {"k": (20,)}}), ALONE)[0]
+    X_val, y_val = features.split("validation")
+    proba = make_head("knn", k=20).fit(*features.training_rows()).predict_proba(X_val)
+    lost = losses(y_val, proba)
+    assert found.errors["log_loss"] == pytest.approx(lost.std() / len(lost) ** 0.5)
+    assert found.errors["accuracy"] == pytest.approx((found.mean * (1 - found.mean) / 40) ** 0.5)
+
+
+FOLDS = replace(ALONE, cv=4)
+
+
+def test_by_folds_figures_are_those_of_a_cross_validation(features):
+    """To the last digit, of every head: what `evaluate --cv` prints is what the leaderboard had."""
+    noisy = replace(features, X=features.X + np.random.default_rng(5).normal(0, 3, features.X.shape))
+    noisy = replace(noisy, X=noisy.X.astype(np.float32), groups=tuple(f"g{row // 4}" for row in range(200)))
+    noisy = replace(noisy, splits=np.repeat(np.array([0, 0, 0, 1, 2], np.int8), 40))
+    for found in sweep(noisy, entries(grids=GRIDS), FOLDS):
+        report = cross_validate(make_head(found.head, **found.params), noisy, 4).report()
+        assert found.rows == report["rows"] == 160
+        assert found.mean == pytest.approx(report["accuracy"]["value"], abs=1e-12)
+        assert found.log_loss == pytest.approx(report["log_loss"]["value"], rel=1e-5)
+        assert found.balanced_accuracy == pytest.approx(report["balanced_accuracy"]["value"], abs=1e-12)
+
+
+def test_few_validation_rows_do_not_choose(features):
+    """Forty of three classes are few, ninety are not; without any, folds judge, unless asked otherwise."""
+    assert (division_of(features).folds, division_of(features).rows) == (5, 160)
+    assert "40 validation rows for 3 classes are few" in division_of(features).words
+    assert division_of(features, 0).folds == 0
+    many = drawn_features(rows=450, classes=3)
+    assert (division_of(many).folds, division_of(many).words) == (0, "90 validation rows")
+    none = replace(features, splits=np.where(features.splits == 1, 0, features.splits))
+    assert division_of(none).folds == 5
+    with pytest.raises(HeadstartError) as caught:
+        division_of(none, 0)
+    assert_four_parts(str(caught.value))
+    with pytest.raises(HeadstartError, match="60-fold"):
+        division_of(features, 60)
+
+
+def test_a_class_of_too_few_rows_for_folds_leaves_the_choice_to_validation_rows():
+    labels = np.zeros(100, np.int32)
+    labels[1:60:2], labels[5] = 1, 2
+    division = division_of(drawn_features(classes=3, y=labels))
+    assert division.folds == 0
+    assert "too few rows for folds" in division.words
+
+
+def test_the_winner_by_folds_learns_the_training_rows_alone(features, tmp_path):
+    outcome = sweep_and_save(features, [Entry("logistic", {})], tmp_path / "best", FOLDS)
+    bundle = Bundle.load(tmp_path / "best")
+    assert bundle.head.chosen_by_ == "5 folds of the training rows"
+    alone = make_head("logistic").fit(*features.training_rows())
+    X_test, _ = features.split("test")
+    assert bundle.head.predict_proba(X_test) == pytest.approx(alone.predict_proba(X_test))
+    assert outcome.to_dict()["folds"] == 4
+
+
+def test_a_journal_of_another_division_is_not_gone_on_with(features, tmp_path):
+    journal, chosen = tmp_path / "journal", entries(["centroid"], GRIDS)
+    for options, lines in ((ALONE, 1), (FOLDS, 5), (ALONE, 5), (FOLDS, 5)):
+        sweep(features, chosen, options, journal=journal)
+        assert len(journal.read_text().splitlines()) == lines
 
 
 def test_what_heads_warn_of_is_said_once(features, capfd):
     """Two steps are too few, three times, in two processes."""
     chosen = [Entry("logistic", {"C": C, "max_iter": 2}) for C in (1.0, 2.0, 3.0)]
-    sweep(features, chosen, SweepOptions(jobs=2))
+    sweep(features, chosen, SweepOptions(jobs=2, cv=0))
     said = capfd.readouterr().err
     assert said.count("converge") == 1 and len(said.splitlines()) == 1
     assert said.startswith("logistic: the logistic head has not converged in 2 steps")
-
-
-def test_a_file_without_validation_rows_is_refused(features):
-    splits = np.where(features.splits == 1, 0, features.splits)
-    with pytest.raises(HeadstartError) as caught:
-        sweep(replace(features, splits=splits), entries(grids=GRIDS))
-    assert_four_parts(str(caught.value))
 
 
 def test_unknown_heads_list_the_nearest():
@@ -256,15 +357,15 @@ def test_an_interrupted_sweep_says_how_to_go_on(features, tmp_path, patch_ours):
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    trained = sweeps.attempt
+    trained = workers.attempt
     for done, words in ((0, "nothing was finished yet"), (1, r"best.sweep.jsonl: the same command goes on")):
         steps = iter([trained] * done)
         patch_ours(
-            "classify.selection.sweep.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args)
+            "classify.selection.workers.attempt", lambda *args, steps=steps: next(steps, interrupt)(*args)
         )
         with pytest.raises(KeyboardInterrupt, match=words):
             sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
-    patch_ours("classify.selection.sweep.attempt", trained)
+    patch_ours("classify.selection.workers.attempt", trained)
     sweep_and_save(features, entries(["knn"], {"knn": {"k": (1, 3)}}), tmp_path / "best", ALONE)
     assert not (tmp_path / "best.sweep.jsonl").exists()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib import import_module
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from sklearn.pipeline import Pipeline
@@ -16,6 +17,7 @@ from classify.cli import app
 from classify.heads.dense_layer import fold
 from classify.heads.entry import imported
 from classify.heads.table import HEADS
+from classify.selection.division import Part
 from classify.selection.groups import group_of, train_together
 from classify.selection.trials import Entry
 from data import HeadstartError
@@ -68,7 +70,8 @@ def test_what_configurations_share_are_parameters(name):
     params = {one: values[0] for one, values in HEADS[name].grid.items()}
     pair = [Entry(name, params), Entry(name, params | {sharing.free[0]: 0.5})]
     assert group_of(pair[0]) == group_of(pair[1])
-    assert len(train_together(pair, 0, X, y, X, y)) == 2
+    rows = np.arange(len(y))
+    assert len(train_together(pair, 0, 0, Part(X, y, rows, rows, (), stops=True))) == 2
 
 
 @each_head

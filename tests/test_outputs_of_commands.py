@@ -190,9 +190,12 @@ def test_leaderboard_and_journal_are_known_by_their_first_line(small_file, tmp_p
 
     write_leaderboard(tmp_path / "board.csv", [])
     assert kind_of_output(tmp_path / "board.csv") == "leaderboard"
+    before = "rank,head,params,mean,deviation,low,high,log_loss,seconds\n"  # as 0.1.0 wrote it at first
+    (tmp_path / "before.csv").write_text(before)
+    assert kind_of_output(tmp_path / "before.csv") == "leaderboard"
     digest = load_features(small_file).content_digest
     with kept_in(tmp_path / "best.sweep.jsonl", digest) as keep:
-        keep(Trial("key", 0, 1, 2, 0.5, 1.0))
+        keep(Trial("key", 0, 0, 2, [1], [2], 0.5, 0.5, 1.0))
     assert kind_of_output(tmp_path / "best.sweep.jsonl") == "journal of a sweep"
     assert journal_of(tmp_path / "best") == tmp_path / "best.sweep.jsonl"
 

@@ -44,9 +44,24 @@ def sweep(
     one_standard_error: Annotated[
         bool, typer.Option("--one-standard-error", help="Take the simplest head that is good enough.")
     ] = False,
-    choose_by: Annotated[
-        str, typer.Option(help="Of validation rows: log_loss, or accuracy; the other one parts equals.")
-    ] = "log_loss",
+    choose_by: Annotated[str, typer.Option(help="log_loss | accuracy | balanced_accuracy.")] = "log_loss",
+    cv: Annotated[
+        int | None,
+        typer.Option(
+            metavar="FOLDS",
+            help="Judge by so many folds of training and validation rows; 0: by the validation rows. "
+            "Default: 5 where there are fewer than 30 validation rows a class, else 0.",
+        ),
+    ] = None,
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES", help="Train what fits in so long; the choice depends on the machine."
+        ),
+    ] = None,
+    exhaustive: Annotated[
+        bool, typer.Option("--exhaustive", help="Train every configuration on all rows, however long.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Bundle; default: FILE-best.")] = None,
     leaderboard: Annotated[Path | None, typer.Option(help="CSV file for the whole leaderboard.")] = None,
     layer: Layers = None,
@@ -57,9 +72,10 @@ def sweep(
     jobs: Annotated[int, typer.Option(help="Processes; -1: one for each core.")] = -1,
     as_json: AsJson = False,
 ) -> None:
-    """Train many heads, choose by the validation rows, and judge the winner alone on the test rows.
+    """Train many heads, choose by rows they did not see, and judge the winner alone on the test rows.
 
-    Interrupted, the same command goes on from what is finished.
+    Cheap heads learn all rows; where dear ones would take long, they learn a part first, and the best of
+    them all. What is left out is named. Interrupted, the same command goes on from what is finished.
 
     Example: python -m classify sweep photos.h5 --heads ridge,logistic,keras-linear
     """
@@ -67,14 +83,17 @@ def sweep(
     from classify.features.load import load_features
     from classify.scores.judging import advice, judging_rows
     from classify.selection.leaderboard import write_leaderboard
-    from classify.selection.sweep import SweepOptions, journal_of, sweep_and_save
+    from classify.selection.options import SweepOptions
+    from classify.selection.sweep import journal_of, sweep_and_save
     from data.output.checks import check_file
     from data.progress import progress_bar
 
     tried = 50 if trials is None else trials
-    options = SweepOptions(seeds, jobs, tried, choose_by, one_standard_error)
+    options = SweepOptions(seeds, jobs, tried, choose_by, one_standard_error, cv, budget, exhaustive)
     if trials is not None and not search:
         raise typer.BadParameter("--trials goes with --search optuna")
+    if search and (budget is not None or exhaustive):
+        raise typer.BadParameter("--trials says how long a search goes on; leave the other option out")
     if search and one_standard_error:
         raise typer.BadParameter("proposals have no order of simplicity; leave --one-standard-error out")
     folder = output or default_folder(files, "best")
@@ -135,22 +154,35 @@ def _search_of(search: str, heads: str | None) -> tuple["Find", Sequence[object]
 
 def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
     """Lay out an `Outcome` for people: the best twenty, the winner, its test score, advice."""
-    lines = [f"{'rank':>4}  {'head':<13}{'validation accuracy':<27}{'log loss':>8}{'seconds':>9}  parameters"]
-    for rank, row in enumerate(outcome["leaderboard"][:20], 1):
+    compared = [row for row in outcome["leaderboard"] if not row["stopped"]]
+    balanced = outcome["choose_by"] == "balanced_accuracy"
+    header = f"{'balanced':>9}  " if balanced else ""
+    lines = [f"{'rank':>4}  {'head':<13}{'accuracy':<27}{header}{'log loss':>8}{'seconds':>9}  parameters"]
+    for rank, row in enumerate(compared[:20], 1):
         score = score_text({**row["accuracy"], "value": row["mean"]})
         deviation = f" ±{row['deviation']:.4f}" if len(row["accuracies"]) > 1 else ""
         params = " ".join(f"{name}={value}" for name, value in row["params"].items())
+        mean = f"{row['balanced_accuracy']:>9.4f}  " if balanced else ""
         lines.append(
-            f"{rank:>4}  {row['head']:<13}{score + deviation:<27}{row['log_loss']:>8.4f}"
+            f"{rank:>4}  {row['head']:<13}{score + deviation:<27}{mean}{row['log_loss']:>8.4f}"
             f"{row['seconds']:>9.2f}  {params}".rstrip()
         )
-    winner, count = outcome["winner"], len(outcome["leaderboard"])
+    lines += outcome["notes"]
+    lines.append(f"judged by {outcome['judged_by']}; {_alike_text(outcome)}")
+    winner = outcome["winner"]
     params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
-    lines.append(f"winner: {winner['head']}{params}, of {count}, in {outcome['seconds']:.1f} s")
-    if outcome["alike"] > 1:
-        rows = counted(outcome["winner"]["accuracy"]["rows"], "validation row")
-        lines.append(f"{rows} cannot tell the accuracy of {outcome['alike']} heads from that of the first")
+    lines.append(f"winner: {winner['head']}{params}, of {len(compared)}, in {outcome['seconds']:.1f} s")
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")
     return [*lines, *corrections_lines(outcome), f"saved {outcome['bundle']}", *advice]
+
+
+def _alike_text(outcome: dict) -> str:
+    """Say how far the rows tell heads apart."""
+    words = outcome["choose_by"].replace("_", " ")
+    alike = (
+        f"{counted(outcome['alike'], 'head')}, the first among them," if outcome["alike"] > 1 else "the first"
+    )
+    stands = "are" if outcome["alike"] > 1 else "alone is"
+    return f"{alike} {stands} within a standard error of {words}, {outcome['standard_error']:.4f}"

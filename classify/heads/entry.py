@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from importlib import import_module
 
 from classify.head import Head
+from classify.scores.calibration import number_of_logits
 from data.allowed import Table, check_values
 from data.errors import unknown_name
 
@@ -37,12 +38,71 @@ class Streaming:
     fit : str
         ``module:function``, called with the head, its classes, and training and validation rows.
     memory : str
-        ``module:function``, called with the head and a `classify.heads.streaming.Sizes`; returns the
+        ``module:function``, called with the head and a `Sizes`; returns the
         bytes that it takes beside blocks of rows.
     """
 
     fit: str
     memory: str = "classify.heads.streaming:linear_bytes"
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What a training takes in: it decides how much memory and time that needs.
+
+    Attributes
+    ----------
+    width : int
+        Features of a row.
+    classes : int
+    rows, held_out : int
+        Training and validation rows.
+    """
+
+    width: int
+    classes: int
+    rows: int
+    held_out: int = 0
+
+    @property
+    def weights(self) -> int:
+        """Bytes of the coefficients and intercepts of a linear head, in float64."""
+        return 8 * (self.width + 1) * number_of_logits(self.classes)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """About what one training of a configuration takes of one core; an order, not a promise.
+
+    Measured once (`benchmarks/costs.py`) and fixed, so that what is decided by it is the same everywhere.
+
+    Attributes
+    ----------
+    nanoseconds : float
+        For each feature of each row.
+    seconds_besides : float
+        Whatever the number of rows.
+    a_logit : bool
+        Whether both are for each logit: one for two classes, else one a class.
+    dear : bool
+        Whether a sweep may try it on few rows first, or leave it out.
+    """
+
+    nanoseconds: float
+    seconds_besides: float = 0.0
+    a_logit: bool = False
+    dear: bool = False
+
+    def seconds(self, sizes: Sizes) -> float:
+        """Return the seconds.
+
+        Examples
+        --------
+        >>> round(Cost(200, a_logit=True).seconds(Sizes(2048, 10, rows=1000)), 1)
+        4.1
+        """
+        times = number_of_logits(sizes.classes) if self.a_logit else 1
+        return times * (self.seconds_besides + self.nanoseconds * 1e-9 * sizes.rows * sizes.width)
 
 
 @dataclass(frozen=True)
@@ -58,6 +118,7 @@ class HeadEntry:
         What each may be, in the order of the arguments.
     grid : mapping of str to tuple
         Values that a sweep tries, the simplest first; without any, the head as it is by default.
+    cost : Cost
     space : mapping of str to tuple
         What a search proposes: how a parameter varies, and the ends of its range or its values.
     sharing : Sharing, optional
@@ -78,6 +139,7 @@ class HeadEntry:
     name: str
     make: str | Callable[..., Head]
     parameters: Table
+    cost: Cost = Cost(100)
     grid: Mapping[str, tuple] = field(default_factory=dict)
     space: Mapping[str, tuple] = field(default_factory=dict)
     sharing: Sharing | None = None

@@ -62,5 +62,8 @@ SWEEP: Table = {
     "seeds": whole(1),
     "trials": whole(1),
     "jobs": AnyOf(whole(1), Choice(-1)),
-    "choose_by": Choice("log_loss", "accuracy"),
+    "choose_by": Choice("log_loss", "accuracy", "balanced_accuracy"),
+    "cv": AnyOf(_NOT_GIVEN, Choice(0), whole(2)),
+    "budget": AnyOf(_NOT_GIVEN, POSITIVE),
+    "exhaustive": YES_OR_NO,
 }

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +13,7 @@ from classify.features.blocks import Blocks, fit_scaler, least_memory
 from classify.features.columns import Columns
 from classify.features.matrix import FeatureMatrix
 from classify.head import Head, taken_by
-from classify.heads.entry import imported
+from classify.heads.entry import Sizes, imported
 from classify.heads.fit import explained, fit_head
 from classify.heads.keras_head import KerasHead
 from classify.heads.logistic import AUTO, Logistic
@@ -125,30 +125,6 @@ def fit_streaming(name: str, head: Head, features: FeatureMatrix, memory: int) -
     seconds = time.perf_counter() - started
     _log.info("rows read %d times in blocks, within %s, in %.1f s", blocks.passes, readable(memory), seconds)
     return head
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """What decides how much memory a head takes beside blocks of rows.
-
-    Attributes
-    ----------
-    width : int
-        Features of a row.
-    classes : int
-    rows, held_out : int
-        Training and validation rows.
-    """
-
-    width: int
-    classes: int
-    rows: int
-    held_out: int
-
-    @property
-    def weights(self) -> int:
-        """Bytes of the coefficients and intercepts of a linear head, in float64."""
-        return 8 * (self.width + 1) * number_of_logits(self.classes)
 
 
 def linear_bytes(head: Head, sizes: Sizes) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from classify.head import Head
-from classify.heads.entry import HeadEntry, Sharing, Streaming
+from classify.heads.entry import Cost, HeadEntry, Sharing, Streaming
 from classify.heads.parameters import CLASS_WEIGHT, KERAS, LINEAR_SVM, LOGISTIC, POSITIVE, RIDGE, SEED, SHARE
 from data.allowed import AnyOf, Choice, Number, whole
 from data.errors import unknown_name
@@ -72,6 +72,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "centroid",
         _centroid,
         parameters={"shrink_threshold": AnyOf(Choice(None), POSITIVE)},
+        cost=Cost(11),
         streaming=Streaming("classify.heads.streaming:fit_centroid"),
         becomes_layers=True,
     ),
@@ -79,6 +80,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "ridge",
         "classify.heads.ridge:RidgeHead",
         parameters=RIDGE,
+        cost=Cost(240),
         streaming=Streaming(
             "classify.heads.streaming:fit_ridge", memory="classify.heads.streaming:ridge_bytes"
         ),
@@ -89,12 +91,14 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "lda",
         _lda,
         parameters={"shrinkage": AnyOf(Choice("auto", None), SHARE)},
+        cost=Cost(130, seconds_besides=2),
         becomes_layers=True,
     ),
     HeadEntry(
         "logistic",
         "classify.heads.logistic:Logistic",
         parameters=LOGISTIC,
+        cost=Cost(160, a_logit=True),
         space={"C": ("log", 1e-6, 10.0)},
         streaming=Streaming(
             "classify.heads.streaming:fit_logistic", memory="classify.heads.streaming:logistic_bytes"
@@ -106,6 +110,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "linear-svm",
         "classify.heads.linear_svm:LinearSvm",
         parameters=LINEAR_SVM,
+        cost=Cost(200, a_logit=True, dear=True),
         grid={"C": (1e-5, 1e-4, 1e-3, 1e-2)},
         space={"C": ("log", 1e-6, 1.0)},
         becomes_layers=True,
@@ -115,6 +120,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "keras-linear",
         "classify.heads.keras_head:KerasHead",
         parameters=KERAS,
+        cost=Cost(2.5, a_logit=True),
         grid={
             "dropout": (0.2, 0.5),
             "l2": (1e-2, 1e-3, 0.0),
@@ -136,6 +142,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "knn",
         _knn,
         parameters={"k": whole(1), "metric": Choice("cosine", "euclidean")},
+        cost=Cost(16),
         grid={"metric": ("cosine", "euclidean"), "k": (20, 10, 5, 1)},
         space={"metric": ("one of", "cosine", "euclidean"), "k": ("whole", 1, 30)},
     ),
@@ -143,6 +150,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
         "mlp",
         _mlp,
         parameters=KERAS,
+        cost=Cost(500, dear=True),
         grid={"hidden": ((64,), (256,)), "dropout": (0.5, 0.2)},
         space={
             "hidden": ("one of", (64,), (128,), (256,), (512,), (256, 64)),
@@ -166,6 +174,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
             "class_weight": CLASS_WEIGHT,
             "seed": SEED,
         },
+        cost=Cost(460, seconds_besides=0.7, a_logit=True, dear=True),
         space={"learning_rate": ("log", 1e-2, 0.5), "max_leaf_nodes": ("whole", 3, 31)},
         trusted=(BOOSTED_TREE,),
     ),

@@ -2,16 +2,14 @@
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from functools import partial
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from classify.heads.entry import Sharing, imported
-from classify.heads.fit import fit_head
 from classify.heads.table import HEADS, make_head
 from classify.scores.evaluate import losses, of_all_classes
+from classify.selection.division import Part
 from classify.selection.trials import Entry, Trial
 from data.console import prepare_logging
 from data.errors import HeadstartError
@@ -33,39 +31,42 @@ def group_of(entry: Entry) -> tuple[str, ...]:
     return (*free, Entry(entry.head, fixed).key)
 
 
-def attempt(
-    members: Sequence[Entry], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
-) -> list[Trial] | HeadstartError:
+def attempt(members: Sequence[Entry], seed: int, number: int, part: Part) -> list[Trial] | HeadstartError:
     """Do as `train_together`, or return why a head cannot learn from these rows."""
     try:
-        return train_together(members, seed, X, y, X_val, y_val)
+        return train_together(members, seed, number, part)
     except HeadstartError as error:
         return error
 
 
-def train_together(
-    members: Sequence[Entry], seed: int, X: np.ndarray, y: np.ndarray, X_val: np.ndarray, y_val: np.ndarray
-) -> list[Trial]:
-    """Train configurations of one group, as `group_of` tells, and judge them on the validation rows.
+def train_together(members: Sequence[Entry], seed: int, number: int, part: Part) -> list[Trial]:
+    """Train configurations of one group, as `group_of` tells, and judge them.
 
     Parameters
     ----------
     members : sequence of Entry
     seed : int
-    X, y, X_val, y_val : ndarray
-        Training and validation rows.
+    number : int
+        Of the part.
+    part : Part
     """
     prepare_logging()  # this may be a process of its own
     started = time.perf_counter()
     sharing = _sharing(members[0])
-    train = imported(sharing.train) if sharing else partial(_train_alone, members[0].head, y_val)
+    X_judge, y_judge = part.judged
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default", UserWarning)  # not those for developers
-        probas = list(train([entry.params for entry in members], seed, X, y, X_val))
+        if sharing:
+            configurations = [entry.params for entry in members]
+            probas = list(imported(sharing.train)(configurations, seed, *part.learned, X_judge))
+        else:
+            probas = list(_train_alone(members, seed, part, X_judge))
     share = (time.perf_counter() - started) / len(members)
     said = list(dict.fromkeys(str(warning.message).splitlines()[0] for warning in caught))
     return [
-        replace(_scored(entry, seed, proba, classes, y_val, share), warnings=said)
+        Trial(
+            entry.key, seed, number, len(part.learn), *_scored(proba, classes, y_judge), share, warnings=said
+        )
         for entry, (proba, classes) in zip(members, probas, strict=True)
     ]
 
@@ -77,23 +78,21 @@ def _sharing(entry: Entry) -> Sharing | None:
 
 
 def _scored(
-    entry: Entry, seed: int, proba: np.ndarray, classes: np.ndarray, y_val: np.ndarray, seconds: float
-) -> Trial:
-    proba = of_all_classes(proba, classes, max(classes.max(), y_val.max()) + 1)
-    right = int((proba.argmax(axis=1) == y_val).sum())
-    return Trial(entry.key, seed, right, len(y_val), float(losses(y_val, proba).mean()), seconds)
+    proba: np.ndarray, classes: np.ndarray, y: np.ndarray
+) -> tuple[list[int], list[int], float, float]:
+    """Return right rows and all by class, and the sums of losses and of their squares."""
+    count = max(classes.max(), y.max()) + 1
+    proba = of_all_classes(proba, classes, count)
+    lost = losses(y, proba)
+    right = np.bincount(y[proba.argmax(axis=1) == y], minlength=count)
+    of = np.bincount(y, minlength=count)
+    return right.tolist(), of.tolist(), float(lost.sum()), float((lost**2).sum())
 
 
 def _train_alone(
-    head: str,
-    y_val: np.ndarray,
-    configurations: Sequence[Mapping[str, object]],
-    seed: int,
-    X: np.ndarray,
-    y: np.ndarray,
-    X_val: np.ndarray,
+    members: Sequence[Entry], seed: int, part: Part, X: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    seeded = {"seed": seed} if "seed" in HEADS[head].parameters else {}
-    for params in configurations:
-        fitted = fit_head(make_head(head, **{**seeded, **params}), X, y, X_val, y_val)
-        yield fitted.predict_proba(X_val), fitted.classes_
+    for entry in members:
+        seeded = {"seed": seed} if "seed" in HEADS[entry.head].parameters else {}
+        fitted = part.fit(make_head(entry.head, **{**seeded, **entry.params}))
+        yield fitted.predict_proba(X), fitted.classes_

@@ -5,15 +5,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from classify.features.matrix import FeatureMatrix
 from classify.heads.table import HEADS, head_named
-from classify.selection.groups import attempt
-from classify.selection.leaderboard import Result, ranked, result_of
-from classify.selection.sweep import PLACES, Progress, SweepOptions, left_out, warnings_teller
-from classify.selection.trials import Entry, Trial, kept_in, read_journal
-from data.errors import HeadstartError, missing_extra, moved_keywords
+from classify.selection.division import Division, division_of
+from classify.selection.leaderboard import Leaderboard, Result
+from classify.selection.options import PLACES, SweepOptions
+from classify.selection.trials import Entry
+from classify.selection.workers import Progress, working
+from data.errors import missing_extra, moved_keywords
 from data.lists import as_list
 
 if TYPE_CHECKING:  # an extra
@@ -30,11 +29,12 @@ def search(
     *,
     journal: Path | None = None,
     progress: Progress | None = None,
-) -> list[Result]:
+    division: Division | None = None,
+) -> Leaderboard:
     """Try configurations that a tree-structured Parzen estimator proposes, one after another.
 
-    Each is trained on the training rows and judged on the validation rows, by ``options.choose_by``; the
-    test rows are not read. Proposals depend on nothing but results and a fixed seed, so
+    Each is judged by rows that it did not learn from, by ``options.choose_by``; the test rows are not
+    read. Proposals depend on nothing but results and a fixed seed, so
     that with its journal an interrupted search goes on as if it had not been.
 
     Source: J. Bergstra, R. Bardenet, Y. Bengio, B. Kégl (2011), Algorithms for hyper-parameter
@@ -50,44 +50,36 @@ def search(
         Takes each finished training as a line; what it holds already is not trained again.
     progress : callable, optional
         Called with the trials done and in all.
+    division : Division, optional
+        The rows; by default as the options say.
 
     Returns
     -------
-    list of Result
+    Leaderboard
         The best first; each configuration once.
 
     Raises
     ------
     HeadstartError
-        If Optuna is not installed, a head is unknown, there are no validation rows, or no head can
+        If Optuna is not installed, a head is unknown, no rows can judge, or no head can
         learn from the training rows.
     """
     options = options or SweepOptions()
-    trials, seeds = options.trials, options.seeds
     study, heads = _study(), checked_heads(heads)
-    rows = (*features.training_rows(), *features.validation_rows())
-    kept = read_journal(journal, features.labelled_digest)
-    done = {place: trial for place, trial in kept.items() if place[1] < seeds}
+    division = division or division_of(features, options.cv)
     results: dict[str, Result] = {}
-    tell, refusal = warnings_teller(), None
     progress = progress or (lambda done, total: None)
-    with kept_in(journal, features.labelled_digest) as keep:
-        for number in range(trials):
-            progress(number, trials)
+    with working(division, options, features.labelled_digest, journal) as workers:
+        for number in range(options.trials):
+            progress(number, options.trials)
             proposal = study.ask()
             entry = _proposed(proposal, heads)
-            refused = _train(entry, seeds, done, rows, keep, tell)
-            if refused:
-                refusal = left_out(refused)
-            else:
-                results[entry.key] = result_of(entry, done)
-            study.tell(
-                proposal, worth(results[entry.key], options.choose_by) if entry.key in results else _NOTHING
-            )
-    progress(trials, trials)
-    if refusal and not results:
-        raise refusal
-    return ranked(list(results.values()), options.choose_by)
+            result = workers.result(entry)
+            if result is not None:
+                results[entry.key] = result
+            study.tell(proposal, _NOTHING if result is None else worth(result, options.choose_by))
+        progress(options.trials, options.trials)
+        return workers.ranked(list(results.values()))
 
 
 def worth(result: Result, choose_by: str) -> float:
@@ -98,6 +90,8 @@ def worth(result: Result, choose_by: str) -> float:
     """
     if choose_by == "log_loss":
         return 1 / (1 + result.log_loss)
+    if choose_by == "balanced_accuracy":
+        return result.balanced_accuracy
     right = round(sum(result.accuracies) * result.rows)
     return (right - 1 + 1 / (1 + result.log_loss)) / len(result.accuracies)
 
@@ -118,27 +112,6 @@ def _study() -> "optuna.Study":
     logging.getLogger("optuna").setLevel(logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=0)
     return optuna.create_study(direction="maximize", sampler=sampler)
-
-
-def _train(
-    entry: Entry,
-    seeds: int,
-    done: dict[tuple[str, int], Trial],
-    rows: tuple[np.ndarray, ...],
-    keep: Callable[[Trial], None],
-    tell: Callable[[Trial], None],
-) -> HeadstartError | None:
-    """Train an entry with each seed that is not done yet; return why it cannot learn, where it cannot."""
-    for seed in range(HEADS[entry.head].trainings(seeds)):
-        place = entry.key, seed
-        if place not in done:
-            found = attempt([entry], seed, *rows)
-            if isinstance(found, HeadstartError):
-                return found
-            done[place] = found[0]
-            keep(found[0])
-        tell(done[place])
-    return None
 
 
 def _proposed(proposal: "optuna.Trial", heads: Sequence[str]) -> Entry:

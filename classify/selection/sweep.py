@@ -1,70 +1,25 @@
-"""Many heads over one matrix: they share work where they can, and validation rows alone choose."""
+"""Many heads over the same rows: they share work where they can, and test rows choose nothing."""
 
-import json
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
-
 from classify.features.matrix import FeatureMatrix
+from classify.head import Head
 from classify.heads.fit import fit_head
-from classify.heads.parameters import SWEEP
-from classify.heads.table import HEADS, make_head
-from classify.selection.groups import attempt, group_of
-from classify.selection.leaderboard import Outcome, Result, choose, ranked, result_of
-from classify.selection.trials import Entry, Trial, kept_in, read_journal
-from data.allowed import check_values
-from data.console import say
-from data.errors import HeadstartError, moved_keywords
+from classify.heads.table import make_head
+from classify.selection.division import Division, division_of
+from classify.selection.leaderboard import Leaderboard, Outcome
+from classify.selection.options import PLACES, SweepOptions
+from classify.selection.plan import Plan, everything, plan_of
+from classify.selection.trials import Entry
+from classify.selection.workers import Progress, working
+from data.errors import moved_keywords
 from data.output.atomic import target_of
 from data.output.checks import check_file
 from data.output.disk import writing
-
-
-@dataclass(frozen=True)
-class SweepOptions:
-    """How heads are tried, by `sweep` or by `classify.selection.search.search`.
-
-    Attributes
-    ----------
-    seeds : int
-        Trainings of each configuration whose head depends on a seed.
-    jobs : int
-        Processes of a sweep, -1: one for each core; they share the matrix through a memory map.
-    trials : int
-        Proposals of a search, of all heads together. One that comes again is not trained again.
-    choose_by : str
-        ``log_loss`` or ``accuracy`` of the validation rows; the other one decides between equals.
-    simplest : bool
-        Whether `sweep_and_save` chooses by the one-standard-error rule, which a sweep allows alone.
-
-    Raises
-    ------
-    UsageError
-        If a value is not allowed.
-
-    Examples
-    --------
-    >>> SweepOptions(seeds=3).jobs
-    -1
-    """
-
-    seeds: int = 1
-    jobs: int = -1
-    trials: int = 50
-    choose_by: str = "log_loss"
-    simplest: bool = False
-
-    def __post_init__(self) -> None:
-        check_values(vars(self), SWEEP)
-
-
-Progress = Callable[[int, int], None]  # of trainings done and in all
-PLACES = {each.name: f"SweepOptions({each.name}=...)" for each in fields(SweepOptions)}
 
 
 @moved_keywords(PLACES)
@@ -75,10 +30,13 @@ def sweep(
     *,
     journal: Path | None = None,
     progress: Progress | None = None,
-) -> list[Result]:
-    """Train configurations on the training rows and judge them on the validation rows.
+    division: Division | None = None,
+) -> Leaderboard:
+    """Train configurations and judge them by rows that they did not learn from.
 
-    The test rows are not read. What a head warns of is said once, in one line.
+    Cheap heads learn all rows. Where dear ones would take long, by a table of costs and never by the
+    clock, they learn a part of the rows first, and the best of them all: `classify.selection.plan`. The
+    test rows are not read. What a head warns of is said once, in one line.
 
     Parameters
     ----------
@@ -89,42 +47,32 @@ def sweep(
         Takes each finished training as a line; what it holds already is not trained again.
     progress : callable, optional
         Called with the trainings done and in all.
+    division : Division, optional
+        The rows; by default as the options say.
 
     Returns
     -------
-    list of Result
+    Leaderboard
         The best first, by ``options.choose_by``.
 
     Raises
     ------
     HeadstartError
-        If there are no validation rows, or no head can learn from the training rows; one that
-        cannot is left out, and that is said.
+        If no rows can judge, or no head can learn from the training rows; one that cannot is left out,
+        and that is said.
     """
     options = options or SweepOptions()
-    rows = (*features.training_rows(), *features.validation_rows())
-    wanted = {entry.key for entry in chosen}
-    kept = read_journal(journal, features.labelled_digest)
-    done = {place: trial for place, trial in kept.items() if place[0] in wanted and place[1] < options.seeds}
-    tasks = list(_tasks(chosen, options.seeds, done))
-    total = sum(len(members) for members, _ in tasks) + len(done)
-    progress = progress or (lambda done, total: None)
-    progress(len(done), total)
-    tell, refusal = warnings_teller(), None
-    with kept_in(journal, features.labelled_digest) as keep:
-        for finished in _run(tasks, rows, options.jobs):
-            if isinstance(finished, HeadstartError):
-                refusal = left_out(finished)
-                continue
-            for trial in finished:
-                done[trial.key, trial.seed] = trial
-                keep(trial)
-                tell(trial)
-            progress(len(done), total)
-    if refusal and not done:
-        raise refusal
-    found = [result_of(entry, done) for entry in chosen if (entry.key, 0) in done]
-    return ranked(found, options.choose_by)
+    division = division or division_of(features, options.cv)
+    plan = everything(chosen) if options.exhaustive else _planned(chosen, division, options)
+    with working(division, options, features.labelled_digest, journal, progress) as workers:
+        return workers.carry_out(plan)
+
+
+def _planned(chosen: Sequence[Entry], division: Division, options: SweepOptions) -> Plan:
+    from joblib import effective_n_jobs
+
+    seconds = None if options.budget is None else 60 * options.budget * effective_n_jobs(options.jobs)
+    return plan_of(chosen, division.sizes(), len(division.parts), seconds)
 
 
 class Find(Protocol):
@@ -139,7 +87,8 @@ class Find(Protocol):
         *,
         journal: Path,
         progress: Progress | None,
-    ) -> list[Result]:
+        division: Division,
+    ) -> Leaderboard:
         """Return results, the best first."""
 
 
@@ -153,7 +102,7 @@ def sweep_and_save(
     find: Find = sweep,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Sweep, train the winner once more, save it, and judge it alone on the test rows.
+    """Sweep, train the winner once more on the training rows, save it, and judge it alone on the test rows.
 
     What is finished is kept in ``<folder>.sweep.jsonl`` until the end, so that an interrupted
     sweep goes on where it was.
@@ -176,22 +125,19 @@ def sweep_and_save(
 
     started, options = time.perf_counter(), options or SweepOptions()
     features.refuse_seen("test", features.training_images())
+    division = division_of(features, options.cv)
     journal = journal_of(folder)
     goes_on = "or choose another -o; the same command goes on from what is finished"
     try:
         with writing(journal, goes_on):
             journal.parent.mkdir(parents=True, exist_ok=True)
-            results = find(features, chosen, options, journal=journal, progress=progress)
+            results = find(features, chosen, options, journal=journal, progress=progress, division=division)
     except KeyboardInterrupt:
         kept = f"what is finished is kept in {journal}: the same command goes on from there"
         nothing = "nothing was finished yet: the same command starts again"
         raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
-    winner = choose(results, chosen if options.simplest else None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
-        head = fit_head(
-            make_head(winner.head, **winner.params), *features.training_rows(), *features.split("validation")
-        )
+    winner = results.choose(chosen if options.simplest else None)
+    head = _trained(make_head(winner.head, **winner.params), features, division)
     bundle = Bundle.of(head, features, winner.head).save(folder)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
     journal.unlink(missing_ok=True)
@@ -212,46 +158,11 @@ def journal_of(folder: Path) -> Path:
     return journal
 
 
-def warnings_teller() -> Callable[[Trial], None]:
-    """Return what says the warnings of a training, each once however many trainings had it."""
-    said: set[tuple[str, str]] = set()
-
-    def tell(trial: Trial) -> None:
-        head, _ = json.loads(trial.key)
-        for words in trial.warnings:
-            if (head, words) not in said:
-                said.add((head, words))
-                say(f"{head}: {words}")
-
-    return tell
-
-
-def _tasks(
-    chosen: Sequence[Entry], seeds: int, done: Mapping[tuple[str, int], Trial]
-) -> Iterator[tuple[list[Entry], int]]:
-    """Group the configurations that train together; what the journal holds is left out."""
-    groups: dict[tuple[str, ...], list[Entry]] = {}
-    for entry in chosen:
-        groups.setdefault(group_of(entry), []).append(entry)
-    for members in groups.values():
-        for seed in range(HEADS[members[0].head].trainings(seeds)):
-            missing = [entry for entry in members if (entry.key, seed) not in done]
-            if missing:
-                yield missing, seed
-
-
-def left_out(error: HeadstartError) -> HeadstartError:
-    """Say that a head is left out, and why; return the error."""
-    say(f"left out: {error.happened}: {error.received}")
-    return error
-
-
-def _run(
-    tasks: Sequence[tuple[list[Entry], int]], rows: tuple[np.ndarray, ...], jobs: int
-) -> Iterator[list[Trial] | HeadstartError]:
-    from joblib import Parallel, delayed
-
-    work = (delayed(attempt)(members, seed, *rows) for members, seed in tasks)
+def _trained(head: Head, features: FeatureMatrix, division: Division) -> Head:
+    """Fit a head to the training rows as the sweep did: by folds, validation rows choose nothing in it."""
+    X, y = features.training_rows()
+    groups = features.groups_of(features.rows("train"))
+    X_val, y_val = (None, None) if division.folds else features.split("validation")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "A worker stopped while some jobs")  # it is replaced
-        yield from Parallel(jobs, return_as="generator_unordered")(work)
+        warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
+        return fit_head(head, X, y, X_val, y_val, groups)

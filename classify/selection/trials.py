@@ -15,19 +15,48 @@ from data.lists import as_list
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration with one seed, judged on the validation rows."""
+    """One training of one configuration, judged by the rows of its part.
+
+    Attributes
+    ----------
+    key : str
+        Of the entry.
+    seed : int
+    part : int
+        Number of the rows, as in `classify.selection.division.Division`.
+    learned : int
+        Rows that it learned from.
+    right, of : list of int
+        Right rows, and all that judge, by class.
+    loss, squares : float
+        Sums of the log losses of the rows that judge, and of their squares.
+    seconds : float
+    warnings : list of str
+        A line each, of all that trained with it.
+    """
 
     key: str
     seed: int
-    right: int
-    rows: int
-    log_loss: float
+    part: int
+    learned: int
+    right: list[int]
+    of: list[int]
+    loss: float
+    squares: float
     seconds: float
-    warnings: list[str] = field(default_factory=list)  # a line each, of all that trained with it
+    warnings: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> "Place":
+        """What tells it from others of one sweep."""
+        return self.key, self.seed, self.part, self.learned
 
 
-def read_journal(path: Path | None, digest: str) -> dict[tuple[str, int], Trial]:
-    """Return what an interrupted sweep of the same features finished; a torn last line counts as none."""
+Place = tuple[str, int, int, int]
+
+
+def read_journal(path: Path | None, digest: str) -> dict[Place, Trial]:
+    """Return what an interrupted sweep of the same rows finished; a torn last line counts as none."""
     done = {}
     for line in path.read_text().splitlines() if path and path.is_file() else ():
         try:
@@ -36,7 +65,7 @@ def read_journal(path: Path | None, digest: str) -> dict[tuple[str, int], Trial]
             continue
         if values.pop("features") == digest:
             trial = Trial(**values)
-            done[trial.key, trial.seed] = trial
+            done[trial.place] = trial
     return done
 
 

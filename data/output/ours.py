@@ -20,7 +20,8 @@ _JSON = {  # a file that says what its folder is, and the name for that
     "run.json": ("headstart run of fine-tuning", "run of fine-tuning"),
     "auto.json": (AUTO, "automatic run"),
 }
-LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
+_LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
+LEADERBOARD = (*_LEADERBOARD, "balanced_accuracy", "training_rows", "rows")
 MISTAKES = ("digest", "id", "label", "predicted", "probability", "label_probability")
 CORRECTIONS = ("digest", "id", "label")
 SUGGESTIONS = (*CORRECTIONS, "predicted", "probability", "runner_up", "margin")
@@ -33,7 +34,7 @@ JOURNAL = '{"features": "'  # how each line of a sweep's journal begins
 REPORT = "<!doctype html>\n<!-- a report that Headstart wrote -->"  # how each page begins
 CARD = "headstart export"  # stands in the card beside an exported model
 _TEXTS = {
-    (",".join(LEADERBOARD) + "\n").encode(): "leaderboard",
+    **{(",".join(columns) + "\n").encode(): "leaderboard" for columns in (_LEADERBOARD, LEADERBOARD)},
     (",".join(MISTAKES) + "\n").encode(): "list of mistakes",
     (",".join(CORRECTIONS) + "\n").encode(): "list of corrections",
     (",".join(SUGGESTIONS) + "\n").encode(): "list of suggestions",
@@ -101,7 +102,7 @@ def _kind_of_file(path: Path) -> str | None:
     if not path.is_file():
         return None  # a pipe would wait for whoever writes to it
     with open(path, "rb") as file:
-        head = file.read(80)
+        head = file.read(200)  # more than any of the lines below
     if head.startswith(b"\x89HDF\r\n\x1a\n"):
         return _kind_of_hdf5(path)
     for begin, kind in _TEXTS.items():
