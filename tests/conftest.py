@@ -83,6 +83,15 @@ def without_tensorflow(cache, tmp_path_factory) -> dict[str, str]:
 
 
 @pytest.fixture
+def broken_tensorflow(tmp_path) -> str:
+    """The path of a TensorFlow that is there and cannot be imported."""
+    package = tmp_path / "broken" / "tensorflow"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
+    return os.pathsep.join([str(package.parent), os.environ["PYTHONPATH"]])
+
+
+@pytest.fixture
 def images(tmp_path) -> Path:
     """A folder with 8 images in each of the classes blue and red."""
     return draw_images(tmp_path / "images", each=8)

@@ -168,15 +168,6 @@ def test_a_working_folder_that_is_gone_is_one_message(tmp_path, words):
     assert_four_parts(done.stderr)
 
 
-@pytest.fixture
-def broken_tensorflow(tmp_path):
-    """The path of a TensorFlow that is there and cannot be imported."""
-    package = tmp_path / "broken" / "tensorflow"
-    package.mkdir(parents=True)
-    (package / "__init__.py").write_text("raise ImportError('libcudart.so: cannot open shared object file')")
-    return os.pathsep.join([str(package.parent), os.environ["PYTHONPATH"]])
-
-
 def test_a_package_that_cannot_be_imported_is_one_message(broken_tensorflow, tmp_path):
     draw_images(tmp_path / "photos", each=2)
     words = ("extract", "run", "photos", "-o", "x.h5", "--engine", "keras", "--weights", "none")

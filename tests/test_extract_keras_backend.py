@@ -1,5 +1,7 @@
 """Which backend Keras computes with, and the Keras engine on others than TensorFlow."""
 
+import json
+import os
 import subprocess
 import sys
 
@@ -107,6 +109,26 @@ print(keras.config.backend(), keras_backend())
 """
     done = _run(["-c", code], without_tensorflow)
     assert done.stdout.split() == ["jax"] * 4, done.stderr
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino"])
+def test_a_broken_tensorflow_gives_way_and_is_named(broken_tensorflow, images, tmp_path, engine):
+    """It is installed, so that a look for it says that it is there."""
+    pytest.importorskip("jax", reason="needs the extra jax")
+    words = ["--backbone", "mobilenet", "--weights", "none", "--image-size", "32", "--engine", engine]
+    words += ["-o", "x.h5", "--json"]
+    places = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "", "HEADSTART_CACHE": str(tmp_path / "cache")}
+    environment = {**os.environ, "PYTHONPATH": broken_tensorflow, **places}
+    done = _run(["-m", "extract", "run", "images", *words], environment, tmp_path)
+    assert done.returncode == 0, done.stderr
+    told = "TensorFlow cannot be imported (ImportError: libcudart.so: cannot open shared object file)"
+    assert done.stderr.count(f"{told}; Keras computes with JAX") == 1
+    assert json.loads(done.stdout)["computed"] == 16
+    refused = _run(
+        ["-c", "from extract.backbones.keras_backend import *; need_tensorflow('this')"], environment
+    )
+    assert_four_parts(refused.stderr[refused.stderr.index("this needs TensorFlow") :])
+    assert "libcudart.so" in refused.stderr and "--force-reinstall tensorflow" in refused.stderr
 
 
 def test_the_suite_of_engines_holds_on_jax(without_tensorflow, tmp_path):

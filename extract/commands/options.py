@@ -27,7 +27,7 @@ ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; 
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
 EngineName = Annotated[str, typer.Option(help=engine_help())]
 KerasBackend = Annotated[
-    str | None, typer.Option(help="tensorflow, jax or torch; default: KERAS_BACKEND, else what is installed.")
+    str | None, typer.Option(help="tensorflow, jax or torch; default: KERAS_BACKEND, else what works.")
 ]
 Precision = Annotated[str, typer.Option(help=values_help("precision", "; "))]
 Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", or "))]

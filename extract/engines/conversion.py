@@ -23,7 +23,7 @@ from data.output.cache import cache_folder, in_cache
 from data.output.disk import full_told, try_room
 from data.text import one_line
 from extract.backbones.download import file_hash
-from extract.backbones.keras_backend import computes_with
+from extract.backbones.keras_backend import keras_backend
 from extract.backbones.weights import load_backbone
 from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe
@@ -80,7 +80,7 @@ def float_model(recipe: Recipe) -> "openvino.Model":
     HeadstartError
         If Keras' backend OpenVINO cannot build the backbone.
     """
-    if not computes_with("tensorflow"):
+    if keras_backend() != "tensorflow":
         return _translated(recipe)
     model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
     with without_telemetry(), warnings.catch_warnings():

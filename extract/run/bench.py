@@ -18,7 +18,7 @@ from data.images import ImageError
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source, as_source
 from extract.backbones.build import flops, tapped
-from extract.backbones.keras_backend import is_installed
+from extract.backbones.keras_backend import import_failure
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
 from extract.engines.keras_engine import feature_model
@@ -58,7 +58,7 @@ class Bench:
         (bytes in memory, no backbone), ``read`` (bytes from the source, mostly out of the system's
         memory, as each arm reads them again), ``pipeline`` (all three), ``keras``
         (`image_dataset_from_directory`, which needs TensorFlow, and `Model.predict`; left out where
-        it is not installed).
+        it cannot be imported).
     medians, ratios : dict of str to float
         By arm; ratios are medians over that of ``keras``, if there is one.
     pipeline_over_engine : float
@@ -142,7 +142,7 @@ def benches(
             "read": lambda: _speed(len(rows), lambda: _read_alone(source, rows)),
             "decode": lambda: _decode_alone(source, rows, opened[0], first, threads),
         }
-        if is_installed("tensorflow"):
+        if not import_failure("tensorflow"):
             shared["keras"] = _keras_arm(source, rows, first, backbone, Path(folder))
         of_all = {("", name): arm for name, arm in shared.items()}
         for recipe, engine, (_, product), gflop in zip(recipes, opened, limits, gflops, strict=True):
