@@ -28,7 +28,8 @@ def summary(folder: str | Path) -> dict:
     dict
         ``bundle``, ``bytes``, ``head``, ``parameters``, ``chosen`` (what the head chose by itself),
         ``class_names``, ``feature_sets`` (a dictionary each), ``rows`` by split, ``rows_by_split`` and
-        class, ``scores``, ``temperature``, ``detector``, ``conformal`` (the rows by which sets of labels
+        class, ``scores``, ``temperature``, ``calibration`` (as `classify.scores.temperature.Calibration` has
+        it, None where none was fitted), ``detector``, ``conformal`` (the rows by which sets of labels
         are told), ``corrections`` and ``versions``, ready for
         JSON.
 
@@ -69,6 +70,7 @@ def _summary(folder: Path, values: dict) -> dict:
         "rows_by_split": {split: _rows(report) for split, report in scores.items()},
         "scores": {split: _numbers(report) for split, report in scores.items()},
         "temperature": values["temperature"],
+        "calibration": values["provenance"].get("calibration"),
         "detector": _detector(folder / DETECTOR) if values["detector"] else None,
         "conformal": values.get("conformal"),
         "corrections": values["provenance"].get("corrections"),

@@ -27,6 +27,7 @@ from classify.bundle.manifest import read_manifest, write_manifest
 from classify.features.matrix import FeatureMatrix
 from classify.heads.table import HEADS, make_head
 from classify.scores.evaluate import evaluate
+from classify.scores.temperature import Calibration
 from data import HeadstartError
 from data.output.swap import swapped
 
@@ -274,12 +275,70 @@ def test_a_temperature_mends_confidence_and_leaves_decisions():
     assert two["ece"]["value"] < one["ece"]["value"]
 
 
-def test_a_temperature_needs_validation_rows():
+class TestTemperature:
+    """By default one is fitted where there are rows that the head did not see."""
+
+    @pytest.fixture
+    def noisy(self):
+        features = drawn_features(200, 3, width=6)
+        return replace(features, X=features.X + np.random.default_rng(1).normal(0, 2, features.X.shape))
+
+    def test_validation_rows_give_it(self, noisy):
+        head = make_head("knn", k=3).fit(*noisy.training_rows())
+        bundle, plain = Bundle.of(head, noisy), Bundle.of(head, noisy, calibrate=False)
+        told = bundle.provenance["calibration"]
+        assert told["temperature"] == bundle.temperature > 1
+        assert (told["by"], told["rows"]) == ("validation rows", len(noisy.rows("validation")))
+        values = (told["log_loss_before"], told["log_loss_after"])
+        assert values == tuple(
+            pytest.approx(each.evaluate(noisy, "validation")["log_loss"]["value"], rel=1e-12)
+            for each in (plain, bundle)
+        )
+        assert values[1] < values[0]
+        assert plain.temperature == 1 and "calibration" not in plain.provenance
+
+    def test_folds_that_chose_a_penalty_give_it_where_there_are_none(self, noisy):
+        noisy.splits[noisy.splits == 1] = 0
+        head = make_head("logistic").fit(*noisy.training_rows())
+        bundle = Bundle.of(head, noisy, calibrate=True)
+        told = bundle.provenance["calibration"]
+        assert told == head.calibration_.to_dict() == Bundle.of(head, noisy).provenance["calibration"]
+        assert (told["by"], told["rows"]) == ("training rows by 5 folds", len(noisy.rows("train")))
+        assert told["log_loss_after"] <= told["log_loss_before"]
+
+    @pytest.mark.parametrize("split", ["none", "seen", "of another class"])
+    def test_without_such_rows_there_is_none(self, noisy, split):
+        held = noisy.splits == 1
+        if split == "none":
+            noisy.splits[held] = 0
+        elif split == "seen":
+            noisy.digests[held] = noisy.digests[noisy.rows("train")[: held.sum()]]
+        else:
+            noisy.splits[(noisy.splits == 0) & (noisy.y == 2)] = 2
+            noisy.splits[held & (noisy.y != 2)] = 2
+        head = make_head("knn").fit(*noisy.training_rows())
+        bundle = Bundle.of(head, noisy)
+        assert bundle.temperature == 1 and "calibration" not in bundle.provenance
+        refused(lambda: Bundle.of(head, noisy, calibrate=True), "rows that the head did not see")
+
+    def test_one_that_was_fitted_already_is_taken(self, noisy, tmp_path):
+        head = make_head("knn").fit(*noisy.training_rows())
+        given = Calibration(1.5, "rows by 10 folds", 160, 0.5, 0.4)
+        bundle = Bundle.of(head, noisy, calibrate=given).save(tmp_path / "saved")
+        assert Bundle.load(tmp_path / "saved").temperature == bundle.temperature == 1.5
+        assert Bundle.load(tmp_path / "saved").provenance["calibration"] == given.to_dict()
+
+    def test_a_stored_logistic_head_keeps_it(self, noisy, tmp_path):
+        noisy.splits[noisy.splits == 1] = 0
+        head = make_head("logistic").fit(*noisy.training_rows())
+        Bundle.of(head, noisy).save(tmp_path / "saved")
+        assert Bundle.load(tmp_path / "saved").head.calibration_ == head.calibration_ is not None
+
+
+def test_without_validation_rows_there_is_no_detector():
     features = drawn_features()
     features.splits[features.splits == 1] = 0
-    head = make_head("logistic").fit(*features.training_rows())
-    refused(lambda: Bundle.of(head, features, calibrate=True), "validation")
-    assert Bundle.of(head, features).detector is None
+    assert Bundle.of(make_head("logistic").fit(*features.training_rows()), features).detector is None
 
 
 def test_only_the_differing_fields_are_named():

@@ -26,6 +26,7 @@ from classify.bundle.prediction import Asked, Prediction
 from classify.cli import app
 from classify.commands.predict import prediction_lines
 from classify.scores.learning_curve import learning_curve
+from classify.scores.temperature import calibration_text
 from data import open_source
 from data.names import shortened
 from data.output.ours import PREDICTED_IMAGES
@@ -56,10 +57,12 @@ class TestTrain:
     def test_prints_scores_and_where_the_bundle_is(self, layers):
         printed = succeed("train", layers)
         folder = layers.with_name("layers-logistic")
-        train, validation, chosen, saved, following = printed.splitlines()
+        train, validation, chosen, calibrated, saved, following = printed.splitlines()
         assert train.split()[:2] == ["train", "1.0000"] and train.endswith("accuracy on 30 rows")
         assert validation.split()[:2] == ["validation", "1.0000"] and validation.endswith("on 15 rows")
         assert re.fullmatch(r"chosen      C=\S+ by validation rows", chosen)
+        told = Bundle.load(folder).provenance["calibration"]
+        assert calibrated == f"calibrated  temperature {calibration_text(told)}"
         assert saved == f"saved {folder}"
         assert following == f"next: python -m classify evaluate {folder} {layers}"
         assert {path.name for path in folder.iterdir()} == {
@@ -74,7 +77,15 @@ class TestTrain:
     def test_json_alone(self, layers, tmp_path):
         printed = json.loads(succeed("train", layers, "-o", tmp_path / "here", "--json"))
         scores = {"train", "validation"}  # none of test
-        assert printed.keys() == {"bundle", "head", "chosen", "temperature", "warnings", *scores}
+        assert printed.keys() == {
+            "bundle",
+            "head",
+            "chosen",
+            "temperature",
+            "calibration",
+            "warnings",
+            *scores,
+        }
         assert (printed["bundle"], printed["head"]) == (str(tmp_path / "here"), "logistic")
         assert printed["train"]["accuracy"].keys() == SCORE
         assert printed["train"] == Bundle.load(tmp_path / "here").scores["train"]

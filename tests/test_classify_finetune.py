@@ -299,8 +299,10 @@ def test_a_live_head_starts_where_the_cached_one_starts(small_file):
 
 def test_a_live_head_is_nearly_that_on_cached_features(small_file, drawn, tmp_path):
     features = load_features(small_file)
-    train_live(features, drawn, tmp_path / "live", live_options({"epochs": 12, "batch_size": 16}))
+    options = live_options({"epochs": 12, "batch_size": 16})
+    train_live(features, drawn, tmp_path / "live", options, calibrate=False)
     bundle = Bundle.load(tmp_path / "live")
+    assert "calibration" not in bundle.provenance
     assert bundle.feature_sets == features.feature_sets and bundle.name == "keras-linear"
     cached = HEADS["keras-linear"](epochs=12, batch_size=16).fit(*features.training_rows())
     X, _ = features.split("test")
@@ -328,6 +330,15 @@ def test_the_command_trains_live(small_file, drawn, tmp_path):
     report = json.loads(result.stdout)
     assert report["head"] == Bundle.load(tmp_path / "live").name == "keras-linear"
     assert report["validation"]["rows"] == 14
+    assert report["calibration"]["by"] == "validation rows"
+
+
+def test_live_training_refuses_early_what_it_cannot_calibrate(small_file, drawn, tmp_path):
+    features = load_features(small_file)
+    features.splits[features.splits == 1] = 2
+    with pytest.raises(HeadstartError, match="rows that the head did not see"):
+        train_live(features, drawn, tmp_path / "live", calibrate=True)
+    assert not (tmp_path / "live.run").exists()
 
 
 @pytest.mark.parametrize(
@@ -335,7 +346,6 @@ def test_the_command_trains_live(small_file, drawn, tmp_path):
     [
         (["--head", "logistic"], 2, "--head logistic"),
         (["--memory", "1GB"], 2, "--memory"),
-        (["--calibrate"], 2, "--calibrate"),
         (["--param", "C=1"], 2, "learning_rate"),
         (["--param", "source=mine"], 2, "learning_rate"),
         (["--param", "epochs=many"], 2, "a whole number, 1 or more"),

@@ -50,18 +50,35 @@ def test_what_is_told_is_what_the_bundle_holds(two_layers, layers_bundle):
     lines = succeed("info", layers_bundle).splitlines()
     assert lines[0].endswith(f"logistic of 3 classes, {values['bytes'] / 1e6:.1f} MB")
     assert f"file      {file.content_digest[:16]}" in lines and "feature   deep (3)" in lines
-    assert "  temperature       1, not calibrated" in lines
+    assert any(line.startswith("  temperature       1: none lowers the log loss") for line in lines)
     assert any(line.split()[:3] == ["scores", "train", "validation"] for line in lines)
 
 
 def test_detector_and_temperature_are_told(tmp_path):
-    folder = saved("logistic", tmp_path / "bundle", calibrate=True)
-    values = summary(folder)
-    assert values["temperature"] == Bundle.load(folder).temperature != 1
+    features = drawn_features()
+    features.y[::7] = 1 - features.y[::7]  # so that no head is right of all rows
+    folder = saved("centroid", tmp_path / "bundle", features)
+    values, found = summary(folder), Bundle.load(folder)
+    assert values["temperature"] == found.temperature != 1
+    assert values["calibration"] == found.provenance["calibration"]
     assert values["detector"] == {"training_rows": 60, "validation_rows": 20, "neighbours": 5}
     lines = succeed("info", folder).splitlines()
     assert "detector  of 60 training and 20 validation rows" in lines
-    assert f"  temperature       {values['temperature']:.4f}" in lines
+    told = values["calibration"]
+    scores = f"{told['log_loss_before']:.4f} before, {told['log_loss_after']:.4f} after"
+    text = f"{values['temperature']:.4f}: log loss {scores}, of 20 validation rows"
+    assert f"  temperature       {text}" in lines
+
+
+def test_a_temperature_of_one_is_told(tmp_path):
+    folder = saved("logistic", tmp_path / "bundle")
+    told = summary(folder)["calibration"]
+    assert told["temperature"] == 1
+    text = f"1: none lowers the log loss {told['log_loss_before']:.4f} of 20 validation rows"
+    assert f"  temperature       {text}" in succeed("info", folder).splitlines()
+    plain = saved("logistic", tmp_path / "plain", calibrate=False)
+    assert summary(plain)["calibration"] is None
+    assert "  temperature       1, not calibrated" in succeed("info", plain).splitlines()
 
 
 def test_by_which_rows_sets_of_labels_are_told(tmp_path):

@@ -16,6 +16,8 @@ from classify.scores.calibration import (
     probabilities,
     smoothing_of,
 )
+from classify.scores.evaluate import losses
+from classify.scores.temperature import Calibration, tempered
 
 
 def drawn(classes: int, factor: float, rows: int = 4000):
@@ -130,3 +132,59 @@ def test_neither_keras_nor_tensorflow_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
+
+
+def said(classes: int, factor: float, rows: int, seed: int = 0):
+    """Draw probabilities that are too sure by a factor, and labels."""
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 2, (rows, classes))
+    cumulated = softmax(logits, axis=1).cumsum(axis=1)
+    y = (generator.random((rows, 1)) > cumulated).sum(axis=1).clip(max=classes - 1)
+    return softmax(factor * logits, axis=1), y
+
+
+class TestCalibration:
+    """A temperature on rows that a head did not see: never worse on them, and moderate where they are few."""
+
+    @pytest.mark.parametrize("classes", [2, 5])
+    @pytest.mark.parametrize("factor", [0.3, 1.0, 4.0])
+    @pytest.mark.parametrize("rows", [1, 3, 20, 400])
+    def test_no_row_count_gets_a_higher_log_loss(self, classes, factor, rows):
+        for seed in range(10):
+            proba, y = said(classes, factor, rows, seed)
+            found = Calibration.of(proba, y, "validation rows")
+            assert (found.by, found.rows) == ("validation rows", rows)
+            before, after = (losses(y, tempered(proba, t)).mean() for t in (1.0, found.temperature))
+            assert (before, after) == (found.log_loss_before, found.log_loss_after)
+            assert after < before or found.temperature == 1
+
+    @pytest.mark.parametrize("factor", [0.3, 4.0])
+    def test_many_rows_give_the_scale_back(self, factor):
+        found = Calibration.of(*said(3, factor, 20_000), "validation rows")
+        assert found.temperature == pytest.approx(factor, rel=0.05)
+
+    def test_few_rows_stay_near_one(self):
+        moved = [
+            [abs(np.log(Calibration.of(*said(3, 1.0, rows, seed), "").temperature)) for seed in range(30)]
+            for rows in (5, 5000)
+        ]
+        assert max(moved[0]) < 0.5 and max(moved[1]) < 0.1
+
+    def test_probabilities_that_fit_are_left_as_they_are(self):
+        proba = np.repeat([[0.75, 0.25]], 400, axis=0)
+        found = Calibration.of(proba, [0, 0, 0, 1] * 100, "validation rows")
+        assert found.temperature == 1 and tempered(proba, found.temperature) is proba
+
+    @pytest.mark.parametrize("temperature", [0.05, 0.9, 7.0, 100.0])
+    def test_decisions_stay(self, temperature):
+        proba, _ = said(5, 3.0, 500)
+        np.testing.assert_array_equal(tempered(proba, temperature).argmax(axis=1), proba.argmax(axis=1))
+
+    def test_small_probabilities_keep_their_logits_and_none_is_tiny(self):
+        logits = np.array([[0.0, -100.0, -200.0]])
+        found = tempered(softmax(logits, axis=1), 20.0)
+        np.testing.assert_allclose(found, softmax(logits / 20, axis=1), rtol=1e-12)
+        found = tempered(np.array([[1.0, 0.0]]), 5.0)
+        np.testing.assert_allclose(found[0, 1] / found[0, 0], 1e-15 ** (1 / 5))
+        found = tempered(np.array([[1.0, 1e-30, 0.0]]), 5.0)
+        assert found[0, 1] == found[0, 2] > 0

@@ -94,7 +94,7 @@ def cached_head(job: Job, clock: Clock) -> dict:
 
     head.fit(X, y, X_val, y_val, on_epoch=note)
     seconds = clock.passed()
-    Bundle.of(head, features, "keras-linear").save(Path(job.folder) / HEAD)
+    Bundle.of(head, features, "keras-linear", calibrate=False).save(Path(job.folder) / HEAD)
     test = features.rows("test")
     losses = [logs["val_loss"] for logs in head.history_]
     result = _result(clock, epochs, seconds, int(np.argmin(losses)) + 1)

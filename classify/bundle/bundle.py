@@ -9,7 +9,7 @@ from queue import Queue
 
 import numpy as np
 
-from classify.bundle.checked_head import check_head
+from classify.bundle.checked_head import check_head, check_width
 from classify.bundle.detector import Detector
 from classify.bundle.folder import BundleContents, read_bundle, write_bundle
 from classify.bundle.predict import Opening, Predictor, open_engines
@@ -20,13 +20,12 @@ from classify.head import Head, chosen_by
 from classify.scores.conformal import Conformal
 from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import evaluate, of_all_classes
+from classify.scores.temperature import Calibration, calibration_of, tempered
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
-from data.text import counted
 from extract.given import Image
 
 _RECORDED = ("headstart", "numpy", "scikit-learn", "keras", "tensorflow", "skops")
-_LEAST = 1e-15  # probability that a temperature takes for zero
 
 
 @dataclass(frozen=True, repr=False)
@@ -45,7 +44,12 @@ class Bundle(BundleContents):
 
     @classmethod
     def of(
-        cls, head: Head, features: FeatureMatrix, name: str | None = None, *, calibrate: bool = False
+        cls,
+        head: Head,
+        features: FeatureMatrix,
+        name: str | None = None,
+        *,
+        calibrate: bool | Calibration | None = None,
     ) -> "Bundle":
         """Put a fitted head together with what its features say.
 
@@ -58,14 +62,16 @@ class Bundle(BundleContents):
         features : FeatureMatrix
         name : str, optional
             By default the class of the head.
-        calibrate : bool
-            Fit a temperature to the validation rows, which leaves every decision as it is.
+        calibrate : bool, Calibration or None
+            Whether a temperature is fitted, which leaves every decision as it is. None: where there are
+            rows that the head did not see, see `classify.scores.temperature.calibration_of`; True refuses
+            where there are none. A `Calibration` is one that was fitted already.
 
         Raises
         ------
         HeadstartError
             If the head is not fitted on these labels or gives no probabilities, or there are no
-            validation rows to calibrate on.
+            rows to calibrate on.
         """
         check_head(head, features)
         provenance = {
@@ -76,6 +82,9 @@ class Bundle(BundleContents):
             provenance["chosen"] = chosen
         if features.corrections is not None:
             provenance["corrections"] = features.corrections.to_dict()
+        calibration = calibration_of(head, features, calibrate)
+        if calibration is not None:
+            provenance["calibration"] = calibration.to_dict()
         bundle = cls(
             head=head,
             name=name or type(head).__name__,
@@ -83,7 +92,7 @@ class Bundle(BundleContents):
             feature_sets=features.feature_sets,
             scores={},
             provenance=provenance,
-            temperature=_temperature(head, features) if calibrate else 1.0,
+            temperature=1.0 if calibration is None else calibration.temperature,
             detector=Detector.of(features),
             seen=features.training_images(),
         )
@@ -101,14 +110,8 @@ class Bundle(BundleContents):
         -------
         ndarray of float64, shape (N, K)
         """
-        if X.shape[1] != self.head.n_features_in_:
-            raise HeadstartError(
-                "the head expects a different number of features",
-                counted(self.head.n_features_in_, "feature"),
-                counted(X.shape[1], "feature"),
-                "train the head on features of the bundle's recipes and layers",
-            )
-        proba = self._calibrated(self.head.predict_proba(X))
+        check_width(self.head, X.shape[1])
+        proba = tempered(self.head.predict_proba(X), self.temperature)
         return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
     def predict(
@@ -258,15 +261,9 @@ class Bundle(BundleContents):
             If a class has fewer rows than there are folds.
         """
         validated = cross_validate(self.head, features, folds)
-        scored = Conformal.of(self._calibrated(validated.proba), validated.y, f"{folds} folds")
+        proba = tempered(validated.proba, self.temperature)
+        scored = Conformal.of(proba, validated.y, f"{folds} folds")
         return replace(self, conformal=scored)
-
-    def _calibrated(self, proba: np.ndarray) -> np.ndarray:
-        if self.temperature == 1:
-            return proba
-        from classify.scores.calibration import probabilities
-
-        return probabilities(_logarithms(proba), 1 / self.temperature)
 
     def _judged(self, features: FeatureMatrix) -> "Bundle":
         """Return the bundle with the scores of what it was trained on, and with what tells sets of labels."""
@@ -280,24 +277,6 @@ class Bundle(BundleContents):
         if unseen.any():  # the loop ends with the validation rows
             conformal = Conformal.of(proba[unseen], features.y[rows[unseen]], "validation rows")
         return replace(self, scores=scores, conformal=conformal)
-
-
-def _temperature(head: Head, features: FeatureMatrix) -> float:
-    """Return the temperature that suits validation rows best; classes that the head has not are left out."""
-    from classify.scores.calibration import fit_inverse_temperature, smoothing_of
-
-    features.check_validation()
-    rows = features.rows("validation")
-    rows = rows[np.isin(features.y[rows], head.classes_)]
-    if not len(rows):
-        return 1.0
-    logs = _logarithms(proba_of(head.predict_proba, features.X, rows, features.ids))
-    targets = np.searchsorted(head.classes_, features.y[rows])
-    return 1 / fit_inverse_temperature(logs, targets, smoothing_of(len(targets)))
-
-
-def _logarithms(proba: np.ndarray) -> np.ndarray:
-    return np.log(np.clip(proba, _LEAST, None))
 
 
 def _version(package: str) -> str | None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from classify.head import Head
 from data.errors import HeadstartError
-from data.text import some_of
+from data.text import counted, some_of
 
 if TYPE_CHECKING:  # files of features, which the table of heads does not need
     from classify.features.matrix import FeatureMatrix
@@ -23,7 +23,7 @@ def check_head(head: Head, features: "FeatureMatrix") -> None:
     Raises
     ------
     HeadstartError
-        If it gives no probabilities, is not fitted, or its classes are not those of the features.
+        If it gives no probabilities, is not fitted, or its classes or width are not those of the features.
     """
     if not hasattr(features, "class_names"):
         raise HeadstartError(
@@ -47,6 +47,7 @@ def check_head(head: Head, features: "FeatureMatrix") -> None:
             "one that has seen no rows",
             'fit it first: head.fit(*features.split("train"))',
         )
+    check_width(head, features.X.shape[1])
     labels = np.asarray(head.classes_)
     whole = labels.ndim == 1 and labels.dtype.kind in "iu"
     if not whole or labels.min() < 0 or labels.max() >= len(features.class_names):
@@ -55,4 +56,20 @@ def check_head(head: Head, features: "FeatureMatrix") -> None:
             f"whole numbers from 0 to {len(features.class_names) - 1}, indices into class_names",
             some_of([repr(label) for label in labels.tolist()]),
             'fit it on the features\' own labels: head.fit(*features.split("train"))',
+        )
+
+
+def check_width(head: Head, width: int) -> None:
+    """Raise if a fitted head takes another number of features.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    if width != head.n_features_in_:
+        raise HeadstartError(
+            "the head expects a different number of features",
+            counted(head.n_features_in_, "feature"),
+            counted(width, "feature"),
+            "train the head on features of the bundle's recipes and layers",
         )

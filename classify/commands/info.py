@@ -2,6 +2,7 @@
 
 from classify.commands.options import AsJson, BundleFolder, corrections_lines
 from classify.scores.intervals import SCORES, score_text
+from classify.scores.temperature import calibration_text
 from data.console import show
 from data.names import shortened, table_lines
 from data.text import counted
@@ -27,7 +28,7 @@ def bundle_lines(values: dict) -> list[str]:
         f"{shortened(values['bundle'], _VALUE)}: {values['head']} of {classes}, {size}",
         *(f"  {name:<18}{shortened(str(value), _VALUE)}" for name, value in values["parameters"].items()),
         *(f"  {f'chosen {name}':<18}{value}" for name, value in values["chosen"].items()),
-        f"  {'temperature':<18}{_temperature(values['temperature'])}",
+        f"  {'temperature':<18}{_temperature(values)}",
         *(line for each in values["feature_sets"] for line in _feature_lines(each)),
         *class_lines(values["class_names"], values["rows_by_split"]),
         *_score_lines(values["scores"]),
@@ -40,8 +41,11 @@ def bundle_lines(values: dict) -> list[str]:
     ]
 
 
-def _temperature(factor: float) -> str:
-    return "1, not calibrated" if factor == 1 else f"{factor:.4f}"
+def _temperature(values: dict) -> str:
+    found, temperature = values["calibration"], values["temperature"]
+    if found is None:
+        return "1, not calibrated" if temperature == 1 else f"{temperature:.4f}"
+    return calibration_text(found)
 
 
 def _detector(values: dict | None) -> str:

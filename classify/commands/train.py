@@ -22,6 +22,7 @@ from classify.commands.options import (
 )
 from classify.heads.table import HEADS
 from classify.scores.intervals import score_text
+from classify.scores.temperature import calibration_text
 from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
 from data.sources.source import Source, open_source
@@ -47,8 +48,13 @@ def train(
     corrections: CorrectionsFile = None,
     groups: GroupsFile = None,
     calibrate: Annotated[
-        bool, typer.Option("--calibrate", help="Fit a temperature to the validation rows.")
-    ] = False,
+        bool | None,
+        typer.Option(
+            "--calibrate/--no-calibrate",
+            help="Fit a temperature to rows that the head did not see; default: where there are some.",
+            show_default=False,
+        ),
+    ] = None,
     cross_conformal: Annotated[
         int | None,
         typer.Option(
@@ -93,7 +99,7 @@ def train(
     if cross_conformal is not None and (live is not None or memory is not None):
         left_out = "--live" if live is not None else "--memory"
         raise typer.BadParameter(f"--cross-conformal trains heads in memory; not with {left_out}")
-    _check_live(live, augment, several=len(files) > 1, head=head, memory=memory, calibrate=calibrate)
+    _check_live(live, augment, several=len(files) > 1, head=head, memory=memory)
     if live is not None:
         from classify.finetuning.options import live_options
 
@@ -102,7 +108,7 @@ def train(
         features = grouped(corrected(load_features(files, layer), corrections), groups)
         warnings = checked_labels(features)
         source = open_source(live, folders_are_classes=folders_are_classes, root=root)
-        bundle = _train_live(features, source, folder, options)
+        bundle = _train_live(features, source, folder, options, calibrate)
         told = advice(judging_rows(features), str(folder), files, corrections=corrections, groups=groups)
         show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)
         return
@@ -149,7 +155,7 @@ def parse_params(words: list[str]) -> dict:
 
 
 def _check_live(
-    live: str | None, augment: bool, *, several: bool, head: str | None, memory: str | None, calibrate: bool
+    live: str | None, augment: bool, *, several: bool, head: str | None, memory: str | None
 ) -> None:
     """Raise if options are given that do not go with a head trained live, or without one."""
     if live is None:
@@ -160,7 +166,6 @@ def _check_live(
         "several feature files": several,
         f"--head {head}": head not in (None, "keras-linear"),
         "--memory": memory is not None,
-        "--calibrate": calibrate,
     }
     for words, given in refused.items():
         if given:
@@ -170,7 +175,11 @@ def _check_live(
 
 
 def _train_live(
-    features: "FeatureMatrix", source: Source, folder: Path, options: "TrainingOptions"
+    features: "FeatureMatrix",
+    source: Source,
+    folder: Path,
+    options: "TrainingOptions",
+    calibrate: bool | None,
 ) -> "Bundle":
     """Train with the backbone in the graph, and return the bundle."""
     from data.progress import progress_bar
@@ -181,7 +190,7 @@ def _train_live(
 
     say_warnings(source.warnings)
     with progress_bar("training with the backbone", "batch") as progress:
-        return train_live(features, source, folder, options, progress=progress)
+        return train_live(features, source, folder, options, calibrate=calibrate, progress=progress)
 
 
 def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dict:
@@ -194,6 +203,7 @@ def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dic
         "head": bundle.name,
         "chosen": bundle.provenance.get("chosen", {}),
         "temperature": bundle.temperature,
+        "calibration": bundle.provenance.get("calibration"),
         **bundle.scores,
         **{name: value for name, value in bundle.provenance.items() if name == "corrections"},
         "warnings": [*warnings, *found],
@@ -203,6 +213,7 @@ def _training_values(bundle: "Bundle", folder: Path, warnings: list[str]) -> dic
 def training_lines(advice: list[str], values: dict) -> list[str]:
     """Lay out the scores of a training on a feature file for people, and `classify.scores.judging.advice`."""
     reports = {split: values[split] for split in ("train", "validation") if split in values}
+    found = values["calibration"]
     return [
         *(
             f"{split:<12}{score_text(report['accuracy'])} accuracy on {counted(report['rows'], 'row')}"
@@ -210,7 +221,7 @@ def training_lines(advice: list[str], values: dict) -> list[str]:
         ),
         *corrections_lines(values),
         *chosen_lines(values["chosen"]),
-        *([f"temperature {values['temperature']:.4f}"] if values["temperature"] != 1 else []),
+        *([f"calibrated  temperature {calibration_text(found)}"] if found else []),
         f"saved {values['bundle']}",
         *advice,
     ]

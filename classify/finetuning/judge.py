@@ -69,8 +69,12 @@ def tuned_bundle(
 
 
 def _provenance(bundle: Bundle, applied: Applied | None) -> dict:
-    """Return what is recorded of a bundle, with the corrections that fine-tuning had, and no earlier ones."""
-    kept = {name: value for name, value in bundle.provenance.items() if name != "corrections"}
+    """Return what is recorded of a bundle, with the corrections that fine-tuning had.
+
+    Earlier corrections are gone, and what a temperature gained for the head before.
+    """
+    of_before = ("corrections", "calibration")
+    kept = {name: value for name, value in bundle.provenance.items() if name not in of_before}
     return kept if applied is None else kept | {"corrections": applied.to_dict()}
 
 

@@ -18,6 +18,7 @@ from classify.finetuning.training import Run
 from classify.heads.keras_head import KerasHead
 from classify.heads.linear import glorot
 from classify.scores.calibration import number_of_logits
+from classify.scores.temperature import calibration_of
 from data.errors import moved_keywords
 from data.sources.source import Source, as_source
 
@@ -29,6 +30,7 @@ def train_live(
     folder: str | Path,
     options: TrainingOptions | None = None,
     *,
+    calibrate: bool | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Bundle:
     """Train the guide's head on images, which go through the frozen backbone in every epoch.
@@ -46,6 +48,8 @@ def train_live(
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
     options : TrainingOptions, optional
         As `live_options` makes them, which the default is.
+    calibrate : bool, optional
+        As `Bundle.of` takes it.
     progress : callable, optional
         Called with the batches done and to do.
 
@@ -70,7 +74,9 @@ def train_live(
     folder, source = Path(folder), as_source(source)
     options = options or live_options()
     check_output(folder)
-    start = Bundle.of(untrained(features, options.seed), features, "keras-linear")
+    start = Bundle.of(untrained(features, options.seed), features, "keras-linear", calibrate=False)
+    if calibrate:
+        calibration_of(start.head, features, calibrate)  # refuses before hours of training
     check_classes(start, source)
     run = Run(start, options)
     ask_room(folder, only_feature_set(start).recipe.weights, options)
@@ -78,7 +84,7 @@ def train_live(
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
     with going_on(state):
         trained = run.train(rows, state, hooks=Hooks(progress))
-        bundle = Bundle.of(trained.head, features, "keras-linear").save(folder)
+        bundle = Bundle.of(trained.head, features, "keras-linear", calibrate=calibrate).save(folder)
     state.remove()
     return bundle
 

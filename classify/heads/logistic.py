@@ -62,6 +62,9 @@ class Logistic(LinearDecision):
         Given or chosen.
     chosen_by_ : str
         The rows that chose it, in words; empty where it was given.
+    calibration_ : Calibration or None
+        A temperature by the folds, where they chose; the probabilities are without it, as those of other
+        heads: a `Bundle` applies it.
     n_iter_ : ndarray of int, shape (1,)
 
     Examples
@@ -168,7 +171,7 @@ class Logistic(LinearDecision):
             chosen = by_validation(training, problem(*validation))
         else:
             chosen = by_folds(training, linked(groups, copies) if groups else copies)
-        self.C_, self.chosen_by_ = chosen.C, chosen.by
+        self.C_, self.chosen_by_, self.calibration_ = chosen.C, chosen.by, chosen.calibration
         found = solve(training, chosen.C, chosen.start, self.tol, self.max_iter)
         if isinstance(X, Blocks) and isinstance(training.Z, Blocks):
             X.passes += training.Z.passes

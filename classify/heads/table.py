@@ -104,7 +104,7 @@ _ENTRIES = (  # the simplest first: the one-standard-error rule takes the first 
             "classify.heads.streaming:fit_logistic", memory="classify.heads.streaming:logistic_bytes"
         ),
         becomes_layers=True,
-        trusted=("classify.heads.logistic.Logistic",),
+        trusted=("classify.heads.logistic.Logistic", "classify.scores.temperature.Calibration"),
     ),
     HeadEntry(
         "linear-svm",

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from classify.penalized.softmax import Problem, mean_loss, solve_loosely
+from classify.penalized.softmax import Problem, mean_loss, proba_of_own, solve_loosely
 from classify.scores.folds import folds_of, judged_by_folds
+from classify.scores.temperature import Calibration
 
 PENALTIES = tuple(float(f"{10 ** (place / 2):.3g}") for place in range(-12, 3))  # C, in half decades
 FOLDS = 5
@@ -73,11 +74,14 @@ class Choice:
         The rows that chose it, in words.
     start : ndarray of shape (1, logits, D + 1)
         Where the fit to all training rows begins.
+    calibration : Calibration or None
+        By training rows that a fit did not see, where they chose.
     """
 
     C: float
     by: str
     start: np.ndarray = field(repr=False)
+    calibration: Calibration | None = None
 
 
 def by_validation(problem: Problem, validation: Problem) -> Choice:
@@ -110,7 +114,11 @@ def by_folds(problem: Problem, groups: np.ndarray) -> Choice:
         return Choice(_NOTHING_TOLD, "no rows: a class has all its rows in one fold", np.zeros(problem.shape))
     mine = of[:, np.newaxis] == np.arange(FOLDS)
     learnt = replace(problem, shares=problem.shares * ~mine)
-    steps = path(learnt, replace(problem, shares=problem.shares * (mine & judged[:, np.newaxis])))
+    held_out = replace(problem, shares=problem.shares * (mine & judged[:, np.newaxis]))
+    steps = path(learnt, held_out)
     step = steps[best(steps)]
-    start = np.asarray(step.weights).mean(axis=0, keepdims=True)
-    return Choice(step.C, f"{FOLDS} folds of the training rows", start)
+    weights = np.asarray(step.weights)
+    proba = proba_of_own(held_out, weights)[judged]
+    start = weights.mean(axis=0, keepdims=True)
+    calibration = Calibration.of(proba, problem.y[judged], f"training rows by {FOLDS} folds")
+    return Choice(step.C, f"{FOLDS} folds of the training rows", start, calibration)

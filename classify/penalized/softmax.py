@@ -127,6 +127,25 @@ def mean_loss(problem: Problem, weights: np.ndarray) -> float:
     return value / total if total else 0.0
 
 
+def proba_of_own(problem: Problem, weights: np.ndarray) -> np.ndarray:
+    """Return the probabilities of rows, each by the fit in which it counts most.
+
+    Parameters
+    ----------
+    problem : Problem
+    weights : ndarray of shape (F, logits, D + 1)
+
+    Returns
+    -------
+    ndarray of float64, shape (n, K)
+    """
+    fit, found = problem.shares.argmax(axis=1), np.empty((len(problem.y), problem.classes))
+    with threadpool_limits(1, "blas"):
+        for rows, _, _, proba in _judged(problem, weights, np.float64):
+            found[rows] = proba[np.arange(len(proba)), fit[rows]]
+    return found
+
+
 def proba_by(weights: np.ndarray, Z: np.ndarray) -> np.ndarray:
     """Return the probabilities of rows by one fit.
 

@@ -107,6 +107,7 @@ def gather(asked: Asked) -> Page:
         own,
         judged,
         scores,
+        first.provenance.get("calibration"),
         asked.found.findings,
         asked.found.estimate,
         shown,

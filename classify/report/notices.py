@@ -12,6 +12,7 @@ from classify.report.judged import Judged
 from classify.report.page import Gallery, Notice
 from classify.report.plots import percent
 from classify.scores.judging import lone_answer
+from classify.scores.temperature import calibration_text
 from data.text import counted
 
 _WIDE = 0.1  # width of an interval that says little
@@ -61,6 +62,8 @@ class Context:
     features : FeatureMatrix
     judged : Judged
     scores : dict
+    calibration : dict or None
+        What fitted the temperature of the bundle.
     findings : sequence of Finding
     estimate : str
         How many labels are wrong.
@@ -79,6 +82,7 @@ class Context:
     features: FeatureMatrix
     judged: Judged
     scores: dict
+    calibration: dict | None
     findings: Sequence[Finding]
     estimate: str
     galleries: Mapping[str, Gallery]
@@ -270,10 +274,15 @@ def _calibrated(context: Context) -> Iterator[Notice]:
         yield Notice(
             "notable",
             f"The head is {way}: its probabilities are off by {percent(ece['value'])} on average.",
-            "A threshold on them does not do what it says.",
-            context.training("--calibrate"),
+            "A threshold on them does not do what it says." + _tried(context),
+            "" if context.calibration else context.training("--calibrate"),
             "reliability",
         )
+
+
+def _tried(context: Context) -> str:
+    found = context.calibration
+    return f" The temperature is {calibration_text(found)}." if found else ""
 
 
 def _more(context: Context) -> Iterator[Notice]:

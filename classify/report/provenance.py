@@ -7,6 +7,7 @@ from shlex import quote
 from classify.bundle.bundle import Bundle
 from classify.features.matrix import FeatureMatrix
 from classify.head import Head
+from classify.scores.temperature import calibration_text
 from data import __version__
 from data.machine import cpu, versions
 from data.splits import SPLIT_NAMES
@@ -99,11 +100,12 @@ def _commands(names: Sequence[str], bundles: Sequence[Bundle], files: Sequence[s
 
 
 def _head(bundle: Bundle) -> list[tuple[str, str]]:
+    found = bundle.provenance.get("calibration")
     return [
         ("head", bundle.name),
         *((f"parameter {key}", str(value)) for key, value in sorted(_params(bundle.head).items())),
         *((f"chosen {key}", str(value)) for key, value in bundle.provenance.get("chosen", {}).items()),
-        ("temperature", f"{bundle.temperature:.4g}"),
+        ("temperature", calibration_text(found) if found else f"{bundle.temperature:.4g}"),
         *((f"{split} rows", f"{count:,}") for split, count in bundle.provenance.get("rows", {}).items()),
         *((f"trained with {key}", value) for key, value in bundle.provenance.get("versions", {}).items()),
         *(("digest of its features", each.content_digest) for each in bundle.feature_sets),

@@ -2,6 +2,7 @@
 
 intervals         Wilson's, of a difference, by the bootstrap
 calibration       one factor that makes decision values probabilities
+temperature       that of a head: fitted on rows that it did not see, and what it gained
 evaluate          accuracy, log loss, calibration error and more, of labels and probabilities
 mistakes          rows and pairs of classes that a head gets wrong
 conformal         sets of labels that hold the truth with a wanted coverage

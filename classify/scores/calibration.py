@@ -9,7 +9,9 @@ from data.errors import moved_keywords
 LOWEST, HIGHEST = 1e-3, 1e3
 
 
-def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float = 0.0) -> float:
+def fit_inverse_temperature(
+    decision: ArrayLike, y: ArrayLike, smoothing: float = 0.0, prior_rows: float = 0.0
+) -> float:
     """Return the factor of decision values whose sigmoid or softmax has the least log loss.
 
     The factor is the inverse of the temperature of Guo et al. [1]_. With one decision value a row it
@@ -26,6 +28,9 @@ def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float 
     smoothing : float
         Share of each label that goes to all classes alike. Without it rows without one error have
         no best factor: the greater the better.
+    prior_rows : float
+        As many rows more are taken to have labels drawn by the probabilities that the factor 1 gives, for
+        decision values whose scale is meant: they hold the factor of few rows near 1.
 
     Returns
     -------
@@ -48,9 +53,14 @@ def fit_inverse_temperature(decision: ArrayLike, y: ArrayLike, smoothing: float 
     columns = _columns(decision)
     said = (1 - smoothing) * _of_label(columns, y) + smoothing * columns.mean(axis=1)
 
+    def expected(factor: float) -> np.ndarray:
+        return (_softmax(factor * columns) * columns).sum(axis=1)
+
+    share = prior_rows / (len(columns) + prior_rows) if prior_rows else 0.0
+    said = (1 - share) * said + share * expected(1.0)
+
     def slope(log_factor: float) -> float:
-        expected = (_softmax(np.exp(log_factor) * columns) * columns).sum(axis=1)
-        return float((expected - said).mean())
+        return float((expected(np.exp(log_factor)) - said).mean())
 
     low, high = np.log(LOWEST), np.log(HIGHEST)
     if slope(low) >= 0:
