@@ -16,7 +16,6 @@ _RUNGS = (1, 3, ALL)  # ninths of the training rows that dear heads learn one af
 _SURVIVE = 3  # one in so many goes on
 _LEAST = 60.0  # seconds that dear heads get in any case
 _SHARE = 2.0  # and as many times what the cheap ones take
-_EXHAUSTIVE = "--exhaustive trains all"
 
 
 @dataclass(frozen=True)
@@ -59,15 +58,12 @@ class Plan:
             configurations = counted(first, "configuration")
             notes.append(
                 f"{names}: {configurations} on a ninth of the rows, the best {second} on a third, "
-                f"the best {last} on all; {_EXHAUSTIVE}"
+                f"the best {last} on all"
             )
-        return [
-            *notes,
-            *(
-                f"{name} is left out: about {duration(seconds)} of one core; {_EXHAUSTIVE}"
-                for name, seconds in self.left_out.items()
-            ),
-        ]
+        if self.left_out:
+            left = [f"{name} (about {duration(seconds)})" for name, seconds in self.left_out.items()]
+            notes.append(f"left out, with what it would take of one core: {', '.join(left)}")
+        return notes
 
 
 def survivors(count: int) -> int:

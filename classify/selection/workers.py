@@ -95,6 +95,8 @@ class Workers:
         if self._options.budget is not None:
             late = f"no time was left for {', '.join(sorted(self._late))}; " if self._late else ""
             notes = [*notes, f"{late}within a budget the choice depends on the machine"]
+        elif notes:
+            notes = [*notes, "--exhaustive trains everything on all rows"]
         return Leaderboard(tuple(ranked(results, by)), by, division.words, division.folds, tuple(notes))
 
     def result(self, entry: Entry) -> Result | None:
