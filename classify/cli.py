@@ -6,6 +6,7 @@ from classify.commands.benchmark import benchmark
 from classify.commands.evaluate import evaluate
 from classify.commands.export import export
 from classify.commands.finetune import finetune
+from classify.commands.frontier import frontier
 from classify.commands.info import info
 from classify.commands.predict import predict
 from classify.commands.report import report
@@ -17,6 +18,7 @@ from data.console import command_app
 app = command_app("Train heads on a feature file, judge them, and classify new images.")
 
 for command in (
+    frontier,
     train,
     sweep,
     evaluate,

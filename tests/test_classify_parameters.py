@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 from classify.benchmark.arms import Comparison
 from classify.cli import app
 from classify.finetuning.options import TrainingOptions
+from classify.frontier.grid import Request
 from classify.heads.entry import imported
 from classify.heads.fit import fit_head
-from classify.heads.parameters import BENCHMARK, SWEEP, TRAINING
+from classify.heads.parameters import BENCHMARK, FRONTIER, SWEEP, TRAINING
 from classify.heads.table import HEADS, make_head
 from classify.selection.options import SweepOptions
 from classify.selection.search import search
@@ -59,6 +60,9 @@ BAD = {
     "choose_by": ("f1", "", None, 1),
     "cv": (*NOT_WHOLE, 1, -1),
     "exhaustive": ("no", 1, None),
+    "sizes": (*NOT_WHOLE, 0, None, (150, 0)),
+    "images_per_second": POSITIVE,
+    "threads": (*NOT_WHOLE, 0),
     "stretch": (*POSITIVE, None),  # of `added_head`
 }
 PARAMETERS = {name: entry.parameters for name, entry in HEADS.items()}
@@ -96,7 +100,7 @@ def test_the_table_is_of_the_heads_and_of_their_arguments(head):
 
 
 def test_defaults_are_allowed():
-    TrainingOptions(), Comparison()
+    TrainingOptions(), Comparison(), Request()
 
 
 @pytest.mark.parametrize("head", HEADS)
@@ -153,6 +157,11 @@ def test_a_bad_value_is_refused_by_benchmarks(table, name, bad):
     refusal(lambda: Comparison(**{name: bad}), name)
 
 
+@bad_values({"frontier": FRONTIER})
+def test_a_bad_value_is_refused_by_frontiers(table, name, bad):
+    refusal(lambda: Request(**{name: bad}), name)
+
+
 @bad_values({"sweep": SWEEP})
 def test_a_bad_value_is_refused_by_sweeps(table, name, bad):
     refusal(lambda: SweepOptions(**{name: bad}), name)
@@ -177,6 +186,8 @@ def test_a_keyword_that_is_an_option_now_says_where_it_belongs(function):
         (["finetune", "x", "x", "--rows", "0"], "rows"),
         (["benchmark", "x", "--budget", "nan"], "budget"),
         (["benchmark", "x", "--target", "2"], "target"),
+        (["frontier", "x", "--rows", "19"], "rows"),
+        (["frontier", "x", "--budget", "0"], "budget"),
     ],
 )
 def test_options_are_refused_before_any_work(words, name, tmp_path, monkeypatch):
@@ -244,5 +255,5 @@ def test_what_is_no_literal_is_text():
 
 
 def test_every_parameter_has_its_bad_values():
-    tables = (*PARAMETERS.values(), TRAINING, BENCHMARK, SWEEP)
+    tables = (*PARAMETERS.values(), TRAINING, BENCHMARK, FRONTIER, SWEEP)
     assert set(BAD) - set(itertools.chain(*tables)) <= {"stretch"}

@@ -17,7 +17,7 @@ PLACES = {
     "extract": "siblings given backbones recipe engines feature_file run row_cache"
     " transformer cluster commands cli",
     "classify": "head features scores penalized heads bundle abstain judge summary selection audit"
-    " finetuning benchmark report commands cli headstart",
+    " finetuning benchmark frontier report commands cli headstart",
 }
 ORDER = [f"{package}.{name}" for package, names in PLACES.items() for name in names.split()]
 LIBRARIES = {"tensorflow", "keras", "openvino", "ray", "tensorflow_datasets", "sklearn", "skops", "optuna"}

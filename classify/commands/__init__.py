@@ -1,6 +1,7 @@
 """The commands of python -m classify, each with the lines that it prints.
 
 options    options that several commands share
+frontier   frontier
 train      train
 sweep      sweep
 evaluate   evaluate

@@ -45,7 +45,7 @@ LOGISTIC: Table = {
 LINEAR_SVM: Table = {"C": POSITIVE, "seed": SEED}
 RIDGE: Table = {"alphas": Several(POSITIVE, fewest=1), "standardize": YES_OR_NO}
 ROWS = AnyOf(_NOT_GIVEN, whole(1))
-# Of a training with the backbone in the graph, of a comparison of such, and of a sweep.
+# Of a training with the backbone in the graph, of a comparison of such, of a frontier, and of a sweep.
 TRAINING: Table = {
     **{name: KERAS[name] for name in ("learning_rate", "epochs", "batch_size", "seed")},
     "patience": whole(1),
@@ -56,6 +56,15 @@ BENCHMARK: Table = {
     "rows": ROWS,
     "budget": AnyOf(_NOT_GIVEN, Number(0)),
     "target": AnyOf(_NOT_GIVEN, SHARE),
+    "seed": SEED,
+}
+_LIMIT = AnyOf(_NOT_GIVEN, POSITIVE)
+FRONTIER: Table = {
+    "rows": whole(20),
+    "sizes": Several(whole(1)),
+    "budget": _LIMIT,
+    "images_per_second": _LIMIT,
+    "threads": ROWS,
     "seed": SEED,
 }
 SWEEP: Table = {

@@ -14,11 +14,13 @@ _HDF5 = {
     "headstart index": "sharded feature file",
 }
 AUTO = "headstart automatic run"
+FRONTIER = "headstart frontier"
 _JSON = {  # a file that says what its folder is, and the name for that
     "bundle.json": ("headstart bundle", "bundle"),
     "benchmark.json": ("headstart benchmark", "benchmark"),
     "run.json": ("headstart run of fine-tuning", "run of fine-tuning"),
     "auto.json": (AUTO, "automatic run"),
+    "frontier.json": (FRONTIER, "frontier"),
 }
 _LEADERBOARD = ("rank", "head", "params", "mean", "deviation", "low", "high", "log_loss", "seconds")
 LEADERBOARD = (*_LEADERBOARD, "balanced_accuracy", "training_rows", "rows")
@@ -66,8 +68,8 @@ def kind_of_output(path: str | Path) -> str | None:
         ``bundle``, ``feature file``, ``sharded feature file``, ``part of a run``, ``parts of a run``,
         ``benchmark``, ``run of fine-tuning``, ``figure``, ``leaderboard``, ``list of mistakes``, ``list of
         corrections``, ``list of findings``, ``list of suggestions``, ``list of groups``, ``list of
-        predictions``, ``journal of a sweep``, ``report``, ``automatic run``, ``exported model`` (a file or
-        folder as the card beside it says) or ``export card``.
+        predictions``, ``journal of a sweep``, ``report``, ``automatic run``, ``frontier``,
+        ``exported model`` (a file or folder as the card beside it says) or ``export card``.
 
     Examples
     --------

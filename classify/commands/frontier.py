@@ -1,0 +1,119 @@
+"""The command python -m classify frontier."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from classify.commands.options import AsJson, names_between_commas
+from data.console import say, say_warnings, show
+from data.errors import UsageError
+from extract.commands.options import (
+    DataDir,
+    FoldersAreClasses,
+    GroupsFile,
+    Root,
+    SourceText,
+    Threads,
+    WeightsText,
+)
+
+
+def frontier(
+    source: SourceText,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Default: SOURCE-frontier.")
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Images of the sample.")] = 600,
+    backbones: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,...", help="Models of keras.applications; those without weights are named."
+        ),
+    ] = "xception",
+    image_sizes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="N,...", help="Sides in pixels; default: 0.5, 0.75, 1 and 1.3 of each backbone's own."
+        ),
+    ] = None,
+    arithmetics: Annotated[
+        str, typer.Option(metavar="NAME,...", help="What this machine does not compute is named.")
+    ] = "int8,bfloat16,float32",
+    layer: Annotated[
+        list[str], typer.Option(help="Try this layer too; repeatable; each alone and all with the last one.")
+    ] = [],  # noqa: B006
+    layers: Annotated[
+        bool, typer.Option("--layers", help="Try the ends of stages, as extract layers lists them.")
+    ] = False,
+    weights: WeightsText = "imagenet",
+    budget: Annotated[
+        float | None,
+        typer.Option(
+            metavar="MINUTES",
+            help="For this command, and again for extracting all of SOURCE by the recipe that it names.",
+        ),
+    ] = None,
+    images_per_second: Annotated[
+        float | None, typer.Option(metavar="X", help="The recipe that is named is at least so fast.")
+    ] = None,
+    groups: GroupsFile = None,
+    data_dir: DataDir = None,
+    folders_are_classes: FoldersAreClasses = False,
+    root: Root = None,
+    threads: Threads = None,
+    seed: Annotated[int, typer.Option(help="Of the sample and of the folds.")] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Try recipes on a sample, and print which are worth their time: scores, speed, what all would take.
+
+    Labelled training and validation images are drawn; a logistic head is cross-validated on the features
+    of each recipe. The line that follows extracts all images and reuses the sample's features.
+
+    Example: python -m classify frontier photos/ --budget 6
+    """
+    from classify.frontier.advice import frontier_lines
+    from classify.frontier.frontier import Place
+    from classify.frontier.frontier import frontier as compare
+    from classify.frontier.grid import Request
+    from data.sources.source import open_source
+    from extract.commands.options import default_name, listed_groups
+
+    request = Request(
+        rows,
+        names_between_commas(backbones) or (),
+        _sides(image_sizes),
+        names_between_commas(arithmetics) or (),
+        layer,
+        layers,
+        weights,
+        budget,
+        images_per_second,
+        threads,
+        seed,
+    )
+    opened = open_source(source, data_dir, folders_are_classes, root)
+    say_warnings(opened.warnings)
+    given: dict[str, object] = {"--weights": weights if weights != "imagenet" else None, "--groups": groups}
+    given |= {"--data-dir": data_dir, "--root": root, "--threads": threads}
+    options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
+    options += ["--folders-are-classes"] if folders_are_classes else []
+    stem = Path(default_name(source)).stem
+    found = compare(
+        opened,
+        output or Path(f"{stem}-frontier"),
+        request,
+        groups=listed_groups(groups),
+        place=Place(source, tuple(options), stem),
+        say=say,
+    )
+    show(found, frontier_lines, as_json)
+
+
+def _sides(text: str | None) -> list[int]:
+    names = names_between_commas(text) or []
+    if not all(name.isdecimal() for name in names):
+        raise UsageError(
+            "--image-sizes are not sides of images", "pixels between commas: 150,299", str(text), "correct it"
+        )
+    return [int(name) for name in names]

@@ -1,0 +1,163 @@
+"""frontier(): recipes tried on a sample of a source, and what comes of it as one document."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from classify.frontier.advice import Place, commands
+from classify.frontier.budget import Budget
+from classify.frontier.compare import difference
+from classify.frontier.extraction import Say, Workshop
+from classify.frontier.figure import write_figure
+from classify.frontier.front import Contender, alike, best_of, named, pareto
+from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes
+from classify.frontier.race import Race
+from classify.frontier.record import FIGURE, begin, measured_on, speeds_of, write
+from classify.frontier.sample import draw_sample
+from data.sources.groups import Groups
+from data.sources.source import Source, as_source
+from data.text import some_of
+from extract.run.scan import grouped, scan_source
+
+
+def frontier(
+    source: Source | str | Path,
+    folder: str | Path,
+    request: Request | None = None,
+    *,
+    groups: Groups | None = None,
+    place: Place | None = None,
+    say: Say = lambda text: None,
+) -> dict:
+    """Try recipes on a sample of a source: how good are the features, and what would all of them cost?
+
+    Parameters
+    ----------
+    source : Source, str or Path
+    folder : str or Path
+        Keeps the sample's features, which a later call and ``extract run --reuse`` take, with
+        ``frontier.json`` and ``frontier.png``.
+    request : Request, optional
+    groups : Groups, optional
+        Images that belong together.
+    place : Place, optional
+        For the commands in the result; by default the folder of the source.
+    say : callable
+        Called with what is being done.
+
+    Returns
+    -------
+    dict
+        Ready for JSON: ``recipes``, each with ``log_loss``, ``accuracy``, ``images_per_second``,
+        what all images of the source are ``projected`` to take, ``on_front`` and
+        ``against_best``; ``best``, ``named``, ``alike``; ``stopped`` and ``left_out``; ``commands``.
+
+    Raises
+    ------
+    HeadstartError
+        If the source is too small, no recipe can be tried, or none is within the limits.
+
+    Examples
+    --------
+    >>> frontier("photos/", "photos-frontier", Request(budget=6))["named"]  # doctest: +SKIP
+    'xception 299 px int8'
+    """
+    request, folder, source = request or Request(), Path(folder), as_source(source)
+    budget = Budget(request.budget)
+    record = begin(folder)
+    scan = scan_source(source)
+    scan = grouped(scan, groups) if groups else scan
+    sample = draw_sample(source, scan, request.rows, request.seed)
+    _tell_sample(source, sample.left_out, say)
+    shop = Workshop(source, scan, sample, folder, request)
+    race = Race(shop, budget, say, speeds_of(record, request.threads), _passes(request))
+    try:
+        race.run()
+    finally:
+        _keep_speeds(folder, record, race)
+    found = _document(race, len(scan.rows))
+    _keep(folder, found, race)
+    chosen = named(race.finished, request, len(scan.rows))
+    found["named"] = chosen.name
+    found["commands"] = commands(
+        place or Place(str(source.location or "SOURCE")), [race.entrants[each] for each in chosen.passes]
+    )
+    _keep(folder, found, race)
+    return found
+
+
+def _passes(request: Request) -> list[Pass]:
+    if not request.worth_pooling:
+        return passes(request)
+    return passes(request, {name: layers_worth_pooling(name) for name in request.backbones})
+
+
+def _tell_sample(source: Source, left_out: Sequence[str], say: Say) -> None:
+    if left_out:
+        say(f"warning: too few images for folds, left out of the sample: {some_of(left_out, 5)}")
+
+
+def _keep_speeds(folder: Path, found: dict, race: Race) -> None:
+    """Write the record with the speeds that are known by now."""
+    known = {**race.recorded, **race.speeds}
+    speeds = {key: [speed.images, speed.seconds] for key, speed in known.items()}
+    write(folder, {**found, "measured_on": measured_on(race.shop.request.threads), "speeds": speeds})
+
+
+def _keep(folder: Path, found: dict, race: Race) -> None:
+    _keep_speeds(folder, found, race)
+    found["figure"] = str(write_figure(folder / FIGURE, found))
+
+
+def _document(race: Race, images: int) -> dict:
+    best, finished = best_of(race.finished), race.finished
+    front, near = pareto(finished), alike(finished, race.stopped, best)
+    several = max(1, len(finished) + len(race.stopped) - 1)
+    recipes = []
+    for each in sorted(finished, key=lambda each: -each.images_per_second):
+        against = None if each is best else difference(each.judged, best.judged, several).to_dict()
+        recipes.append({**_told(each, race, images), "on_front": each in front, "against_best": against})
+    return {
+        "rows": race.rows,
+        "wanted_rows": race.shop.request.rows,
+        "images": images,
+        "classes": race.shop.sample.classes,
+        "comparisons": several,
+        "recipes": recipes,
+        "best": best.name,
+        "alike": [each.name for each in near],
+        "stopped": [_told_stopped(each, race, images) for each in race.stopped],
+        "left_out": [{"name": each.name, "reason": each.reason} for each in race.left_out],
+        "seconds": round(race.budget.taken, 1),
+    }
+
+
+def _told_stopped(each: Contender, race: Race, images: int) -> dict:
+    return {**_told(each, race, images), "behind": each.behind.name if each.behind else None}
+
+
+def _told(each: Contender, race: Race, images: int) -> dict:
+    report = each.judged.found.report()
+    entrants = [race.entrants[one] for one in each.passes]
+    return {
+        "name": each.name,
+        "passes": [
+            {
+                "backbone": entrant.of.backbone,
+                "image_size": entrant.of.size,
+                "arithmetic": entrant.of.arithmetic,
+                "layers": list(entrant.of.layers),
+                "recipe_key": entrant.recipe.key,
+                "file": str(entrant.path),
+            }
+            for entrant in entrants
+        ],
+        "rows": each.judged.rows,
+        "log_loss": report["log_loss"],
+        "accuracy": report["accuracy"],
+        "images_per_second": round(each.images_per_second, 2),
+        "width": each.width,
+        "projected": {
+            "seconds": round(each.seconds(images), 1),
+            "bytes": round(each.row_bytes * images),
+        },
+    }
