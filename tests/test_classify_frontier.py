@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, refused
-from invoking import fail, invoke
+from invoking import fail, invoke, succeed
 from small import drawn_features, drawn_set
 from typer.testing import CliRunner
 
@@ -534,6 +534,20 @@ def test_the_table_tells_all_of_it(first, photos):
     ):
         assert words in printed
     assert "--reuse" in printed and "frontier.png" in printed
+
+
+def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp_path):
+    kept = photos.with_name("kept")
+    words = ("report", small_bundle, small_file, "--no-images", "-o", tmp_path / "r.html")
+    succeed(*words, "--frontier", kept)
+    page = (tmp_path / "r.html").read_text()
+    recorded = json.loads((kept / "frontier.json").read_text())
+    for each in recorded["recipes"]:
+        assert f">{each['name']}<" in page
+    assert f"{recorded['named']} is named" in page and "data:image/png;base64,iVBOR" in page
+    succeed(*words)
+    assert "Which recipe" not in (tmp_path / "r.html").read_text()
+    assert "no finished frontier" in fail(*words, "--frontier", tmp_path)
 
 
 def test_what_the_user_got_wrong_is_one_message(photos, tmp_path, monkeypatch, small_recipe):

@@ -39,6 +39,10 @@ def report(
     large: Annotated[
         bool, typer.Option("--large", help="Keep the picture of every row that is shown, beyond 50 MB too.")
     ] = False,
+    frontier: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="What frontier wrote: show the recipes."),
+    ] = None,
     corrections: CorrectionsFile = None,
     join: Join = "strict",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was written as JSON.")] = False,
@@ -52,6 +56,7 @@ def report(
     """
     from classify.bundle.bundle import Bundle
     from classify.features.load import load_features
+    from classify.frontier.record import read_frontier
     from classify.report.found import find
     from classify.report.gather import Asked, gather
     from classify.report.render import check_report, size_warnings, write_report
@@ -63,6 +68,7 @@ def report(
         raise typer.BadParameter("--root has no meaning without --source")
     folders, files = _divided(paths)
     check_report(output)
+    tried = read_frontier(frontier) if frontier else None
     bundles = tuple(Bundle.load(folder) for folder in folders)
     before = load_features(files, join=join)
     features = corrected(before, corrections)
@@ -80,6 +86,7 @@ def report(
             without_pictures=without,
             before=None if corrections is None else before,
             corrected=_entries(corrections),
+            frontier=tried,
             large=large,
         )
     )

@@ -60,6 +60,8 @@ class Asked:
         The features before `corrected` was applied to them; None where nothing was.
     corrected : tuple of (str, str, str)
         Digest, id and label of corrections that the features have already.
+    frontier : dict or None
+        Of recipes, as `classify.frontier.record.read_frontier` returns it.
     large : bool
         Keep the picture of every row that is shown, however large the page becomes.
     """
@@ -73,6 +75,7 @@ class Asked:
     without_pictures: str = ""
     before: FeatureMatrix | None = None
     corrected: tuple[tuple[str, str, str], ...] = ()
+    frontier: dict | None = field(default=None, repr=False)
     large: bool = False
 
 
@@ -136,6 +139,7 @@ def gather(asked: Asked) -> Page:
         thresholds=thresholds,
         growth=growth,
         compared=_compared(asked, judged),
+        frontier=asked.frontier,
         rejected=tuple((each.id, each.reason) for file in asked.files for each in file.contents.rejected),
         corrected=asked.corrected,
         provenance=provenance(asked.names, asked.bundles, asked.files, own),

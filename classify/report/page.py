@@ -193,6 +193,8 @@ class Page:
         Of the learning curve: ``said``, ``forecast`` and ``points``; or ``left_out``, the reason.
     compared : tuple of Compared
         Empty for one bundle.
+    frontier : dict or None
+        Of recipes, as `classify.frontier.record.read_frontier` returns it.
     rejected : tuple of (str, str)
         Ids and reasons.
     corrected : tuple of (str, str, str)
@@ -220,6 +222,7 @@ class Page:
     thresholds: list[tuple[float, ...]] = field(repr=False)
     growth: dict
     compared: tuple[Compared, ...]
+    frontier: dict | None = field(repr=False)
     rejected: tuple[tuple[str, str], ...]
     corrected: tuple[tuple[str, str, str], ...]
     provenance: Mapping[str, list[tuple[str, str]]]
