@@ -464,7 +464,7 @@ class TestPredict:
         extract(open_source(images), recipe, tmp_path / "three.h5")
         chosen = ("conv_pw_2", "conv_pw_1")
         words = [word for name in chosen for word in ("--layer", name)]
-        succeed("train", tmp_path / "three.h5", *words, "-o", tmp_path / "two")
+        assert invoke("train", tmp_path / "three.h5", *words, "-o", tmp_path / "two").exit_code == 0
         shown = json.loads(succeed("predict", tmp_path / "two", images, "--json"))
         features = load_features(tmp_path / "three.h5", chosen)
         assert [str(images / row_id) for row_id in features.ids] == [row["file"] for row in shown]
@@ -543,8 +543,11 @@ def test_labels_that_teach_nothing_are_told_before_training(command, two_layers,
     splits = np.where(contents.labels == 2, 2, contents.splits).astype(np.int8)
     file = changed(two_layers, tmp_path / "odd.h5", splits=splits)
     result = invoke(command[0], file, *command[1:], "-o", tmp_path / "bundle", "--json")
-    (warning,) = json.loads(result.stdout)["warnings"]
-    assert "1 class has no training row: cow" in warning and f"warning: {warning}\n" in result.stderr
+    untrained, thin = json.loads(result.stdout)["warnings"]
+    assert "1 class has no training row: cow" in untrained and f"warning: {untrained}\n" in result.stderr
+    assert (
+        "fewer than two rows in a split: cow (0 validation)" in thin and f"warning: {thin}\n" in result.stderr
+    )
 
 
 LONE = {  # all training rows but few are ants, so that a head that has not learned answers ant
@@ -599,7 +602,7 @@ ODD = ("$5 bill $10 note", "-o", "[bold]red", "unknown", "very " * 40 + "long", 
 def test_long_names_are_short_in_tables_and_whole_in_json(two_layers, tmp_path):
     labels = (np.arange(60) % 6).astype(np.int32)
     file = changed(two_layers, tmp_path / "odd.h5", class_names=ODD, labels=labels)
-    succeed("train", file, "-o", tmp_path / "bundle")
+    assert f"{shortened(ODD[1])} (0 test)" in invoke("train", file, "-o", tmp_path / "bundle").stderr
     report = json.loads(succeed("evaluate", tmp_path / "bundle", file, "--json"))
     assert [row["name"] for row in report["classes"]] == list(ODD)
     lines = succeed("evaluate", tmp_path / "bundle", file).splitlines()
@@ -662,5 +665,5 @@ def test_what_is_no_bundle_is_told_in_plain_words(tmp_path):
 def test_one_row_is_in_the_singular(two_layers, tmp_path):
     splits = np.where(np.arange(60) == 0, 2, 0).astype(np.int8)
     file = changed(two_layers, tmp_path / "one.h5", splits=splits)
-    succeed("train", file, "-o", tmp_path / "bundle")
+    assert "ant (1 test)" in invoke("train", file, "-o", tmp_path / "bundle").stderr
     assert succeed("evaluate", tmp_path / "bundle", file).startswith("test, 1 row; 95 %")

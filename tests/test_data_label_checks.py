@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 
 from data.sources.arrays import from_arrays
-from data.sources.labels import check_labels, source_warnings
+from data.sources.labels import check_labels, source_warnings, thin_classes
 from data.splits import SPLIT_NAMES
 
 
@@ -64,6 +64,26 @@ def test_rows_whose_split_is_not_known_yet_may_train():
     source = from_arrays(pixels, ["ant", "ant", "bee", "cat"], ["train", "", "", "test"])
     (text,) = source_warnings(source)
     assert text.startswith("1 class has no training row: cat;")
-    late = bytes([255] * 32)  # a test row by its bytes
-    (text,) = source_warnings(source, [bytes(32), None, late, None])
-    assert text.startswith("1 class has no training row: bee;")
+
+
+def thin(*counts: dict[str, int]) -> list[str]:
+    """Check classes by their rows in each split."""
+    rows = [(label, name) for label, found in enumerate(counts) for name in found for _ in range(found[name])]
+    y = np.array([label for label, _ in rows])
+    splits = np.array([SPLIT_NAMES.index(name) for _, name in rows])
+    return thin_classes(y, splits, ["ant", "bee", "cat"])
+
+
+def test_classes_with_fewer_than_two_rows_in_a_split_are_named_in_one_line():
+    assert thin({"train": 3, "test": 2}, {"train": 3, "test": 2}) == []  # no validation rows, on purpose
+    assert thin({"train": 9, "validation": 2, "test": 2}, {"train": 3, "test": 1}) == [
+        "1 class has fewer than two rows in a split: bee (0 validation, 1 test); its scores there say little"
+    ]
+    (text,) = thin({"train": 3, "test": 2}, {"train": 1, "test": 2}, {"test": 2})
+    assert "in a split: bee (1 train); its" in text  # that cat has none to train on, `check_labels` says
+    (text,) = thin({"train": 3, "test": 1}, {"train": 3})
+    assert text.startswith("2 classes have fewer than two rows in a split: ant (1 test), bee (0 test); their")
+
+
+def test_rows_without_a_label_are_in_no_class_that_could_be_thin():
+    assert thin_classes(np.array([-1, -1, -1]), np.array([0, 1, 2]), ["ant"]) == []

@@ -323,16 +323,16 @@ def test_a_table_beside_a_folder_has_a_file_of_its_own(images, tmp_path, monkeyp
 
 def test_images_whose_label_or_split_moves_are_told(numpy_backbone, tmp_path):
     path, images, labels, splits = tmp_path / "out.h5", arrays().images, ["cat", "dog"] * 64, ["train"] * 128
-    splits[1::4] = ["test"] * 32
+    splits[1::3] = ["test"] * 43
 
     def told() -> tuple[str, ...]:
         return extract(from_arrays(images, labels, splits), RECIPE, path).warnings
 
     assert told() == ()
-    labels[6], splits[9] = "dog", "train"
+    labels[6], splits[10] = "dog", "train"
     assert [line.partition(": ") for line in told()] == [
         ("1 image has another label than in the file before", ": ", "00000006 (dog, was cat)"),
-        ("1 image has another split than in the file before", ": ", "00000009 (train, was test)"),
+        ("1 image has another split than in the file before", ": ", "00000010 (train, was test)"),
     ]
     assert told() == ()
     labels[:20] = ["dog", "cat"] * 10

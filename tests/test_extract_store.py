@@ -11,8 +11,10 @@ from contracts import StoreContract
 
 from data import HeadstartError
 from data.output.atomic import written_aside
+from data.split_rule import SplitRule
 from extract import FeatureFile, Recipe
 from extract.feature_file import reader as store
+from extract.feature_file import writer
 from extract.feature_file.content_digest import content_digest
 from extract.feature_file.contents import Contents, Rejected
 from extract.feature_file.hdf5 import row_checksums
@@ -127,21 +129,39 @@ def test_a_file_of_version_1_stays_readable(contents, part):
 def test_a_file_of_an_earlier_version_is_migrated(contents, part, tmp_path, monkeypatch):
     """By one function for each step between two versions."""
 
-    def to_version_2(values):
+    def to_version_3(values):
         return {**values, "class_names": values["class_names"].replace("cat", "Felis")}
 
-    monkeypatch.setattr(store, "FORMAT_VERSION", 2)
-    monkeypatch.setattr(store, "MIGRATIONS", {1: to_version_2})
+    for module in (store, writer):
+        monkeypatch.setattr(module, "FORMAT_VERSION", 3)
+    monkeypatch.setattr(store, "MIGRATIONS", {**store.MIGRATIONS, 2: to_version_3})
     migrated = FeatureFile(VERSION_1).contents
     assert migrated.same_as(replace(contents, class_names=("Felis", "dög")))
+    migrated = replace(migrated, class_names=("cat", "dög"), split_rule=SplitRule("stratified"))
     write_feature_file(tmp_path / "two.h5", migrated, [(part, row) for row in range(3)])
     again = FeatureFile(tmp_path / "two.h5").contents
     assert again.same_as(migrated)  # and is not migrated twice
 
 
+def test_a_file_says_how_rows_got_their_splits(contents, part, tmp_path):
+    """A rule other than the hash, by which files of version 1 are, and splits of rows that were dropped."""
+    dealt = replace(contents, split_rule=SplitRule("stratified", (0.7, 0.2, 0.1), 3))
+    dealt = replace(dealt, rejected=(replace(dealt.rejected[0], split=2),))
+    write_feature_file(tmp_path / "dealt.h5", dealt, [(part, row) for row in range(3)])
+    assert FeatureFile(tmp_path / "dealt.h5").contents.same_as(dealt)
+    assert examine(tmp_path / "dealt.h5").sound
+    assert not dealt.same_as(contents)
+    assert FeatureFile(VERSION_1).contents.split_rule == SplitRule("hash")
+    with h5py.File(tmp_path / "dealt.h5", "r+") as file:
+        file.attrs["split_rule"] = file.attrs["split_rule"].replace("stratified", "by luck")
+    with pytest.raises(HeadstartError, match="no rule of splits 'by luck'"):
+        FeatureFile(tmp_path / "dealt.h5")
+    assert not examine(tmp_path / "dealt.h5").sound
+
+
 def test_a_later_version_is_refused_with_both_versions(path):
     _later_version(path)
-    with pytest.raises(HeadstartError, match=r"version 1 or earlier(.|\n)*version 2"):
+    with pytest.raises(HeadstartError, match=r"version 2 or earlier(.|\n)*version 3"):
         FeatureFile(path)
 
 
@@ -160,7 +180,7 @@ def _other_hdf5(path):
 
 def _later_version(path):
     with h5py.File(path, "r+") as file:
-        file.attrs["format_version"] = 2
+        file.attrs["format_version"] = 3
 
 
 def _lacks_ids(path):

@@ -8,7 +8,7 @@ from unicodedata import normalize
 import numpy as np
 
 from data.errors import HeadstartError, unknown_name
-from data.sources.labels import check_labels, divided_groups
+from data.sources.labels import check_labels, divided_groups, thin_classes
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 
@@ -89,8 +89,9 @@ class LabelledRows:
         return replace(self, y=np.maximum(y, -1), class_names=tuple(names))
 
     def warnings(self) -> list[str]:
-        """Return what is odd about the labels, and what follows from it, as `check_labels` says it."""
-        return check_labels(self.y, self.splits, self.digests, self.ids, self.class_names, self.groups)
+        """Return what is odd about the labels, and what follows from it, as `data.sources.labels` says it."""
+        told = check_labels(self.y, self.splits, self.digests, self.ids, self.class_names, self.groups)
+        return [*told, *thin_classes(self.y, self.splits, self.class_names)]
 
     def unknown_warnings(self, names: Sequence[str]) -> list[str]:
         """Return which classes of labelled rows a head of these classes does not know, and what follows."""

@@ -8,6 +8,7 @@ from unicodedata import category, normalize
 
 import numpy as np
 
+from data.names import shortened
 from data.sources.source import Source
 from data.splits import SPLIT_NAMES, split_of
 from data.text import counted, some_of
@@ -148,15 +149,14 @@ def look_alikes(kind: str, names: Iterable[str]) -> list[str]:
     ]
 
 
-def source_warnings(source: Source, digests: Sequence[bytes | None] = ()) -> list[str]:
+def source_warnings(source: Source) -> list[str]:
     """Return what the user should know of a source and its labels, as every command that reads it says.
+
+    Rows that name neither split nor group are taken for training rows: no image is read.
 
     Parameters
     ----------
     source : Source
-    digests : sequence of bytes or None, optional
-        Sha256 of the bytes of each row, None where they cannot be read. Without them, rows whose split
-        is decided by their bytes are taken for training rows, and equal images are not known.
 
     Examples
     --------
@@ -164,21 +164,16 @@ def source_warnings(source: Source, digests: Sequence[bytes | None] = ()) -> lis
     >>> source_warnings(from_arrays(np.zeros((2, 8, 8)), ["cat", "Cat"]))
     ["classes that look alike are told apart: 'Cat', 'cat'; write both in one way"]
     """
-    if digests:
-        read = [(row, digest) for row, digest in zip(source.rows, digests, strict=True) if digest]
-        rows, splits = [row for row, _ in read], [split_of(row, digest) for row, digest in read]
-    else:
-        rows = list(source.rows)
-        splits = [split_of(row, b"") if row.split or row.group else "train" for row in rows]
+    splits = [split_of(row, b"") if row.split or row.group else "train" for row in source.rows]
     return [
         *source.warnings,
         *check_labels(
-            np.array([row.label for row in rows], np.int32),
+            np.array([row.label for row in source.rows], np.int32),
             np.array([SPLIT_NAMES.index(split) for split in splits], np.int8),
-            np.frombuffer(b"".join(filter(None, digests)), np.uint8).reshape(-1, 32),
-            [row.id for row in rows],
+            np.empty((0, 32), np.uint8),
+            [row.id for row in source.rows],
             source.class_names,
-            [row.group or "" for row in rows],
+            [row.group or "" for row in source.rows],
         ),
     ]
 
@@ -218,6 +213,43 @@ def check_labels(
         *(_contradictions(y, digests, ids, class_names) if len(digests) else ()),
         *_divided(divided_groups(groups, y, splits)),
     ]
+
+
+def thin_classes(y: np.ndarray, splits: np.ndarray, class_names: Sequence[str]) -> list[str]:
+    """Name, in one line, the classes that have fewer than two rows in a split.
+
+    A split without any labelled row is taken to be meant so. Classes without a training row are
+    named by `check_labels`.
+
+    Parameters
+    ----------
+    y, splits, class_names
+        As `check_labels` takes them.
+
+    Examples
+    --------
+    >>> y, splits = np.array([0, 0, 1, 1, 0, 0, 1]), np.array([0, 0, 0, 0, 2, 2, 2])
+    >>> thin_classes(y, splits, ["cat", "dog"])
+    ['1 class has fewer than two rows in a split: dog (1 test); its scores there say little']
+    """
+    labels = np.unique(y[y >= 0])
+    counts = {
+        name: np.bincount(y[(splits == place) & (y >= 0)], minlength=len(class_names))[labels]
+        for place, name in enumerate(SPLIT_NAMES)
+    }
+    few = {name: found < 2 for name, found in counts.items() if found.any()}
+    few |= {"train": counts["train"] == 1} if "train" in few else {}
+    thin: list[int] = np.flatnonzero(np.any([*few.values()], axis=0)).tolist() if few else []
+    if not thin:
+        return []
+    shown = [
+        f"{shortened(class_names[labels[place]])} ("
+        + ", ".join(f"{counts[name][place]} {name}" for name, wanting in few.items() if wanting[place])
+        + ")"
+        for place in thin
+    ]
+    classes, their = ("1 class has", "its") if len(thin) == 1 else (f"{len(thin)} classes have", "their")
+    return [f"{classes} fewer than two rows in a split: {some_of(shown, 5)}; {their} scores there say little"]
 
 
 def divided_groups(groups: Sequence[str], y: np.ndarray, splits: np.ndarray) -> list[str]:

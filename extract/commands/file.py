@@ -13,6 +13,7 @@ from data.names import padded, short_names, width_of
 from data.output.ours import kind_of_output
 from data.sources.labels import source_warnings
 from data.sources.source import grammar, open_source
+from data.split_rule import SplitRule
 from data.text import counted, some_of
 from extract.commands.options import (
     AsJson,
@@ -30,6 +31,10 @@ def diff_lines(values: dict) -> list[str]:
     lines = [f"recipe  {name}: {one} | {two}" for name, (one, two) in values["recipe"].items()]
     if values["arithmetic"]:
         lines.append(f"engine  arithmetic: {' | '.join(' and '.join(each) for each in values['arithmetic'])}")
+    if values["split_rule"]:
+        lines.append(
+            f"splits  {' | '.join(SplitRule.from_dict(each).words for each in values['split_rule'])}"
+        )
     words = {
         "only_first": "only in the first",
         "only_second": "only in the second",
@@ -64,6 +69,11 @@ def repair_lines(values: dict) -> list[str]:
     lines = [f"{values['file']}: {counted(values['kept'], 'row')} kept, {values['dropped']} dropped"]
     if values["salvaged"]:
         lines.append(f"ids and labels were damaged too: the rows are in {values['salvaged']}")
+    if values["lost_splits"]:
+        lines.append(
+            f"lost: the splits, {values['lost_splits']}; give the next run --split again, and train heads "
+            "anew, as rows may come into another one"
+        )
     if values["dropped"] or values["salvaged"]:
         lines.append(f"next: the command that made {values['file']} computes only what is missing")
     return lines
@@ -78,6 +88,7 @@ def info_lines(summary: dict) -> list[str]:
         *recipe_lines(summary),
         *(line for row in summary["engines"] for line in engine_lines(row)),
         *(f"feature   {name} {tuple(shape)}" for name, shape in summary["features"].items()),
+        *rule_lines(summary["split_rule"]),
         *class_lines(summary["class_names"], summary["rows_by_split"]),
     ]
     return lines + [f"rejected  {row['id']}: {row['reason']}" for row in summary["rejected"]]
@@ -91,6 +102,12 @@ def recipe_lines(values: dict) -> list[str]:
         *(f"  {name:<18}{_text(value)}" for name, value in values["recipe"].items()),
         f"weights   {weights.get('name', 'unknown')}: {weights.get('origin', '')}",
     ]
+
+
+def rule_lines(rule: dict) -> list[str]:
+    """Say how rows that name no split got theirs, where it is not by a hash of each image."""
+    found = SplitRule.from_dict(rule)
+    return [f"splits    {found.words}"] if found.is_stratified else []
 
 
 def class_lines(class_names: Sequence[str], splits: dict[str, dict[str, int]]) -> list[str]:

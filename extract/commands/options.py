@@ -8,6 +8,7 @@ import typer
 from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, ROOT, json_option, say_warnings
 from data.errors import UsageError
 from data.sources.source import SOURCES, grammar, source_kind
+from data.split_rule import SplitRule, parse_fractions
 from extract.engines.engine import engine_help, values_help
 
 if TYPE_CHECKING:
@@ -21,6 +22,19 @@ GroupsFile = Annotated[
     Path | None,
     typer.Option("--groups", metavar="FILE.csv", help="Groups by digest,group: each in one split, one fold."),
 ]
+SplitName = Annotated[
+    str | None,
+    typer.Option(
+        "--split",
+        metavar="RULE",
+        help="Of rows that name none: hash (default of a new file), or stratified.",
+    ),
+]
+Fractions = Annotated[
+    str | None,
+    typer.Option(metavar="TRAIN,VALIDATION,TEST", help="With --split stratified; default: 0.8,0.1,0.1."),
+]
+SplitSeed = Annotated[int | None, typer.Option(min=0, help="With --split stratified; default: 0.")]
 Root = Annotated[Path | None, ROOT]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
@@ -56,6 +70,33 @@ def chosen_engine(engine: str, backend: str | None) -> str:
         )
     use_backend(backend)
     return engine if backend is None else "keras"
+
+
+def chosen_rule(name: str | None, fractions: str | None, seed: int | None) -> SplitRule | None:
+    """Return the rule of splits that options name; None where they name none.
+
+    Raises
+    ------
+    UsageError
+        If there is no such rule, or fractions or a seed are given that it does not take.
+
+    Examples
+    --------
+    >>> chosen_rule("stratified", "0.7,0.2,0.1", None).words
+    'stratified by 0.7,0.2,0.1 with seed 0'
+    """
+    if name is None and fractions is None and seed is None:
+        return None
+    given: dict = {} if fractions is None else {"fractions": parse_fractions(fractions)}
+    given |= {} if seed is None else {"seed": seed}
+    if name != "stratified" and given and name in (None, "hash"):
+        raise UsageError(
+            "--fractions and --split-seed go with --split stratified",
+            "--split stratified beside them; a hash has fixed fractions and no seed",
+            f"--split {name}" if name else "no --split",
+            "add --split stratified, or leave them out",
+        )
+    return SplitRule(name or "hash", **given)
 
 
 def listed_groups(file: Path | None) -> "Groups | None":

@@ -11,7 +11,9 @@ from data.console import json_option, say, say_warnings, show
 from data.errors import unknown_name
 from data.images import PIXEL_LIMIT
 from data.sources.source import SOURCES, Source, open_source, source_kind
+from data.split_rule import SplitRule
 from data.text import counted
+from extract.commands.file import class_lines, rule_lines
 from extract.commands.options import (
     BackboneName,
     BatchSize,
@@ -19,6 +21,7 @@ from extract.commands.options import (
     DecodeScale,
     EngineName,
     FoldersAreClasses,
+    Fractions,
     GroupsFile,
     ImageSize,
     KerasBackend,
@@ -26,9 +29,12 @@ from extract.commands.options import (
     Quantization,
     Root,
     SourceText,
+    SplitName,
+    SplitSeed,
     Threads,
     WeightsText,
     chosen_engine,
+    chosen_rule,
     default_name,
     listed_groups,
     parse_size,
@@ -64,11 +70,21 @@ def report_lines(report: dict) -> list[str]:
         lines.append(f"{', '.join(gone)}: kept in {report['before']}, which --reuse takes")
     if saved:
         lines.append(f"not computed again: {', '.join(saved)}")
+    if SplitRule.from_dict(report["split_rule"]).is_stratified:
+        lines.append(split_line(report))
     if report["unlabelled"]:
         lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
     if report["trained_classes"] > 1:
         lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
     return lines
+
+
+def split_line(report: dict) -> str:
+    """Say by which rule rows were split, and how many are in each split."""
+    sums = [f"{sum(counts.values())} {name}" for name, counts in report["rows_by_split"].items()]
+    own = report["own_splits"]
+    named = f"; {counted(own, 'row')} of them as the source says" if own else ""
+    return f"splits {SplitRule.from_dict(report['split_rule']).words}: {', '.join(sums)}{named}"
 
 
 _CHOSEN_BY = {"bfloat16": "--precision bfloat16", "int8": "--quantization int8"}
@@ -93,6 +109,9 @@ def preview_lines(values: dict) -> list[str]:
         lines.append(f"to drop: {counted(values['dropped'], 'row')}, kept beside the file")
     if values["refused"]:
         lines.append(f"{values['refused']} would leave the file: refused without --allow-drop")
+    if SplitRule.from_dict(values["split_rule"]).is_stratified:
+        names = list(values["rows_by_split"]["train"])
+        lines += [*rule_lines(values["split_rule"]), *class_lines(names, values["rows_by_split"])]
     if not values["missing"]:
         return lines
     replicas = sum(node["replicas"] for node in values["nodes"])
@@ -151,6 +170,9 @@ def run(
     data_dir: DataDir = None,
     folders_are_classes: FoldersAreClasses = False,
     groups: GroupsFile = None,
+    split: SplitName = None,
+    fractions: Fractions = None,
+    split_seed: SplitSeed = None,
     root: Root = None,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
@@ -187,7 +209,7 @@ def run(
     from extract.run.options import Options
     from extract.run.scan import grouped, scan_source
 
-    engine = chosen_engine(engine, keras_backend)
+    engine, rule = chosen_engine(engine, keras_backend), chosen_rule(split, fractions, split_seed)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes, root)
     say_warnings(opened.warnings)
@@ -218,6 +240,7 @@ def run(
             rehash=rehash,
             layout=layout,
             replicas=replicas,
+            split=rule,
             scan=scan,
         )
         if plan:

@@ -1,9 +1,14 @@
 """What a feature file says of its rows: everything but the features themselves."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 
+from data.names import UNKNOWN
+from data.split_rule import HASH, SplitRule
+from data.splits import SPLIT_NAMES
 from extract.recipe import EngineInfo, Recipe
 
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
@@ -11,11 +16,23 @@ NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
 
 @dataclass(frozen=True)
 class Rejected:
-    """A row of the source that has no feature: its id, the sha256 of its bytes, the reason."""
+    """A row of the source that has no feature.
+
+    Attributes
+    ----------
+    id : str
+    digest : bytes
+        Sha256 of its bytes.
+    reason : str
+    split : int
+        Index into `data.splits.SPLIT_NAMES` of one that had a feature, and has its split again as soon
+        as it has one; -1 for none.
+    """
 
     id: str
     digest: bytes
     reason: str
+    split: int = -1
 
 
 @dataclass(frozen=True)
@@ -44,6 +61,8 @@ class Contents:
     groups : tuple of str
         Empty, or one for each row.
     rejected : tuple of Rejected
+    split_rule : SplitRule
+        How rows whose source names no split got theirs, and new ones will.
     """
 
     recipe: Recipe
@@ -58,6 +77,7 @@ class Contents:
     origins: np.ndarray = field(repr=False)
     groups: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
+    split_rule: SplitRule = HASH
 
     def same_as(self, other: "Contents") -> bool:
         """Tell whether writing `other` would change nothing."""
@@ -75,6 +95,15 @@ class Contents:
         """Return id, digest and class of each row."""
         return list(zip(self.ids, map(bytes, self.digests), self.classes(), strict=True))
 
+    def split_of(self, name: str) -> int:
+        """Return the index of the split that a row has, or had before it was rejected; -1 of other names."""
+        return self._splits.get(name, -1)
+
+    @cached_property
+    def _splits(self) -> dict[str, int]:
+        had = {row.id: row.split for row in self.rejected}
+        return had | dict(zip(self.ids, self.splits.tolist(), strict=True))
+
     def at(self, rows: np.ndarray) -> "Contents":
         """Return the same with some of the rows only.
 
@@ -88,3 +117,28 @@ class Contents:
             groups=tuple(self.groups[row] for row in rows) if self.groups else (),
             **{name: getattr(self, name)[rows] for name in ("digests", "labels", "splits", "origins")},
         )
+
+
+def rows_by_split(
+    labels: np.ndarray, splits: np.ndarray, class_names: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Count the rows of each class in each split; those without a label are a class of their own.
+
+    Parameters
+    ----------
+    labels : ndarray of int, shape (N,)
+        Indices into `class_names`, -1 where unknown.
+    splits : ndarray of int, shape (N,)
+        Indices into `data.splits.SPLIT_NAMES`.
+    class_names : sequence of str
+
+    Examples
+    --------
+    >>> rows_by_split(np.array([0, 0, 1]), np.array([0, 2, 0]), ["cat", "dog"])["train"]
+    {'cat': 1, 'dog': 1}
+    """
+    names = [*class_names, *([UNKNOWN] if (labels < 0).any() else [])]
+    numbers = np.where(labels < 0, len(names) - 1, labels)
+    places = range(len(SPLIT_NAMES))
+    counts = [np.bincount(numbers[splits == place], minlength=len(names)).tolist() for place in places]
+    return {split: dict(zip(names, counts[place], strict=True)) for place, split in enumerate(SPLIT_NAMES)}

@@ -17,6 +17,8 @@ class Difference:
         Both values of each field that differs.
     arithmetic : list of list of str
         Both ways of adding up products of int8, where each file names its own and they differ.
+    split_rule : list of dict
+        Both rules by which rows that name no split got one, where they differ.
     only_first, only_second : tuple of str
         Ids.
     other_bytes, other_label, other_split : tuple of str
@@ -25,6 +27,7 @@ class Difference:
 
     recipe: dict[str, list]
     arithmetic: list[list[str]]
+    split_rule: list[dict]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     other_bytes: tuple[str, ...]
@@ -60,6 +63,7 @@ def diff(first: str | Path, second: str | Path) -> Difference:
     return Difference(
         {name: [ours, theirs] for name, ours, theirs in files[0].recipe.differences(files[1].recipe)},
         _arithmetics(files),
+        _rules(files),
         tuple(name for name in one if name not in two),
         tuple(name for name in two if name not in one),
         *changed,
@@ -69,6 +73,11 @@ def diff(first: str | Path, second: str | Path) -> Difference:
 def _arithmetics(files: list[FeatureFile]) -> list[list[str]]:
     named = [sorted({each.arithmetic for each in file.engines if each.arithmetic}) for file in files]
     return named if all(named) and named[0] != named[1] else []
+
+
+def _rules(files: list[FeatureFile]) -> list[dict]:
+    one, two = (file.contents.split_rule for file in files)
+    return [] if one == two else [one.to_dict(), two.to_dict()]
 
 
 def rows_by_id(file: FeatureFile) -> dict[str, tuple[bytes, str, int]]:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,22 +11,29 @@ import h5py
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
-from data.names import UNKNOWN
 from data.output.ours import kind_of_output
-from data.splits import SPLIT_NAMES
+from data.split_rule import HASH, SplitRule
 from data.text import one_line, printable, with_article
-from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
+from extract.feature_file.contents import NO_DIGEST, Contents, Rejected, rows_by_split
 from extract.feature_file.hdf5 import (
     DAMAGED,
     Store,
+    as_json,
     check_objects,
 )
 from extract.feature_file.shards import INDEX_FORMAT, ShardedArray, Shards, located
 from extract.recipe import EngineInfo, Recipe
 
-FORMAT, FORMAT_VERSION = "headstart", 1
-MIGRATIONS: dict[int, Callable[[dict], dict]] = {}  # from a version's `stored_values` to the next one's
+FORMAT, FORMAT_VERSION = "headstart", 2
+MIGRATIONS: dict[int, Callable[[dict], dict]] = {  # from a version's `stored_values` to the next one's
+    1: lambda values: {
+        **values,
+        "split_rule": as_json(HASH.to_dict()),
+        "rejected/split": np.full(len(values["rejected/id"]), -1, np.int8),
+    }
+}
 COLUMNS = ("digests", "labels", "splits", "origins")
+_NOT_ALWAYS = ("groups", "rejected/split")
 _TEXTS = ("ids", "groups", "rejected/id", "rejected/reason")
 
 
@@ -124,7 +131,7 @@ class FeatureFile(Store):
     def summary(self) -> dict:
         """Return what `python -m extract info` shows, as JSON-ready values."""
         contents = self.contents
-        names = (*contents.class_names, *((UNKNOWN,) if (contents.labels < 0).any() else ()))
+        by_split = rows_by_split(contents.labels, contents.splits, contents.class_names)
         return {
             "file": str(self.path),
             "rows": len(contents.ids),
@@ -137,11 +144,9 @@ class FeatureFile(Store):
             "weights": contents.weights,
             "engines": [engine.to_dict() for engine in contents.engines],
             "features": {name: list(self._places[name][0]) for name in self.outputs},
-            "class_names": list(names),
-            "rows_by_split": {
-                split: _counts(contents.labels[contents.splits == number], names)
-                for number, split in enumerate(SPLIT_NAMES)
-            },
+            "class_names": list(by_split["train"]),
+            "split_rule": contents.split_rule.to_dict(),
+            "rows_by_split": by_split,
             "rejected": [{"id": row.id, "reason": row.reason} for row in contents.rejected],
             "content_digest": self.content_digest,
         }
@@ -223,8 +228,8 @@ def _check_format(path: Path, file: h5py.File) -> None:
 def stored_values(file: h5py.File) -> dict:
     """Return every attribute and every data set but features, checksums and probe, by name."""
     values = dict(file.attrs)
-    for name in (*COLUMNS, *_TEXTS, "rejected/digest"):
-        if name in file or name != "groups":
+    for name in (*COLUMNS, *_TEXTS, "rejected/digest", "rejected/split"):
+        if name in file or name not in _NOT_ALWAYS:
             values[name] = file[name][:]
     return values
 
@@ -235,7 +240,9 @@ def read_contents(file: h5py.File) -> Contents:
     for version in range(int(values["format_version"]), FORMAT_VERSION):
         values = MIGRATIONS[version](values)
     texts = {name: [text.decode() for text in values.get(name, ())] for name in _TEXTS}
-    rejected = zip(texts["rejected/id"], values["rejected/digest"], texts["rejected/reason"], strict=True)
+    digests = [digest.tobytes() for digest in values["rejected/digest"]]
+    splits = values["rejected/split"].tolist()
+    rejected = zip(texts["rejected/id"], digests, texts["rejected/reason"], splits, strict=True)
     return Contents(
         recipe=Recipe.from_json(values["recipe"]),
         source=json.loads(values["source"]),
@@ -244,12 +251,20 @@ def read_contents(file: h5py.File) -> Contents:
         engines=tuple(map(EngineInfo.from_dict, json.loads(values["engines"]))),
         ids=tuple(texts["ids"]),
         groups=tuple(texts["groups"]),
-        rejected=tuple(Rejected(name, digest.tobytes(), reason) for name, digest, reason in rejected),
+        rejected=tuple(Rejected(*row) for row in rejected),
+        split_rule=_rule(values["split_rule"]),
         **{name: values[name] for name in COLUMNS},
     )
 
 
-def _counts(labels: np.ndarray, names: Sequence[str]) -> dict[str, int]:
-    """Count labels by name; -1, the unknown ones, belong to the last name."""
-    labels = np.where(labels < 0, len(names) - 1, labels)
-    return dict(zip(names, np.bincount(labels, minlength=len(names)).tolist(), strict=True))
+def read_rule(file: h5py.File) -> SplitRule:
+    """Return the rule of splits of an open file, whichever version wrote it."""
+    text = file.attrs.get("split_rule")
+    return HASH if text is None else _rule(text)
+
+
+def _rule(text: str) -> SplitRule:
+    try:
+        return SplitRule.from_dict(json.loads(text))
+    except HeadstartError as error:
+        raise OSError(f"{error.happened}: {error.received}") from None

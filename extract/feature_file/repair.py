@@ -15,7 +15,7 @@ from extract.feature_file.contents import NO_DIGEST, Rejected
 from extract.feature_file.hdf5 import split_digests
 from extract.feature_file.part import write_part
 from extract.feature_file.part_names import part_name, parts_folder
-from extract.feature_file.reader import FeatureFile, open_checked, read_shards, stored_digest
+from extract.feature_file.reader import FeatureFile, open_checked, read_rule, read_shards, stored_digest
 from extract.feature_file.shards import INDEX
 from extract.feature_file.verify import Verdict, damaged_rows, damaged_shards, verify
 from extract.feature_file.writer import write_feature_file
@@ -34,11 +34,15 @@ class Repair:
         Rows.
     salvaged : str
         Where the sound rows are if the file itself could not be kept; empty otherwise.
+    lost_splits : str
+        The rule of splits that were not kept, in words, where a row's split depends on the other
+        rows; empty otherwise.
     """
 
     kept: int
     dropped: int
     salvaged: str = ""
+    lost_splits: str = ""
 
     def to_dict(self) -> dict:
         """Return it as JSON-ready values."""
@@ -79,7 +83,11 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
     kept = np.array([row for row in range(len(contents.ids)) if row not in damaged], np.int64)
     if not len(kept):
         raise _hopeless(path, "every row is damaged")
-    dropped = [Rejected(contents.ids[row], NO_DIGEST, _DROPPED) for row in damaged]
+    keeps = contents.split_rule.is_stratified  # a hash gives each row its split again
+    dropped = [
+        Rejected(contents.ids[row], NO_DIGEST, _DROPPED, int(contents.splits[row]) if keeps else -1)
+        for row in damaged
+    ]
     rejected = sorted([*contents.rejected, *dropped], key=lambda row: row.id.encode())
     sound = replace(contents.at(kept), rejected=tuple(rejected))
     write_feature_file(path, sound, [(file, int(row)) for row in kept])
@@ -90,13 +98,14 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
 def _set_aside(folder: Path) -> Repair:
     """Rename the index and each part that is not whole; the others stay for the next run."""
     with open_checked(folder) as file:
-        shards, rows = read_shards(folder, file), len(file["ids"])
+        shards, rows, rule = read_shards(folder, file), len(file["ids"]), read_rule(file)
         damaged = np.array(damaged_shards(folder, file)[1], np.int64)
     dropped = np.isin(shards.part, shards.part[damaged])
     for path in (folder / INDEX, *(folder / shards.names[part] for part in np.unique(shards.part[damaged]))):
         if path.is_file():
             path.rename(_free_name(path))
-    return Repair(rows - int(dropped.sum()), int(dropped.sum()), str(folder))
+    lost = rule.words if rule.is_stratified else ""
+    return Repair(rows - int(dropped.sum()), int(dropped.sum()), str(folder), lost)
 
 
 def _salvage(path: Path, verdict: Verdict) -> Repair:
@@ -111,13 +120,14 @@ def _salvage(path: Path, verdict: Verdict) -> Repair:
         rows = {digests[row]: [block[row] for block in blocks] for row in kept}
         probe = [file["probe"][name][:] for name in recipe.layers]
         engine = EngineInfo.from_dict(json.loads(file.attrs["engines"])[0])
+        rule = read_rule(file)
     if not rows:
         raise _hopeless(path, "; ".join(verdict.problems))
     folder = parts_folder(path, "single")
     part = folder / part_name(rows)
     write_part(part, recipe, engine, probe, rows, {})
     path.rename(_free_name(path))
-    return Repair(len(kept), len(damaged), str(part))
+    return Repair(len(kept), len(damaged), str(part), rule.words if rule.is_stratified else "")
 
 
 def _free_name(path: Path) -> Path:

@@ -171,6 +171,7 @@ def _shapes(file: h5py.File) -> list[str]:
     expected |= {f"shards/{name}": (rows,) for name in ("part", "row") if "shards" in file}
     rejected = len(file["rejected/id"])
     expected |= {"rejected/digest": (rejected, 32), "rejected/reason": (rejected,)}
+    expected |= {"rejected/split": (rejected,)} if "rejected/split" in file else {}
     return [
         f"{name} has the shape {file[name].shape}, not {shape}"
         for name, shape in expected.items()
@@ -193,6 +194,7 @@ def _ranges(file: h5py.File) -> list[str]:
     limits = {
         "labels": (-1, len(json.loads(file.attrs["class_names"]))),
         "splits": (0, len(SPLIT_NAMES)),
+        **({"rejected/split": (-1, len(SPLIT_NAMES))} if "rejected/split" in file else {}),
         "origins": (0, len(json.loads(file.attrs["engines"]))),
     }
     return [

@@ -26,6 +26,8 @@ from extract.feature_file.hdf5 import (
 from extract.feature_file.reader import COLUMNS, FORMAT, FORMAT_VERSION, FeatureFile
 from extract.feature_file.shards import INDEX, INDEX_FORMAT, Shards, placed
 
+_WITHOUT_RULE = 1  # the format version of files whose splits are hashes, which earlier programs keep
+
 
 def write_feature_file(
     path: Path,
@@ -95,7 +97,7 @@ def _write_index(
 def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> None:
     file.attrs.update(
         format=form,
-        format_version=FORMAT_VERSION,
+        format_version=FORMAT_VERSION if contents.split_rule.is_stratified else _WITHOUT_RULE,
         recipe=contents.recipe.to_json(),
         recipe_key=contents.recipe.key,
         source=as_json(contents.source),
@@ -105,6 +107,8 @@ def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> 
         source_rows=len(contents.ids) + len(contents.rejected),
         engines=as_json([engine.to_dict() for engine in contents.engines]),
     )
+    if contents.split_rule.is_stratified:
+        file.attrs["split_rule"] = as_json(contents.split_rule.to_dict())
     file["ids"] = text_array(contents.ids)
     for name in COLUMNS:
         file[name] = getattr(contents, name)
@@ -113,6 +117,8 @@ def _write_contents(file: h5py.File, contents: Contents, form: str = FORMAT) -> 
     file["rejected/id"] = text_array([row.id for row in contents.rejected])
     file["rejected/digest"] = digest_array([row.digest for row in contents.rejected])
     file["rejected/reason"] = text_array([row.reason for row in contents.rejected], REASON_BYTES)
+    if contents.split_rule.is_stratified:
+        file["rejected/split"] = np.array([row.split for row in contents.rejected], np.int8)
 
 
 def merge(folder: str | Path, path: str | Path) -> dict:

@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from data.images import ImageError
-from data.sources.source import Source, as_source
+from data.sources.source import Row, Source, as_source
 from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
 from extract.engines.engine import open_engine
 from extract.engines.pipeline import compute_features
 from extract.engines.probe import check_probes, difference, tolerance
-from extract.feature_file.contents import NO_DIGEST
+from extract.feature_file.contents import NO_DIGEST, Contents
 from extract.feature_file.diff import rows_by_id
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.verify import Verdict
@@ -47,8 +47,8 @@ def compare(path: str | Path, source: Source, sample: int = 0) -> Verdict:
 
 
 def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
-    groups = dict(zip(file.contents.ids, file.contents.groups, strict=False))
-    stored, found = rows_by_id(file), _rows_of(source, scan, groups)
+    stored = rows_by_id(file)
+    found = _rows_of(source, scan, file.contents, stored)
     tried = {row.id: row.digest for row in file.contents.rejected}
     known = tried | {name: row[0] for name, row in stored.items()}
     there = {name: row[0] for name, row in found.items() if row[0]}
@@ -73,16 +73,24 @@ def _stale(file: FeatureFile, source: Source, scan: Scan) -> Iterator[str]:
 
 
 def _rows_of(
-    source: Source, scan: Scan, groups: Mapping[str, str]
+    source: Source, scan: Scan, contents: Contents, stored: Mapping[str, tuple[bytes, str, int]]
 ) -> dict[str, tuple[bytes | None, str, int]]:
     """Return what `rows_by_id` does, of a source; the digest is None of what cannot be read.
 
-    Rows that have no group in the source are in that of the file, which had a list of them.
+    Rows that have no group in the source are in that of the file, which had a list of them; those
+    that name no split have, by a stratified rule, the one that the file gave them.
     """
     names = [*source.class_names, ""]
+    groups = dict(zip(contents.ids, contents.groups, strict=False))
     rows = [replace(row, group=row.group or groups.get(row.id)) for row in scan.rows]
+    given = stored if contents.split_rule.is_stratified else {}
+
+    def split(row: Row, digest: bytes) -> int:
+        dealt = row.split is None and row.id in given
+        return given[row.id][2] if dealt else SPLIT_NAMES.index(split_of(row, digest))
+
     return {
-        row.id: (digest, names[row.label], SPLIT_NAMES.index(split_of(row, digest)) if digest else -1)
+        row.id: (digest, names[row.label], split(row, digest) if digest else -1)
         for row, digest in zip(rows, scan.digests, strict=True)
     }
 

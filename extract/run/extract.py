@@ -12,20 +12,21 @@ from data.errors import HeadstartError, moved_keywords
 from data.output.atomic import half_written, target_of
 from data.output.disk import unwritten
 from data.output.lock import clear_abandoned, locked
-from data.sources.labels import check_labels
+from data.sources.labels import check_labels, thin_classes
 from data.sources.remembered import remember
 from data.sources.source import Source, as_source
+from data.split_rule import SplitRule
 from data.splits import SPLIT_NAMES
 from data.text import counted
 from extract.engines.engine import check_engine
-from extract.feature_file.contents import Contents
+from extract.feature_file.contents import Contents, rows_by_split
 from extract.feature_file.hdf5 import Store
 from extract.feature_file.part import count_rows
 from extract.feature_file.reader import FeatureFile, stored_digest
 from extract.feature_file.shards import part_paths
 from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
-from extract.run.assemble import allowed_rejections, assemble, check_rejections
+from extract.run.assemble import allowed_rejections, assemble, check_rejections, chosen_rule
 from extract.run.before import check_before, keep_before
 from extract.run.leaving import Leaving, before_path, moved
 from extract.run.local import Map, local_map
@@ -80,8 +81,8 @@ def extract(
     Raises
     ------
     HeadstartError
-        If the file has another recipe or cannot be written, too many rows are rejected, or more
-        would leave the file than may.
+        If the file has another recipe or other splits, or cannot be written, too many rows are
+        rejected, or more would leave the file than may.
     KeyboardInterrupt
         With the words that say how to resume.
 
@@ -115,6 +116,9 @@ class _Run:
     def scan(self) -> Scan:
         return self.options.scan or scan_source(self.source, self.options.rehash)
 
+    def rule(self, found: Survey, scan: Scan) -> SplitRule:
+        return chosen_rule(scan, found, self.options.split_rule)
+
     def check(self, found: Survey, leaves: Leaving, kept: Callable[[], str] = str) -> Leaving:
         check_before(found, leaves, self.source, self.options.allow_drop, kept)
         return leaves
@@ -133,8 +137,8 @@ class _Done:
 def _up_to_date(run: _Run) -> _Done:
     """Go the way of every image: survey, scan, plan, compute, assemble, write."""
     found, scan = run.survey(), run.scan()
-    decided = found.plan(scan)
-    ready = None if decided.parts else assemble(run.source, scan, found)
+    rule, decided = run.rule(found, scan), found.plan(scan)
+    ready = None if decided.parts else assemble(run.source, scan, found, rule)
     if ready and found.old and not found.parts and not _is_empty(found.folder) and found.holds(ready[0]):
         clear_abandoned(found.path)
         remember(found.old.content_digest, run.source)
@@ -142,11 +146,11 @@ def _up_to_date(run: _Run) -> _Done:
     with _writing(found.path, found.folder, run.options.wait):
         if found.is_stale():  # another run ended since
             found, ready = run.survey(), None
-            decided = found.plan(scan)
+            rule, decided = run.rule(found, scan), found.plan(scan)
         leaves = run.check(found, found.leaving(scan, run.source.class_names))
         computed = _compute(run, found, decided, leaves) if decided.parts else Computed(0)
         whole = found.with_new_parts() if decided.parts else found
-        contents, rows = ready or assemble(run.source, scan, whole)
+        contents, rows = ready or assemble(run.source, scan, whole, rule)
         done = _Done(found, contents, _write(run, whole, contents, rows), computed)
         remember(stored_digest(found.path), run.source)
     return done
@@ -274,6 +278,7 @@ def _warnings(source: Source, done: _Done, classes: int, trained: int) -> Iterat
     rows = done.contents
     yield from source.warnings
     yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
+    yield from thin_classes(rows.labels, rows.splits, rows.class_names)
     if done.found.old:
         yield from moved(done.found.old.contents, rows)
     if done.computed.dim:
@@ -307,6 +312,9 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         classes=classes,
         trained_classes=trained,
         unlabelled=int((labels < 0).sum()),
+        split_rule=contents.split_rule.to_dict(),
+        own_splits=len({row.id for row in source.rows if row.split}.intersection(contents.ids)),
+        rows_by_split=rows_by_split(labels, contents.splits, contents.class_names),
         warnings=tuple(_warnings(source, done, classes, trained)),
         seconds=round(seconds, 3),
     )

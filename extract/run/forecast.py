@@ -11,18 +11,22 @@ import numpy as np
 from data.errors import HeadstartError, moved_keywords
 from data.output.atomic import target_of
 from data.output.disk import free_room
-from data.sources.labels import source_warnings
+from data.sources.labels import check_labels, thin_classes
 from data.sources.source import Row, Source, as_source
+from data.split_rule import SplitRule
 from extract.backbones.build import build_backbone, flops, tapped
 from extract.engines.engine import chosen_engine, open_engine
 from extract.engines.pipeline import compute_features, engine_speed
 from extract.engines.probe import check_probes
+from extract.feature_file.contents import rows_by_split
+from extract.feature_file.hdf5 import digest_array
 from extract.recipe import Probe, Recipe, checked_recipe
+from extract.run.assemble import chosen_rule, coming, splits_of
 from extract.run.calibrate import quantized
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
 from extract.run.scan import Scan, scan_source
-from extract.run.survey import survey
+from extract.run.survey import Survey, survey
 from extract.run.worker import bytes_of, dim_warning
 
 WORTH = 1000  # images to compute, at least, before another arithmetic is worth a word
@@ -67,6 +71,10 @@ class Preview:
         this CPU computes them faster: see `other_arithmetics`.
     nodes : tuple of Room
         Of a cluster.
+    split_rule : dict
+        How rows that name no split get one: `data.split_rule.SplitRule.to_dict`.
+    rows_by_split : dict of str to dict of str to int
+        Rows of each class in each split, were no missing image broken.
     warnings : tuple of str
         What the user should know of the source, its labels, and the images that were measured.
     """
@@ -89,6 +97,8 @@ class Preview:
     seconds: float | None
     arithmetics: dict[str, float] = field(default_factory=dict)
     nodes: tuple[Room, ...] = ()
+    split_rule: dict = field(default_factory=dict)
+    rows_by_split: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
@@ -120,13 +130,15 @@ def preview(
     Raises
     ------
     HeadstartError
-        Where the run would refuse: files of other recipes, or rows that come out otherwise here.
+        Where the run would refuse: files of other recipes or splits, or rows that come out otherwise here.
     """
     path = target_of(Path(path))
     source, recipe = as_source(source), checked_recipe(recipe)
     found = survey(recipe, path, options.others, options.layout)
     scan = options.scan or scan_source(source, options.rehash)
+    rule = chosen_rule(scan, found, options.split_rule)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
+    labels, splits, told = _labelled(source, scan, found, rule)
     dim: list[Row] = []
     beside = [] if nodes else found.probes()  # a node's engine may be another
     measured = _measure(source, recipe, decided.parts, options, beside, dim) if decided.parts else (None, 0)
@@ -146,8 +158,11 @@ def preview(
         seconds=speed and round(decided.missing / speed, 1),
         arithmetics=other_arithmetics(source, recipe, options, scan) if decided.missing >= WORTH else {},
         nodes=tuple(nodes),
+        split_rule=rule.to_dict(),
+        rows_by_split=rows_by_split(labels, splits, source.class_names),
         warnings=(
-            *source_warnings(source, scan.digests),
+            *source.warnings,
+            *told,
             *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
         ),
     )
@@ -155,6 +170,18 @@ def preview(
 
 def _gflop(recipe: Recipe) -> float:
     return flops(tapped(build_backbone(recipe.backbone, recipe.image_size), recipe.layers)) / 1e9
+
+
+def _labelled(
+    source: Source, scan: Scan, found: Survey, rule: SplitRule
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return labels and splits of the rows that the file will have, and what is odd about them."""
+    rows, digests = coming(scan, found)
+    labels = np.array([row.label for row in rows], np.int32)
+    splits = splits_of(rows, digests, rule, found.contents)
+    ids, groups = [row.id for row in rows], [row.group or "" for row in rows]
+    told = check_labels(labels, splits, digest_array(digests), ids, source.class_names, groups)
+    return labels, splits, [*told, *thin_classes(labels, splits, source.class_names)]
 
 
 def _measure(

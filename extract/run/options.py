@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 from data.lists import as_list
+from data.split_rule import SplitRule
 from extract.run.plan import Scan
 
 
@@ -34,6 +35,9 @@ class Options:
         ``single`` or ``sharded``; None is what the output has, ``single`` for a new one.
     replicas : int or None
         Workers at once, where the map has several; None is as many as it has room for.
+    split : SplitRule, str or None
+        How rows that name no split get one, or the name of a `data.split_rule.SplitRule`; None is
+        what the output has, ``hash`` for a new one.
     scan : Scan or None
         What `extract.run.scan.scan_source` found just now, where the caller needed it too, so that
         nothing is read twice.
@@ -49,15 +53,23 @@ class Options:
     rehash: bool = False
     layout: str | None = None
     replicas: int | None = None
+    split: SplitRule | str | None = None
     scan: Scan | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
+        if self.split is not None and not isinstance(self.split, SplitRule):
+            object.__setattr__(self, "split", SplitRule(self.split))
 
     @property
     def others(self) -> list[Path]:
         """The files of `reuse`."""
         return [Path(path) for path in as_list(self.reuse)]
+
+    @property
+    def split_rule(self) -> SplitRule | None:
+        """The rule of `split`."""
+        return self.split if isinstance(self.split, SplitRule) else None
 
 
 PLACES = {item.name: f"Options({item.name}=...)" for item in fields(Options)}  # of keywords of before
@@ -96,6 +108,12 @@ class Report:
         Those among its training rows: a head needs two.
     unlabelled : int
         Rows of the file without a known label: no head learns from them or is judged on them.
+    split_rule : dict
+        How rows that name no split got one: `data.split_rule.SplitRule.to_dict`.
+    own_splits : int
+        Rows that keep the split which their source names.
+    rows_by_split : dict of str to dict of str to int
+        Rows of each class in each split.
     warnings : tuple of str
     seconds : float
     """
@@ -114,6 +132,9 @@ class Report:
     classes: int
     trained_classes: int
     unlabelled: int
+    split_rule: dict
+    own_splits: int
+    rows_by_split: dict[str, dict[str, int]]
     warnings: tuple[str, ...]
     seconds: float
 

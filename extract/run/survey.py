@@ -63,6 +63,11 @@ class Survey:
     seen: Seen = field(repr=False)
 
     @property
+    def contents(self) -> Contents | None:
+        """What the present file says of its rows."""
+        return self.old.contents if self.old else None
+
+    @property
     def folder(self) -> Path:
         """Where finished parts are."""
         return parts_folder(self.path, self.layout)
@@ -97,10 +102,10 @@ class Survey:
         names = [*class_names, ""]
         pairs = zip(scan.rows, scan.digests, strict=True)
         return self.leaving_with(
-            [(row.id, digest, names[row.label]) for row, digest in pairs if digest and self._may_have(digest)]
+            [(row.id, digest, names[row.label]) for row, digest in pairs if digest and self.may_have(digest)]
         )
 
-    def _may_have(self, digest: bytes) -> bool:
+    def may_have(self, digest: bytes) -> bool:
         """Tell whether an image has a feature, or may get one."""
         return digest in self.features or digest not in self.rejected
 
