@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import assert_four_parts, draw_images
+from conftest import assert_four_parts, draw_images, trained
 from PIL import Image
 from typer.testing import CliRunner
 
@@ -17,7 +17,7 @@ from classify import HEADS, Bundle, load_features
 from classify.bundle.detector import Detector
 from classify.cli import app
 from classify.finetuning.finetune import finetune
-from classify.finetuning.images import load_rows
+from classify.finetuning.images import choose_rows, load_rows, splits_of
 from classify.finetuning.judge import verdict
 from classify.finetuning.live import train_live, untrained
 from classify.finetuning.loops import LOOPS, Batches, reseed
@@ -25,7 +25,8 @@ from classify.finetuning.model import GuideModel, blocks, check_frozen, counts, 
 from classify.finetuning.options import LOOPS as NAMES_OF_LOOPS
 from classify.finetuning.options import PRECISIONS, TrainingOptions, live_options
 from data import HeadstartError, open_source
-from extract import Recipe, extract
+from data.splits import SPLIT_NAMES
+from extract import Options, Recipe, extract
 from extract.engines.keras_engine import POLICIES
 
 FEW = {"epochs": 2, "batch_size": 16, "rows": 40, "learning_rate": 1e-3}
@@ -204,8 +205,8 @@ def test_the_guides_numbers_of_parameters(small_bundle):
     guide.model(np.full((2, 150, 150, 3), 9, np.float32), training=True)
     after = [weight.numpy() for weight in guide.base.non_trainable_weights if "moving" in weight.path]
     assert len(after) == 80 and all(map(np.array_equal, statistics, after))
-    trained = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
-    assert trained == {"block14"}
+    names = {weight.path.split("/")[0].split("_")[0] for weight in guide.base.trainable_weights}
+    assert names == {"block14"}
     assert list(blocks(guide.base)) == [f"block{number}" for number in range(1, 15)]
 
 
@@ -288,6 +289,48 @@ def test_the_verdict_is_plain():
     assert verdict(2, "early", gain).startswith("fine-tuning helped: +0.1000")
     assert verdict(2, "early", loss).startswith("fine-tuning did harm")
     assert verdict(2, "early", none).startswith("fine-tuning did not help measurably")
+
+
+@pytest.fixture(scope="module")
+def dealt(drawn, small_file, tmp_path_factory):
+    """A file of the same features with stratified splits, and a head on it."""
+    path = tmp_path_factory.mktemp("dealt") / "dealt.h5"
+    extract(
+        drawn,
+        load_features(small_file).feature_sets[0].recipe,
+        path,
+        Options(reuse=small_file, split="stratified"),
+    )
+    return path, trained(path)
+
+
+def test_rows_of_a_stratified_file_are_in_its_splits_everywhere(dealt, drawn):
+    features = load_features(dealt[0])
+    chosen = choose_rows(drawn, splits=splits_of(features))
+    for place, name in enumerate(SPLIT_NAMES):
+        assert {row.id for row, _ in chosen[name]} == set(np.array(features.ids)[features.splits == place])
+    assert {name: len(rows) for name, rows in chosen.items()} == {"train": 96, "validation": 12, "test": 12}
+
+
+def test_images_that_the_head_was_trained_on_do_not_judge_it(dealt, drawn, tmp_path):
+    words = [
+        "finetune",
+        str(dealt[1]),
+        str(drawn.root),
+        "--epochs",
+        "1",
+        "--rows",
+        "16",
+        "-o",
+        str(tmp_path / "new"),
+    ]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 1 and "the head was trained on images that are in the split" in refused.stderr
+    assert_four_parts(refused.stderr)
+    assert not (tmp_path / "new").exists()
+    done = CliRunner().invoke(app, [*words, "--splits", str(dealt[0]), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["rows"] == {"train": 16, "validation": 12, "test": 12}
 
 
 def test_a_live_head_starts_where_the_cached_one_starts(small_file):

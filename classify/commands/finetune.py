@@ -37,6 +37,12 @@ def finetune(
     batch_size: Annotated[int, typer.Option(help="Images of a step.")] = 32,
     rows: TrainingRows = None,
     corrections: CorrectionsFile = None,
+    splits: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.h5", help="Take the splits of this feature file, where the source names none."
+        ),
+    ] = None,
     augment: Annotated[bool, typer.Option(help="Random flips and rotations.")] = True,
     class_weight: ClassWeight = None,
     loop: Annotated[str, typer.Option(help="fit, or custom: the guide's own loop.")] = "fit",
@@ -59,8 +65,10 @@ def finetune(
     from classify.bundle.bundle import Bundle
     from classify.features.corrections import read_corrections
     from classify.finetuning.finetune import finetune
+    from classify.finetuning.images import OWN, splits_of
     from classify.finetuning.options import TrainingOptions
     from data.progress import progress_bar
+    from extract.feature_file.reader import FeatureFile
 
     options = TrainingOptions(
         unfreeze=unfreeze,
@@ -76,6 +84,7 @@ def finetune(
         seed=seed,
     )
     given = None if corrections is None else read_corrections(corrections)
+    dealt = OWN if splits is None else splits_of(FeatureFile(splits).contents)
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
     opened, before = open_source(source, data_dir, folders_are_classes, root), Bundle.load(bundle)
     say_warnings([*source_warnings(opened), *(given.notes if given else ())])
@@ -86,6 +95,7 @@ def finetune(
             folder,
             options,
             corrections=given,
+            splits=dealt,
             tensorboard=tensorboard,
             progress=progress,
         )

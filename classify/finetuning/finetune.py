@@ -14,7 +14,8 @@ from classify.bundle.folder import check_output
 from classify.bundle.keras_model import check_transplant, only_feature_set
 from classify.features.applied import Applied
 from classify.features.corrections import Corrections
-from classify.finetuning.images import ImageRows, corrected, load_rows
+from classify.features.rows import short_digests
+from classify.finetuning.images import OWN, ImageRows, Splits, choose_rows, corrected, load_rows
 from classify.finetuning.options import OPTIONS, TrainingOptions
 from classify.finetuning.run_state import RunState
 from classify.scores.judging import lone_answer
@@ -23,10 +24,11 @@ from data.interrupt import interrupt_of
 from data.output.cache import cache_folder, in_cache
 from data.output.checks import check_parent
 from data.output.disk import check_room, writing
-from data.sources.source import Source, as_source
+from data.sources.source import Row, Source, as_source
 from data.text import counted, some_of
 from extract.backbones.keras_backend import need_tensorflow
 from extract.backbones.weights import weights_size
+from extract.feature_file.hdf5 import digest_array
 from extract.recipe import Recipe
 
 _log = logging.getLogger("headstart.finetune")
@@ -40,6 +42,7 @@ def finetune(
     options: TrainingOptions | None = None,
     *,
     corrections: Corrections | None = None,
+    splits: Splits = OWN,
     tensorboard: Path | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict:
@@ -60,6 +63,9 @@ def finetune(
     options : TrainingOptions, optional
     corrections : Corrections, optional
         Of the labels of the source, by the bytes of its images.
+    splits : mapping of bytes to str, optional
+        Of images whose source names none, by digest: those of the feature file that the head was
+        trained on, as `classify.finetuning.images.splits_of` returns them; by default a hash.
     tensorboard : Path, optional
         Folder for logs.
     progress : callable, optional
@@ -75,8 +81,9 @@ def finetune(
     Raises
     ------
     HeadstartError
-        If bundle and source do not belong together, a name is unknown, memory does not suffice
-        for one image, or the folder holds the state of another run.
+        If bundle and source do not belong together, images that the head was trained on would judge
+        it, a name is unknown, memory does not suffice for one image, or the folder holds the state of
+        another run.
     TypeError
         If an option is given as a keyword of its own.
     KeyboardInterrupt
@@ -97,8 +104,9 @@ def finetune(
 
     recipe, run = only_feature_set(bundle).recipe, Run(bundle, options)
     ask_room(folder, recipe.weights, options)
-    labels, applied = corrected(source, corrections)
-    rows = load_rows(source, recipe, options.rows, labels)
+    labels, applied = corrected(source, corrections, splits)
+    _refuse_seen(bundle, choose_rows(source, None, labels, splits))
+    rows = load_rows(source, recipe, options.rows, labels, splits)
     _check_rows(bundle, rows["train"])
     warnings = _told([*_warnings(recipe, rows), *_about_corrections(bundle, applied)])
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(bundle, options, rows))
@@ -231,6 +239,22 @@ def check_classes(bundle: Bundle, source: Source) -> None:
             "; ".join(odd) or f"another order: {some_of(theirs, 10)}",
             "name the source that the bundle was trained on, or train a head on a file of this one",
         )
+
+
+def _refuse_seen(bundle: Bundle, chosen: dict[str, list[tuple[Row, bytes]]]) -> None:
+    """Raise if training rows of the head are in other splits here, and not in training too."""
+    train = {digest for _, digest in chosen["train"]}
+    for split in ("validation", "test"):
+        digests = [digest for _, digest in chosen[split]]
+        others = [digest for digest in digests if digest not in train]
+        seen = int(np.isin(short_digests(digest_array(others)), bundle.seen).sum())
+        if seen:
+            raise HeadstartError(
+                f"the head was trained on images that are in the split {split!r} here",
+                "the splits by which it was trained, or the scores are too good",
+                f"{counted(seen, 'image')} of {len(digests)}, known by their bytes",
+                "name the feature file that it was trained on, whose splits are taken then: --splits FILE.h5",
+            )
 
 
 def _check_rows(bundle: Bundle, train: ImageRows) -> None:

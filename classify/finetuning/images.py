@@ -11,11 +11,13 @@ import numpy as np
 
 from classify.features.applied import Applied
 from classify.features.corrections import Corrections
+from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
 from data.images import ImageError
 from data.sources.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
 from extract.engines.pipeline import decode
+from extract.feature_file.contents import Contents
 from extract.recipe import Recipe
 from extract.run.scan import scan_source
 from extract.run.worker import bytes_of
@@ -50,13 +52,19 @@ class ImageRows:
 
 
 Labels = Mapping[bytes, int]  # by the digest of an image; -1: it is left out
+Splits = Mapping[bytes, str]  # by the digest of an image
 _NONE: Labels = MappingProxyType({})
+OWN: Splits = MappingProxyType({})  # what the source says, or a hash
 
 
 def load_rows(
-    source: Source, recipe: Recipe, training_rows: int | None = None, labels: Labels = _NONE
+    source: Source,
+    recipe: Recipe,
+    training_rows: int | None = None,
+    labels: Labels = _NONE,
+    splits: Splits = OWN,
 ) -> dict[str, ImageRows]:
-    """Decode the labelled images of a source, split as its feature file would be.
+    """Decode the labelled images of a source, split as its feature file is, or would be.
 
     Parameters
     ----------
@@ -68,6 +76,9 @@ def load_rows(
         Validation and test rows stay whole, so that scores compare.
     labels : mapping of bytes to int
         Corrected labels by the digest of the image; -1 leaves it out.
+    splits : mapping of bytes to str
+        Those of a feature file by the digest of the image, as `splits_of` returns them, for rows whose
+        source names none; others have that of a hash.
 
     Returns
     -------
@@ -86,12 +97,12 @@ def load_rows(
     >>> {split: found.pixels.shape[0] for split, found in rows.items()}
     {'train': 100, 'validation': 49, 'test': 72}
     """
-    chosen = choose_rows(source, training_rows, labels)
+    chosen = choose_rows(source, training_rows, labels, splits)
     return {split: _decoded(source, recipe, pairs) for split, pairs in chosen.items()}
 
 
 def choose_rows(
-    source: Source, training_rows: int | None = None, labels: Labels = _NONE
+    source: Source, training_rows: int | None = None, labels: Labels = _NONE, splits: Splits = OWN
 ) -> dict[str, list[tuple[Row, bytes]]]:
     """Return the rows that `load_rows` decodes by split, each with the sha256 of its image.
 
@@ -106,7 +117,7 @@ def choose_rows(
     for row, digest in zip(scan.rows, scan.digests, strict=True):
         label = row.label if digest is None else labels.get(digest, row.label)
         if digest is not None and label >= 0:
-            chosen[split_of(row, digest)].append((replace(row, label=label), digest))
+            chosen[_split(row, digest, splits)].append((replace(row, label=label), digest))
     if training_rows is not None:
         smallest = sorted(chosen["train"], key=lambda pair: (pair[1], pair[0].id))[:training_rows]
         kept = {row.id for row, _ in smallest}
@@ -114,7 +125,20 @@ def choose_rows(
     return chosen
 
 
-def corrected(source: Source, corrections: Corrections | None) -> tuple[Labels, Applied | None]:
+def splits_of(rows: LabelledRows | Contents) -> Splits:
+    """Return the split of each image of a feature file by its digest."""
+    return {
+        digest.tobytes(): SPLIT_NAMES[split] for digest, split in zip(rows.digests, rows.splits, strict=True)
+    }
+
+
+def _split(row: Row, digest: bytes, splits: Splits) -> str:
+    return row.split or splits.get(digest) or split_of(row, digest)
+
+
+def corrected(
+    source: Source, corrections: Corrections | None, splits: Splits = OWN
+) -> tuple[Labels, Applied | None]:
     """Return the labels that corrections give to images of a source, and what they change in its rows.
 
     Raises
@@ -128,8 +152,8 @@ def corrected(source: Source, corrections: Corrections | None) -> tuple[Labels, 
     read = [(row, digest) for row, digest in zip(scan.rows, scan.digests, strict=True) if digest]
     y = np.array([row.label for row, _ in read], np.int32)
     digests = np.frombuffer(b"".join(digest for _, digest in read), np.uint8).reshape(-1, 32)
-    splits = np.array([SPLIT_NAMES.index(split_of(*pair)) for pair in read], np.int8)
-    _, applied = corrections.change(y, digests, splits, source.class_names)
+    places = np.array([SPLIT_NAMES.index(_split(*pair, splits)) for pair in read], np.int8)
+    _, applied = corrections.change(y, digests, places, source.class_names)
     return corrections.labels(source.class_names), applied
 
 

@@ -10,7 +10,7 @@ from classify.bundle.folder import check_output
 from classify.bundle.keras_model import only_feature_set
 from classify.features.matrix import FeatureMatrix
 from classify.finetuning.finetune import ask_room, check_classes, going_on, settings_of
-from classify.finetuning.images import load_rows
+from classify.finetuning.images import load_rows, splits_of
 from classify.finetuning.loops import Hooks
 from classify.finetuning.options import LIVE_OPTIONS, TrainingOptions, live_options
 from classify.finetuning.run_state import RunState
@@ -43,7 +43,7 @@ def train_live(
         Say the recipe and the classes, and judge the head that comes out; images whose labels
         were corrected in them are trained on with those.
     source : Source, str or Path
-        The images that `features` were extracted from.
+        The images that `features` were extracted from; their splits are those of the file.
     folder : str or Path
         The new bundle; while it runs, its state is in ``FOLDER.run`` beside it.
     options : TrainingOptions, optional
@@ -80,7 +80,8 @@ def train_live(
     check_classes(start, source)
     run = Run(start, options)
     ask_room(folder, only_feature_set(start).recipe.weights, options)
-    rows = load_rows(source, only_feature_set(start).recipe, options.rows, _corrected(features))
+    recipe, labels, splits = only_feature_set(start).recipe, _corrected(features), splits_of(features)
+    rows = load_rows(source, recipe, options.rows, labels, splits)
     state = RunState(folder.with_name(folder.name + ".run"), settings_of(start, options, rows))
     with going_on(state):
         trained = run.train(rows, state, hooks=Hooks(progress))
