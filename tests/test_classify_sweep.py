@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from classify import Bundle, load_features
 from classify.cli import app
 from classify.commands.train import parse_params
+from classify.heads.streaming import train_head
 from classify.heads.table import make_head
 from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import losses
@@ -252,6 +253,21 @@ def test_by_folds_figures_are_those_of_a_cross_validation(features):
         assert found.balanced_accuracy == pytest.approx(report["balanced_accuracy"]["value"], abs=1e-12)
 
 
+def test_the_leaderboard_and_train_agree_in_every_digit_that_is_printed():
+    """Of every configuration of the built-in grids: accuracy, and log loss before the temperature."""
+    noisy = drawn_features(rows=200, classes=3)
+    X = noisy.X + np.random.default_rng(5).normal(0, 2, noisy.X.shape).astype(np.float32)
+    noisy = replace(noisy, X=X)
+    found = sweep(noisy, entries(), replace(ALONE, exhaustive=True))
+    assert len(found) == len(entries())
+    for each in found:
+        head, rows = train_head(each.head, make_head(each.head, **each.params), noisy, None)
+        bundle = Bundle.of(head, rows, each.head)
+        assert f"{bundle.scores['validation']['accuracy']['value']:.4f}" == f"{each.mean:.4f}"
+        before = bundle.provenance["calibration"]["log_loss_before"]
+        assert f"{before:.4f}" == f"{each.log_loss:.4f}", each
+
+
 def test_few_validation_rows_do_not_choose(features):
     """Forty of three classes are few, ninety are not; without any, folds judge, unless asked otherwise."""
     assert (division_of(features).folds, division_of(features).rows) == (5, 160)
@@ -284,6 +300,10 @@ def test_the_winner_by_folds_learns_the_training_rows_alone(features, tmp_path):
     X_test, _ = features.split("test")
     assert bundle.head.predict_proba(X_test) == pytest.approx(alone.predict_proba(X_test))
     assert outcome.to_dict()["folds"] == 4
+    calibration = bundle.provenance["calibration"]
+    assert (calibration["by"], calibration["rows"]) == ("rows by 4 folds", 160)
+    assert calibration["log_loss_before"] == pytest.approx(outcome.winner.log_loss, rel=1e-6)
+    assert outcome.to_dict()["calibration"] == calibration
 
 
 def test_a_journal_of_another_division_is_not_gone_on_with(features, tmp_path):

@@ -22,6 +22,7 @@ from classify.commands.options import (
     names_between_commas,
 )
 from classify.scores.intervals import score_text
+from classify.scores.temperature import calibration_text
 from data.console import say_warnings, show
 from data.text import counted
 from extract.commands.options import GroupsFile
@@ -172,6 +173,8 @@ def sweep_lines(advice: list[str], outcome: dict) -> list[str]:
     winner = outcome["winner"]
     params = "".join(f" --param {name}={value}" for name, value in winner["params"].items())
     lines.append(f"winner: {winner['head']}{params}, of {len(compared)}, in {outcome['seconds']:.1f} s")
+    if outcome["calibration"]:
+        lines.append(f"temperature {calibration_text(outcome['calibration'])}")
     if outcome["test"]:
         score = score_text(outcome["test"]["accuracy"])
         lines.append(f"test, read once: {score} accuracy on {counted(outcome['test']['rows'], 'row')}")

@@ -201,6 +201,9 @@ class Outcome:
     seconds : float
     warnings : list of str
         What is odd about the winner, as `classify.scores.judging.lone_answer` says it.
+    calibration : dict or None
+        Its temperature, as `classify.scores.temperature.Calibration.to_dict` returns it; the leaderboard
+        is of probabilities without it.
     """
 
     results: Leaderboard
@@ -209,6 +212,7 @@ class Outcome:
     test: dict | None
     seconds: float
     warnings: list[str] = field(default_factory=list)
+    calibration: dict | None = None
 
     def to_dict(self) -> dict:
         """Return the outcome as JSON-ready values."""
@@ -216,6 +220,7 @@ class Outcome:
             **self.results.to_dict(),
             "winner": self.winner.to_dict(),
             "bundle": self.bundle,
+            "calibration": self.calibration,
             "test": self.test,
             "seconds": self.seconds,
             "warnings": self.warnings,

@@ -10,8 +10,10 @@ from classify.features.matrix import FeatureMatrix
 from classify.head import Head
 from classify.heads.fit import fit_head
 from classify.heads.table import make_head
+from classify.scores.cross_validation import cross_validate
+from classify.scores.temperature import Calibration
 from classify.selection.division import Division, division_of
-from classify.selection.leaderboard import Leaderboard, Outcome
+from classify.selection.leaderboard import Leaderboard, Outcome, Result
 from classify.selection.options import PLACES, SweepOptions
 from classify.selection.plan import Plan, everything, plan_of
 from classify.selection.trials import Entry
@@ -138,11 +140,14 @@ def sweep_and_save(
         raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
     winner = results.choose(chosen if options.simplest else None)
     head = _trained(make_head(winner.head, **winner.params), features, division)
-    bundle = Bundle.of(head, features, winner.head).save(folder)
+    bundle = Bundle.of(head, features, winner.head, calibrate=_calibration(winner, features, division)).save(
+        folder
+    )
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
     journal.unlink(missing_ok=True)
     seconds = round(time.perf_counter() - started, 3)
-    return Outcome(results, winner, str(folder), test, seconds, lone_answer(bundle.scores))
+    calibration = bundle.provenance.get("calibration")
+    return Outcome(results, winner, str(folder), test, seconds, lone_answer(bundle.scores), calibration)
 
 
 def journal_of(folder: Path) -> Path:
@@ -156,6 +161,14 @@ def journal_of(folder: Path) -> Path:
     journal = target_of(folder).with_name(f"{target_of(folder).name}.sweep.jsonl")
     check_file(journal, "journal of a sweep")
     return journal
+
+
+def _calibration(winner: Result, features: FeatureMatrix, division: Division) -> Calibration | None:
+    """Fit a temperature to the rows of all folds, where folds judge; else that is left to `Bundle.of`."""
+    if not division.folds:
+        return None
+    validated = cross_validate(make_head(winner.head, **winner.params), features, division.folds)
+    return Calibration.of(validated.proba, validated.y, f"rows by {division.folds} folds")
 
 
 def _trained(head: Head, features: FeatureMatrix, division: Division) -> Head:
