@@ -1,7 +1,9 @@
 """A module of ours in a process of its own imports nothing of the user's."""
 
+import os
 import re
 import subprocess
+import sys
 
 import pytest
 from conftest import ROOT
@@ -18,6 +20,50 @@ def test_a_process_of_ours_imports_ours(tmp_path, tiny_file, hostile):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert '"problems": []' in done.stdout
+
+
+PARENT = """
+import subprocess, sys, time
+from data.child import command_of, environment
+child = subprocess.Popen(command_of("waiting", "word"), env=environment())
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+WAITING = """
+import sys, time
+print(sys.argv[1:], __name__, flush=True)
+try:
+    time.sleep(60)
+finally:
+    open("ended in order", "w").close()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_a_process_of_ours_ends_with_the_one_that_started_it(tmp_path):
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules/waiting.py").write_text(WAITING)
+    paths = os.pathsep.join([str(tmp_path / "modules"), str(ROOT)])
+    with subprocess.Popen(
+        [sys.executable, "-c", PARENT],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as parent:
+        assert parent.stdout.readline().strip().isdigit()
+        assert parent.stdout.readline() == "['word'] __main__\n"
+        parent.kill()
+        parent.stdout.read()  # to its end: the child has it too
+    assert (tmp_path / "ended in order").exists()
+
+
+def test_a_process_whose_parent_has_ended_already_does_nothing(tiny_file):
+    command = command_of("extract.feature_file.verify", tiny_file)
+    command[command.index(str(os.getpid()))] = "1"
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, "") or sys.platform != "linux"
 
 
 def test_no_python_that_is_started_looks_in_the_working_folder():
