@@ -14,7 +14,7 @@ def command_of(module: str, *words: str | Path) -> list[str]:
 
     Examples
     --------
-    >>> command_of("extract.feature_file.verify", "photos.h5")[4:]
+    >>> command_of("extract.feature_file.verify", "photos.h5")[5:]
     ['extract.feature_file.verify', 'photos.h5']
     """
     return [sys.executable, "-P", "-m", "data.attached", str(os.getpid()), module, *map(str, words)]
