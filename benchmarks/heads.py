@@ -22,6 +22,7 @@ from classify.features.load import load_features
 from classify.heads.net import build_net
 from classify.heads.ridge import ALPHAS
 from classify.heads.table import make_head
+from classify.selection.division import Part
 from classify.selection.groups import train_together
 from classify.selection.trials import Entry
 from data.console import prepare_logging, say
@@ -164,7 +165,8 @@ def linear(count: int, X, y) -> Callable:
     rates, penalties = np.logspace(-4, -2, 8), np.logspace(-5, -2, 8)
     params = [{"learning_rate": rate, "l2": l2, "dropout": 0.2} for rate in rates for l2 in penalties]
     members = [Entry("keras-linear", one) for one in params[:count]]
-    return lambda: train_together(members, 0, X, y, X[:100], y[:100])
+    rows = np.arange(len(y))
+    return lambda: train_together(members, 0, 0, Part(X, y, rows, rows[:100], (), stops=True))
 
 
 def bare_logistic(X, y) -> Callable:
