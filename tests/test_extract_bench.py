@@ -49,6 +49,21 @@ def test_the_table(images, tmp_path):
     assert lines[-1] in ("bottleneck: engine", "bottleneck: decode", "bottleneck: read")
 
 
+def test_images_that_are_left_out_are_named(images, tmp_path):
+    """Not counted silently among those that were asked for."""
+    for name in ("aaa", "zzz"):  # the first and the last are always among those that are measured
+        (images / "blue" / f"{name}.png").write_text("no image")
+        (images / "red" / f"{name}.png").write_text("no image")
+    words = ("bench", "images", *TINY, "--engine", "openvino", "--images", "20", "--repeats", "1")
+    done = run_command("extract", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("rejected: ") == 4 and "rejected: blue/aaa.png: " in done.stderr
+    assert done.stdout.splitlines()[-2] == "left out: 4 images that cannot be decoded"
+    values = json.loads(run_command("extract", *words, "--json", cwd=tmp_path).stdout)
+    assert (values["images"], len(values["rejections"])) == (16, 4)
+    assert values["rejections"][0][0] == "blue/aaa.png" and values["rejections"][0][1]
+
+
 def test_the_gflop_are_those_of_the_cut_model(tiny_recipe, images):
     options = Options("openvino", threads=1)
     cut, whole = benches(

@@ -9,10 +9,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import CODE, assert_four_parts, draw_images
+from typer.testing import CliRunner
 
 from data import HeadstartError, open_source
 from data.machine import cpu
 from extract import FeatureFile, Options, extract
+from extract.cli import app
 from extract.engines import conversion as converted
 from extract.engines.engine import chosen_engine, open_engine
 from extract.engines.probe import check_probes
@@ -168,3 +170,46 @@ def test_a_large_plan_measures_int8(tiny_recipe, source, tmp_path, monkeypatch):
     assert {"int8"} <= found.keys() <= {"int8", "bfloat16"} and found["int8"] > 0
     monkeypatch.setattr(forecast, "WORTH", 81)
     assert preview(source, tiny_recipe, tmp_path / "new.h5").arithmetics == {}
+
+
+@pytest.fixture
+def never(monkeypatch):
+    """Let a calibration fail that begins."""
+
+    def begin(*_):
+        raise AssertionError("calibrated before the refusal")
+
+    monkeypatch.setattr("extract.run.calibrate._quantize", begin)
+
+
+def refused_run(folder, *words) -> str:
+    tiny = ["--backbone", "mobilenet", "--weights", "none", "--image-size", "32", "--quantization", "int8"]
+    done = CliRunner().invoke(app, list(map(str, ["run", folder, *tiny, *words])))
+    assert done.exit_code == 1, done.output
+    assert_four_parts(done.stderr[done.stderr.index("error:") :])
+    return done.stderr
+
+
+def test_what_a_run_refuses_it_refuses_before_the_calibration(never, tiny_file, tiny_recipe, tmp_path):
+    folder = draw_images(tmp_path / "others", each=3, first=500)
+    new = tmp_path / "new.h5"
+    told = refused_run(folder, "-o", new, "--reuse", tiny_file)
+    assert (
+        "leave it out: --reuse takes rows of the same recipe alone" in told
+        and "-o" not in told.split("do:")[1]
+    )
+    told = refused_run(folder, "-o", new, "--reuse", tiny_file, "--calibration", folder)
+    assert "leave it out" in told
+    told = refused_run(folder, "-o", tiny_file)
+    assert "choose another output for this recipe: -o OTHER.h5" in told and "--reuse" not in told
+    (tmp_path / "file").write_text("none")
+    assert "which is no folder" in refused_run(folder, "-o", tmp_path / "file" / "new.h5")
+    assert "'" + str(tmp_path) + "' cannot be written" in refused_run(folder, "-o", tmp_path)
+
+
+def test_a_cache_that_takes_nothing_is_told_before_the_calibration(never, tiny_recipe, monkeypatch, tmp_path):
+    source = open_source(draw_images(tmp_path / "more", each=3, first=600))
+    (tmp_path / "file").write_text("none")
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(HeadstartError, match="HEADSTART_CACHE"):
+        quantized(tiny_recipe, source)

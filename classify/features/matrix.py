@@ -236,7 +236,8 @@ class FeatureMatrix(LabelledRows):
 
     def _matching(self, wanted: FeatureSet) -> FeatureSet:
         nearest = min(self.feature_sets, key=lambda own: len(list(wanted.recipe.differences(own.recipe))))
-        refuse_other_recipe(Path(self.path), nearest.recipe, wanted.recipe)
+        todo = "name a file of the head's recipe, or make one: python -m extract run ... -o OTHER.h5"
+        refuse_other_recipe(Path(self.path), nearest.recipe, wanted.recipe, todo)
         widths = dict(zip(nearest.layers, nearest.widths, strict=True))
         if any(widths.get(layer) != width for layer, width in zip(wanted.layers, wanted.widths, strict=True)):
             raise HeadstartError(

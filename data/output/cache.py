@@ -1,6 +1,7 @@
 """The cache of this user: where it is, and what is said when it cannot be used."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,21 @@ def in_cache() -> Iterator[None]:
     """
     with told_as(_cache_unusable):
         yield
+
+
+@in_cache()
+def check_cache() -> None:
+    """Raise if our cache cannot be written, before long work whose result will be kept there.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    folder = cache_folder()
+    if not folder.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
 
 
 def _cache_unusable(error: OSError) -> HeadstartError:

@@ -14,7 +14,7 @@ import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.output.atomic import written_aside
-from data.output.cache import cache_folder, in_cache
+from data.output.cache import cache_folder, check_cache, in_cache
 from data.output.disk import try_room
 from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.build import build_backbone
@@ -246,6 +246,7 @@ def _folder() -> Path:
 
 
 def _fetch(backbone: str, fallback: bool) -> Weights:
+    check_cache()  # before a download
     with tempfile.TemporaryDirectory() as folder:
         path, origin = fetch_imagenet(backbone, Path(folder), fallback)
         return _keep(backbone, "imagenet", origin, lambda model: read_into(model, path))
@@ -287,6 +288,7 @@ def _cached(backbone: str, name: str) -> Weights | None:
 
 def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
     """Load weights into a backbone and store them in our cache under their digest."""
+    check_cache()
     model = build_backbone(backbone, checked_size(backbone))
     load(model)
     weights = Weights(model_digest(model), backbone, name, origin)

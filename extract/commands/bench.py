@@ -24,6 +24,7 @@ from extract.commands.options import (
     WeightsText,
     chosen_engine,
     parse_size,
+    say_rejections,
 )
 from extract.commands.run import quantized_recipe
 
@@ -51,6 +52,11 @@ def bench_lines(values: dict) -> list[str]:
         ),
         *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
         f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
+        *(
+            [f"left out: {counted(len(values['rejections']), 'image')} that cannot be decoded"]
+            if values["rejections"]
+            else []
+        ),
         f"bottleneck: {values['bottleneck']}",
     ]
 
@@ -95,4 +101,5 @@ def bench(
     if quantization != "none":
         recipe, _ = quantized_recipe(recipe, quantization, None, opened)
     measured = bench(opened, recipe, Options(engine, batch_size, threads), images=images, repeats=repeats)
+    say_rejections(measured.rejections)
     show(measured.to_dict(), bench_lines, as_json)

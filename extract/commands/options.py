@@ -1,11 +1,12 @@
 """Options that several commands share, and what their texts mean."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, ROOT, json_option, say_warnings
+from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, ROOT, json_option, say, say_warnings
 from data.errors import UsageError
 from data.sources.source import SOURCES, grammar, source_kind
 from data.split_rule import SplitRule, parse_fractions
@@ -48,6 +49,7 @@ Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", o
 DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")]
+_REJECTIONS = 10  # that are named
 AsJson = Annotated[bool, json_option("it")]
 
 
@@ -97,6 +99,12 @@ def chosen_rule(name: str | None, fractions: str | None, seed: int | None) -> Sp
             "add --split stratified, or leave them out",
         )
     return SplitRule(name or "hash", **given)
+
+
+def say_rejections(rejections: Sequence[tuple[str, str]]) -> None:
+    """Name the first images of those that were rejected, with the reason of each."""
+    for name, reason in rejections[:_REJECTIONS]:
+        say(f"rejected: {name}: {reason}")
 
 
 def listed_groups(file: Path | None) -> "Groups | None":

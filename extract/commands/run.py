@@ -1,5 +1,6 @@
 """The command python -m extract run."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from shlex import quote
@@ -38,6 +39,7 @@ from extract.commands.options import (
     default_name,
     listed_groups,
     parse_size,
+    say_rejections,
 )
 
 if TYPE_CHECKING:
@@ -202,18 +204,21 @@ def run(
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
+    from extract.feature_file.shards import chosen_layout
     from extract.recipe import Recipe
     from extract.run.extract import extract
     from extract.run.forecast import WORTH, other_arithmetics, preview
     from extract.run.local import local_map
     from extract.run.options import Options
     from extract.run.scan import grouped, scan_source
+    from extract.run.survey import check_output, survey
 
     engine, rule = chosen_engine(engine, keras_backend), chosen_rule(split, fractions, split_seed)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
     opened = open_source(source, data_dir, folders_are_classes, root)
     say_warnings(opened.warnings)
     path, listed = output or Path(default_name(source)), listed_groups(groups)
+    check_output(path, chosen_layout(path, layout))
     scan = grouped(scan_source(opened, rehash), listed) if listed else None
     with progress_bar("waiting for the backbone and its weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
@@ -228,7 +233,10 @@ def run(
             decode_scale=decode_scale,
         )
         if quantization != "none" or calibration:
-            recipe, scan = quantized_recipe(recipe, quantization, calibration, opened, path, rehash, scan)
+            check = partial(survey, path=path, others=reuse or (), layout=layout)
+            recipe, scan = quantized_recipe(
+                recipe, quantization, calibration, opened, path, rehash, scan, check=check
+            )
         options = Options(
             cpu_engine(recipe) if cluster and engine == "auto" and not num_gpus else engine,
             batch_size,
@@ -263,8 +271,7 @@ def _show_report(report: "Report", source: Source, as_json: bool) -> None:
 
     late = [text for text in report.warnings if not text.startswith(DIM)]  # the run said that when it met one
     say_warnings(late, said=source.warnings)
-    for name, reason in report.rejections[:10]:
-        say(f"rejected: {name}: {reason}")
+    say_rejections(report.rejections)
     show(report.to_dict(), report_lines, as_json)
 
 
@@ -289,8 +296,10 @@ def quantized_recipe(
     path: Path | None = None,
     rehash: bool = False,
     scan: "Scan | None" = None,
+    *,
+    check: "Callable[[Recipe], object] | None" = None,
 ) -> "tuple[Recipe, Scan | None]":
-    """Return the int8 recipe, and the scan of the source where one was needed for it."""
+    """Return the int8 recipe, checked before its model is made, and the scan where one was needed for it."""
     from extract.run.calibrate import quantized
     from extract.run.scan import scan_source
 
@@ -300,6 +309,7 @@ def quantized_recipe(
         raise unknown_name("quantization", quantization, ["none", "int8"])
     if not calibration:
         scan = scan or scan_source(source, rehash)
-        return quantized(recipe, source, path, scan), scan
+        return quantized(recipe, source, path, scan, check=check), scan
     any_names = "folders_are_classes" in SOURCES[source_kind(calibration)].options  # no label counts here
-    return quantized(recipe, open_source(calibration, folders_are_classes=any_names)), scan
+    other = open_source(calibration, folders_are_classes=any_names)
+    return quantized(recipe, other, check=check), scan

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from data.child import command_of, environment
 from data.errors import HeadstartError
 from data.output.atomic import written_aside
-from data.output.cache import cache_folder, in_cache
+from data.output.cache import cache_folder, check_cache, in_cache
 from data.output.disk import full_told, try_room
 from data.text import one_line
 from extract.backbones.download import file_hash
@@ -54,6 +54,7 @@ def converted_model(recipe: Recipe) -> Path:
     path = model_path(recipe)
     if recipe.quantization != "none":
         raise _not_quantized(recipe, path)
+    check_cache()
     _log.info("converting %s for OpenVINO; this is kept in the cache", recipe.backbone)
     keep_model(float_model(recipe), path)
     return path

@@ -86,7 +86,9 @@ def keep_before(found: Survey, leaves: Leaving, contents: Contents) -> None:
 def _earlier(found: Survey) -> FeatureFile | None:
     """Return the rows that left earlier; raise if something else has their name."""
     path = before_path(found.path)
-    return same_recipe(path, found.recipe) if path.exists() else None
+    if not path.exists():
+        return None
+    return same_recipe(path, found.recipe, "move it away, or choose another output with -o")
 
 
 def _kind(described: dict) -> str:

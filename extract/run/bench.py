@@ -17,6 +17,7 @@ from data.errors import HeadstartError, moved_keywords
 from data.images import ImageError
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source, as_source
+from data.text import some_of
 from extract.backbones.build import flops, tapped
 from extract.backbones.keras_backend import import_failure
 from extract.backbones.weights import load_backbone
@@ -64,6 +65,8 @@ class Bench:
     pipeline_over_engine : float
     bottleneck : str
         The slowest of ``engine``, ``decode`` and ``read``.
+    rejections : tuple of (str, str)
+        Id and reason of each image that was left out, since it cannot be read or decoded.
     """
 
     engine: EngineInfo
@@ -78,6 +81,7 @@ class Bench:
     ratios: dict[str, float]
     pipeline_over_engine: float
     bottleneck: str
+    rejections: tuple[tuple[str, str], ...] = ()
 
     def to_dict(self) -> dict:
         """Return the figures as JSON-ready values."""
@@ -122,7 +126,7 @@ def benches(
     measured once for all.
     """
     first, threads = recipes[0], options.threads or available_threads()
-    rows, pixels = _decodable(source, first, images)
+    rows, pixels, rejections = _decodable(source, first, images)
     backbone = load_backbone(first.backbone, first.image_size, first.weights)
     gflops = [flops(tapped(backbone, recipe.layers)) / 1e9 for recipe in recipes]
     opened = [_opened(options, recipe, threads) for recipe in recipes]
@@ -158,6 +162,7 @@ def benches(
             repeats=repeats,
             gflop=gflop,
             limit=limit,
+            rejections=rejections,
         )
         for recipe, engine, (limit, _), gflop in zip(recipes, opened, limits, gflops, strict=True)
     ]
@@ -198,19 +203,24 @@ def in_turns(arms: dict[Name, Callable[[], float]], repeats: int) -> dict[Name, 
     return speeds
 
 
-def _decodable(source: Source, recipe: Recipe, images: int) -> tuple[list[Row], np.ndarray]:
-    """Return rows that can be decoded, spread evenly over the source, and their pixels."""
+def _decodable(
+    source: Source, recipe: Recipe, images: int
+) -> tuple[list[Row], np.ndarray, tuple[tuple[str, str], ...]]:
+    """Return rows that can be decoded, spread evenly over the source, their pixels, and what is left out."""
     spread = np.unique(np.linspace(0, len(source.rows) - 1, images).astype(int))
-    decoded = [
-        (row, decode(recipe, data)) for row, data in bytes_of(source, [source.rows[k] for k in spread])
-    ]
-    rows = [row for row, image in decoded if not isinstance(image, ImageError)]
-    pixels = [image for _, image in decoded if not isinstance(image, ImageError)]
-    if not rows:
+    chosen = [source.rows[number] for number in spread]
+    decoded = {row.id: (row, decode(recipe, data)) for row, data in bytes_of(source, chosen)}
+    good = [(row, image) for row, image in decoded.values() if not isinstance(image, ImageError)]
+    bad = [(row.id, str(image)) for row, image in decoded.values() if isinstance(image, ImageError)]
+    bad += [(row.id, "it is not there any more") for row in chosen if row.id not in decoded]
+    if not good:
         raise HeadstartError(
-            "nothing can be measured", "images that can be decoded", "none in the source", "name another one"
+            "nothing can be measured",
+            "images that can be decoded",
+            f"none in the source: {some_of([f'{name}: {reason}' for name, reason in bad])}",
+            "name another one",
         )
-    return rows, np.stack(pixels)
+    return [row for row, _ in good], np.stack([image for _, image in good]), tuple(bad)
 
 
 def _speed(images: int, work: Callable[[], None]) -> float:

@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 
 from data.errors import HeadstartError, missing_extra
 from data.images import ImageError
+from data.output.cache import check_cache
 from data.sources.source import Source, as_source
 from extract.engines.conversion import float_model, keep_model, kept_model, model_path, without_telemetry
 from extract.engines.engine import check_engine
@@ -23,7 +24,7 @@ from extract.feature_file.shards import located
 from extract.recipe import Recipe, checked_recipe
 from extract.run.plan import Scan
 from extract.run.scan import scan_source
-from extract.run.survey import refuse_other_recipe
+from extract.run.survey import OTHER_OUTPUT, refuse_other_recipe
 from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ _log = logging.getLogger("headstart.engines")
 
 
 def quantized(
-    recipe: Recipe, source: Source | str | Path, file: Path | None = None, scan: Scan | None = None
+    recipe: Recipe,
+    source: Source | str | Path,
+    file: Path | None = None,
+    scan: Scan | None = None,
+    *,
+    check: Callable[[Recipe], object] | None = None,
 ) -> Recipe:
     """Return the int8 recipe of a float32 one, calibrated on images that their digests choose.
 
@@ -51,12 +57,14 @@ def quantized(
         another recipe.
     scan : Scan, optional
         What the source holds, where the caller has scanned it.
+    check : callable, optional
+        Called with the int8 recipe before its model is made: what would refuse it refuses it there.
 
     Raises
     ------
     HeadstartError
-        If NNCF is not installed, the file has another recipe or the source has no image that can be
-        decoded.
+        If NNCF is not installed, the file has another recipe, the source has no image that can be decoded, or
+        our cache cannot be written.
     """
     source, recipe = as_source(source), checked_recipe(recipe)
     check_engine("auto", replace(recipe, quantization="int8", calibration="-"))
@@ -70,7 +78,10 @@ def quantized(
         )
     digest = hashlib.sha256(b"".join(digest for digest, _ in sample)).hexdigest()
     result = replace(recipe, quantization="int8", calibration=digest)
+    if check:
+        check(result)
     if not kept_model(result):
+        check_cache()
         _log.info("calibrating int8 on %d images; this is kept in the cache", len(sample))
         keep_model(_quantize(recipe, [image for _, image in sample]), model_path(result))
     return result
@@ -82,7 +93,7 @@ def _calibrated(recipe: Recipe, file: Path | None) -> Recipe | None:
         return None
     found = FeatureFile(file).recipe
     int8 = replace(recipe, quantization="int8", calibration=found.calibration or "of these images")
-    refuse_other_recipe(file, found, int8)
+    refuse_other_recipe(file, found, int8, OTHER_OUTPUT)
     return found
 
 

@@ -24,6 +24,8 @@ from extract.run.leaving import Leaving, leaving
 from extract.run.plan import Plan, Scan, plan
 
 Seen = tuple[tuple[int, int, int] | None, tuple[str, ...]]  # of the file, and the names of parts
+OTHER_OUTPUT = "choose another output for this recipe: -o OTHER.h5"
+_OTHER_REUSE = "leave it out: --reuse takes rows of the same recipe alone"
 _log = logging.getLogger("headstart.run")
 
 
@@ -155,10 +157,11 @@ def survey(
         stand in one file are of two kinds of int8.
     """
     seen, layout = _seen(path), chosen_layout(path, layout)
-    old = _existing(path, recipe, layout)
+    check_output(path, layout)
+    old = same_recipe(path, recipe, OTHER_OUTPUT) if located(path).is_file() else None
     used = frozenset(old.shards.names) if old and old.shards else frozenset()
     parts = tuple(_parts(parts_folder(path, layout), recipe, used))
-    files = tuple(same_recipe(Path(other), recipe) for other in others)
+    files = tuple(same_recipe(Path(other), recipe, _OTHER_REUSE) for other in others)
     stores: list[Store] = [*([old] if old else []), *parts, *files]
     check_stores(stores)
     features, rejected = _known(stores)
@@ -203,8 +206,17 @@ def _seen(path: Path) -> Seen:
     return (stat and (stat.st_ino, stat.st_size, stat.st_mtime_ns)), tuple(names)
 
 
-def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
+def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe, todo: str) -> None:
     """Raise if two recipes differ, with each field and both values.
+
+    Parameters
+    ----------
+    path : Path
+        A feature file.
+    found, wanted : Recipe
+        Its own, and that which was asked for.
+    todo : str
+        What the user can do.
 
     Raises
     ------
@@ -216,13 +228,25 @@ def refuse_other_recipe(path: Path, found: Recipe, wanted: Recipe) -> None:
             f"{str(path)!r} was made by another recipe",
             ", ".join(f"{name}={ours}" for name, ours, _ in different) + ", as asked for",
             ", ".join(f"{name}={theirs}" for name, _, theirs in different) + " in the file",
-            "use a file of the same recipe, or make a new one: python -m extract run ... -o OTHER.h5",
+            todo,
         )
 
 
-def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
+def check_output(path: Path, layout: str) -> None:
+    """Raise if there is no feature file at a path, and none can be written; nothing is written.
+
+    Parameters
+    ----------
+    path : Path
+    layout : str
+        What it has to become, as `extract.feature_file.shards.chosen_layout` says.
+
+    Raises
+    ------
+    HeadstartError
+    """
     if located(path).is_file():
-        return same_recipe(path, recipe)
+        return
     if path.is_dir() and (layout == "single" or not is_parts_folder(path)):
         raise HeadstartError(
             f"{str(path)!r} cannot be written",
@@ -231,13 +255,12 @@ def _existing(path: Path, recipe: Recipe, layout: str) -> FeatureFile | None:
             "choose another output with -o",
         )
     check_parent(path)
-    return None
 
 
-def same_recipe(path: Path, recipe: Recipe) -> FeatureFile:
-    """Open a feature file, or raise if it is none or has another recipe."""
+def same_recipe(path: Path, recipe: Recipe, todo: str) -> FeatureFile:
+    """Open a feature file, or raise if it is none or has another recipe, with what the user can do."""
     file = FeatureFile(path)
-    refuse_other_recipe(path, file.recipe, recipe)
+    refuse_other_recipe(path, file.recipe, recipe, todo)
     return file
 
 
