@@ -13,7 +13,7 @@ from invoking import fail, invoke, succeed
 from small import drawn_features, drawn_set
 from typer.testing import CliRunner
 
-from classify.frontier.advice import Place, commands
+from classify.frontier.advice import Place, commands, frontier_lines
 from classify.frontier.budget import Budget
 from classify.frontier.compare import Judged, adds_nothing, difference, error_of_mean, rows_to_tell
 from classify.frontier.extraction import Speed
@@ -317,6 +317,10 @@ class Shop:
         self.calls: list[tuple[int, int]] = []
         self.clock, self._known = 0.0, {}
 
+    def find_weights(self, backbone: str) -> None:
+        if backbone != "xception":
+            raise HeadstartError("nowhere", "weights", "none of them", "find some")
+
     def recipe(self, each: Pass) -> Recipe:
         if each.size not in self._table:
             raise HeadstartError("no weights", "weights", "none", "find some")
@@ -395,6 +399,10 @@ def test_what_cannot_be_tried_is_left_out_and_told(race):
     ]
     assert "left out: xception 111 px float32: no weights: none" in said
     refused(lambda: race({}, sizes=(111,)), "no weights")
+    found, said = race({100: (80, 1.0)}, backbones=("resnet50", "xception"))
+    assert [(each.name, each.reason) for each in found.left_out] == [("resnet50", "nowhere: none of them")]
+    assert {each.passes[0].backbone for each in found.finished} == {"xception"}
+    refused(lambda: race({100: (80, 1.0)}, backbones=("resnet50",)), "nowhere")
 
 
 def test_bfloat16_that_is_hardly_faster_is_left_out_of_larger_images(race):
@@ -441,6 +449,11 @@ def test_a_folder_of_others_and_a_damaged_record_are_refused(tmp_path):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
+def test_of_two_measurements_the_faster_one_counts():
+    slow, fast = Speed(100, 10.0), Speed(50, 2.0)
+    assert slow.or_faster(fast) == fast.or_faster(slow) == fast and slow.or_faster(None) == slow
+
+
 def test_commands_name_all_that_opens_the_source():
     each = Pass("mobilenet", 112, "int8", ("a",))
     entrant = Entrant(each, Recipe("mobilenet", weights="00"), Path("f/it is.h5"))
@@ -450,6 +463,51 @@ def test_commands_name_all_that_opens_the_source():
         " --image-size 112 --quantization int8 --layer a --root there --reuse 'f/it is.h5'"
     )
     assert train == "python -m classify train photos-mobilenet-112-int8-a.h5"
+
+
+def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
+    score = {"value": 0.5, "low": 0.25, "high": 0.75}
+    gap = {"log_loss": score, "accuracy": score, "alike": True, "rows_to_tell": 9000}
+    recipes = [
+        {
+            "name": name,
+            "log_loss": score,
+            "accuracy": score,
+            "images_per_second": speed,
+            "projected": {"seconds": 90.0, "bytes": 1e6},
+            "on_front": name == "a",
+            "against_best": None if name == "c" else {**gap, "alike": name != "a"},
+        }
+        for name, speed in (("a", 90.0), ("b", 30.0), ("c", 10.0), ("d", 20.0))
+    ]
+    stopped = [{"name": name, "rows": 150, "behind": "b"} for name in ("e", "f")]
+    found = {
+        "recipes": recipes,
+        "stopped": stopped,
+        "left_out": [{"name": name, "reason": "no weights"} for name in "gh"],
+    }
+    found |= {
+        "best": "c",
+        "alike": ["c", "b", "d", "e"],
+        "named": "c",
+        "commands": ["one", "two"],
+        "rows": 600,
+    }
+    found |= {"classes": 2, "images": 1000, "comparisons": 5, "figure": "f.png"}
+    lines = frontier_lines(found)
+    for line in (
+        "best: c; these rows cannot tell it from b, d, 1 of those that were stopped",
+        "the fastest of these: b",
+        "stopped at 150 rows, adding nothing to b: e, f",
+        "left out: g, h: no weights",
+        "named: c",
+        "next: one",
+        "then: two",
+    ):
+        assert line in lines
+    table = lines[lines.index(next(line for line in lines if line.startswith("compared with c"))) :]
+    assert any(line.startswith("  a ") and line.endswith("told apart") for line in table)
+    assert any(line.startswith("  b ") and line.endswith("about 9,000") for line in table)
 
 
 # The command

@@ -65,10 +65,6 @@ def frontier_lines(found: dict) -> list[str]:
     'next: python -m extract run photos'
     """
     rows, of = [_row(each) for each in found["recipes"]], counted(found["classes"], "class")
-    stopped = (
-        f"stopped at {each['rows']} rows: {each['name']} adds nothing to {each['behind']}"
-        for each in found["stopped"]
-    )
     return [
         f"cross-validated on {counted(found['rows'], 'row')} in {of}; time and size of all "
         f"{found['images']:,} images are projected",
@@ -76,8 +72,8 @@ def frontier_lines(found: dict) -> list[str]:
         "* on the front: none is both faster and better",
         *_compared(found),
         *_told_alike(found),
-        *stopped,
-        *(f"left out: {each['name']}: {each['reason']}" for each in found["left_out"]),
+        *_told_stopped(found),
+        *_told_left_out(found),
         f"named: {found['named']}",
         *(f"{'next' if not number else 'then'}: {line}" for number, line in enumerate(found["commands"])),
         f"drawn in {found['figure']}",
@@ -120,7 +116,39 @@ def _compared_row(each: dict) -> tuple[str, ...]:
 
 
 def _told_alike(found: dict) -> list[str]:
+    judged = {each["name"] for each in found["recipes"]}
     others = [name for name in found["alike"] if name != found["best"]]
     if not others:
         return [f"best: {found['best']}; these rows tell it from all others"]
-    return [f"best: {found['best']}; these rows cannot tell it from {', '.join(others)}"]
+    shown = [name for name in others if name in judged]
+    more = len(others) - len(shown)
+    words = [*shown, *([f"{more} of those that were stopped"] if more else [])]
+    return [
+        f"best: {found['best']}; these rows cannot tell it from {', '.join(words)}",
+        *([f"the fastest of these: {_fastest(found, shown)}"] if shown else []),
+    ]
+
+
+def _fastest(found: dict, names: list[str]) -> str:
+    return max(
+        (each for each in found["recipes"] if each["name"] in names),
+        key=lambda each: each["images_per_second"],
+    )["name"]
+
+
+def _told_stopped(found: dict) -> list[str]:
+    """Say what was stopped, in one line for each round and each recipe that stopped it."""
+    by_cause: dict[tuple[int, str], list[str]] = {}
+    for each in found["stopped"]:
+        by_cause.setdefault((each["rows"], each["behind"]), []).append(each["name"])
+    return [
+        f"stopped at {rows} rows, adding nothing to {faster}: {', '.join(names)}"
+        for (rows, faster), names in by_cause.items()
+    ]
+
+
+def _told_left_out(found: dict) -> list[str]:
+    by_reason: dict[str, list[str]] = {}
+    for each in found["left_out"]:
+        by_reason.setdefault(each["reason"], []).append(each["name"])
+    return [f"left out: {', '.join(names)}: {reason}" for reason, names in by_reason.items()]

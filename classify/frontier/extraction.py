@@ -17,6 +17,7 @@ from classify.scores.cross_validation import cross_validate, possible_folds
 from data.errors import HeadstartError
 from data.sources.source import Row, Source
 from data.sources.subset import SomeRows
+from extract.backbones.weights import find_weights
 from extract.engines.engine import open_engine
 from extract.engines.pipeline import compute_features
 from extract.feature_file.reader import FeatureFile
@@ -48,9 +49,9 @@ class Speed:
         """The ratio of the two."""
         return self.images / self.seconds
 
-    def plus(self, other: "Speed | None") -> "Speed":
-        """Return both measurements as one."""
-        return self if other is None else Speed(self.images + other.images, self.seconds + other.seconds)
+    def or_faster(self, other: "Speed | None") -> "Speed":
+        """Return the faster of two measurements: whatever else a machine does only slows."""
+        return max(self, other or self, key=lambda each: each.images_per_second)
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,16 @@ class Workshop:
     def options(self) -> Options:
         """How extraction goes about its work."""
         return Options(threads=self.request.threads, allow_drop=True)
+
+    def find_weights(self, backbone: str) -> None:
+        """Let our cache hold the weights of a backbone.
+
+        Raises
+        ------
+        HeadstartError
+            If they are not found.
+        """
+        find_weights(backbone, self.request.weights)
 
     def recipe(self, each: Pass) -> Recipe:
         """Return the recipe of a pass, the one that a run over the whole source has.

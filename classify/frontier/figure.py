@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from classify.frontier.grid import Pass, name_of
 from classify.scores.figures import new_figure, save_figure
 from data.text import counted
 
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
 _COLOURS = ("#1f77b4", "#ff7f0e", "#2ca02c", "#d62728", "#9467bd", "#17becf", "#8c564b", "#e377c2")
 _GREY = "#888888"
-_JOINED = "joined"
+_JOINED, _MARGIN = "joined", 1.25
 _MARKERS = {"int8": "o", "bfloat16": "s", "float32": "^", _JOINED: "D"}
 
 
@@ -45,9 +46,11 @@ def write_figure(path: Path, found: dict) -> Path:
         places = sorted((each["images_per_second"], each[score]["value"]) for each in front)
         axes.plot(*zip(*places, strict=True), color=_GREY, linewidth=1, zorder=1)
         axes.set_xscale("log")
-        ticks = _ticks([each["images_per_second"] for each in found["recipes"]])
+        speeds = [each["images_per_second"] for each in found["recipes"]]
+        ticks = _ticks(speeds)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
+        axes.set_xlim(min(speeds) / _MARGIN, max(speeds) * _MARGIN)
         axes.set(xlabel="images/s on this machine", ylabel=score.replace("_", " "))
     for what, colour in colours.items():
         both[1].plot([], [], "-", color=colour, label=what)
@@ -70,11 +73,10 @@ def _draw(axes: "Axes", each: dict, name: str, colour: str) -> None:
 
 def _what(each: dict) -> str:
     """Return what has a colour of its own: backbone, size and layers of each pass."""
-    return " + ".join(
-        f"{one['backbone']} {one['image_size']} px"
-        + ("" if one["layers"] == ["avg_pool"] else f" {'+'.join(one['layers'])}")
-        for one in each["passes"]
+    words = name_of(
+        [Pass(one["backbone"], one["image_size"], "", tuple(one["layers"])) for one in each["passes"]]
     )
+    return " ".join(words.split())
 
 
 def _kind(each: dict) -> str:

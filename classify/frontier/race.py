@@ -94,7 +94,7 @@ class Race:
         self.finished += self._joined()
 
     def _first_round(self, rows: int) -> Iterator[Contender]:
-        for each in self.passes:
+        for each in self._with_weights():
             if reason := self._against(each, rows):
                 self._leave(each.name, reason)
                 continue
@@ -107,6 +107,18 @@ class Race:
             if len(self._costs) == 1 and not self.budget.holds(0):
                 raise self.budget.too_small(each.name)
             yield contender
+
+    def _with_weights(self) -> list[Pass]:
+        """Return the passes of backbones whose weights are found, and leave the others out."""
+        missing = set()
+        for backbone in dict.fromkeys(each.backbone for each in self.passes):
+            try:
+                self.shop.find_weights(backbone)
+            except HeadstartError as error:
+                self._failures.append(error)
+                self._leave(backbone, why_left_out(error))
+                missing.add(backbone)
+        return [each for each in self.passes if each.backbone not in missing]
 
     def _against(self, each: Pass, rows: int) -> str:
         """Return why a pass is not tried; empty if it is."""
@@ -150,7 +162,7 @@ class Race:
         """Return the speed of a pass: as measured now, else in the rounds before, else earlier, else anew."""
         before = self.speeds.get(recipe.key)
         if made is not None:
-            speed = made.plus(before)
+            speed = made.or_faster(before)
         else:
             speed = before or self.recorded.get(recipe.key) or self.shop.timed(recipe)
         self.speeds[recipe.key] = speed
