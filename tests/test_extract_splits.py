@@ -190,6 +190,24 @@ def test_groups_and_copies_stay_in_one_split(run, splits, photos):
         assert len({found[f"blue/{n:03d}.png"] for n in range(max(1, 4 * burst), 4 * burst + 4)}) == 1
 
 
+def test_groups_that_come_later_move_no_stored_row_and_another_file_keeps_them_whole(
+    run, splits, photos, tmp_path
+):
+    rows = [{"path": f"blue/{n:03d}.png", "label": "blue"} for n in range(20)]
+    run(listed(photos / "list.csv", rows), split="stratified")
+    was = splits()
+    for number, row in enumerate(rows):
+        row["group"] = f"burst {number // 4}"
+    report = run(listed(photos / "list.csv", rows))
+    assert splits() == was
+    assert any("in training and in another split" in text for text in report.warnings)
+    run(listed(photos / "list.csv", rows), name="other.h5", split="stratified", reuse=tmp_path / "out.h5")
+    now = splits("other.h5")
+    assert all(
+        len({now[f"blue/{n:03d}.png"] for n in range(first, first + 4)}) == 1 for first in range(0, 20, 4)
+    )
+
+
 def test_unlabelled_rows_are_dealt_too(run, splits, photos):
     rows = [{"path": f"blue/{n:03d}.png", "label": "blue" if n < 10 else ""} for n in range(20)]
     report = run(listed(photos / "list.csv", rows), split="stratified")

@@ -237,5 +237,6 @@ def _refuse_disagreement(
                 f"{first.path!r} and {other.path!r} disagree on images",
                 f"one {said} for each image",
                 f"another {said} for {counted(int(differs.sum()), 'image')}, such as {first.ids[row]}",
-                "extract the same source into each file",
+                "extract the same source into each file, by one --split; stratified splits are equal where "
+                "both are made anew",
             )

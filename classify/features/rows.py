@@ -188,7 +188,8 @@ class LabelledRows:
                 "each group in one split, or the scores are too good",
                 f"{counted(len(divided), 'group')} in several: {some_of(divided)}",
                 "correct the column split of the CSV file, or leave it out: extract run then keeps groups "
-                "together, those of --groups too; or leave rows of one split out with --corrections",
+                "together, those of --groups too, and where its splits are stratified into a new file alone "
+                "(-o OTHER.h5 --reuse FILE.h5); or leave rows of one split out with --corrections",
             )
 
 
