@@ -1,5 +1,6 @@
 """Rows that leave a feature file are counted, kept, and many at once refused."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -21,6 +22,7 @@ from extract.cli import app
 from extract.engines import pipeline
 from extract.feature_file.hdf5 import split_digests
 from extract.feature_file.verify import verify
+from extract.run.forecast import preview
 from extract.run.leaving import leaving
 
 A, B, C, D, E = (letter * 32 for letter in (b"A", b"B", b"C", b"D", b"E"))
@@ -326,8 +328,13 @@ def test_images_whose_label_or_split_moves_are_told(numpy_backbone, tmp_path):
     splits[1::3] = ["test"] * 43
 
     def told() -> tuple[str, ...]:
-        return extract(from_arrays(images, labels, splits), RECIPE, path).warnings
+        planned = preview(from_arrays(images, labels, splits), RECIPE, path)
+        done = extract(from_arrays(images, labels, splits), RECIPE, path)
+        assert planned.moved == done.moved and set(done.warnings) == set(planned.warnings)
+        assert sum(done.moved.values()) == sum(int(line.split()[0]) for line in done.warnings)
+        return done.warnings
 
+    assert extract(from_arrays(images, labels, splits), RECIPE, path).warnings == ()
     assert told() == ()
     labels[6], splits[10] = "dog", "train"
     assert [line.partition(": ") for line in told()] == [
@@ -338,3 +345,32 @@ def test_images_whose_label_or_split_moves_are_told(numpy_backbone, tmp_path):
     labels[:20] = ["dog", "cat"] * 10
     (line,) = told()
     assert line.startswith("19 images have another label") and line.endswith(", ...")
+
+
+def test_images_that_come_into_another_group_are_told(images, tmp_path, monkeypatch):
+    """Of `run` and of its plan, which computes nothing: in lines, and counted in the JSON."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words) -> tuple[str, dict]:
+        result = CliRunner().invoke(app, ["run", "images", *TINY, "--json", *words])
+        assert result.exit_code == 0, result.stderr
+        return result.stderr, json.loads(result.stdout)["moved"]
+
+    def listed(*groups: str) -> str:
+        files = sorted((images / "blue").iterdir())
+        rows = [
+            f"{hashlib.sha256(file.read_bytes()).hexdigest()},{group}"
+            for file, group in zip(files, groups, strict=False)
+        ]
+        (tmp_path / "groups.csv").write_text("\n".join(["digest,group", *rows]) + "\n")
+        return "groups.csv"
+
+    words = ("--groups", listed("a", "b"))
+    assert run("--plan", *words)[1] == run(*words)[1] == {"label": 0, "split": 0, "group": 0}
+    words = ("--groups", listed("c", "b"))
+    for more in (("--plan",), ()):
+        told, moved = run(*words, *more)
+        assert moved["group"] == 1
+        assert "1 image has another group than in the file before: blue/000.png (c, was a)" in told
+    told, moved = run()
+    assert moved["group"] == 2 and "(no group, was c)" in told

@@ -28,7 +28,7 @@ from extract.feature_file.writer import write_feature_file
 from extract.recipe import Recipe, checked_recipe
 from extract.run.assemble import allowed_rejections, assemble, check_rejections, chosen_rule
 from extract.run.before import check_before, keep_before
-from extract.run.leaving import Leaving, before_path, moved
+from extract.run.leaving import Leaving, Moved, before_path, moved
 from extract.run.local import Map, local_map
 from extract.run.options import PLACES, Options, Report
 from extract.run.plan import Part, Plan, Scan
@@ -273,14 +273,13 @@ def _failed(failed: list[tuple[Part, Exception]], folder: Path) -> HeadstartErro
     )
 
 
-def _warnings(source: Source, done: _Done, classes: int, trained: int) -> Iterator[str]:
+def _warnings(source: Source, done: _Done, elsewhere: Moved, classes: int, trained: int) -> Iterator[str]:
     """Yield what the user should know of a run; dim images are those that it computed."""
     rows = done.contents
     yield from source.warnings
     yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
     yield from thin_classes(rows.labels, rows.splits, rows.class_names)
-    if done.found.old:
-        yield from moved(done.found.old.contents, rows)
+    yield from elsewhere.lines
     if done.computed.dim:
         yield dim_warning(done.computed.dim)
     if len(rows.ids) == 1:
@@ -296,6 +295,7 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
     training = labels[contents.splits == SPLIT_NAMES.index("train")]
     classes, trained = (len(set(each.tolist()) - {-1}) for each in (labels, training))
     places = done.found.places(contents.digests)
+    elsewhere = moved(done.found.contents, contents)
     places["twins"] = len(contents.ids) - done.computed.images - sum(places.values())
     return Report(
         file=str(path),
@@ -307,6 +307,7 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         dropped=leaves.lost,
         replaced=len(leaves.replaced),
         before=str(before_path(path)) if leaves.kept else "",
+        moved=elsewhere.counts,
         rejected=len(contents.rejected),
         rejections=tuple((row.id, row.reason) for row in contents.rejected),
         classes=classes,
@@ -315,6 +316,6 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         split_rule=contents.split_rule.to_dict(),
         own_splits=len({row.id for row in source.rows if row.split}.intersection(contents.ids)),
         rows_by_split=rows_by_split(labels, contents.splits, contents.class_names),
-        warnings=tuple(_warnings(source, done, classes, trained)),
+        warnings=tuple(_warnings(source, done, elsewhere, classes, trained)),
         seconds=round(seconds, 3),
     )

@@ -23,6 +23,7 @@ from extract.feature_file.hdf5 import digest_array
 from extract.recipe import Probe, Recipe, checked_recipe
 from extract.run.assemble import chosen_rule, coming, splits_of
 from extract.run.calibrate import quantized
+from extract.run.leaving import ComingRows, moved
 from extract.run.options import PLACES, Options
 from extract.run.plan import KINDS, Part, bytes_needed
 from extract.run.scan import Scan, scan_source
@@ -53,6 +54,8 @@ class Preview:
         As in `extract.run.options.Report`.
     refused : str
         What would leave the file and may not without `Options.allow_drop`; empty if nothing.
+    moved : dict of str to int
+        Images that the file holds with another ``label``, ``split`` or ``group``.
     missing : int
         Images that the backbone has to see.
     parts : int
@@ -88,6 +91,7 @@ class Preview:
     replaced: int
     dropped: int
     refused: str
+    moved: dict[str, int]
     missing: int
     parts: int
     gflop: float | None
@@ -138,7 +142,8 @@ def preview(
     scan = options.scan or scan_source(source, options.rehash)
     rule = chosen_rule(scan, found, options.split_rule)
     decided, leaves = found.plan(scan), found.leaving(scan, source.class_names)
-    labels, splits, told = _labelled(source, scan, found, rule)
+    rows = _rows(source, scan, found, rule)
+    elsewhere = moved(found.contents, rows)
     dim: list[Row] = []
     beside = [] if nodes else found.probes()  # a node's engine may be another
     measured = _measure(source, recipe, decided.parts, options, beside, dim) if decided.parts else (None, 0)
@@ -147,6 +152,7 @@ def preview(
         **{kind: getattr(decided, kind) for kind in ("rows", *KINDS)},
         dropped=leaves.lost,
         refused="" if options.allow_drop else leaves.refusal,
+        moved=elsewhere.counts,
         missing=decided.missing,
         parts=len(decided.parts),
         gflop=_gflop(recipe) if decided.parts else None,
@@ -159,10 +165,11 @@ def preview(
         arithmetics=other_arithmetics(source, recipe, options, scan) if decided.missing >= WORTH else {},
         nodes=tuple(nodes),
         split_rule=rule.to_dict(),
-        rows_by_split=rows_by_split(labels, splits, source.class_names),
+        rows_by_split=rows_by_split(rows.labels, rows.splits, source.class_names),
         warnings=(
             *source.warnings,
-            *told,
+            *_told(rows),
+            *elsewhere.lines,
             *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
         ),
     )
@@ -172,16 +179,22 @@ def _gflop(recipe: Recipe) -> float:
     return flops(tapped(build_backbone(recipe.backbone, recipe.image_size), recipe.layers)) / 1e9
 
 
-def _labelled(
-    source: Source, scan: Scan, found: Survey, rule: SplitRule
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return labels and splits of the rows that the file will have, and what is odd about them."""
+def _rows(source: Source, scan: Scan, found: Survey, rule: SplitRule) -> ComingRows:
     rows, digests = coming(scan, found)
-    labels = np.array([row.label for row in rows], np.int32)
-    splits = splits_of(rows, digests, rule, found.contents)
-    ids, groups = [row.id for row in rows], [row.group or "" for row in rows]
-    told = check_labels(labels, splits, digest_array(digests), ids, source.class_names, groups)
-    return labels, splits, [*told, *thin_classes(labels, splits, source.class_names)]
+    return ComingRows(
+        ids=[row.id for row in rows],
+        digests=digest_array(digests),
+        labels=np.array([row.label for row in rows], np.int32),
+        class_names=source.class_names,
+        splits=splits_of(rows, digests, rule, found.contents),
+        groups=[row.group or "" for row in rows],
+    )
+
+
+def _told(rows: ComingRows) -> Iterator[str]:
+    """Yield what is odd about labels and splits."""
+    yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
+    yield from thin_classes(rows.labels, rows.splits, rows.class_names)
 
 
 def _measure(

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from data.errors import HeadstartError
 from data.names import UNKNOWN
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
-from extract.feature_file.contents import Contents
 
 ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
     "nothing": "",
@@ -20,6 +20,7 @@ ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
     "most": "more than half of the rows",
     "all": "every row",
 }
+_NO_GROUP = "no group"
 
 
 @dataclass(frozen=True)
@@ -158,32 +159,97 @@ def before_path(path: Path) -> Path:
     return path.with_name(path.name + ".before")
 
 
-def moved(present: Contents, coming: Contents) -> list[str]:
-    """Tell which images that both hold have another label or another split in the coming one.
+class Standing(Protocol):
+    """What is known of the rows of a file, present or coming, as `Contents` has it."""
+
+    @property
+    def ids(self) -> Sequence[str]:
+        """Names."""
+
+    @property
+    def digests(self) -> np.ndarray:
+        """Of images, uint8 of shape (N, 32)."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Indices into `class_names`; -1 where unknown."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of classes."""
+
+    @property
+    def splits(self) -> np.ndarray:
+        """Indices into `SPLIT_NAMES`."""
+
+    @property
+    def groups(self) -> Sequence[str]:
+        """Empty where no row has one."""
+
+
+@dataclass(frozen=True)
+class ComingRows:
+    """Rows that a file will have, before anything is computed: a `Standing`."""
+
+    ids: Sequence[str]
+    digests: np.ndarray
+    labels: np.ndarray
+    class_names: Sequence[str]
+    splits: np.ndarray
+    groups: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Images that the present file and the coming one hold, and that stand elsewhere in the coming one.
+
+    Attributes
+    ----------
+    counts : dict of str to int
+        How many have another ``label``, ``split`` and ``group``.
+    lines : tuple of str
+        One for each that there is, with some of them named.
+    """
+
+    counts: dict[str, int]
+    lines: tuple[str, ...] = ()
+
+
+def moved(present: Standing | None, coming: Standing) -> Moved:
+    """Tell which images have another label, split or group in the coming file than in the present one.
 
     Images that either holds twice are passed over.
 
     Parameters
     ----------
-    present, coming : Contents
-
-    Returns
-    -------
-    list of str
-        A line for labels and one for splits, where there are any.
+    present : Standing or None
+        None where there is no file yet.
+    coming : Standing
     """
+    if present is None:
+        return Moved(dict.fromkeys(_MOVES, 0))
     one, two = _common(present.digests, coming.digests)
-    names = [np.array([*each.class_names, UNKNOWN]) for each in (present, coming)]
-    labels = [names[0][present.labels[one]], names[1][coming.labels[two]]]
-    splits = [np.array(SPLIT_NAMES)[each] for each in (present.splits[one], coming.splits[two])]
-    told = []
-    for noun, (before, after) in (("label", labels), ("split", splits)):
+    counts, lines = {}, []
+    for noun, texts in _MOVES.items():
+        before, after = texts(present)[one], texts(coming)[two]
         places = np.flatnonzero(before != after)
+        counts[noun] = len(places)
         if len(places):
             shown = [f"{coming.ids[two[place]]} ({after[place]}, was {before[place]})" for place in places]
             images = "1 image has" if len(places) == 1 else f"{len(places)} images have"
-            told.append(f"{images} another {noun} than in the file before: {some_of(shown, 4)}")
-    return told
+            lines.append(f"{images} another {noun} than in the file before: {some_of(shown, 4)}")
+    return Moved(counts, tuple(lines))
+
+
+def _group_names(rows: Standing) -> np.ndarray:
+    return np.array([group or _NO_GROUP for group in rows.groups] or [_NO_GROUP] * len(rows.ids), dtype=str)
+
+
+_MOVES: dict[str, Callable[[Standing], np.ndarray]] = {
+    "label": lambda rows: np.array([*rows.class_names, UNKNOWN])[rows.labels],
+    "split": lambda rows: np.array(SPLIT_NAMES)[rows.splits],
+    "group": _group_names,
+}
 
 
 def _common(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

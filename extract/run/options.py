@@ -98,6 +98,8 @@ class Report:
         Rows of the file whose name now stands for another image.
     before : str
         Where the features of the two are kept, empty if there are none.
+    moved : dict of str to int
+        Images that the file held before with another ``label``, ``split`` or ``group``.
     rejected : int
         Rows of the source without a feature.
     rejections : tuple of (str, str)
@@ -127,6 +129,7 @@ class Report:
     dropped: int
     replaced: int
     before: str
+    moved: dict[str, int]
     rejected: int
     rejections: tuple[tuple[str, str], ...]
     classes: int
