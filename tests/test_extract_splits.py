@@ -16,6 +16,7 @@ from data.split_rule import SplitRule
 from data.splits import SPLIT_NAMES
 from extract import FeatureFile, Recipe
 from extract.cli import app
+from extract.commands.run import report_lines
 from extract.feature_file.diff import diff
 from extract.feature_file.repair import repair
 from extract.feature_file.verify import verify
@@ -166,6 +167,9 @@ def test_rows_with_a_split_of_the_source_keep_it(run, splits, photos):
     assert {found[row["path"]] for row in rows[:10]} == {"test"}
     assert [list(found.values()).count(name) for name in SPLIT_NAMES] == [8, 1, 11]
     assert report.own_splits == 10
+    assert report_lines(report.to_dict())[1].endswith(
+        ": 8 train, 1 validation, 11 test; 10 of them as the source says"
+    )
 
 
 def test_a_source_whose_rows_all_have_a_split_has_none_to_deal(run, photos, tmp_path):

@@ -85,7 +85,7 @@ def split_line(report: dict) -> str:
     """Say by which rule rows were split, and how many are in each split."""
     sums = [f"{sum(counts.values())} {name}" for name, counts in report["rows_by_split"].items()]
     own = report["own_splits"]
-    named = f"; {counted(own, 'row')} of them as the source says" if own else ""
+    named = f"; {own} of them as the source says" if own else ""
     return f"splits {SplitRule.from_dict(report['split_rule']).words}: {', '.join(sums)}{named}"
 
 
