@@ -96,6 +96,12 @@ class Commands(Named):
             document.silence(sys.stdout)
             _fail(unprinted(error))
 
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        if not _by_script:  # few find the script by themselves
+            formatter.write_paragraph()
+            name = f"{SCRIPT} {ctx.info_name.split()[-1]} COMMAND"
+            formatter.write_text(f"Also as {name}, which takes no module from the folder that you are in.")
+
     def invoke(self, ctx: Any) -> Any:  # typer's own Context, which has no public name
         try:
             prepare_logging()

@@ -107,7 +107,9 @@ def test_each_command_is_that_of_the_module(script, tmp_path, words):
     ours = started(sys.executable, script, *words, "-h", cwd=tmp_path)
     theirs = run_command(*words, "-h", cwd=tmp_path)
     assert ours.returncode == theirs.returncode == 0
-    assert ours.stdout.split()[1:] == theirs.stdout.replace("python -m", "headstart").split()[1:]
+    own, _, also = theirs.stdout.partition("\nAlso as ")
+    assert ours.stdout.split()[1:] == own.replace("python -m", "headstart").split()[1:]
+    assert also.startswith(f"headstart {words[0]} COMMAND") == (len(words) == 1)
 
 
 def test_version(script, tmp_path):
