@@ -297,7 +297,8 @@ def test_pairs_are_of_the_best_and_of_different_features():
         contender(96, 90, 0.5),
         contender(71, 99, 0.4),
     ]
-    pairs = [tuple(one.passes[0].size for one in pair) for pair in pairs_to_join([int8, exact, *others])]
+    cut = replace(contender(299, 25, 2.9), passes=(Pass("xception", 299, "int8", ("add_10",)),))
+    pairs = [tuple(one.passes[0].size for one in pair) for pair in pairs_to_join([int8, exact, cut, *others])]
     assert pairs == [(299, 224), (299, 150), (224, 150)]
 
 
@@ -592,6 +593,19 @@ def test_the_table_tells_all_of_it(first, photos):
     ):
         assert words in printed
     assert "--reuse" in printed and "frontier.png" in printed
+
+
+def test_layers_are_cut_and_named_in_the_line_that_follows(photos, tmp_path, monkeypatch, small_recipe):
+    monkeypatch.chdir(tmp_path)
+    words = ("--image-sizes", 16, "--rows", 60, "--layer", "block2_relu", "--layer", "nowhere", "--json")
+    found = json.loads(invoke("frontier", photos, *TINY, *words).stdout)
+    widths = {tuple(each["passes"][0]["layers"]): each["width"] for each in found["recipes"][:2]}
+    assert widths == {("avg_pool",): 64, ("block2_relu",): 32}
+    assert {each["name"] for each in found["left_out"]} == {
+        "smallnet 16 px float32 nowhere",
+        "smallnet 16 px float32 block2_relu+nowhere+avg_pool",
+    }
+    assert all("unknown layer" in each["reason"] for each in found["left_out"])
 
 
 def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp_path):

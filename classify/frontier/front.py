@@ -134,12 +134,12 @@ def _none_fits(contenders: Sequence[Contender], request: Request, images: int) -
 
 
 def pairs_to_join(contenders: Sequence[Contender]) -> Iterator[tuple[Contender, Contender]]:
-    """Yield pairs of the best contenders that differ in more than arithmetic, the best pairs first."""
+    """Yield pairs of the best contenders that differ in size or backbone, the best pairs first."""
     ranked = sorted(contenders, key=lambda each: each.judged.log_loss)
-    chosen: dict[Pass, Contender] = {}
+    chosen: dict[tuple[str, int], Contender] = {}
     for each in ranked:
         (one,) = each.passes
-        chosen.setdefault(one.replaced(""), each)
+        chosen.setdefault((one.backbone, one.size), each)
     pairs = combinations(list(chosen.values())[:_BEST_JOINED], 2)
     best = sorted(pairs, key=lambda pair: pair[0].judged.log_loss + pair[1].judged.log_loss)
     yield from best[:MOST_JOINED]
