@@ -10,7 +10,7 @@ from data.lists import as_list
 from extract.backbones.applications import backbone_named, checked_size
 
 SHARES = (0.5, 0.75, 1.0, 1.3)  # of the side that a backbone was trained with
-ARITHMETICS = ("int8", "bfloat16", "float32")  # those that are faster first
+ARITHMETICS = {"int8": 1.0, "bfloat16": 1.5, "float32": 3.0}  # time of an image, where all are computed
 LAST = ("avg_pool",)
 FIRST_SHARE = 0.25  # of the cost of a backbone: what is cut earlier knows textures alone
 
@@ -108,7 +108,7 @@ class Request:
     rows: int = 600
     backbones: Sequence[str] = ("xception",)
     sizes: Sequence[int] = ()
-    arithmetics: Sequence[str] = ARITHMETICS
+    arithmetics: Sequence[str] = tuple(ARITHMETICS)
     layers: Sequence[str] = ()
     worth_pooling: bool = False
     weights: str = "imagenet"
@@ -163,7 +163,7 @@ def sizes_of(backbone: str) -> list[int]:
 
 
 def passes(request: Request, layers: Mapping[str, Sequence[str]] | None = None) -> list[Pass]:
-    """Return every pass of a request: small images first, and of one size the fastest arithmetic.
+    """Return every pass of a request, those first that take little time: small images, fast arithmetics.
 
     Layers beside the last one are not tried in int8, which would be calibrated for each of them, unless
     it is all that is asked for.
@@ -177,7 +177,7 @@ def passes(request: Request, layers: Mapping[str, Sequence[str]] | None = None) 
     Examples
     --------
     >>> [each.name for each in passes(Request(sizes=(150, 96), arithmetics=("float32", "int8")))][:3]
-    ['xception 96 px int8', 'xception 96 px float32', 'xception 150 px int8']
+    ['xception 96 px int8', 'xception 150 px int8', 'xception 96 px float32']
     """
     ordered = [name for name in ARITHMETICS if name in request.arithmetics]
     found = [
@@ -188,7 +188,7 @@ def passes(request: Request, layers: Mapping[str, Sequence[str]] | None = None) 
         for several in layer_sets((layers or {}).get(backbone, request.layers))
         if several == LAST or arithmetic != "int8" or ordered == ["int8"]
     ]
-    return sorted(found, key=lambda each: (work(each), ordered.index(each.arithmetic)))
+    return sorted(found, key=lambda each: work(each) * ARITHMETICS[each.arithmetic])
 
 
 def layers_worth_pooling(backbone: str) -> list[str]:
