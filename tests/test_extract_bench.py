@@ -64,6 +64,13 @@ def test_images_that_are_left_out_are_named(images, tmp_path):
     assert values["rejections"][0][0] == "blue/aaa.png" and values["rejections"][0][1]
 
 
+def test_the_command_takes_layers(images, tmp_path):
+    words = ("bench", "images", *TINY, "--engine", "openvino", "--repeats", "1", "--layer", "conv_pw_1_relu")
+    done = run_command("extract", *words, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["gflop"] == pytest.approx(0.0236 * 0.0707, rel=0.05)
+
+
 def test_the_gflop_are_those_of_the_cut_model(tiny_recipe, images):
     options = Options("openvino", threads=1)
     cut, whole = benches(

@@ -16,6 +16,7 @@ from extract.commands.options import (
     FoldersAreClasses,
     ImageSize,
     KerasBackend,
+    OutputLayers,
     Precision,
     Quantization,
     Root,
@@ -69,6 +70,7 @@ def bench(
     source: SourceText = "digits",
     backbone: BackboneName = "xception",
     image_size: ImageSize = "",
+    layer: OutputLayers = ["avg_pool"],  # noqa: B006
     weights: WeightsText = "imagenet",
     engine: EngineName = "auto",
     keras_backend: KerasBackend = None,
@@ -96,7 +98,12 @@ def bench(
     opened, size = open_source(source, data_dir, folders_are_classes, root), parse_size(image_size)
     say_warnings(opened.warnings)
     recipe = Recipe.for_backbone(
-        backbone, weights=weights, image_size=size, precision=precision, decode_scale=decode_scale
+        backbone,
+        weights=weights,
+        image_size=size,
+        layers=tuple(dict.fromkeys(layer)),
+        precision=precision,
+        decode_scale=decode_scale,
     )
     if quantization != "none":
         recipe, _ = quantized_recipe(recipe, quantization, None, opened)

