@@ -7,7 +7,11 @@ import numpy as np
 import pytest
 import sklearn.metrics
 from scipy.special import expit, softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from classify import HEADS
 from classify.scores.calibration import (
     HIGHEST,
     LOWEST,
@@ -17,7 +21,7 @@ from classify.scores.calibration import (
     smoothing_of,
 )
 from classify.scores.evaluate import losses
-from classify.scores.temperature import Calibration, tempered
+from classify.scores.temperature import Calibration, head_logits, head_proba, tempered
 
 
 def drawn(classes: int, factor: float, rows: int = 4000):
@@ -155,7 +159,8 @@ class TestCalibration:
             found = Calibration.of(proba, y, "validation rows")
             assert (found.by, found.rows) == ("validation rows", rows)
             before, after = (losses(y, tempered(proba, t)).mean() for t in (1.0, found.temperature))
-            assert (before, after) == (found.log_loss_before, found.log_loss_after)
+            told = (found.log_loss_before, found.log_loss_after)
+            assert told == (pytest.approx(before, rel=1e-9), pytest.approx(after, rel=1e-9))
             assert after < before or found.temperature == 1
 
     @pytest.mark.parametrize("factor", [0.3, 4.0])
@@ -188,3 +193,38 @@ class TestCalibration:
         np.testing.assert_allclose(found[0, 1] / found[0, 0], 1e-15 ** (1 / 5))
         found = tempered(np.array([[1.0, 1e-30, 0.0]]), 5.0)
         assert found[0, 1] == found[0, 2] > 0
+
+
+class TestHeadProba:
+    """Small probabilities of two classes keep their digits, of which a temperature makes much."""
+
+    @pytest.fixture
+    def rows(self):
+        X = np.random.default_rng(0).normal(size=(200, 20)).astype(np.float32)
+        y = np.arange(200) % 2
+        X[:, 0] += 30 * y
+        return X, y
+
+    @pytest.mark.parametrize(
+        "make",
+        [
+            lambda: HEADS["lda"](),
+            lambda: make_pipeline(StandardScaler(), LogisticRegression(C=1e4)),
+            lambda: HEADS["logistic"](C=100.0),
+        ],
+        ids=["lda", "a pipeline", "logistic"],
+    )
+    def test_a_temperature_divides_the_logits(self, make, rows):
+        head = make().fit(*rows)
+        far = 20 * rows[0]
+        decision = head.decision_function(far).astype(float)
+        assert np.abs(decision).max() > 100
+        expected = probabilities(decision / 10)
+        np.testing.assert_allclose(head_proba(head, far, 10.0), expected, atol=1e-6)
+
+    @pytest.mark.parametrize("name", ["knn", "linear-svm", "keras-linear", "boosting"])
+    def test_those_of_other_heads_are_as_they_come(self, name, rows):
+        head = HEADS[name]().fit(*rows)
+        proba = head.predict_proba(rows[0])
+        assert (head_proba(head, rows[0], 1.0) == proba).all()
+        np.testing.assert_allclose(softmax(head_logits(head, rows[0]), axis=1), proba, atol=1e-12)

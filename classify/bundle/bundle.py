@@ -20,7 +20,7 @@ from classify.head import Head, chosen_by
 from classify.scores.conformal import Conformal
 from classify.scores.cross_validation import cross_validate
 from classify.scores.evaluate import evaluate, of_all_classes
-from classify.scores.temperature import Calibration, calibration_of, tempered
+from classify.scores.temperature import Calibration, calibration_of, head_proba, tempered
 from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from extract.given import Image
@@ -111,7 +111,7 @@ class Bundle(BundleContents):
         ndarray of float64, shape (N, K)
         """
         check_width(self.head, X.shape[1])
-        proba = tempered(self.head.predict_proba(X), self.temperature)
+        proba = head_proba(self.head, X, self.temperature)
         return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
     def predict(

@@ -50,13 +50,13 @@ def fit_inverse_temperature(
     >>> round(fit_inverse_temperature([1, 1, 1, 1], [1, 1, 1, 0]), 4)
     1.0986
     """
-    columns = _columns(decision)
-    said = (1 - smoothing) * _of_label(columns, y) + smoothing * columns.mean(axis=1)
+    values = columns(decision)
+    said = (1 - smoothing) * _of_label(values, y) + smoothing * values.mean(axis=1)
 
     def expected(factor: float) -> np.ndarray:
-        return (_softmax(factor * columns) * columns).sum(axis=1)
+        return (_softmax(factor * values) * values).sum(axis=1)
 
-    share = prior_rows / (len(columns) + prior_rows) if prior_rows else 0.0
+    share = prior_rows / (len(values) + prior_rows) if prior_rows else 0.0
     said = (1 - share) * said + share * expected(1.0)
 
     def slope(log_factor: float) -> float:
@@ -90,7 +90,7 @@ def probabilities(decision: ArrayLike, inverse_temperature: float = 1.0) -> np.n
     >>> probabilities([0.0, 1.0], np.log(3)).round(4).tolist()
     [[0.5, 0.5], [0.25, 0.75]]
     """
-    return _softmax(inverse_temperature * _columns(decision))
+    return _softmax(inverse_temperature * columns(decision))
 
 
 @moved_keywords({"temperature": "inverse_temperature=..."})
@@ -108,7 +108,7 @@ def log_loss(decision: ArrayLike, y: ArrayLike, inverse_temperature: float) -> f
     >>> round(log_loss([0.0, 0.0], [0, 1], 1.0), 4)
     0.6931
     """
-    logits = inverse_temperature * _columns(decision)
+    logits = inverse_temperature * columns(decision)
     logits = logits - logits.max(axis=1, keepdims=True)
     return float((np.log(np.exp(logits).sum(axis=1)) - _of_label(logits, y)).mean())
 
@@ -122,6 +122,18 @@ def flat(decision: np.ndarray) -> np.ndarray:
     ((3,), (3, 4))
     """
     return decision[:, 0] if decision.shape[1] == 1 else decision
+
+
+def columns(decision: ArrayLike) -> np.ndarray:
+    """Return one column a class: the softmax of (0, d) is the sigmoid of d.
+
+    Examples
+    --------
+    >>> columns([1.5]).tolist()
+    [[0.0, 1.5]]
+    """
+    values = np.asarray(decision, np.float64)
+    return values if values.ndim == 2 else np.stack([np.zeros_like(values), values], axis=1)
 
 
 def number_of_logits(classes: int) -> int:
@@ -146,12 +158,6 @@ def smoothing_of(rows: int) -> float:
     0.01
     """
     return 1 / (rows + 2)
-
-
-def _columns(decision: ArrayLike) -> np.ndarray:
-    """Return one column a class: the softmax of (0, d) is the sigmoid of d."""
-    values = np.asarray(decision, np.float64)
-    return values if values.ndim == 2 else np.stack([np.zeros_like(values), values], axis=1)
 
 
 def _of_label(columns: np.ndarray, y: ArrayLike) -> np.ndarray:

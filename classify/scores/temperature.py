@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # files of features, which heads do not need
 _LEAST = 1e-15  # what a probability of 0 counts as, or the least other one of its row
 _PRIOR_ROWS = 30  # that speak for the factor 1
 _LEAST_GAIN = 1e-6  # of the log loss: rounding gives as much
+_SMALL = 1e-3  # a probability below that is told by 1 - p with less than four digits in float32
 
 
 @dataclass(frozen=True)
@@ -67,15 +69,19 @@ class Calibration:
         >>> found.temperature > 3, round(found.log_loss_before, 4), round(found.log_loss_after, 4)
         (True, 1.1588, 0.5631)
         """
-        from classify.scores.calibration import fit_inverse_temperature, smoothing_of
+        return cls.of_logits(_logarithms(np.asarray(proba, np.float64)), y, by)
 
-        found, labels = np.asarray(proba, np.float64), np.asarray(y)
-        smoothing = smoothing_of(len(labels))
-        temperature = 1 / fit_inverse_temperature(_logarithms(found), labels, smoothing, _PRIOR_ROWS)
-        before, after = (float(losses(labels, each).mean()) for each in (found, tempered(found, temperature)))
+    @classmethod
+    def of_logits(cls, logits: np.ndarray, y: ArrayLike, by: str) -> "Calibration":
+        """Do as `of` of probabilities whose logarithms are known, but for a constant of each row."""
+        from classify.scores.calibration import fit_inverse_temperature, probabilities, smoothing_of
+
+        labels = np.asarray(y)
+        factor = fit_inverse_temperature(logits, labels, smoothing_of(len(labels)), _PRIOR_ROWS)
+        before, after = (float(losses(labels, probabilities(logits, each)).mean()) for each in (1.0, factor))
         if before - after <= _LEAST_GAIN * before:
             return cls(1.0, by, len(labels), before, before)
-        return cls(temperature, by, len(labels), before, after)
+        return cls(1 / factor, by, len(labels), before, after)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the values, ready for JSON."""
@@ -129,6 +135,60 @@ def tempered(proba: np.ndarray, temperature: float) -> np.ndarray:
     return probabilities(_logarithms(proba), 1 / temperature)
 
 
+def head_logits(head: Head, X: np.ndarray) -> np.ndarray:
+    """Return logarithms of the probabilities of a head, but for a constant of each row.
+
+    Probabilities round: 1 - p says little of what is left of a p near 1, and 1e-400 is 0. A temperature would
+    make much of that. Where the softmax of a head's decision values gives its probabilities, these are taken.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+        Fitted.
+    X : ndarray of shape (N, D)
+
+    Returns
+    -------
+    ndarray of float64, shape (N, K)
+
+    Examples
+    --------
+    >>> from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+    >>> head = LinearDiscriminantAnalysis().fit([[0.0], [4.0], [6.0], [10.0]], [0, 0, 1, 1])
+    >>> head.predict_proba([[95.0]]).tolist(), head_logits(head, [[95.0]]).round(2).tolist()
+    ([[0.0, 1.0]], [[0.0, 135.0]])
+    """
+    from classify.scores.calibration import columns, probabilities
+
+    proba = head.predict_proba(X)
+    if not hasattr(head, "decision_function") or proba.min(initial=1) >= _SMALL:
+        return _logarithms(proba)
+    decision = columns(head.decision_function(X))
+    same = decision.shape == proba.shape and np.allclose(probabilities(decision), proba, rtol=0, atol=1e-6)
+    return decision if same else _logarithms(proba)
+
+
+def head_proba(head: Head, X: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities of a head, with a temperature.
+
+    Parameters
+    ----------
+    head : scikit-learn classifier
+        Fitted.
+    X : ndarray of shape (N, D)
+    temperature : float
+
+    Returns
+    -------
+    ndarray of shape (N, K)
+    """
+    if temperature == 1:
+        return head.predict_proba(X)
+    from classify.scores.calibration import probabilities
+
+    return probabilities(head_logits(head, X), 1 / temperature)
+
+
 def calibration_of(
     head: Head, features: "FeatureMatrix", wanted: bool | Calibration | None
 ) -> Calibration | None:
@@ -174,8 +234,8 @@ def _by_validation(head: Head, features: "FeatureMatrix") -> Calibration | None:
     rows = rows[np.isin(features.y[rows], head.classes_)]
     if not len(rows):
         return None
-    proba = proba_of(head.predict_proba, features.X, rows, features.ids)
-    return Calibration.of(proba, np.searchsorted(head.classes_, features.y[rows]), "validation rows")
+    logits = proba_of(partial(head_logits, head), features.X, rows, features.ids)
+    return Calibration.of_logits(logits, np.searchsorted(head.classes_, features.y[rows]), "validation rows")
 
 
 def _by_folds(head: Head) -> Calibration | None:
