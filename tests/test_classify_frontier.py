@@ -410,6 +410,18 @@ def test_what_cannot_be_tried_is_left_out_and_told(race):
     refused(lambda: race({100: (80, 1.0)}, backbones=("resnet50",)), "nowhere")
 
 
+def test_images_that_go_during_the_work_are_told(race, monkeypatch):
+    whole = Shop.features
+
+    def fewer(shop, path, rows):
+        return whole(shop, path, rows - 1 if path.stem == "300" else rows)
+
+    monkeypatch.setattr(Shop, "features", fewer)
+    found, _ = race({100: (80, 1.0), 300: (20, 1.0)})
+    assert [each.name for each in found.left_out] == ["xception 300 px float32"]
+    assert "did not get the images that other recipes got" in found.left_out[0].reason
+
+
 def test_bfloat16_that_is_hardly_faster_is_left_out_of_larger_images(race):
     found, _ = race({100: (80, 1.0), 300: (20, 1.0)}, arithmetics=("bfloat16", "float32"))
     assert [each.name for each in found.left_out] == ["xception 300 px bfloat16"]

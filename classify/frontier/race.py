@@ -67,6 +67,7 @@ class Race:
     left_out: list[LeftOut] = field(default_factory=list)
     rows: int = 0
     speeds: dict[str, Speed] = field(default_factory=dict)
+    _ids: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of the images of each round
     _costs: list[Cost] = field(default_factory=list)
     _failures: list[HeadstartError] = field(default_factory=list)
     _judging: float = 0.0  # seconds that the last one took
@@ -139,6 +140,8 @@ class Race:
         made = self.shop.extract(entrant.recipe, entrant.path, rows)
         speed = self._speed(entrant.recipe, made)
         features = self.shop.features(entrant.path, rows)
+        if features.ids != self._ids.setdefault(rows, features.ids):
+            raise _changed(each.name, len(self._ids[rows]), len(features.ids))
         extracted = self.budget.taken
         judged = self.shop.judge(features)
         self._judging = self.budget.taken - extracted
@@ -205,6 +208,15 @@ class Race:
                 sum(each.row_bytes for each in pair),
             )
             self.say(f"{name}: log loss {judged.log_loss:.4f} on {judged.rows} rows")
+
+
+def _changed(name: str, before: int, now: int) -> HeadstartError:
+    return HeadstartError(
+        f"{name} did not get the images that other recipes got",
+        f"the same images for all, {before} in this round",
+        f"{now} images, or others: the source changed meanwhile",
+        "run the same line again: what is kept of images that stayed is not computed again",
+    )
 
 
 def _not_worth(costs: Sequence[Cost]) -> str:
