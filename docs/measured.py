@@ -314,14 +314,14 @@ def label_sets() -> str:
 
 
 def penalty() -> str:
-    """Say how good the penalty is that `logistic` chooses, and what it costs."""
+    """Say how good the penalty and the temperature are that `train` chooses, and what they cost."""
     result = stored("penalty")
     seeds = result["seeds"]
     tables = []
     for name, found in result["sets"].items():
         head = (
             f"{name}: {found['rows']:,} rows, {found['classes']} classes",
-            *("accuracy", "log loss", "ECE", "CPU s", "C"),
+            *("accuracy", "log loss", "ECE", "CPU s", "C", "T"),
         )
         heads = found["heads"]
         lines = [table(head, [_penalized(words, heads[key]) for key, words in _PENALIZED.items()])]
@@ -331,38 +331,44 @@ def penalty() -> str:
         f"Means on test rows over {seeds} divisions of the rows, 8 : 1 : 1. The reference is scikit-learn's "
         "`LogisticRegression` with the best of 45 values of C from 1e-6 to 1e5 by the log loss of the "
         "validation rows, as in DINOv3's evaluation (ten in a row that are worse end its search); its CPU "
-        "seconds are of the last fit alone. The ten classes are clusters of the rows of both files, drawn "
-        f"again with noise of {result['noise']} standard deviations; rows drawn of one are on one side of "
-        "each division. Threads of BLAS: one; two seeds at a time."
+        "seconds are of the last fit alone. The ten classes are clusters of the rows of the first two files, "
+        f"drawn again with noise of {result['noise']} standard deviations; rows drawn of one are on one side "
+        "of each division. Threads of BLAS: one."
     )
-    return block("penalty", "benchmarks/penalty.py photos.h5 trash.h5", words, *tables)
+    return block("penalty", "benchmarks/penalty.py photos.h5 trash.h5 tfds.h5", words, *tables)
 
 
 _PENALIZED = {
-    "C=1": "C=1",
+    "C=1": "C=1: `train` before",
     "validation rows": "C by validation rows",
+    "validation rows, calibrated": "C and T by validation rows: `train` now",
     "folds": "C by folds, learns validation rows too",
+    "folds, calibrated": "C and T by folds, learns validation rows too",
     "reference": "reference, learns validation rows too",
     "reference of the same rows": "reference, learns training rows alone",
 }
 _PAIRS = {
-    "validation rows - C=1": "C by validation rows less C=1",
-    "folds - reference": "C by folds less the reference that learns as many rows",
+    "validation rows, calibrated - C=1": "`train` now less `train` before",
+    "validation rows, calibrated - validation rows": "T by validation rows less none",
+    "folds, calibrated - folds": "T by folds less none",
     "validation rows - reference of the same rows": "C by validation rows less that of the same rows",
+    "folds - reference": "C by folds less the reference that learns as many rows",
 }
 
 
 def _penalized(words: str, head: dict[str, Any]) -> tuple[str, ...]:
     scores = (f"{head[name]:.4f}" for name in ("accuracy", "log_loss", "ece"))
-    least, most = min(head["C"]), max(head["C"])
-    ends = f"{least:.2g}" if least == most else f"{least:.2g} to {most:.2g}"
-    return words, *scores, figure(head["cpu_seconds"]), ends
+    ends = []
+    for least, most in ((min(head[name]), max(head[name])) for name in ("C", "temperature")):
+        ends.append(f"{least:.2g}" if least == most else f"{least:.2g} to {most:.2g}")
+    return words, *scores, figure(head["cpu_seconds"]), *ends
 
 
 def _difference(words: str, found: dict[str, Any], seeds: int) -> str:
     mean, within = found["mean"], found["within"]
-    told = f"{within} of {seeds} at most one standard error above"
-    return paragraph(f"Log loss, in pairs, {words}: {mean:+.4f} on average; {told}.")
+    most = max(found["means"])
+    told = f"{within} of {seeds} at most one standard error above, {most:+.4f} at the most"
+    return paragraph(f"Log loss, in pairs, {words}: {mean:+.4f} ± {found['error']:.4f} on average; {told}.")
 
 
 def suggest() -> str:

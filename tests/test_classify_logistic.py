@@ -19,9 +19,10 @@ from classify.heads.fit import fit_head
 from classify.heads.logistic import Logistic
 from classify.heads.streaming import fit_streaming
 from classify.heads.table import make_head
-from classify.penalized.penalty import PENALTIES, best, path
-from classify.penalized.softmax import Problem, solve, solve_loosely
+from classify.penalized.penalty import PENALTIES, best, finest, path
+from classify.penalized.softmax import Problem, mean_loss, solve, solve_loosely
 from classify.scores.cross_validation import cross_validate
+from classify.selection.division import Part
 from classify.selection.groups import train_together
 from classify.selection.options import SweepOptions
 from classify.selection.sweep import sweep
@@ -59,18 +60,25 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
     assert found.argmax(axis=1).tolist() == expected.argmax(axis=1).tolist()
 
 
+def part_of(X, y, X_val, y_val) -> Part:
+    """Return training and validation rows as a sweep hands them on."""
+    learn, judge = np.split(np.arange(len(X) + len(X_val)), [len(X)])
+    return Part(np.concatenate([X, X_val]), np.concatenate([y, y_val]), learn, judge, (), stops=True)
+
+
 def assert_converged(X, y, X_val, y_val, strengths) -> None:
     """Compare warm starts, and one thread and two, with a fit of its own for each strength."""
-    found = train_together([Entry("logistic", {"C": C}) for C in strengths], 0, X, y, X_val, y_val)
+    entries = [Entry("logistic", {"C": C}) for C in strengths]
+    found = train_together(entries, 0, 0, part_of(X, y, X_val, y_val))
     for C, trained in zip(strengths, found, strict=True):
         probas = []
         for threads in (1, 2):
             with threadpool_limits(threads):
                 probas.append(fit_head(make_head("logistic", C=C), X, y).predict_proba(X_val))
         assert_same(*probas)
-        assert trained.right == (probas[0].argmax(axis=1) == y_val).sum()
+        assert sum(trained.right) == (probas[0].argmax(axis=1) == y_val).sum()
         loss = -np.log(probas[0][np.arange(len(y_val)), y_val]).mean()
-        assert trained.log_loss == pytest.approx(loss, rel=1e-4)
+        assert trained.loss / len(y_val) == pytest.approx(loss, rel=1e-4)
 
 
 def test_the_drawn_features_are_hard_enough(rows, alone):
@@ -91,8 +99,9 @@ def test_warm_and_cold_starts_and_threads_give_the_same(rows):
 @pytest.mark.parametrize("strengths", [(1.0,), (1.0, 1e-1, 1e-5)])
 def test_other_configurations_beside_it_do_not_move_a_head(strengths, rows, alone):
     X, y, X_val, y_val = rows
-    (found, *_) = train_together([Entry("logistic", {"C": C}) for C in strengths], 0, X, y, X_val, y_val)
-    assert found.right == (alone[1.0].argmax(axis=1) == y_val).sum()
+    entries = [Entry("logistic", {"C": C}) for C in strengths]
+    (found, *_) = train_together(entries, 0, 0, part_of(X, y, X_val, y_val))
+    assert sum(found.right) == (alone[1.0].argmax(axis=1) == y_val).sum()
 
 
 def test_the_order_of_rows_does_not_matter(rows, alone):
@@ -121,7 +130,7 @@ def test_the_gradient_at_the_end_is_small(rows):
 
 
 def test_the_leaderboard_is_what_train_gives():
-    features = drawn_features(rows=200, classes=3)
+    features = drawn_features(rows=600, classes=3)
     entries = [Entry("logistic", {"C": C}) for C in STRENGTHS]
     X_val, y_val = features.validation_rows()
     for result in sweep(features, entries, SweepOptions(jobs=2)):
@@ -129,9 +138,9 @@ def test_the_leaderboard_is_what_train_gives():
         assert result.accuracy.value == (head.predict(X_val) == y_val).mean()
 
 
-def chosen_among(X, y, X_val, y_val) -> dict[float, float]:
-    """Return the log loss of validation rows by a converged fit with each C."""
-    fits = {C: make_head("logistic", C=C).fit(X, y) for C in PENALTIES}
+def chosen_among(chosen, X, y, X_val, y_val) -> dict[float, float]:
+    """Return the log loss of validation rows by converged fits with each C of a path and with one more."""
+    fits = {C: make_head("logistic", C=C).fit(X, y) for C in {chosen, *PENALTIES}}
     return {C: log_loss(y_val, fit.predict_proba(X_val), labels=fit.classes_) for C, fit in fits.items()}
 
 
@@ -139,14 +148,15 @@ def chosen_among(X, y, X_val, y_val) -> dict[float, float]:
 def test_validation_rows_choose_the_penalty_and_are_not_learnt(classes, rows):
     X, y, X_val, y_val = (each if each.ndim > 1 else each % classes for each in rows)
     head = fit_head(make_head("logistic"), X, y, X_val, y_val)
-    found = chosen_among(X, y, X_val, y_val)
+    found = chosen_among(head.C_, X, y, X_val, y_val)
     assert found[head.C_] < 1.01 * min(found.values()) < 0.9 * found[10.0]
     assert head.chosen_by_ == "validation rows"
     assert_same(make_head("logistic", C=head.C_).fit(X, y).predict_proba(X_val), head.predict_proba(X_val))
 
 
 def test_without_validation_rows_folds_choose_nearly_the_same(rows):
-    head, found = fit_head(make_head("logistic"), *rows[:2]), chosen_among(*rows)
+    head = fit_head(make_head("logistic"), *rows[:2])
+    found = chosen_among(head.C_, *rows)
     assert head.chosen_by_ == "5 folds of the training rows"
     assert found[head.C_] < 1.1 * min(found.values())
 
@@ -175,6 +185,19 @@ def test_a_path_goes_from_strong_to_weak_until_the_loss_has_risen_twice(rows):
     assert [step.C for step in steps] == list(PENALTIES[: len(steps)]) and len(steps) < len(PENALTIES)
     assert best(steps) == len(steps) - 3 and losses[-1] > losses[-2] > losses[-3]
     assert len(path(*problems, rises=1)) == len(steps) - 1
+
+
+def test_the_best_of_a_path_is_made_finer_where_that_is_better(rows):
+    X, y, X_val, y_val = rows
+    problems = [Problem(one, of, np.ones((len(one), 1)), 10) for one, of in ((X, y), (X_val, y_val))]
+    steps = path(*problems)
+    found, coarse = finest(*problems, steps), steps[best(steps)]
+    beside = [float(f"{coarse.C * factor:.3g}") for factor in (10**-0.25, 10**0.25)]
+    losses = {coarse.C: coarse.loss}
+    for C in beside:
+        losses[C] = mean_loss(problems[1], solve_loosely(problems[0], C, coarse.weights))
+    assert found.loss == pytest.approx(min(losses.values()), rel=1e-4) and found.loss < coarse.loss
+    assert found.C == min(losses, key=losses.get) in beside
 
 
 def test_several_fits_at_once_are_those_of_each_alone(rows, monkeypatch):

@@ -35,9 +35,10 @@ class Logistic(LinearDecision):
     stops depends on its start and on rounding. This one goes on in float64 until the minimum is near.
 
     With ``C="auto"`` the penalty is chosen on a path of half decades from 1e-6 to 10, from strong to weak,
-    that ends once the log loss has risen twice: of validation rows where they are given, else of the
-    training rows, each judged by a fit to four fifths that saw neither it nor its group nor a copy of it.
-    Class weights count there too. The head then learns all training rows, and no others.
+    that ends once the log loss has risen twice, and then a quarter of a decade to either side of the best:
+    by the log loss of validation rows where they are given, else of the training rows, each judged by a fit
+    to four fifths that saw neither it nor its group nor a copy of it. Class weights count there too. The
+    head then learns all training rows, and no others.
 
     Parameters
     ----------

@@ -12,6 +12,7 @@ from classify.scores.temperature import Calibration
 PENALTIES = tuple(float(f"{10 ** (place / 2):.3g}") for place in range(-12, 3))  # C, in half decades
 FOLDS = 5
 _NOTHING_TOLD = 1.0  # C where no row can be judged
+_FINER = 10**0.25  # between a penalty of the path and those that are tried beside the best
 _RISES = 2  # of the loss, one after the other, that end a path
 
 
@@ -63,6 +64,24 @@ def best(steps: Sequence[Step]) -> int:
     return int(np.argmin([step.loss for step in steps]))
 
 
+def finest(problem: Problem, held_out: Problem, steps: Sequence[Step]) -> Step:
+    """Return the best step of a path, or one a quarter of a decade beside it that is better.
+
+    Parameters
+    ----------
+    problem, held_out : Problem
+        As `path` takes them.
+    steps : sequence of Step
+        As it returns them.
+    """
+    centre = found = steps[best(steps)]
+    for C in (centre.C / _FINER, centre.C * _FINER):
+        weights = solve_loosely(problem, C, np.asarray(centre.weights))
+        beside = Step(float(f"{C:.3g}"), mean_loss(held_out, weights), weights)
+        found = min(found, beside, key=lambda step: step.loss)
+    return found
+
+
 @dataclass(frozen=True)
 class Choice:
     """The penalty that is chosen.
@@ -93,8 +112,7 @@ def by_validation(problem: Problem, validation: Problem) -> Choice:
         Of one fit.
     validation : Problem
     """
-    steps = path(problem, validation)
-    step = steps[best(steps)]
+    step = finest(problem, validation, path(problem, validation))
     return Choice(step.C, "validation rows", np.asarray(step.weights))
 
 
@@ -115,8 +133,7 @@ def by_folds(problem: Problem, groups: np.ndarray) -> Choice:
     mine = of[:, np.newaxis] == np.arange(FOLDS)
     learnt = replace(problem, shares=problem.shares * ~mine)
     held_out = replace(problem, shares=problem.shares * (mine & judged[:, np.newaxis]))
-    steps = path(learnt, held_out)
-    step = steps[best(steps)]
+    step = finest(learnt, held_out, path(learnt, held_out))
     weights = np.asarray(step.weights)
     proba = proba_of_own(held_out, weights)[judged]
     start = weights.mean(axis=0, keepdims=True)
