@@ -338,6 +338,55 @@ def penalty() -> str:
     return block("penalty", "benchmarks/penalty.py photos.h5 trash.h5 tfds.h5", words, *tables)
 
 
+def frontier() -> str:
+    """Compare what a frontier says on a sample with full extractions."""
+    result = stored("frontier")
+    tables = [_tried(name, found) for name, found in result["sets"].items()]
+    words = (
+        "On the left the sample, on the right all labelled rows of full extractions, test rows too. A "
+        "recipe with fewer rows was stopped early. *Alike*: these rows cannot tell it from the best of its "
+        "side. The machine was busy with other work: on a quiet one all are faster."
+    )
+    return block("frontier", "benchmarks/frontier.py WORK photos=PHOTOS trash=TRASH", words, *tables)
+
+
+def _tried(name: str, found: dict[str, Any]) -> str:
+    scores = ("log loss", "accuracy", "alike")
+    head = ("recipe", "images/s", "rows", *scores, "all rows", *scores)
+    front, every = found["frontier"], {each["name"]: each for each in found["recipes"]}
+    wanted = sorted(
+        dict.fromkeys([*every, *found["full"]]),
+        key=lambda each: (found["full"].get(each) or every[each])["log_loss"]["value"],
+    )
+    rows = [
+        (each, *_sampled(every.get(each), front), *_extracted(found["full"].get(each), each == found["best"]))
+        for each in wanted
+    ]
+    words = (
+        f"{name}: {front['images']:,} images in {front['classes']} classes. The frontier names "
+        f"{front['named']}; best on its sample is {front['best']}, best of full extractions {found['best']}."
+    )
+    return "\n\n".join([paragraph(words), table(head, rows)])
+
+
+def _sampled(each: dict[str, Any] | None, front: dict[str, Any]) -> tuple[str, ...]:
+    if each is None:
+        return ("",) * 5
+    alike = "best" if each["name"] == front["best"] else "yes" if each["name"] in front["alike"] else "no"
+    return figure(each["images_per_second"]), str(each["rows"]), *_both(each), alike
+
+
+def _extracted(each: dict[str, Any] | None, best: bool) -> tuple[str, ...]:
+    if each is None:
+        return ("",) * 4
+    alike = "best" if best else "yes" if each["against_best"]["alike"] else "no"
+    return f"{each['rows']:,}", *_both(each), alike
+
+
+def _both(each: dict[str, Any]) -> tuple[str, str]:
+    return f"{each['log_loss']['value']:.4f}", f"{each['accuracy']['value']:.4f}"
+
+
 _PENALIZED = {
     "C=1": "C=1: `train` before",
     "validation rows": "C by validation rows",
@@ -623,6 +672,7 @@ MEASURED: dict[str, Callable[[], str]] = {
     "heads": heads,
     "larger_than_memory": larger_than_memory,
     "penalty": penalty,
+    "frontier": frontier,
     "ray": ray,
     "feature_file": feature_file,
     "learning_curve": learning_curve,
