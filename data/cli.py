@@ -6,9 +6,6 @@ from typing import Annotated
 import typer
 
 from data.console import (
-    DATA_DIR,
-    FOLDERS_ARE_CLASSES,
-    ROOT,
     command_app,
     json_option,
     say,
@@ -16,7 +13,9 @@ from data.console import (
     show,
 )
 from data.names import UNKNOWN, shortened, visible
+from data.source_options import NONE, takes_source_options
 from data.sources.labels import source_warnings
+from data.sources.options import SourceOptions
 from data.sources.source import grammar, open_source
 from data.text import counted
 
@@ -24,6 +23,7 @@ app = command_app("Look at labelled images.")
 
 
 @app.command()
+@takes_source_options
 def preview(
     source: Annotated[str, typer.Argument(help=grammar())] = "digits",
     output: Annotated[Path, typer.Option("-o", "--output", help="Image file for the sheet.")] = Path(
@@ -33,9 +33,7 @@ def preview(
         bool, typer.Option("--augment", help="Show one image under nine augmentations.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Of the augmentation.")] = 0,
-    data_dir: Annotated[Path | None, DATA_DIR] = None,
-    folders_are_classes: Annotated[bool, FOLDERS_ARE_CLASSES] = False,
-    root: Annotated[Path | None, ROOT] = None,
+    how: SourceOptions = NONE,
     as_json: Annotated[bool, json_option("what the sheet shows")] = False,
 ) -> None:
     """Draw the first nine images with their labels, or one image as fine-tuning augments it.
@@ -44,7 +42,7 @@ def preview(
     """
     from data.contact_sheet import preview
 
-    opened = open_source(source, data_dir, folders_are_classes, root)
+    opened = open_source(source, **how)
     say_warnings(source_warnings(opened))
     sheet = preview(opened, output, augment=augment, seed=seed)
     for image in sheet.skipped[:10]:

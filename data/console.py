@@ -29,13 +29,6 @@ from data.output.cache import cache_folder
 from data.output.disk import why
 from data.text import one_line, with_type
 
-FOLDERS_ARE_CLASSES = typer.Option(
-    "--folders-are-classes", help="Folders of SOURCE named as splits, as train, are classes too."
-)
-ROOT = typer.Option(
-    "--root", metavar="FOLDER", help="Where the paths of a CSV file begin; default: the folder that it is in."
-)
-DATA_DIR = typer.Option(help="Folder of prepared TFDS data sets.")
 SCRIPT = "headstart"  # the console script, beside python -m PACKAGE
 _COMMAND = re.compile(r"\bpython -m (data|extract|classify)\b")
 _OURS = ("data", "extract", "classify")

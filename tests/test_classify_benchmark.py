@@ -139,7 +139,7 @@ def test_the_folder_holds_table_json_and_figure(run):
 def test_the_cached_head_and_the_live_arms_have_the_same_rows(run, cache):
     _, folder = run
     source = str(folder.with_name("images"))
-    job = Job("live", source, None, 40, 0, "", str(folder))
+    job = Job("live", source, {}, 40, 0, "", str(folder))
     features = load_features(folder / "features.h5")
     assert {row.id for row in some_rows(job).rows} == set(features.ids)
 
@@ -257,7 +257,7 @@ def test_an_arm_ends_with_the_process_that_started_it(tmp_path):
 
 def test_an_arm_that_fails_is_told(tmp_path, cache, monkeypatch, capfd):
     images = draw_images(tmp_path / "images", each=60)
-    job = Job("extract", str(images), None, 40, 0, "no recipe", str(tmp_path))
+    job = Job("extract", str(images), {}, 40, 0, "no recipe", str(tmp_path))
     with pytest.raises(HeadstartError, match="extraction ended without a result") as error:
         _run(job, tmp_path)
     assert_four_parts(str(error.value))

@@ -22,7 +22,7 @@ from classify.features.projection import nearest_projected
 from data import HeadstartError, open_source
 from data.output.csv_file import csv_text
 from data.output.ours import kind_of_output
-from data.sources.groups import read_groups
+from data.tables.groups import read_groups
 
 
 def different(rows: int, seed: int = 0, width: int = 32) -> np.ndarray:
@@ -413,7 +413,7 @@ def test_groups_without_a_name_leave_the_rows_own(tmp_path):
 
 
 def test_a_run_keeps_listed_groups_in_one_split(tiny_recipe, images, tmp_path):
-    from data.sources.groups import Groups
+    from data.tables.groups import Groups
     from extract.feature_file.reader import FeatureFile
     from extract.run.compare import compare
     from extract.run.scan import grouped, scan_source

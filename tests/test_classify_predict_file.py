@@ -21,7 +21,7 @@ from classify.cli import app
 from data import HeadstartError
 from data.errors import UsageError
 from data.output.ours import kind_of_output
-from data.sources.path_list import paths_in
+from data.tables.path_list import paths_in
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
 

@@ -20,6 +20,7 @@ from data.sources.labels import index_labels
 from data.sources.source import SOURCES, source_kind
 from data.sources.subset import SomeRows
 from data.splits import group_digest, hashed_split, split_name
+from data.text import counted
 from extract.run.scan import scan_source
 
 GUIDE = "train[:40%],train[40%:50%],train[50%:60%]"  # the splits of the Keras guide
@@ -61,10 +62,10 @@ def save_npz(folder: Path, **arrays) -> Path:
     return folder / "arrays.npz"
 
 
-def refusal(text, data_dir=None, root=None) -> str:
+def refusal(text, **how) -> str:
     """Return what the user is told when `text` cannot be opened."""
     with pytest.raises(HeadstartError) as caught:
-        open_source(text, data_dir, root=root)
+        open_source(text, **how)
     assert_four_parts(str(caught.value))
     return str(caught.value)
 
@@ -158,7 +159,7 @@ KINDS = {
     "npz": open_npz_file,
     "arrays": lambda request, folder: from_arrays(pixels(), [1, 0, -1, 1]),
     "some rows": lambda request, folder: some_rows(open_images(request, folder)),
-    "tfds": lambda request, folder: open_source("tfds:squares", request.getfixturevalue("prepared")),
+    "tfds": lambda request, folder: open_source("tfds:squares", data_dir=request.getfixturevalue("prepared")),
 }
 
 
@@ -171,7 +172,7 @@ class TestEverySource(SourceContract):
 class TestPreparedPhotographs(SourceContract):
     @pytest.fixture
     def opened(self, shared):
-        return lambda: open_source("tfds:cats_vs_dogs:train[:1%],train[50%:51%]", shared / "tfds")
+        return lambda: open_source("tfds:cats_vs_dogs:train[:1%],train[50%:51%]", data_dir=shared / "tfds")
 
 
 def test_the_contract_covers_the_table():
@@ -223,7 +224,7 @@ def test_what_is_no_source_is_refused(text, tmp_path, monkeypatch):
 
 
 def test_only_tfds_takes_a_data_dir(images, tmp_path):
-    assert "--data-dir" in refusal(images, tmp_path)
+    assert "--data-dir" in refusal(images, data_dir=tmp_path)
 
 
 # Digits
@@ -239,6 +240,77 @@ def test_digits_are_600_in_equal_parts():
 
 
 # Folders
+
+
+@pytest.mark.parametrize(
+    ("names", "layout", "labels", "kinds"),
+    [
+        (("1.png", "2.png"), "image", {"1.png": None, "2.png": None}, {None: 2}),
+        (
+            ("train/1.png", "test/2.png"),
+            "split/image",
+            {"train/1.png": None, "test/2.png": None},
+            {"train": 1, "test": 1},
+        ),
+        (
+            ("train/cat/1.png", "train/dog/2.png", "test/3.png"),
+            "split/class/image",
+            {"train/cat/1.png": "cat", "train/dog/2.png": "dog", "test/3.png": None},
+            {"train": 2, "test": 1},
+        ),
+    ],
+)
+def test_images_without_folders_of_classes_have_no_label(names, layout, labels, kinds, tmp_path):
+    source = open_source(save(tmp_path, *names))
+    assert (labels_by_id(source), splits(source)) == (labels, kinds)
+    assert source.describe()["layout"] == layout
+    without = sum(label is None for label in labels.values())
+    assert any(f"{without} image" in line and "without a label" in line for line in source.warnings)
+    again = open_source(**source.address())
+    assert {row.id for row in again.rows} == {row.id for row in source.rows}
+
+
+def test_labels_and_groups_are_read_from_names(tmp_path):
+    names = ["cat.0.png", "cat.1.png", "dog.7.png", "deep/dog.8.png", "who.png"]
+    source = open_source(save(tmp_path, *names), label_regex=r"(cat|dog)\.", group_regex=r"\.(\d)\.")
+    assert labels_by_id(source) == dict(zip(names, ["cat", "cat", "dog", "dog", None], strict=True))
+    assert {row.id: row.group for row in source.rows}["deep/dog.8.png"] == "8"
+    assert "1 image without a label: --label-regex finds nothing in who.png" in source.warnings
+    assert source.examples[0] == "--label-regex: cat.0.png -> cat, deep/dog.8.png -> dog, who.png -> none"
+    assert source.examples[1].startswith("--group-regex: cat.0.png -> 0, ")
+
+
+def test_labels_in_names_take_the_place_of_folders(tmp_path):
+    source = open_source(save(tmp_path, "a/cat_1.png", "b/dog_2.png"), label_regex="/([a-z]+)_")
+    assert source.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("pattern", "told"),
+    [("cat", "0 groups"), ("(a)(b)", "2 groups"), ("(a", "no regular expression"), ("(?:a)b", "0 groups")],
+)
+@pytest.mark.parametrize("option", ["label_regex", "group_regex"])
+def test_a_pattern_without_one_group_is_refused(option, pattern, told, images):
+    assert told in refusal(images, **{option: pattern})
+
+
+@pytest.mark.parametrize(
+    ("how", "kept"),
+    [
+        ({"include": ["*.png"]}, ["a/1.png", "b/2.png"]),
+        ({"exclude": ["b"]}, ["a/1.png", "a/3.jpg"]),
+        ({"exclude": ["a/*.png"]}, ["a/3.jpg", "b/2.png"]),
+        ({"include": ["*/*.png", "*.jpg"], "exclude": ["2.*"]}, ["a/1.png", "a/3.jpg"]),
+    ],
+)
+def test_patterns_let_images_in(how, kept, tmp_path):
+    source = open_source(save(tmp_path, "a/1.png", "b/2.png", "a/3.jpg"), **how)
+    assert [row.id for row in source.rows] == kept
+    assert f"{counted(3 - len(kept), 'image')} left out by --include and --exclude" in source.warnings
+
+
+def test_patterns_that_let_nothing_in_are_told(images):
+    assert "left out by --include and --exclude" in refusal(images, include=["*.xyz"])
 
 
 def test_classes_are_sorted_and_images_may_lie_deeper(tmp_path):
@@ -370,8 +442,6 @@ def test_folders_without_images_are_no_classes_and_warned_of(tmp_path):
     "names, received",
     [
         ((), "an empty folder"),
-        (("1.png", "2.png"), "images, in no class folder"),
-        (("train/1.png", "test/2.png"), "images, in no class folder"),
         (("a/notes.txt", "b/list.csv"), "2 files"),
         ((".a/1.png", "b/.1.png"), "an empty folder"),
     ],
@@ -811,7 +881,7 @@ def test_index_labels_and_split_name_are_one_rule_for_all_sources():
     ],
 )
 def test_tfds_splits(spec, expected, prepared):
-    source = open_source(f"tfds:squares{spec}", prepared)
+    source = open_source(f"tfds:squares{spec}", data_dir=prepared)
     assert splits(source) == expected and source.class_names == ("even", "odd")
     shades = [int(load_image(data, (4, 5))[1, 0, 0]) for data in source.read(source.rows)]
     assert [row.label for row in source.rows] == [shade % 2 for shade in shades]
@@ -819,15 +889,15 @@ def test_tfds_splits(spec, expected, prepared):
 
 
 def test_tfds_ids_are_tfds_own_and_do_not_depend_on_the_splits(prepared):
-    whole = open_source("tfds:squares", prepared)
-    part = open_source("tfds:squares:train[60%:]", prepared)
+    whole = open_source("tfds:squares", data_dir=prepared)
+    part = open_source("tfds:squares:train[60%:]", data_dir=prepared)
     assert whole.rows[0].id == "squares-train.tfrecord-00000-of-00003__0"
     held = dict(zip((row.id for row in whole.rows), whole.read(whole.rows), strict=True))
     assert [held[row.id] for row in part.rows] == list(part.read(part.rows))
 
 
 def test_tfds_keeps_the_encoded_bytes(prepared):
-    source = open_source("tfds:squares:test", prepared)
+    source = open_source("tfds:squares:test", data_dir=prepared)
     assert all(data.startswith(b"\x89PNG") for data in source.read(source.rows))
 
 
@@ -850,7 +920,7 @@ def test_tfds_keeps_the_encoded_bytes(prepared):
     ],
 )
 def test_tfds_refusals(text, words, prepared):
-    told = refusal(text, prepared)
+    told = refusal(text, data_dir=prepared)
     assert not [word for word in words if word not in told], told
 
 
@@ -879,14 +949,14 @@ def test_tfds_prepares_once_and_tells_what_stops_it(tmp_path):
             raise ConnectionError("no route to host")
 
     for _ in range(2):
-        assert len(open_source("tfds:headstart_once", tmp_path).rows) == 1
+        assert len(open_source("tfds:headstart_once", data_dir=tmp_path).rows) == 1
     assert prepared == ["headstart_once"]
-    assert "no route to host" in refusal("tfds:headstart_unreachable", tmp_path)
+    assert "no route to host" in refusal("tfds:headstart_unreachable", data_dir=tmp_path)
 
 
 @pytest.mark.parametrize("version", ["", "4.0.1:"])
 def test_the_splits_of_the_guide(version, shared):
-    source = open_source(f"tfds:cats_vs_dogs:{version}{GUIDE}", shared / "tfds")
+    source = open_source(f"tfds:cats_vs_dogs:{version}{GUIDE}", data_dir=shared / "tfds")
     assert splits(source) == {"train": 400, "validation": 100, "test": 100}
     assert source.class_names == ("cat", "dog") and source.rows[0].id.startswith("cats_vs_dogs-train")
     assert source.describe() == {
@@ -912,7 +982,7 @@ def test_refusals_on_real_records(text, words, shared):
 
 
 def test_scattered_rows_give_the_bytes_of_the_whole(shared):
-    source = open_source(f"tfds:cats_vs_dogs:{GUIDE}", shared / "tfds")
+    source = open_source(f"tfds:cats_vs_dogs:{GUIDE}", data_dir=shared / "tfds")
     whole = list(source.read(source.rows))
     assert len(whole) == 600 and all(data.startswith(b"\xff\xd8") for data in whole)
     chosen = [599, 0, 1, 3, 400, 399, 398, 250, 64, 129, 130, 65, 500]

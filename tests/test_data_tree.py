@@ -137,7 +137,11 @@ def test_images_in_no_class_folder_are_counted_and_named(tmp_path):
     for number in range(6):
         shutil.copy(tmp_path / "train/red/000.png", tmp_path / f"test/{number}.png")
     source = open_source(tmp_path)
-    assert len(source.rows) == 4 and {row.split for row in source.rows} == {"train"}
+    assert len(source.rows) == 4 + 6 and {row.split for row in source.rows} == {"train", "test"}
+    (tmp_path / "test/red").mkdir()
+    shutil.copy(tmp_path / "train/red/000.png", tmp_path / "test/red/again.png")
+    source = open_source(tmp_path)
+    assert len(source.rows) == 4 + 1
     (warning,) = source.warnings
     assert warning.startswith("6 images lie in no class folder: test/0.png, test/1.png, test/2.png, ...; ")
     assert "path,label" in warning

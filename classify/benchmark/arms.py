@@ -93,7 +93,7 @@ class Job:
     ----------
     arm : str
         An entry of `ARMS`.
-    source, data_dir, rows, seed, folders_are_classes, root
+    source, how, rows, seed
         As `classify.benchmark.benchmark.benchmark` and `Comparison` have them.
     recipe : str
         JSON.
@@ -104,18 +104,16 @@ class Job:
 
     arm: str
     source: str
-    data_dir: str | None
+    how: dict
     rows: int | None
     seed: int
     recipe: str
     folder: str
     seconds: float | None = None
-    folders_are_classes: bool = False
-    root: str | None = None
 
 
 def some_rows(job: Job) -> Source:
     """Return the source of a job, with the chosen rows alone."""
-    source = open_source(job.source, job.data_dir, job.folders_are_classes, job.root)
+    source = open_source(job.source, **job.how)
     kept = {row.id for pairs in choose_rows(source, job.rows).values() for row, _ in pairs}
     return SomeRows(source, tuple(row for row in source.rows if row.id in kept))

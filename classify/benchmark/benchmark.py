@@ -24,6 +24,7 @@ from data.output.checks import check_folder, check_names
 from data.output.disk import writing
 from data.output.ours import kind_of_output
 from data.sources.labels import source_warnings
+from data.sources.options import SourceOptions, as_json
 from data.sources.source import Source, open_source
 from data.text import counted
 from extract.backbones.keras_backend import need_tensorflow
@@ -39,10 +40,8 @@ def benchmark(
     source: str,
     folder: str | Path,
     comparison: Comparison | None = None,
+    how: SourceOptions | None = None,
     *,
-    data_dir: str | Path | None = None,
-    folders_are_classes: bool = False,
-    root: str | Path | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict:
     """Compare cached heads with training that has the backbone in the graph, arm after arm.
@@ -55,10 +54,7 @@ def benchmark(
         Gets the features, the cached head, ``benchmark.json``, ``benchmark.txt`` and
         ``benchmark.png``; an older benchmark in it is replaced, other files stay.
     comparison : Comparison, optional
-    data_dir : str or Path, optional
-        Of prepared TFDS data sets.
-    folders_are_classes : bool
-    root : str or Path, optional
+    how : SourceOptions, optional
         As `data.sources.source.open_source` takes them.
     say : callable
         Called with what is being done.
@@ -80,16 +76,15 @@ def benchmark(
     started, folder, comparison = time.perf_counter(), Path(folder), comparison or Comparison()
     check_output(folder)
     need_tensorflow("training behind the live backbone")
-    opened = open_source(source, data_dir, folders_are_classes, root)
+    how = how or {}
+    opened = open_source(source, **how)
     for warning in source_warnings(opened):
         say(f"warning: {warning}")
     found, notes = _counted_rows(opened, comparison.rows)
     recipe = _recipe_of(comparison)
     with writing(folder, _TODO):
         _begin(folder)
-    where, begin = (None if each is None else str(each) for each in (data_dir, root))
-    job = Job("", source, where, comparison.rows, comparison.seed, recipe.to_json(), str(folder))
-    job = replace(job, folders_are_classes=folders_are_classes, root=begin)
+    job = Job("", source, as_json(how), comparison.rows, comparison.seed, recipe.to_json(), str(folder))
     results = _run_all(job, started, comparison.budget, say)
     minutes = (time.perf_counter() - started) / 60
     run = {"source": source, "folder": str(folder), **asdict(comparison), "split_rows": found}

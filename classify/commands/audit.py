@@ -10,8 +10,9 @@ import typer
 from classify.commands.options import AsJson, CorrectionsFile, Files, Join, Layers, corrected
 from data.console import say, say_warnings, show
 from data.names import short_names, shortened, table_lines, visible
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions, option_of
 from data.text import counted
-from extract.commands.options import Root
 
 _STDOUT = Path("-")
 _WIDTH = 80  # cells of a terminal
@@ -19,6 +20,7 @@ _WORST = 10  # findings of a kind that are shown
 _IMAGE, _CLASS = 38, 14  # cells of columns
 
 
+@takes_source_options
 def audit(
     files: Files,
     csv: Annotated[
@@ -39,7 +41,7 @@ def audit(
     source: Annotated[
         str | None, typer.Option(help="Where the images lie; default: where they lay at extraction.")
     ] = None,
-    root: Root = None,
+    how: SourceOptions = NONE,
     corrections: CorrectionsFile = None,
     layer: Layers = None,
     join: Join = "strict",
@@ -64,8 +66,8 @@ def audit(
         raise typer.BadParameter("choose one of --csv - and --json, which lists every finding too")
     if source is not None and not shortcuts:
         raise typer.BadParameter("--source says where the images lie, which --shortcuts reads")
-    if root is not None and source is None:
-        raise typer.BadParameter("--root has no meaning without --source")
+    if how and source is None:
+        raise typer.BadParameter(f"without --source there is no meaning in {', '.join(map(option_of, how))}")
     check_different({"--csv": csv, "--corrections-out": corrections_out, "--groups-out": groups_out})
     if csv and not printed:
         check_findings(csv)
@@ -74,7 +76,7 @@ def audit(
     if corrections_out:
         check_file(corrections_out, "list of corrections", "--corrections-out")
     features = corrected(load_features(files, layer, join, in_memory=False), corrections)
-    images = Images.of(features, source, root=root) if shortcuts else None
+    images = Images.of(features, source, **how) if shortcuts else None
     found = audited(features, images)
     say_warnings([*found.notes, *([images.warning()] if images and images.warning() else ())])
     written = []

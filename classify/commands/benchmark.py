@@ -7,17 +7,17 @@ import typer
 
 from classify.commands.options import AsJson, Seed, TrainingRows
 from data.console import say, show
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions
 from extract.commands.options import (
     BackboneName,
-    DataDir,
-    FoldersAreClasses,
     ImageSize,
-    Root,
     SourceText,
     WeightsText,
 )
 
 
+@takes_source_options
 def benchmark(
     source: SourceText,
     output: Annotated[
@@ -35,9 +35,7 @@ def benchmark(
     backbone: BackboneName = "xception",
     weights: WeightsText = "imagenet",
     seed: Seed = 0,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     as_json: AsJson = False,
 ) -> None:
     """Compare cached heads with a live frozen backbone and with fine-tuning, on the same rows.
@@ -54,13 +52,5 @@ def benchmark(
 
     comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
-    report = compare(
-        source,
-        folder,
-        comparison,
-        data_dir=data_dir,
-        folders_are_classes=folders_are_classes,
-        root=root,
-        say=say,
-    )
+    report = compare(source, folder, comparison, how, say=say)
     show(report, benchmark_lines, as_json)

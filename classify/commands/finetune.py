@@ -16,12 +16,15 @@ from classify.commands.options import (
 )
 from classify.scores.intervals import score_text
 from data.console import say_warnings, show
+from data.source_options import NONE, takes_source_options
 from data.sources.labels import source_warnings
+from data.sources.options import SourceOptions
 from data.sources.source import open_source
 from data.text import counted
-from extract.commands.options import DataDir, FoldersAreClasses, Root, SourceText
+from extract.commands.options import SourceText
 
 
+@takes_source_options
 def finetune(
     bundle: BundleFolder,
     source: SourceText,
@@ -51,9 +54,7 @@ def finetune(
     ] = "float32",
     seed: Seed = 0,
     tensorboard: Annotated[Path | None, typer.Option(help="Folder for TensorBoard's logs.")] = None,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     as_json: AsJson = False,
 ) -> None:
     """Train the backbone too, from where the head is, and judge it before and after on the test rows.
@@ -86,7 +87,7 @@ def finetune(
     given = None if corrections is None else read_corrections(corrections)
     dealt = OWN if splits is None else splits_of(FeatureFile(splits).contents)
     folder = output or bundle.with_name(f"{bundle.name}-tuned")
-    opened, before = open_source(source, data_dir, folders_are_classes, root), Bundle.load(bundle)
+    opened, before = open_source(source, **how), Bundle.load(bundle)
     say_warnings([*source_warnings(opened), *(given.notes if given else ())])
     with progress_bar("fine-tuning", "batch") as progress:
         report = finetune(

@@ -8,17 +8,17 @@ import typer
 from classify.commands.options import AsJson, names_between_commas
 from data.console import say, say_warnings, show
 from data.errors import UsageError
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions, words_of
 from extract.commands.options import (
-    DataDir,
-    FoldersAreClasses,
     GroupsFile,
-    Root,
     SourceText,
     Threads,
     WeightsText,
 )
 
 
+@takes_source_options
 def frontier(
     source: SourceText,
     output: Annotated[
@@ -58,9 +58,7 @@ def frontier(
         float | None, typer.Option(metavar="X", help="The recipe that is named is at least so fast.")
     ] = None,
     groups: GroupsFile = None,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     threads: Threads = None,
     seed: Annotated[int, typer.Option(help="Of the sample and of the folds.")] = 0,
     as_json: AsJson = False,
@@ -92,12 +90,12 @@ def frontier(
         threads,
         seed,
     )
-    opened = open_source(source, data_dir, folders_are_classes, root)
+    opened = open_source(source, **how)
     say_warnings(opened.warnings)
     given: dict[str, object] = {"--weights": weights if weights != "imagenet" else None, "--groups": groups}
-    given |= {"--data-dir": data_dir, "--root": root, "--threads": threads}
+    given |= {"--threads": threads}
     options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
-    options += ["--folders-are-classes"] if folders_are_classes else []
+    options += words_of(how)
     stem = Path(default_name(source)).stem
     found = compare(
         opened,

@@ -78,7 +78,7 @@ def predict(
     """
     from classify.bundle.predict_file import check_predictions, feature_files
     from classify.bundle.prediction import Asked
-    from data.sources.path_list import expanded, paths_in
+    from data.tables.path_list import expanded, paths_in
 
     if top_k is not None and coverage is not None:
         raise typer.BadParameter("choose one of --top-k and --coverage")

@@ -10,14 +10,16 @@ import typer
 from classify.commands.options import CorrectionsFile, Join, corrected
 from data.console import say_warnings, show
 from data.names import shortened
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions, option_of
 from data.text import counted, with_article
-from extract.commands.options import Root
 
 if TYPE_CHECKING:
     from classify.features.images import Images
     from classify.features.matrix import FeatureMatrix
 
 
+@takes_source_options
 def report(
     paths: Annotated[
         list[Path],
@@ -32,7 +34,7 @@ def report(
     source: Annotated[
         str | None, typer.Option(help="Where the images lie; default: where they lay at extraction.")
     ] = None,
-    root: Root = None,
+    how: SourceOptions = NONE,
     no_images: Annotated[
         bool, typer.Option("--no-images", help="Show no picture, for data that must not leave its place.")
     ] = False,
@@ -64,15 +66,15 @@ def report(
 
     if source is not None and no_images:
         raise typer.BadParameter("--source says where the images lie; leave it or --no-images out")
-    if root is not None and source is None:
-        raise typer.BadParameter("--root has no meaning without --source")
+    if how and source is None:
+        raise typer.BadParameter(f"without --source there is no meaning in {', '.join(map(option_of, how))}")
     folders, files = _divided(paths)
     check_report(output)
     tried = read_frontier(frontier) if frontier else None
     bundles = tuple(Bundle.load(folder) for folder in folders)
     before = load_features(files, join=join)
     features = corrected(before, corrections)
-    images, without, warnings = _images(features, source, root, no_images)
+    images, without, warnings = _images(features, source, how, no_images)
     for bundle in bundles:
         warnings += features.arithmetic_warnings(bundle.feature_sets)
     page = gather(
@@ -159,14 +161,14 @@ def _entries(corrections: Path | None) -> tuple[tuple[str, str, str], ...]:
 
 
 def _images(
-    features: "FeatureMatrix", source: str | None, root: Path | None, no_images: bool
+    features: "FeatureMatrix", source: str | None, how: SourceOptions, no_images: bool
 ) -> "tuple[Images | None, str, list[str]]":
     """Return the images, why there are none, and warnings."""
     from classify.features.images import Images
 
     if no_images:
         return None, "pictures were left out by --no-images", []
-    images = Images.of(features, source, root=root)
+    images = Images.of(features, source, **how)
     if images.source is None:
         return None, images.warning(), [images.warning()]
     return images, "", []

@@ -25,9 +25,11 @@ from classify.scores.intervals import score_text
 from classify.scores.temperature import calibration_text
 from data.console import say_warnings, show
 from data.errors import UsageError, unknown_name
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions, option_of
 from data.sources.source import Source, open_source
 from data.text import counted
-from extract.commands.options import FoldersAreClasses, GroupsFile, Root
+from extract.commands.options import GroupsFile
 
 if TYPE_CHECKING:
     from classify.bundle.bundle import Bundle
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from classify.finetuning.options import TrainingOptions
 
 
+@takes_source_options
 def train(
     files: Files,
     head: Annotated[str | None, typer.Option(help=f"{' | '.join(HEADS)}; default: logistic.")] = None,
@@ -70,8 +73,7 @@ def train(
         typer.Option(metavar="SOURCE", help="Train keras-linear on these images, the backbone in the graph."),
     ] = None,
     augment: Annotated[bool, typer.Option("--augment", help="With --live: random flips, rotations.")] = False,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     as_json: ScoresAsJson = False,
 ) -> None:
     """Train a head on the training rows and save it as a bundle; test rows are not read.
@@ -94,8 +96,8 @@ def train(
         if class_weight != "balanced":
             raise unknown_name("class weight", class_weight, ["balanced"])
         params["class_weight"] = class_weight
-    if (folders_are_classes or root) and live is None:
-        raise typer.BadParameter("--folders-are-classes and --root go with --live")
+    if how and live is None:
+        raise typer.BadParameter(f"{', '.join(map(option_of, how))}: of a source, and so with --live")
     if cross_conformal is not None and (live is not None or memory is not None):
         left_out = "--live" if live is not None else "--memory"
         raise typer.BadParameter(f"--cross-conformal trains heads in memory; not with {left_out}")
@@ -107,7 +109,7 @@ def train(
         options = live_options(params | ({"augment": True} if augment else {}))
         features = grouped(corrected(load_features(files, layer), corrections), groups)
         warnings = checked_labels(features)
-        source = open_source(live, folders_are_classes=folders_are_classes, root=root)
+        source = open_source(live, **how)
         bundle = _train_live(features, source, folder, options, calibrate)
         told = advice(judging_rows(features), str(folder), files, corrections=corrections, groups=groups)
         show(_training_values(bundle, folder, warnings), partial(training_lines, told), as_json)

@@ -20,8 +20,8 @@ from data.output.checks import check_file
 from data.output.csv_file import csv_text
 from data.output.disk import writing
 from data.output.ours import CORRECTIONS
-from data.sources.digest_table import DigestTable, read_by_digest
 from data.splits import SPLIT_NAMES
+from data.tables.digest_table import DigestTable, read_by_digest
 from data.text import counted, printable, some_of
 
 LEFT_OUT = -1  # the label of rows that are left out, as of those that have none

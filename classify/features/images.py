@@ -4,11 +4,13 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
+from typing import Unpack
 
 import numpy as np
 
 from classify.features.rows import LabelledRows
 from data.errors import HeadstartError
+from data.sources.options import SourceOptions
 from data.sources.remembered import open_remembered
 from data.sources.source import SOURCES, Row, Source, open_source, source_kind
 from data.text import counted
@@ -66,8 +68,7 @@ class Images:
         cls,
         features: LabelledRows | FeatureFile | str | Path,
         source: str | Path | Source | None = None,
-        data_dir: str | Path | None = None,
-        root: str | Path | None = None,
+        **how: Unpack[SourceOptions],
     ) -> "Images":
         """Open the source of a feature file: the one that is named, or the one that our cache remembers.
 
@@ -77,10 +78,8 @@ class Images:
             Rows are counted as there.
         source : str, Path or Source, optional
             As `data.open_source` takes it; by default where the images lay at extraction.
-        data_dir : str or Path, optional
-            Of a source of TensorFlow Datasets that is named.
-        root : str or Path, optional
-            Where the paths of a CSV file begin that is named.
+        **how
+            As `data.open_source` takes it, of a source that is named.
 
         Raises
         ------
@@ -102,7 +101,7 @@ class Images:
             ids, digests = features.ids, features.digests
             known = [each.content_digest for each in getattr(features, "feature_sets", ())]
         if source is not None:
-            return cls(ids, digests, _named_source(source, data_dir, root))
+            return cls(ids, digests, _named_source(source, how))
         return cls(ids, digests, *_remembered_source(known))
 
     def __len__(self) -> int:
@@ -204,13 +203,13 @@ def _places(source: Source, ids: set[str]) -> dict[bytes, int]:
     return {digest: number for number, digest in reversed(list(enumerate(digests))) if digest}
 
 
-def _named_source(
-    source: str | Path | Source, data_dir: str | Path | None, root: str | Path | None
-) -> Source:
+def _named_source(source: str | Path | Source, how: SourceOptions) -> Source:
     if isinstance(source, Source):
         return source
     takes = SOURCES[source_kind(str(source))].options
-    return open_source(source, data_dir, "folders_are_classes" in takes, root)
+    every: SourceOptions = {"folders_are_classes": True} if "folders_are_classes" in takes else {}
+    every.update(how)
+    return open_source(source, **every)
 
 
 def _remembered_source(known: Iterable[str]) -> tuple[Source | None, str]:

@@ -13,8 +13,8 @@ from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes
 from classify.frontier.race import Race
 from classify.frontier.record import FIGURE, begin, measured_on, speeds_of, write
 from classify.frontier.sample import draw_sample
-from data.sources.groups import Groups
 from data.sources.source import Source, as_source
+from data.tables.groups import Groups
 from data.text import some_of
 from extract.run.scan import grouped, scan_source
 

@@ -5,11 +5,12 @@ from pathlib import Path
 from unicodedata import normalize
 
 from data.errors import HeadstartError, NotFoundError, is_missing
-from data.sources.csv_text import TO_UTF8, read_table, windows_text
-from data.sources.folder import FileSource, escaped
+from data.sources.folder import FileSource
 from data.sources.labels import index_labels, label_warnings, look_alikes
+from data.sources.layout import escaped
 from data.sources.source import Row, unique_ids
 from data.splits import split_name
+from data.tables.csv_text import TO_UTF8, read_table, windows_text
 from data.text import printable
 
 COLUMNS = ("path", "label", "split", "group")

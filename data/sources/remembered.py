@@ -7,9 +7,13 @@ from typing import Any
 from data.errors import HeadstartError
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder
+from data.sources.options import SOURCE_OPTIONS
 from data.sources.source import Source, open_source
 
-_TAKEN = {"text": str, "data_dir": str, "folders_are_classes": bool, "root": str}  # by `open_source`
+_TAKEN = {  # by `open_source`
+    "text": str,
+    **{name: bool if option.kind is bool else str for name, option in SOURCE_OPTIONS.items()},
+}
 _FORMAT = "headstart source"
 
 

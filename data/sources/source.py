@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
+from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
 
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 
@@ -56,6 +57,8 @@ class Source(Protocol):
         to: to send a large folder would take longer than to compute.
     partial : bool
         Whether it holds some rows of another source at the same location.
+    examples : tuple of str
+        What was taken from names, on a few of them, for who looks before anything is computed.
     """
 
     class_names: tuple[str, ...]
@@ -64,6 +67,7 @@ class Source(Protocol):
     location: str | None = None
     sendable: bool = True
     partial: bool = False
+    examples: tuple[str, ...] = ()
 
     def describe(self) -> dict:
         """Return what the source is as JSON-ready values, free of paths and times."""
@@ -109,7 +113,7 @@ class Kind:
     opener : str
         Module and function that opens it, called with the text and the `options`: imported on use.
     options : tuple of str
-        Of ``data_dir``, ``folders_are_classes`` and ``root``, those that it takes.
+        Those of `data.sources.options.SOURCE_OPTIONS` that it takes.
     default_name : callable
         From the text to the name of what is made of the source, without a suffix.
     """
@@ -130,9 +134,10 @@ def _is_file(suffix: str) -> Callable[[str], bool]:
     return lambda text: text.lower().endswith(suffix) and os.path.isfile(text)
 
 
+_BY_NAMES = ("folders_are_classes", "include", "exclude", "label_regex", "group_regex")
 SOURCES = {  # the first one that matches is taken
     "digits": Kind("digits", lambda text: text == "digits", "data.sources.arrays:open_digits"),
-    "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", ("folders_are_classes",)),
+    "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
     "csv": Kind("FILE.csv", _is_file(".csv"), "data.sources.csv_list:open_csv", ("root",)),
     "npz": Kind("FILE.npz", _is_file(".npz"), "data.sources.arrays:open_npz"),
     "tfds": Kind(
@@ -158,12 +163,7 @@ def grammar(option: str = "") -> str:
     return " | ".join(kind.grammar for kind in SOURCES.values() if not option or option in kind.options)
 
 
-def open_source(
-    text: str | Path,
-    data_dir: str | Path | None = None,
-    folders_are_classes: bool = False,
-    root: str | Path | None = None,
-) -> Source:
+def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
     """Open the source that `text` names.
 
     Parameters
@@ -191,15 +191,16 @@ def open_source(
     (600, ('0', '1', '2'))
     """
     kind = SOURCES[source_kind(str(text))]
-    given = {"data_dir": data_dir, "folders_are_classes": folders_are_classes or None, "root": root}
-    options = {name: value for name, value in given.items() if value is not None}
-    for name in options:
+    given = {name: value for name, value in options.items() if value}
+    for name in given:
+        if name not in SOURCE_OPTIONS:
+            raise TypeError(f"open_source() takes no {name}; it takes {', '.join(SOURCE_OPTIONS)}")
         if name not in kind.options:
-            option = "--" + name.replace("_", "-")
+            option = option_of(name)
             raise UsageError(
                 f"{option} has no meaning here", f"a source {grammar(name)}", str(text), f"leave {option} out"
             )
-    return kind.open(str(text), **options)
+    return kind.open(str(text), **given)
 
 
 def as_source(source: Source | str | Path) -> Source:

@@ -5,21 +5,20 @@ from typing import Annotated
 import typer
 
 from data.console import json_option, say_warnings, show
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions
 from data.sources.source import open_source
 from data.text import counted
 from extract.commands.options import (
     BackboneName,
     BatchSize,
-    DataDir,
     DecodeScale,
     EngineName,
-    FoldersAreClasses,
     ImageSize,
     KerasBackend,
     OutputLayers,
     Precision,
     Quantization,
-    Root,
     SourceText,
     Threads,
     WeightsText,
@@ -66,6 +65,7 @@ def _in_figures(ratio: float | None) -> str:
     return "-" if ratio is None else f"{ratio:.2f}"
 
 
+@takes_source_options
 def bench(
     source: SourceText = "digits",
     backbone: BackboneName = "xception",
@@ -81,9 +81,7 @@ def bench(
     batch_size: BatchSize = None,
     images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
     repeats: Annotated[int, typer.Option(min=1, help="Turns; the table shows medians.")] = 5,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     as_json: Annotated[bool, json_option("every figure")] = False,
 ) -> None:
     """Measure extraction on this machine: its limit, the engine, decoding, the whole, and Keras' own.
@@ -95,7 +93,7 @@ def bench(
     from extract.run.options import Options
 
     engine = chosen_engine(engine, keras_backend)
-    opened, size = open_source(source, data_dir, folders_are_classes, root), parse_size(image_size)
+    opened, size = open_source(source, **how), parse_size(image_size)
     say_warnings(opened.warnings)
     recipe = Recipe.for_backbone(
         backbone,

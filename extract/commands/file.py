@@ -11,16 +11,15 @@ from data.console import json_option, say_warnings, show
 from data.errors import HeadstartError
 from data.names import padded, short_names, width_of
 from data.output.ours import kind_of_output
+from data.source_options import NONE, takes_source_options
 from data.sources.labels import source_warnings
+from data.sources.options import SourceOptions, option_of
 from data.sources.source import grammar, open_source
 from data.split_rule import SplitRule
 from data.text import counted, some_of
 from extract.commands.options import (
     AsJson,
-    DataDir,
     FilePath,
-    FoldersAreClasses,
-    Root,
 )
 
 _OWN = ("device", "engine", "version")  # of an engine; what else took part has lines of its own
@@ -171,12 +170,11 @@ def diff(
     show(diff(first, second).to_dict(), diff_lines, as_json)
 
 
+@takes_source_options
 def verify(
     file: FilePath,
     source: Annotated[str | None, typer.Option(help=f"Compare with this source: {grammar()}")] = None,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
-    root: Root = None,
+    how: SourceOptions = NONE,
     sample: Annotated[int, typer.Option(min=0, help="Extract so many rows of --source again.")] = 0,
     as_json: AsJson = False,
 ) -> None:
@@ -187,13 +185,12 @@ def verify(
     from extract.feature_file.verify import verify
     from extract.run.compare import compare
 
-    if source is None and (sample or data_dir or folders_are_classes or root):
-        raise typer.BadParameter(
-            "--sample, --data-dir, --folders-are-classes and --root have no meaning without --source"
-        )
+    if source is None and (sample or how):
+        given = [*(["--sample"] if sample else []), *map(option_of, how)]
+        raise typer.BadParameter(f"without --source there is no meaning in {', '.join(given)}")
     verdict = verify(file)
     if verdict.sound and source is not None:
-        opened = open_source(source, data_dir, folders_are_classes, root)
+        opened = open_source(source, **how)
         say_warnings(source_warnings(opened))
         verdict = compare(file, opened, sample)
     show({"file": str(file), **verdict.to_dict()}, verdict_lines, as_json)

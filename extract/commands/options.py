@@ -6,19 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from data.console import DATA_DIR, FOLDERS_ARE_CLASSES, ROOT, json_option, say, say_warnings
+from data.console import json_option, say, say_warnings
 from data.errors import UsageError
 from data.sources.source import SOURCES, grammar, source_kind
 from data.split_rule import SplitRule, parse_fractions
 from extract.engines.engine import engine_help, values_help
 
 if TYPE_CHECKING:
-    from data.sources.groups import Groups
+    from data.tables.groups import Groups
 
 SourceText = Annotated[str, typer.Argument(help=grammar())]
 FilePath = Annotated[Path, typer.Argument(help="A feature file.")]
-DataDir = Annotated[Path | None, DATA_DIR]
-FoldersAreClasses = Annotated[bool, FOLDERS_ARE_CLASSES]
 GroupsFile = Annotated[
     Path | None,
     typer.Option("--groups", metavar="FILE.csv", help="Groups by digest,group: each in one split, one fold."),
@@ -36,7 +34,6 @@ Fractions = Annotated[
     typer.Option(metavar="TRAIN,VALIDATION,TEST", help="With --split stratified; default: 0.8,0.1,0.1."),
 ]
 SplitSeed = Annotated[int | None, typer.Option(min=0, help="With --split stratified; default: 0.")]
-Root = Annotated[Path | None, ROOT]
 BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 OutputLayers = Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")]
@@ -110,7 +107,7 @@ def say_rejections(rejections: Sequence[tuple[str, str]]) -> None:
 
 def listed_groups(file: Path | None) -> "Groups | None":
     """Return the groups of a file, where one is named, and say what the user should know of it."""
-    from data.sources.groups import read_groups
+    from data.tables.groups import read_groups
 
     if file is None:
         return None

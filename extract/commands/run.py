@@ -11,6 +11,8 @@ import typer
 from data.console import json_option, say, say_warnings, show
 from data.errors import unknown_name
 from data.images import PIXEL_LIMIT
+from data.source_options import NONE, takes_source_options
+from data.sources.options import SourceOptions
 from data.sources.source import SOURCES, Source, open_source, source_kind
 from data.split_rule import SplitRule
 from data.text import counted
@@ -18,10 +20,8 @@ from extract.commands.file import class_lines, rule_lines
 from extract.commands.options import (
     BackboneName,
     BatchSize,
-    DataDir,
     DecodeScale,
     EngineName,
-    FoldersAreClasses,
     Fractions,
     GroupsFile,
     ImageSize,
@@ -29,7 +29,6 @@ from extract.commands.options import (
     OutputLayers,
     Precision,
     Quantization,
-    Root,
     SourceText,
     SplitName,
     SplitSeed,
@@ -108,6 +107,7 @@ def preview_lines(values: dict) -> list[str]:
         f"{counted(values['rows'], 'row')}: {counts}",
         f"to compute: {counted(values['missing'], 'image')} in {counted(values['parts'], 'part')}",
     ]
+    lines = [*values["examples"], *lines]
     if values["dropped"]:
         lines.append(f"to drop: {counted(values['dropped'], 'row')}, kept beside the file")
     if values["refused"]:
@@ -144,6 +144,7 @@ def arithmetics_line(rate: float, bfloat16: float) -> str:
     return f"float32: {rate:.0f} images/s; the engine alone: {told}, and --plan also measures int8"
 
 
+@takes_source_options
 def run(
     source: SourceText = "digits",
     output: Annotated[
@@ -170,13 +171,11 @@ def run(
     allow_drop: Annotated[
         bool, typer.Option("--allow-drop", help="Let most rows, or a whole class, leave the file.")
     ] = False,
-    data_dir: DataDir = None,
-    folders_are_classes: FoldersAreClasses = False,
     groups: GroupsFile = None,
     split: SplitName = None,
     fractions: Fractions = None,
     split_seed: SplitSeed = None,
-    root: Root = None,
+    how: SourceOptions = NONE,
     reuse: Annotated[
         list[Path] | None, typer.Option(help="Feature file to take rows from; repeatable.")
     ] = None,
@@ -216,7 +215,7 @@ def run(
 
     engine, rule = chosen_engine(engine, keras_backend), chosen_rule(split, fractions, split_seed)
     cluster = _cluster(runner, Cluster(address, num_cpus, num_gpus, threads), replicas)
-    opened = open_source(source, data_dir, folders_are_classes, root)
+    opened = open_source(source, **how)
     say_warnings(opened.warnings)
     path, listed = output or Path(default_name(source)), listed_groups(groups)
     check_output(path, chosen_layout(path, layout))

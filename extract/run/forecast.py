@@ -80,6 +80,8 @@ class Preview:
         Rows of each class in each split, were no missing image broken.
     warnings : tuple of str
         What the user should know of the source, its labels, and the images that were measured.
+    examples : tuple of str
+        What the source takes from names, on a few of them.
     """
 
     rows: int
@@ -104,6 +106,7 @@ class Preview:
     split_rule: dict = field(default_factory=dict)
     rows_by_split: dict[str, dict[str, int]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    examples: tuple[str, ...] = ()
 
     def to_dict(self) -> dict:
         """Return the preview as JSON-ready values; the duplicates are ``twins`` there."""
@@ -172,6 +175,7 @@ def preview(
             *elsewhere.lines,
             *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
         ),
+        examples=tuple(source.examples),
     )
 
 

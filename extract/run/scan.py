@@ -12,8 +12,8 @@ import numpy as np
 from data.errors import HeadstartError, is_there, unreadable
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder
-from data.sources.groups import Groups
 from data.sources.source import Row, Source, Stamp, title
+from data.tables.groups import Groups
 from extract.run.plan import Scan
 
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick

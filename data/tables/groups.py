@@ -7,7 +7,7 @@ from pathlib import Path
 from data.errors import HeadstartError
 from data.names import shortened
 from data.output.ours import GROUPS
-from data.sources.digest_table import DigestTable, read_by_digest
+from data.tables.digest_table import DigestTable, read_by_digest
 from data.text import counted, printable
 
 _LIST = DigestTable(

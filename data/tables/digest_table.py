@@ -9,7 +9,7 @@ from data.errors import HeadstartError, NotFoundError, is_missing
 from data.names import shortened
 from data.output.csv_file import cell_value
 from data.output.ours import kind_of_output
-from data.sources.csv_text import read_table, windows_text
+from data.tables.csv_text import read_table, windows_text
 from data.text import with_article
 
 _DIGEST = re.compile("[0-9a-f]{64}")

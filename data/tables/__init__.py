@@ -1,0 +1,7 @@
+"""Tables and lists that users write: which encodings and delimiters they have, and what their lines say.
+
+csv_text      CSV files as programs write them: encodings, delimiters
+digest_table  CSV files that say something of images known by their digest
+groups        groups of images, listed by digest in a CSV file
+path_list     paths that a list or standard input names
+"""
