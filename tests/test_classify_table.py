@@ -82,7 +82,8 @@ def test_every_command_takes_every_head(name, small_file, tmp_path):
         return done.stdout
 
     bundle, best = tmp_path / "bundle", tmp_path / "best"
-    assert re.search(rf"\b{name}\b", " ".join(run("train", "--help").split()))
+    told = " ".join(run("train", "--help").split()).replace("- ", "-")  # a name may break at its hyphen
+    assert re.search(rf"\b{name}\b", told)
     trained = json.loads(run("train", small_file, "--head", name, "-o", bundle, "--json"))
     assert trained["head"] == name
     report = json.loads(run("evaluate", bundle, small_file, "--json"))
