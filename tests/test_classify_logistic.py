@@ -1,10 +1,14 @@
 """The logistic head finds its minimum: neither start, threads nor blocks move a prediction."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import ROOT
 from invoking import invoke, succeed
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -296,3 +300,30 @@ def test_two_thousand_real_features_in_ten_classes(shared, imagenet, tmp_path):
     y = KMeans(10, random_state=0).fit_predict(X)
     assert X[:2000].shape == (2000, 2048)
     assert_converged(X[:2000], y[:2000], X[2000:], y[2000:], (1e-3, 1.0))
+
+
+CHOSEN = """
+import numpy as np
+from classify.heads.logistic import Logistic
+generator = np.random.default_rng(0)
+y = generator.integers(0, 3, 120)
+X = generator.normal(size=(120, 40)).astype(np.float32)
+X[np.arange(120), y] += 1
+head = Logistic().fit(X, y)
+print(head.C_, head.coef_.tobytes().hex())
+"""
+
+
+def test_every_process_chooses_the_same():
+    """Python salts the hash of bytes in each process."""
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", CHOSEN],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2", "3")
+    }
+    assert len(found) == 1

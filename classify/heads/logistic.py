@@ -1,5 +1,6 @@
 """Logistic regression that chooses its penalty, and that has converged: no start moves a prediction."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -192,7 +193,12 @@ def _surveyed(X: np.ndarray | Blocks, scaled: bool, compared: bool) -> tuple[np.
     for _, part in ordered_parts(X):
         scaler.partial_fit(part)
         if compared:
-            copies.append(np.array([hash(row.tobytes()) for row in part]))
+            copies.append(np.array([_digest(row) for row in part], np.int64))
     if not scaled:
         return np.zeros(X.shape[1], dtype), np.ones(X.shape[1], dtype), np.concatenate(copies)
     return scaler.mean_.astype(dtype), scaler.scale_.astype(dtype), np.concatenate(copies)
+
+
+def _digest(row: np.ndarray) -> int:
+    """Return a number of a row that is the same in every process, which Python's own hash is not."""
+    return int.from_bytes(hashlib.blake2b(row.tobytes(), digest_size=8).digest(), "big", signed=True)
