@@ -79,7 +79,7 @@ class SplitRule:
         """The rule in words."""
         if not self.is_stratified:
             return "by a hash of each image"
-        shown = ",".join(f"{fraction:g}" for fraction in self.fractions)
+        shown = ",".join(f"{fraction:.12g}" for fraction in self.fractions)
         return f"stratified by {shown} with seed {self.seed}"
 
     def to_dict(self) -> dict:

@@ -3,6 +3,8 @@
 import json
 import shutil
 from dataclasses import replace
+from threading import Event, Thread
+from time import sleep
 
 import numpy as np
 import pytest
@@ -426,3 +428,23 @@ def test_test_images_that_training_saw_are_left_out_where_asked_for(tiny_recipe,
     done = invoke(*words, "--unseen-only", "--json")
     assert "1 test image left out, as training rows have the same bytes" in done.stderr
     assert json.loads(done.stdout)["test"]["rows"] == len(load_features(path).rows("test")) - 1
+
+
+def test_two_sweeps_onto_one_output_take_turns(features, tmp_path, patch_ours, capfd):
+    """The second waits, and says for whom; its own result is what is there in the end."""
+    best, began, train = tmp_path / "best", Event(), workers.attempt
+
+    def slow(*args):
+        began.set()
+        sleep(1)
+        return train(*args)
+
+    patch_ours("classify.selection.workers.attempt", slow)
+    first = Thread(target=sweep_and_save, args=(features, entries(["centroid"], GRIDS), best, ALONE))
+    first.start()
+    began.wait()
+    outcome = sweep_and_save(features, entries(["knn"], GRIDS), best, ALONE)
+    first.join()
+    assert "waiting for process" in capfd.readouterr().err
+    assert Bundle.load(best).name == outcome.winner.head == "knn"
+    assert [path.name for path in tmp_path.iterdir()] == ["best"]

@@ -86,7 +86,7 @@ def sweep(
     from classify.selection.leaderboard import write_leaderboard
     from classify.selection.options import SweepOptions
     from classify.selection.sweep import journal_of, sweep_and_save
-    from data.output.checks import check_file
+    from data.output.checks import check_file, check_parent
     from data.progress import progress_bar
 
     tried = 50 if trials is None else trials
@@ -103,17 +103,17 @@ def sweep(
     if leaderboard:
         _check_apart(leaderboard, folder)
         check_file(leaderboard, "leaderboard", "--leaderboard")
+        check_parent(leaderboard, "--leaderboard")
     find, chosen = _search_of(search, heads) if search else _grids_of(heads)
-    features = grouped(corrected(load_features(files, layer, join), corrections), groups)
-    warnings = checked_labels(features)
-    if unseen_only:
-        features = _unseen(features)
+    loaded = grouped(corrected(load_features(files, layer, join), corrections), groups)
+    warnings = checked_labels(loaded)
+    features = _unseen(loaded) if unseen_only else loaded
     with progress_bar("training heads", "head") as progress:
         outcome = sweep_and_save(features, chosen, folder, options, find=find, progress=progress)
     if leaderboard:
         write_leaderboard(leaderboard, outcome.results)
     say_warnings(outcome.warnings)
-    told = advice(judging_rows(features), str(folder), files, join, corrections, groups)
+    told = advice(judging_rows(loaded), str(folder), files, join, corrections, groups)
     values = {**outcome.to_dict(), "warnings": [*warnings, *outcome.warnings]}
     if features.corrections is not None:
         values["corrections"] = features.corrections.to_dict()

@@ -119,8 +119,17 @@ class LabelledRows:
                 "labelled training images of two classes or more",
                 f"{counted(len(y), 'training image')} of {counted(len(found), 'class')}"
                 + (f": {', '.join(found)}" if found else ""),
-                "extract more images, labelled with their classes",
+                self._more_training(),
             )
+
+    def _more_training(self) -> str:
+        """Return what to do where training rows are missing."""
+        if len(np.unique(self.y[self.y >= 0])) < 2:
+            return "extract more images, labelled with their classes"
+        return (
+            "rows of other splits have such labels: give training a share, in the source or by --fractions "
+            "and another output of extract run, or extract more images"
+        )
 
     def check_validation(self) -> None:
         """Raise if there are no labelled validation rows.

@@ -15,6 +15,7 @@ from classify.scores.judging import lone_answer
 from classify.scores.temperature import calibration_text
 from data.text import counted
 
+_FEW = 10  # rows: that one class is predicted for all of fewer is chance
 _WIDE = 0.1  # width of an interval that says little
 _UNCALIBRATED = 0.03  # error of the probabilities, at the least
 # Findings about classes: what follows, a command that mends it or shows more, the section that shows it.
@@ -232,7 +233,9 @@ def _width(context: Context) -> Iterator[Notice]:
 
 
 def _lone(context: Context) -> Iterator[Notice]:
-    for text in lone_answer({"validation": context.scores}):
+    if context.scores["rows"] < _FEW:
+        return  # by chance
+    for text in lone_answer({"judged": context.scores}):
         yield Notice(
             "serious", _sentence(text.partition(": ")[0]), _sentence(text.partition(": ")[2]), "", "confusion"
         )

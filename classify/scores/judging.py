@@ -11,7 +11,7 @@ from data.text import counted
 
 _FEW = 10  # rows: below, 95 % intervals of an accuracy are wider than half of all that it can be
 _FOLDS = 5
-_ROWS = {"train": "training", "validation": "validation"}
+_ROWS = {"judged": "judged", "validation": "validation", "train": "training"}
 
 
 @dataclass(frozen=True)
@@ -112,8 +112,8 @@ def lone_answer(scores: dict) -> list[str]:
     Parameters
     ----------
     scores : dict
-        By split, as `classify.scores.evaluate.evaluate` returns them: the validation rows tell, and the
-        training rows where those are missing or of one class.
+        By split, or ``judged`` for rows of any, as `classify.scores.evaluate.evaluate` returns them: the
+        validation rows tell, and the training rows where those are missing or of one class.
 
     Examples
     --------
@@ -123,7 +123,7 @@ def lone_answer(scores: dict) -> list[str]:
     the head predicts cat for all 4 training rows, though they are of 2 classes: it has learned nothing \
 that tells them apart; give it more rows or epochs, another learning rate, or take another head
     """
-    for split in ("validation", "train"):
+    for split in _ROWS:
         report = scores.get(split)
         if report and sum(row["rows"] > 0 for row in report["classes"]) > 1:
             return _lone_answer(split, report)

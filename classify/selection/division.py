@@ -182,8 +182,10 @@ def _why(features: FeatureMatrix, folds: int) -> str:
     classes = counted(len(np.unique(features.y[features.rows("train")])), "class")
     if not folds:
         return f", few for {classes}; some class has too few rows for folds"
-    rows = counted(len(features.rows("validation")), "validation row")
-    return f", as {rows} for {classes} are few (--cv 0 takes them)"
+    rows = len(features.rows("validation"))
+    if not rows:
+        return ", as there are no validation rows"
+    return f", as {counted(rows, 'validation row')} for {classes} are few (--cv 0 takes them)"
 
 
 def _by_split(features: FeatureMatrix, chosen: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -4,10 +4,9 @@ import time
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from classify.features.matrix import FeatureMatrix
-from classify.head import Head
 from classify.heads.fit import fit_head
 from classify.heads.table import make_head
 from classify.scores.cross_validation import cross_validate
@@ -18,10 +17,15 @@ from classify.selection.options import PLACES, SweepOptions
 from classify.selection.plan import Plan, everything, plan_of
 from classify.selection.trials import Entry
 from classify.selection.workers import Progress, working
+from data.console import say
 from data.errors import moved_keywords
 from data.output.atomic import target_of
 from data.output.checks import check_file
 from data.output.disk import writing
+from data.output.lock import locked
+
+if TYPE_CHECKING:
+    from classify.bundle.bundle import Bundle
 
 
 @moved_keywords(PLACES)
@@ -122,29 +126,23 @@ def sweep_and_save(
     progress : callable, optional
         As `sweep` takes it.
     """
-    from classify.bundle.bundle import Bundle
     from classify.scores.judging import lone_answer
 
     started, options = time.perf_counter(), options or SweepOptions()
     features.refuse_seen("test", features.training_images())
-    division = division_of(features, options.cv)
-    journal = journal_of(folder)
+    division, journal = division_of(features, options.cv), journal_of(folder)
     goes_on = "or choose another -o; the same command goes on from what is finished"
-    try:
-        with writing(journal, goes_on):
-            journal.parent.mkdir(parents=True, exist_ok=True)
+    with writing(journal, goes_on), locked(journal, say=say):
+        try:
             results = find(features, chosen, options, journal=journal, progress=progress, division=division)
-    except KeyboardInterrupt:
-        kept = f"what is finished is kept in {journal}: the same command goes on from there"
-        nothing = "nothing was finished yet: the same command starts again"
-        raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
-    winner = results.choose(chosen if options.simplest else None)
-    head = _trained(make_head(winner.head, **winner.params), features, division)
-    bundle = Bundle.of(head, features, winner.head, calibrate=_calibration(winner, features, division)).save(
-        folder
-    )
+        except KeyboardInterrupt:
+            kept = f"what is finished is kept in {journal}: the same command goes on from there"
+            nothing = "nothing was finished yet: the same command starts again"
+            raise KeyboardInterrupt(f"interrupted; {kept if journal.exists() else nothing}") from None
+        winner = results.choose(chosen if options.simplest else None)
+        bundle = _winning(winner, features, division).save(folder)
+        journal.unlink(missing_ok=True)
     test = bundle.evaluate(features, "test") if len(features.rows("test")) else None
-    journal.unlink(missing_ok=True)
     seconds = round(time.perf_counter() - started, 3)
     calibration = bundle.provenance.get("calibration")
     return Outcome(results, winner, str(folder), test, seconds, lone_answer(bundle.scores), calibration)
@@ -171,11 +169,14 @@ def _calibration(winner: Result, features: FeatureMatrix, division: Division) ->
     return Calibration.of(validated.proba, validated.y, f"rows by {division.folds} folds")
 
 
-def _trained(head: Head, features: FeatureMatrix, division: Division) -> Head:
-    """Fit a head to the training rows as the sweep did: by folds, validation rows choose nothing in it."""
+def _winning(winner: Result, features: FeatureMatrix, division: Division) -> "Bundle":
+    """Train the winner on the training rows as the sweep did; by folds, validation rows choose nothing."""
+    from classify.bundle.bundle import Bundle
+
     X, y = features.training_rows()
     groups = features.groups_of(features.rows("train"))
     X_val, y_val = (None, None) if division.folds else features.split("validation")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said when the head was tried
-        return fit_head(head, X, y, X_val, y_val, groups)
+        head = fit_head(make_head(winner.head, **winner.params), X, y, X_val, y_val, groups)
+    return Bundle.of(head, features, winner.head, calibrate=_calibration(winner, features, division))

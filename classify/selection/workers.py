@@ -3,6 +3,7 @@
 import json
 import time
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from classify.selection.plan import ALL, Plan, cost_of, survivors
 from classify.selection.trials import Entry, Place, Trial, kept_in, read_journal
 from data.console import say
 from data.errors import HeadstartError
+from data.text import counted
 
 Progress = Callable[[int, int], None]  # of trainings done and in all
 
@@ -58,7 +60,7 @@ class Workers:
         self._progress = progress or (lambda done, total: None)
         self._tell, self._refusal = warnings_teller(), HeadstartError(*_NOTHING)
         self._started, self._spent, self._planned = time.monotonic(), 0.0, 0.0
-        self._late: set[str] = set()
+        self._late: set[str] = set()  # keys of what no time was left for
 
     def carry_out(self, plan: Plan) -> Leaderboard:
         """Train what a plan says, and rank it.
@@ -93,8 +95,10 @@ class Workers:
             raise self._refusal
         by, division = self._options.choose_by, self._division
         if self._options.budget is not None:
-            late = f"no time was left for {', '.join(sorted(self._late))}; " if self._late else ""
-            notes = [*notes, f"{late}within a budget the choice depends on the machine"]
+            counts = Counter(json.loads(key)[0] for key in self._late)
+            named = [f"{head} ({counted(count, 'configuration')})" for head, count in sorted(counts.items())]
+            late = f"no time was left for {', '.join(named)}; " if named else ""
+            notes = [*(f"planned: {note}" for note in notes), f"{late}{_DEPENDS}"]
         elif notes:
             notes = [*notes, "--exhaustive trains everything on all rows"]
         return Leaderboard(tuple(ranked(results, by)), by, division.words, division.folds, tuple(notes))
@@ -161,7 +165,7 @@ class Workers:
         cost = self._cost(task)
         speed = self._spent / self._planned if self._spent else 1.0
         if time.monotonic() - self._started + cost * speed > 60 * self._options.budget:
-            self._late.update(entry.head for entry in task.members)
+            self._late.update(entry.key for entry in task.members)
             return False
         self._planned += cost
         return True
@@ -184,6 +188,7 @@ class Workers:
         return found
 
 
+_DEPENDS = "within a budget the choice depends on the machine"
 _NOTHING = (
     "the budget of the sweep is too small",
     "time for one configuration or more",
