@@ -370,11 +370,11 @@ class Shop:
 def race(tmp_path, monkeypatch):
     monkeypatch.setattr("classify.frontier.race.row_bytes", lambda path: 100.0)
 
-    def run(table, budget=None, **request):
+    def run(table, budget=None, recorded=None, **request):
         said: list[str] = []
         request = {"rows": 400, "arithmetics": ("float32",), "sizes": tuple(sorted(table))} | request
         shop = Shop(Request(**request), table, tmp_path)
-        made = Race(shop, Budget(budget, now=lambda: shop.clock), said.append, {}, passes(shop.request))
+        made = Race(shop, Budget(budget, now=lambda: shop.clock), said.append, recorded or {}, passes(shop.request))
         made.run()
         return made, said
 
@@ -466,9 +466,23 @@ def test_a_folder_of_others_and_a_damaged_record_are_refused(tmp_path):
     assert (tmp_path / "notes").read_text() == "mine"
 
 
-def test_of_two_measurements_the_faster_one_counts():
-    slow, fast = Speed(100, 10.0), Speed(50, 2.0)
-    assert slow.or_faster(fast) == fast.or_faster(slow) == fast and slow.or_faster(None) == slow
+def test_of_several_measurements_the_one_over_the_most_images_counts():
+    lucky, many, longer = Speed(32, 0.2), Speed(100, 10.0), Speed(100, 12.0)
+    assert Speed.of_most([many, lucky, None]) == Speed.of_most([lucky, many]) == many
+    assert Speed.of_most([many, longer, lucky]) == longer and Speed.of_most([None]) is None
+    assert lucky.is_uncertain and Speed(100, 0.9).is_uncertain and Speed(63, 9.0).is_uncertain
+    assert not Speed(64, 1.0).is_uncertain
+
+
+def test_a_lucky_speed_of_before_does_not_stay(race):
+    key = Recipe("xception", weights="00", image_size=(100, 100)).key
+    found, _ = race({100: (80, 1.0)}, recorded={key: Speed(32, 0.01)})
+    assert found.finished[0].images_per_second == pytest.approx(80) and found.speeds[key].images == 400
+    assert not found.finished[0].is_uncertain
+    found, _ = race({100: (80, 1.0)}, recorded={key: Speed(900, 10.0)})
+    assert found.finished[0].images_per_second == 90
+    few, _ = race({100: (80, 1.0)}, rows=40)
+    assert few.finished[0].is_uncertain
 
 
 def test_commands_name_all_that_opens_the_source():
@@ -491,6 +505,7 @@ def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
             "log_loss": score,
             "accuracy": score,
             "images_per_second": speed,
+            "speed_is_uncertain": name == "d",
             "projected": {"seconds": 90.0, "bytes": 1e6},
             "on_front": name == "a",
             "against_best": None if name == "c" else {**gap, "alike": name != "a"},
@@ -525,6 +540,8 @@ def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
     table = lines[lines.index(next(line for line in lines if line.startswith("compared with c"))) :]
     assert any(line.startswith("  a ") and line.endswith("told apart") for line in table)
     assert any(line.startswith("  b ") and line.endswith("about 9,000") for line in table)
+    told = [line for line in lines if "~" in line]
+    assert len(told) == 2 and "~20.0" in told[0] and "fewer than 64 images" in told[1]
 
 
 # The command

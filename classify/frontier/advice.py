@@ -51,7 +51,7 @@ def frontier_lines(found: dict) -> list[str]:
     --------
     >>> score = {"value": 0.5, "low": 0.25, "high": 0.75}
     >>> recipe = {"name": "xception 150 px int8", "log_loss": score, "accuracy": score, "on_front": True,
-    ...           "images_per_second": 50.0, "against_best": None,
+    ...           "images_per_second": 50.0, "speed_is_uncertain": False, "against_best": None,
     ...           "projected": {"seconds": 40.0, "bytes": 16_400_000}}
     >>> found = {"rows": 600, "classes": 2, "images": 2002, "recipes": [recipe], "stopped": [],
     ...          "left_out": [], "best": recipe["name"], "alike": [recipe["name"]], "named": recipe["name"],
@@ -70,6 +70,7 @@ def frontier_lines(found: dict) -> list[str]:
         f"{found['images']:,} images are projected",
         *table_lines(_HEADS, rows, _RIGHT),
         "* on the front: none is both faster and better",
+        *_told_uncertain(found),
         *_compared(found),
         *_told_alike(found),
         *_told_stopped(found),
@@ -86,10 +87,16 @@ def _row(each: dict) -> tuple[str, ...]:
         f"{'*' if each['on_front'] else ' '} {each['name']}",
         score_text(each["log_loss"]),
         score_text(each["accuracy"]),
-        f"{each['images_per_second']:.1f}",
+        f"{'~' if each['speed_is_uncertain'] else ''}{each['images_per_second']:.1f}",
         duration(projected["seconds"]),
         f"{projected['bytes'] / 1e6:.1f} MB",
     )
+
+
+def _told_uncertain(found: dict) -> list[str]:
+    if not any(each["speed_is_uncertain"] for each in found["recipes"]):
+        return []
+    return ["~ uncertain: measured on fewer than 64 images, or in less than a second; take more --rows"]
 
 
 def _compared(found: dict) -> list[str]:

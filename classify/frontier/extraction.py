@@ -1,7 +1,7 @@
 """Features of the sample by one pass: made, kept, timed, and judged by cross-validation."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from extract.run.options import Options
 from extract.run.plan import Scan
 from extract.run.worker import bytes_of
 
-_TIMED = 48  # images, at most, where all of the sample is known
+_TIMED = 96  # images, at most, where all of the sample is known
+_FEWEST_TIMED, _SHORTEST = 64, 1.0  # images and seconds, below which a speed is uncertain
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,15 @@ class Speed:
         """The ratio of the two."""
         return self.images / self.seconds
 
-    def or_faster(self, other: "Speed | None") -> "Speed":
-        """Return the faster of two measurements: whatever else a machine does only slows."""
-        return max(self, other or self, key=lambda each: each.images_per_second)
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether it comes of fewer than 64 images, or of less than a second."""
+        return self.images < _FEWEST_TIMED or self.seconds < _SHORTEST
+
+    @staticmethod
+    def of_most(several: "Iterable[Speed | None]") -> "Speed | None":
+        """Return the measurement over the most images, of equal ones the longest; None if there is none."""
+        return max(filter(None, several), key=lambda each: (each.images, each.seconds), default=None)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,8 @@ class Contender:
         Features of an image.
     row_bytes : float
         Of a feature file, for each image.
+    is_uncertain : bool
+        Whether few images, or a short time, told the speed.
     behind : Contender or None
         A faster one for which it was stopped before all rows were judged.
     """
@@ -36,6 +38,7 @@ class Contender:
     images_per_second: float
     width: int
     row_bytes: float
+    is_uncertain: bool = False
     behind: "Contender | None" = None
 
     @property

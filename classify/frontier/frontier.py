@@ -155,6 +155,7 @@ def _told(each: Contender, race: Race, images: int) -> dict:
         "log_loss": report["log_loss"],
         "accuracy": report["accuracy"],
         "images_per_second": round(each.images_per_second, 2),
+        "speed_is_uncertain": each.is_uncertain,
         "width": each.width,
         "projected": {
             "seconds": round(each.seconds(images), 1),

@@ -153,7 +153,7 @@ class Race:
             f"{speed.images_per_second:.1f} images/s, {seconds:.0f} s"
         )
         width, size = features.X.shape[1], row_bytes(entrant.path)
-        return Contender((each,), judged, speed.images_per_second, width, size)
+        return Contender((each,), judged, speed.images_per_second, width, size, speed.is_uncertain)
 
     def _entrant(self, each: Pass) -> Entrant:
         if each not in self.entrants:
@@ -162,12 +162,9 @@ class Race:
         return self.entrants[each]
 
     def _speed(self, recipe: Recipe, made: Speed | None) -> Speed:
-        """Return the speed of a pass: as measured now, else in the rounds before, else earlier, else anew."""
-        before = self.speeds.get(recipe.key)
-        if made is not None:
-            speed = made.or_faster(before)
-        else:
-            speed = before or self.recorded.get(recipe.key) or self.shop.timed(recipe)
+        """Return the speed of a pass that most images tell: of now, the rounds before, or earlier; else anew."""
+        known = (made, self.speeds.get(recipe.key), self.recorded.get(recipe.key))
+        speed = Speed.of_most(known) or self.shop.timed(recipe)
         self.speeds[recipe.key] = speed
         return speed
 
@@ -206,6 +203,7 @@ class Race:
                 joined_speed([each.images_per_second for each in pair]),
                 sum(each.width for each in pair),
                 sum(each.row_bytes for each in pair),
+                any(each.is_uncertain for each in pair),
             )
             self.say(f"{name}: log loss {judged.log_loss:.4f} on {judged.rows} rows")
 
