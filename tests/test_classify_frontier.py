@@ -1,6 +1,7 @@
 """Which recipe is worth its time: the sample, comparisons, the front, the rounds, and the command."""
 
 import json
+import re
 import shlex
 from collections import Counter
 from dataclasses import replace
@@ -25,14 +26,21 @@ from classify.frontier.sample import draw_sample, rounds_of, sampling_order, uni
 from classify.scores.cross_validation import CrossValidation, cross_validate
 from data import HeadstartError
 from data.sources.arrays import from_arrays
-from data.sources.source import Row
+from data.sources.source import Row, as_source
 from data.sources.subset import SomeRows
 from data.splits import split_of
 from extract.cli import app as extraction
 from extract.recipe import Recipe
 from extract.run.plan import Scan
+from extract.run.scan import scan_source
 
 TINY = ("--backbones", "smallnet", "--weights", "none", "--arithmetics", "float32")
+
+
+def scanned(folder: Path):
+    """Return a folder as a source, and its scan."""
+    source = as_source(folder)
+    return source, scan_source(source)
 
 
 def source_of(rows: int, labels=(0, 1), **values):
@@ -525,7 +533,7 @@ def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
         "commands": ["one", "two"],
         "rows": 600,
     }
-    found |= {"classes": 2, "images": 1000, "comparisons": 5, "figure": "f.png"}
+    found |= {"unreadable": 0, "classes": 2, "images": 1000, "comparisons": 5, "figure": "f.png"}
     lines = frontier_lines(found)
     for line in (
         "best: c; these rows cannot tell it from b, d, 1 of those that were stopped",
@@ -681,11 +689,21 @@ def test_what_the_user_got_wrong_is_one_message(photos, tmp_path, monkeypatch, s
 
 def test_groups_stay_together_and_broken_images_are_left_out(photos, tmp_path, small_recipe):
     folder = draw_images(tmp_path / "images", each=40)
-    (folder / "blue" / "000.png").write_bytes(b"no image")
+    drawn = len(draw_sample(*scanned(folder), 80).rows)
+    names = [row.id for row in draw_sample(*scanned(folder), 80).rows]
+    (folder / names[0]).write_bytes(b"no image")
     words = ("-o", tmp_path / "kept", *TINY, "--image-sizes", "16", "--rows", "80", "--json")
     found = json.loads(invoke("frontier", folder, *words).stdout)
-    assert 60 < found["rows"] <= 79
-    assert found["recipes"][0]["rows"] < 80
+    assert (found["rows"], found["unreadable"]) == (drawn - 1, 1)
+    assert {each["rows"] for each in found["recipes"]} == {drawn - 1}
+    for name in names[:16]:
+        (folder / name).write_bytes(f"no image {name}".encode())
+    done = invoke("frontier", folder, *words[:-1])  # more than a run takes by default
+    assert done.exit_code == 0, done.output
+    (told,) = (line for line in done.stdout.splitlines() if "cannot be read" in line)
+    bad, rows = map(int, re.findall(r"[0-9]+", told))
+    assert bad >= 8 and "--max-bad" in told
+    assert f"cross-validated on {rows - bad} rows" in done.stdout and "max-bad" not in done.stderr
 
 
 @pytest.mark.slow

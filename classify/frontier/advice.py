@@ -9,6 +9,8 @@ from classify.scores.intervals import score_text
 from data.names import table_lines
 from data.progress import duration
 from data.text import counted
+from extract.run.assemble import allowed_rejections
+from extract.run.options import Options
 
 _HEADS = ("recipe", "log loss", "accuracy", "images/s", "time", "size")
 _RIGHT = ("images/s", "time", "size")
@@ -53,7 +55,7 @@ def frontier_lines(found: dict) -> list[str]:
     >>> recipe = {"name": "xception 150 px int8", "log_loss": score, "accuracy": score, "on_front": True,
     ...           "images_per_second": 50.0, "speed_is_uncertain": False, "against_best": None,
     ...           "projected": {"seconds": 40.0, "bytes": 16_400_000}}
-    >>> found = {"rows": 600, "classes": 2, "images": 2002, "recipes": [recipe], "stopped": [],
+    >>> found = {"rows": 600, "unreadable": 0, "classes": 2, "images": 2002, "recipes": [recipe], "stopped": [],
     ...          "left_out": [], "best": recipe["name"], "alike": [recipe["name"]], "named": recipe["name"],
     ...          "comparisons": 1, "commands": ["python -m extract run photos"], "figure": "f/frontier.png"}
     >>> lines = frontier_lines(found)
@@ -68,6 +70,7 @@ def frontier_lines(found: dict) -> list[str]:
     return [
         f"cross-validated on {counted(found['rows'], 'row')} in {of}; time and size of all "
         f"{found['images']:,} images are projected",
+        *_told_unreadable(found),
         *table_lines(_HEADS, rows, _RIGHT),
         "* on the front: none is both faster and better",
         *_told_uncertain(found),
@@ -91,6 +94,14 @@ def _row(each: dict) -> tuple[str, ...]:
         duration(projected["seconds"]),
         f"{projected['bytes'] / 1e6:.1f} MB",
     )
+
+
+def _told_unreadable(found: dict) -> list[str]:
+    bad, drawn = found["unreadable"], found["rows"] + found["unreadable"]
+    if not bad:
+        return []
+    todo = ": mend or remove them, or give extract run --max-bad" if bad > allowed_rejections(Options.max_bad, drawn) else ""
+    return [f"cannot be read: {bad} of the {counted(drawn, 'image')} of the sample{todo}"]
 
 
 def _told_uncertain(found: dict) -> list[str]:

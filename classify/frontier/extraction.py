@@ -85,7 +85,7 @@ class Workshop:
     @property
     def options(self) -> Options:
         """How extraction goes about its work."""
-        return Options(threads=self.request.threads, allow_drop=True)
+        return Options(threads=self.request.threads, allow_drop=True, max_bad="100%")
 
     def find_weights(self, backbone: str) -> None:
         """Let our cache hold the weights of a backbone.

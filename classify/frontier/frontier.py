@@ -117,7 +117,8 @@ def _document(race: Race, images: int) -> dict:
         against = None if each is best else difference(each.judged, best.judged, several).to_dict()
         recipes.append({**_told(each, race, images), "on_front": each in front, "against_best": against})
     return {
-        "rows": race.rows,
+        "rows": best.judged.rows,
+        "unreadable": race.rows - best.judged.rows,
         "wanted_rows": race.shop.request.rows,
         "images": images,
         "classes": race.shop.sample.classes,
