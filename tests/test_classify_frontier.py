@@ -18,10 +18,11 @@ from classify.frontier.advice import Place, commands, frontier_lines
 from classify.frontier.budget import Budget
 from classify.frontier.compare import Judged, adds_nothing, difference, error_of_mean, rows_to_tell
 from classify.frontier.extraction import Speed
+from classify.frontier.figure import _limits, _ticks
 from classify.frontier.front import Contender, alike, best_of, named, pairs_to_join, pareto
 from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes, sizes_of
 from classify.frontier.race import Entrant, Race
-from classify.frontier.record import begin, measured_on, speeds_of, write
+from classify.frontier.record import begin, measured_on, read_frontier, speeds_of, write
 from classify.frontier.sample import draw_sample, rounds_of, sampling_order, units_of
 from classify.scores.cross_validation import CrossValidation, cross_validate
 from data import HeadstartError
@@ -281,7 +282,7 @@ def test_the_one_that_is_named_is_within_the_limits():
     assert named(every, Request(), 1200) is slow
     assert named(every, Request(budget=0.6), 1200) is middle  # 30 s, not 60
     assert named(every, Request(images_per_second=50), 1200) is fast
-    words = ("fast enough", "100 images/s", "0.1 minutes for 1,200 images", "80.0 images/s", "15 s for all")
+    words = ("fast enough", "100 images/s", "lower --images-per-second to less than 80.0", "--budget", "0.1 minutes for 1,200 images", "80.0 images/s", "15 s for all")
     refused(lambda: named(every, Request(budget=0.1, images_per_second=100), 1200), *words)
 
 
@@ -448,8 +449,9 @@ def test_a_budget_leaves_out_the_dear_ones_and_later_rounds(race):
     assert found.left_out[0].reason == "it does not fit the budget" and found.rows == 400
     few, said = race({100: (2, 1.0)}, budget=2)  # 50 s, then 50 s, then 100 s
     assert few.rows == 200 and "left out: 400 rows in the place of 200: they do not fit the budget" in said
-    words = ("budget is too small for one recipe", "xception 100 px")
-    refused(lambda: race({100: (80, 1.0)}, budget=0.01), *words)
+    one, _ = race({100: (80, 1.0), 300: (20, 1.0)}, budget=0.01)  # 0.6 s, and the first one takes 1.25
+    assert [each.name for each in one.finished] == ["xception 100 px float32"] and one.rows == 100
+    assert "xception 300 px float32" in [each.name for each in one.left_out]
 
 
 # The folder
@@ -671,7 +673,6 @@ def test_what_the_user_got_wrong_is_one_message(photos, tmp_path, monkeypatch, s
         (("one", *TINY), "too few images to compare recipes"),
         (("few", *TINY), "too few images to compare recipes"),
         ((photos, *TINY, "--image-sizes", "7"), "7x7 pixels are too small for smallnet"),
-        ((photos, *TINY, "--image-sizes", "16", "--images-per-second", "1e8"), "no recipe that was tried"),
         ((photos, *TINY, "--image-sizes", "16", "--budget", "1e-6"), "the budget is too small"),
     ):
         done = invoke("frontier", *words)
@@ -685,6 +686,32 @@ def test_what_the_user_got_wrong_is_one_message(photos, tmp_path, monkeypatch, s
         ("--image-sizes", "9x9"),
     ):
         fail("frontier", photos, *TINY, *words, code=2)
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_limits_that_nothing_meets_leave_the_table(photos, tmp_path, monkeypatch, small_recipe, as_json):
+    monkeypatch.chdir(tmp_path)
+    words = (*TINY, "--image-sizes", "16", "--images-per-second", "1e8", "--rows", 60)
+    done = invoke("frontier", photos, *words, *(["--json"] if as_json else []))
+    error = done.stderr.rpartition("error: ")[2]
+    assert done.exit_code == 1 and "no recipe that was tried" in error
+    assert "lower --images-per-second to" in error and "--budget" not in error
+    assert_four_parts(error)
+    if as_json:
+        found = json.loads(done.stdout)
+        assert found["named"] is None and found["commands"] == [] and len(found["recipes"]) == 1
+        assert found["unmet"]["happened"] in error
+        refused(lambda: read_frontier(Path("photos-frontier")), "no recipe was within the limits")
+    else:
+        assert "smallnet 16 px float32" in done.stdout and "named: none" in done.stdout
+        assert "the only one that was tried" in done.stdout and "from all others" not in done.stdout
+
+
+@pytest.mark.parametrize("speed", [9.99, 30.0, 47.2, 50.0, 5000.0])
+def test_the_axis_of_a_single_recipe_has_numbers(speed):
+    ticks = _ticks([speed])
+    low, high = _limits([speed], ticks)
+    assert low < high and low <= speed <= high and any(low <= tick <= high for tick in ticks)
 
 
 def test_groups_stay_together_and_broken_images_are_left_out(photos, tmp_path, small_recipe):

@@ -7,7 +7,7 @@ import typer
 
 from classify.commands.options import AsJson, names_between_commas
 from data.console import say, say_warnings, show
-from data.errors import UsageError
+from data.errors import HeadstartError, UsageError
 from data.source_options import NONE, takes_source_options
 from data.sources.options import SourceOptions, words_of
 from extract.commands.options import (
@@ -106,6 +106,8 @@ def frontier(
         say=say,
     )
     show(found, frontier_lines, as_json)
+    if found["unmet"]:
+        raise HeadstartError(**found["unmet"])
 
 
 def _sides(text: str | None) -> list[int]:

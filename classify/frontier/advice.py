@@ -78,7 +78,7 @@ def frontier_lines(found: dict) -> list[str]:
         *_told_alike(found),
         *_told_stopped(found),
         *_told_left_out(found),
-        f"named: {found['named']}",
+        f"named: {found['named'] or 'none'}",
         *(f"{'next' if not number else 'then'}: {line}" for number, line in enumerate(found["commands"])),
         f"drawn in {found['figure']}",
     ]
@@ -136,6 +136,8 @@ def _compared_row(each: dict) -> tuple[str, ...]:
 def _told_alike(found: dict) -> list[str]:
     judged = {each["name"] for each in found["recipes"]}
     others = [name for name in found["alike"] if name != found["best"]]
+    if len(judged) + len(found["stopped"]) == 1:
+        return [f"best: {found['best']}, the only one that was tried"]
     if not others:
         return [f"best: {found['best']}; these rows tell it from all others"]
     shown = [name for name in others if name in judged]

@@ -50,7 +50,7 @@ def write_figure(path: Path, found: dict) -> Path:
         ticks = _ticks(speeds)
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.minorticks_off()
-        axes.set_xlim(min(speeds) / _MARGIN, max(speeds) * _MARGIN)
+        axes.set_xlim(_limits(speeds, ticks))
         axes.set(xlabel="images/s on this machine", ylabel=score.replace("_", " "))
     for what, colour in colours.items():
         both[1].plot([], [], "-", color=colour, label=what)
@@ -81,6 +81,20 @@ def _what(each: dict) -> str:
 
 def _kind(each: dict) -> str:
     return each["passes"][0]["arithmetic"] if len(each["passes"]) == 1 else _JOINED
+
+
+def _limits(speeds: list[float], ticks: list[float]) -> tuple[float, float]:
+    """Return the ends of the axis: close to the speeds, or at the ticks where fewer than two were in sight.
+
+    Examples
+    --------
+    >>> _limits([8.0, 75.0], [5.0, 10.0, 20.0, 50.0, 100.0]), _limits([30.0], [20.0, 50.0])
+    ((6.4, 93.75), (20.0, 50.0))
+    """
+    low, high = min(speeds) / _MARGIN, max(speeds) * _MARGIN
+    if sum(low <= tick <= high for tick in ticks) > 1:
+        return low, high
+    return min(low, ticks[0]), max(high, ticks[-1])
 
 
 def _ticks(speeds: list[float]) -> list[float]:

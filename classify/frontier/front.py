@@ -124,15 +124,21 @@ def fits(contender: Contender, request: Request, images: int) -> bool:
 def _none_fits(contenders: Sequence[Contender], request: Request, images: int) -> HeadstartError:
     fastest = max(contenders, key=lambda each: each.images_per_second)
     time = duration(fastest.seconds(images))
+    asked = request.images_per_second
+    todo = [
+        *([f"lower --images-per-second to less than {fastest.images_per_second:.1f}"] if asked else []),
+        *(["allow more time with --budget"] if request.budget else []),
+        "try smaller images: --image-sizes",
+    ]
     limits = [
         *([f"{request.budget:g} minutes for {images:,} images"] if request.budget else []),
-        *([f"{request.images_per_second:g} images/s"] if request.images_per_second else []),
+        *([f"{asked:g} images/s"] if asked else []),
     ]
     return HeadstartError(
         "no recipe that was tried is fast enough",
         " and ".join(limits),
         f"{fastest.name}, the fastest: {fastest.images_per_second:.1f} images/s, {time} for all",
-        "allow more time, or try smaller images: --image-sizes",
+        ", or ".join(todo),
     )
 
 

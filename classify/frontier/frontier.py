@@ -13,6 +13,7 @@ from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes
 from classify.frontier.race import Race
 from classify.frontier.record import FIGURE, begin, measured_on, speeds_of, write
 from classify.frontier.sample import draw_sample
+from data.errors import HeadstartError
 from data.sources.source import Source, as_source
 from data.tables.groups import Groups
 from data.text import some_of
@@ -50,11 +51,12 @@ def frontier(
         Ready for JSON: ``recipes``, each with ``log_loss``, ``accuracy``, ``images_per_second``,
         what all images of the source are ``projected`` to take, ``on_front`` and
         ``against_best``; ``best``, ``named``, ``alike``; ``stopped`` and ``left_out``; ``commands``.
+        Where none is within the limits ``named`` is None, and ``unmet`` has the four parts that say why.
 
     Raises
     ------
     HeadstartError
-        If the source is too small, no recipe can be tried, or none is within the limits.
+        If the source is too small, or no recipe can be tried.
 
     Examples
     --------
@@ -75,13 +77,10 @@ def frontier(
     finally:
         _keep_speeds(folder, record, race)
     found = _document(race, len(scan.rows))
-    _keep(folder, found, race)
-    chosen = named(race.finished, request, len(scan.rows))
-    found["named"] = chosen.name
-    found["commands"] = commands(
-        place or Place(str(source.location or "SOURCE")), [race.entrants[each] for each in chosen.passes]
-    )
-    _keep(folder, found, race)
+    found |= _chosen(race, len(scan.rows), place or Place(str(source.location or "SOURCE")))
+    _keep_speeds(folder, found, race)
+    found["figure"] = str(write_figure(folder / FIGURE, found))
+    _keep_speeds(folder, found, race)
     return found
 
 
@@ -103,9 +102,15 @@ def _keep_speeds(folder: Path, found: dict, race: Race) -> None:
     write(folder, {**found, "measured_on": measured_on(race.shop.request.threads), "speeds": speeds})
 
 
-def _keep(folder: Path, found: dict, race: Race) -> None:
-    _keep_speeds(folder, found, race)
-    found["figure"] = str(write_figure(folder / FIGURE, found))
+def _chosen(race: Race, images: int, place: Place) -> dict:
+    """Return which is named with its commands, or why none is."""
+    try:
+        chosen = named(race.finished, race.shop.request, images)
+    except HeadstartError as error:
+        parts = ("happened", "expected", "received", "todo")
+        return {"named": None, "commands": [], "unmet": {part: getattr(error, part) for part in parts}}
+    entrants = [race.entrants[each] for each in chosen.passes]
+    return {"named": chosen.name, "commands": commands(place, entrants), "unmet": None}
 
 
 def _document(race: Race, images: int) -> dict:

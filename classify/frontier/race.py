@@ -105,8 +105,6 @@ class Race:
                 self._failures.append(error)
                 self._leave(each.name, why_left_out(error))
                 continue
-            if len(self._costs) == 1 and not self.budget.holds(0):
-                raise self.budget.too_small(each.name)
             yield contender
 
     def _with_weights(self) -> list[Pass]:

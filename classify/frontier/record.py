@@ -58,7 +58,8 @@ def read_frontier(folder: Path) -> dict:
         picture = base64.b64encode((folder / FIGURE).read_bytes()).decode()
         if found["format"] == FRONTIER and found["named"]:
             return {**found, "picture": picture}
-        received = "another file of that name"
+        ours = found["format"] == FRONTIER
+        received = "one where no recipe was within the limits" if ours else "another file of that name"
     except (OSError, ValueError, KeyError, TypeError) as error:
         received = with_type(error)
     raise HeadstartError(
