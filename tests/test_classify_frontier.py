@@ -107,7 +107,7 @@ def test_other_layers_are_not_calibrated_unless_int8_is_all():
     [
         ({"backbones": ("xceptoin",)}, ("unknown backbone", "xception")),
         ({"arithmetics": ("int4",)}, ("unknown arithmetic", "bfloat16, float32, int8")),
-        ({"sizes": (299, 70)}, ("70x70", "71 pixels or more")),
+        ({"sizes": (299, 70)}, ("70x70", "71 pixels or more", "--image-sizes")),
         ({"backbones": ("xception", "mobilenet"), "weights": "a.h5"}, ("one backbone",)),
     ],
 )
@@ -282,7 +282,15 @@ def test_the_one_that_is_named_is_within_the_limits():
     assert named(every, Request(), 1200) is slow
     assert named(every, Request(budget=0.6), 1200) is middle  # 30 s, not 60
     assert named(every, Request(images_per_second=50), 1200) is fast
-    words = ("fast enough", "100 images/s", "lower --images-per-second to less than 80.0", "--budget", "0.1 minutes for 1,200 images", "80.0 images/s", "15 s for all")
+    words = (
+        "fast enough",
+        "100 images/s",
+        "lower --images-per-second to less than 80.0",
+        "--budget",
+        "0.1 minutes for 1,200 images",
+        "80.0 images/s",
+        "15 s for all",
+    )
     refused(lambda: named(every, Request(budget=0.1, images_per_second=100), 1200), *words)
 
 
@@ -383,7 +391,9 @@ def race(tmp_path, monkeypatch):
         said: list[str] = []
         request = {"rows": 400, "arithmetics": ("float32",), "sizes": tuple(sorted(table))} | request
         shop = Shop(Request(**request), table, tmp_path)
-        made = Race(shop, Budget(budget, now=lambda: shop.clock), said.append, recorded or {}, passes(shop.request))
+        made = Race(
+            shop, Budget(budget, now=lambda: shop.clock), said.append, recorded or {}, passes(shop.request)
+        )
         made.run()
         return made, said
 
@@ -640,15 +650,37 @@ def test_the_table_tells_all_of_it(first, photos):
 
 def test_layers_are_cut_and_named_in_the_line_that_follows(photos, tmp_path, monkeypatch, small_recipe):
     monkeypatch.chdir(tmp_path)
-    words = ("--image-sizes", 16, "--rows", 60, "--layer", "block2_relu", "--layer", "nowhere", "--json")
+    words = ("--image-sizes", 16, "--rows", 60, "--layer", "block2_relu", "--json")
     found = json.loads(invoke("frontier", photos, *TINY, *words).stdout)
-    widths = {tuple(each["passes"][0]["layers"]): each["width"] for each in found["recipes"][:2]}
-    assert widths == {("avg_pool",): 64, ("block2_relu",): 32}
-    assert {each["name"] for each in found["left_out"]} == {
-        "smallnet 16 px float32 nowhere",
-        "smallnet 16 px float32 block2_relu+nowhere+avg_pool",
+    widths = {tuple(each["passes"][0]["layers"]): each["width"] for each in found["recipes"]}
+    assert widths == {("avg_pool",): 64, ("block2_relu",): 32, ("block2_relu", "avg_pool"): 96}
+    assert not found["left_out"]
+
+
+@pytest.mark.parametrize("name", ["block2_rleu", ""])
+def test_a_layer_that_no_backbone_has_is_refused_before_any_work(photos, tmp_path, small_recipe, name):
+    folder = tmp_path / "kept"
+    told = fail("frontier", photos, *TINY, "-o", folder, "--layer", "block2_relu", "--layer", name)
+    assert f"unknown layer {name!r}" in told and "block2_relu" in told and not folder.exists()
+
+
+def test_what_some_backbones_lack_is_left_out_of_these(photos, tmp_path, small_recipe):
+    tiny = ("--backbones", "smallnet,mobilenet", "--weights", "none", "--arithmetics", "float32")
+    words = ("--image-sizes", "16,32", "--layer", "block2_relu", "--rows", 60, "-o", tmp_path, "--json")
+    found = json.loads(invoke("frontier", photos, *tiny, *words).stdout)
+    assert {each["name"]: each["reason"] for each in found["left_out"]} == {
+        "mobilenet 16 px": "it takes 32 pixels or more",
+        "mobilenet block2_relu": "it has no layer of that name",
     }
-    assert all("unknown layer" in each["reason"] for each in found["left_out"])
+    tried = [each["name"] for each in found["recipes"] + found["stopped"] if len(each["passes"]) == 1]
+    assert sorted(tried) == [
+        "mobilenet 32 px float32",
+        *(
+            f"smallnet {size} px float32{layers}"
+            for size in (16, 32)
+            for layers in ("", " block2_relu", " block2_relu+avg_pool")
+        ),
+    ]
 
 
 def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp_path):

@@ -159,6 +159,14 @@ def test_info_counts_unknown_labels(command, images):
     assert sum(counts["(unknown)"] for counts in summary["rows_by_split"].values()) == 1
 
 
+@pytest.mark.parametrize("name", ["conv1_rel", ""])
+def test_an_unknown_layer_is_refused_before_any_work(command, images, monkeypatch, name):
+    monkeypatch.setattr("extract.recipe.Recipe.for_backbone", None)
+    done = command("run", "images", *TINY, "--layer", "avg_pool", "--layer", name)
+    assert done.exit_code == 2 and f"unknown layer {name!r}" in done.stderr
+    assert "conv1_relu" in done.stderr and "to compute" not in done.stderr
+
+
 def test_several_layers(command, images):
     layers = ("--layer", "conv1_relu", "--layer", "avg_pool")
     assert command("run", "images", *TINY, *layers).exit_code == 0

@@ -55,9 +55,10 @@ def frontier_lines(found: dict) -> list[str]:
     >>> recipe = {"name": "xception 150 px int8", "log_loss": score, "accuracy": score, "on_front": True,
     ...           "images_per_second": 50.0, "speed_is_uncertain": False, "against_best": None,
     ...           "projected": {"seconds": 40.0, "bytes": 16_400_000}}
-    >>> found = {"rows": 600, "unreadable": 0, "classes": 2, "images": 2002, "recipes": [recipe], "stopped": [],
-    ...          "left_out": [], "best": recipe["name"], "alike": [recipe["name"]], "named": recipe["name"],
-    ...          "comparisons": 1, "commands": ["python -m extract run photos"], "figure": "f/frontier.png"}
+    >>> found = {"rows": 600, "unreadable": 0, "classes": 2, "images": 2002, "recipes": [recipe],
+    ...          "stopped": [], "left_out": [], "best": recipe["name"], "alike": [recipe["name"]],
+    ...          "named": recipe["name"], "comparisons": 1, "commands": ["python -m extract run photos"],
+    ...          "figure": "f/frontier.png"}
     >>> lines = frontier_lines(found)
     >>> lines[0]
     'cross-validated on 600 rows in 2 classes; time and size of all 2,002 images are projected'
@@ -100,7 +101,8 @@ def _told_unreadable(found: dict) -> list[str]:
     bad, drawn = found["unreadable"], found["rows"] + found["unreadable"]
     if not bad:
         return []
-    todo = ": mend or remove them, or give extract run --max-bad" if bad > allowed_rejections(Options.max_bad, drawn) else ""
+    many = bad > allowed_rejections(Options.max_bad, drawn)
+    todo = ": mend or remove them, or give extract run --max-bad" if many else ""
     return [f"cannot be read: {bad} of the {counted(drawn, 'image')} of the sample{todo}"]
 
 

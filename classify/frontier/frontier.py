@@ -1,6 +1,6 @@
 """frontier(): recipes tried on a sample of a source, and what comes of it as one document."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from classify.frontier.advice import Place, commands
@@ -9,14 +9,15 @@ from classify.frontier.compare import difference
 from classify.frontier.extraction import Say, Workshop
 from classify.frontier.figure import write_figure
 from classify.frontier.front import Contender, alike, best_of, named, pareto
-from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes
+from classify.frontier.grid import Request, layers_worth_pooling, passes, too_small
 from classify.frontier.race import Race
 from classify.frontier.record import FIGURE, begin, measured_on, speeds_of, write
 from classify.frontier.sample import draw_sample
-from data.errors import HeadstartError
+from data.errors import HeadstartError, unknown_name
 from data.sources.source import Source, as_source
 from data.tables.groups import Groups
 from data.text import some_of
+from extract.backbones.build import layer_names
 from extract.run.scan import grouped, scan_source
 
 
@@ -65,13 +66,16 @@ def frontier(
     """
     request, folder, source = request or Request(), Path(folder), as_source(source)
     budget = Budget(request.budget)
+    by_backbone = _layers(request)
     record = begin(folder)
     scan = scan_source(source)
     scan = grouped(scan, groups) if groups else scan
     sample = draw_sample(source, scan, request.rows, request.seed)
     _tell_sample(source, sample.left_out, say)
     shop = Workshop(source, scan, sample, folder, request)
-    race = Race(shop, budget, say, speeds_of(record, request.threads), _passes(request))
+    race = Race(shop, budget, say, speeds_of(record, request.threads), passes(request, by_backbone))
+    for name, reason in [*too_small(request), *_without(request, by_backbone)]:
+        race.leave(name, reason)
     try:
         race.run()
     finally:
@@ -84,10 +88,30 @@ def frontier(
     return found
 
 
-def _passes(request: Request) -> list[Pass]:
-    if not request.worth_pooling:
-        return passes(request)
-    return passes(request, {name: layers_worth_pooling(name) for name in request.backbones})
+def _layers(request: Request) -> dict[str, list[str]]:
+    """Return which layers of each backbone are tried; raise where none of them has one that is named."""
+    if request.worth_pooling:
+        return {name: layers_worth_pooling(name) for name in request.backbones}
+    if not request.layers:
+        return {}
+    known = {name: layer_names(name) for name in request.backbones}
+    every = {layer for names in known.values() for layer in names}
+    for layer in request.layers:
+        if layer not in every:
+            raise unknown_name("layer", layer, every)
+    return {name: [layer for layer in request.layers if layer in names] for name, names in known.items()}
+
+
+def _without(request: Request, by_backbone: Mapping[str, Sequence[str]]) -> list[tuple[str, str]]:
+    """Return the layers that are named and that some backbones lack, with the reason."""
+    if request.worth_pooling:
+        return []
+    return [
+        (f"{backbone} {layer}", "it has no layer of that name")
+        for backbone, known in by_backbone.items()
+        for layer in dict.fromkeys(request.layers)
+        if layer not in known
+    ]
 
 
 def _tell_sample(source: Source, left_out: Sequence[str], say: Say) -> None:

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, fields, replace
 
 from classify.heads.parameters import FRONTIER
 from data.allowed import check_values
-from data.errors import UsageError, unknown_name
+from data.errors import HeadstartError, UsageError, unknown_name
 from data.lists import as_list
-from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.applications import backbone_named
 
 SHARES = (0.5, 0.75, 1.0, 1.3)  # of the side that a backbone was trained with
 ARITHMETICS = {"int8": 1.0, "bfloat16": 1.5, "float32": 3.0}  # time of an image, where all are computed
@@ -102,7 +102,7 @@ class Request:
     UsageError
         If a value is not allowed, or a name unknown.
     HeadstartError
-        If a backbone takes no images so small.
+        If no backbone takes images so small.
     """
 
     rows: int = 600
@@ -124,10 +124,10 @@ class Request:
         for name in self.arithmetics:
             if name not in ARITHMETICS:
                 raise unknown_name("arithmetic", name, ARITHMETICS)
-        for backbone in self.backbones:
-            backbone_named(backbone)
-            for size in self.sizes:
-                checked_size(backbone, size)
+        least = min((backbone_named(backbone).min_size for backbone in self.backbones), default=0)
+        for size in self.sizes:
+            if size < least:
+                raise _too_small(size, least, self.backbones)
         if len(self.backbones) > 1 and self.weights not in ("imagenet", "none"):
             raise UsageError(
                 "a file of weights is of one backbone",
@@ -135,6 +135,31 @@ class Request:
                 f"{self.weights} with {', '.join(self.backbones)}",
                 "name one backbone, or leave --weights out",
             )
+
+
+def _too_small(size: int, least: int, backbones: Sequence[str]) -> HeadstartError:
+    return HeadstartError(
+        f"images of {size}x{size} pixels are too small for {' and '.join(backbones)}",
+        f"{least} pixels or more",
+        f"{size} among --image-sizes",
+        f"leave it out of --image-sizes, or choose {least} or more",
+    )
+
+
+def too_small(request: Request) -> list[tuple[str, str]]:
+    """Return what of a request is not tried since a backbone takes no images so small: names and reasons.
+
+    Examples
+    --------
+    >>> too_small(Request(backbones=("xception", "resnet50"), sizes=(64, 150)))
+    [('xception 64 px', 'it takes 71 pixels or more')]
+    """
+    return [
+        (f"{backbone} {size} px", f"it takes {least} pixels or more")
+        for backbone in dict.fromkeys(request.backbones)
+        for size in dict.fromkeys(request.sizes)
+        if size < (least := backbone_named(backbone).min_size)
+    ]
 
 
 def name_of(several: Sequence[Pass]) -> str:
@@ -149,8 +174,8 @@ def name_of(several: Sequence[Pass]) -> str:
     return " + ".join([first.name, *(each.name.removeprefix(f"{first.backbone} ") for each in others)])
 
 
-def sizes_of(backbone: str) -> list[int]:
-    """Return the sides that are tried where none are named: those of `SHARES` that a backbone takes.
+def sizes_of(backbone: str, sizes: Sequence[int] = ()) -> list[int]:
+    """Return the sides that are tried: those that are named, or by `SHARES`, which a backbone takes.
 
     Examples
     --------
@@ -158,8 +183,8 @@ def sizes_of(backbone: str) -> list[int]:
     ([150, 224, 299, 389], [112, 168, 224, 291])
     """
     entry = backbone_named(backbone)
-    sides = [int(share * entry.native_size + 0.5) for share in SHARES]
-    return [side for side in sides if side >= entry.min_size]
+    sides = sizes or [int(share * entry.native_size + 0.5) for share in SHARES]
+    return [side for side in dict.fromkeys(sides) if side >= entry.min_size]
 
 
 def passes(request: Request, layers: Mapping[str, Sequence[str]] | None = None) -> list[Pass]:
@@ -183,7 +208,7 @@ def passes(request: Request, layers: Mapping[str, Sequence[str]] | None = None) 
     found = [
         Pass(backbone, size, arithmetic, several)
         for backbone in dict.fromkeys(request.backbones)
-        for size in dict.fromkeys(request.sizes or sizes_of(backbone))
+        for size in sizes_of(backbone, request.sizes)
         for arithmetic in ordered
         for several in layer_sets((layers or {}).get(backbone, request.layers))
         if several == LAST or arithmetic != "int8" or ordered == ["int8"]

@@ -88,22 +88,27 @@ class Race:
         for rows in later:
             self._stop()
             if not self.budget.holds(self._predicted(rows)):
-                self._leave(f"{rows} rows in the place of {self.rows}", "they do not fit the budget")
+                self.leave(f"{rows} rows in the place of {self.rows}", "they do not fit the budget")
                 break
             self.finished = [self._judged(each.passes[0], rows) for each in self.finished]
             self.rows = rows
         self.finished += self._joined()
 
+    def leave(self, name: str, reason: str) -> None:
+        """Note that something is not tried, and say so."""
+        self.left_out.append(LeftOut(name, reason))
+        self.say(f"left out: {name}: {reason}")
+
     def _first_round(self, rows: int) -> Iterator[Contender]:
         for each in self._with_weights():
             if reason := self._against(each, rows):
-                self._leave(each.name, reason)
+                self.leave(each.name, reason)
                 continue
             try:
                 contender = self._judged(each, rows)
             except HeadstartError as error:
                 self._failures.append(error)
-                self._leave(each.name, why_left_out(error))
+                self.leave(each.name, why_left_out(error))
                 continue
             yield contender
 
@@ -115,7 +120,7 @@ class Race:
                 self.shop.find_weights(backbone)
             except HeadstartError as error:
                 self._failures.append(error)
-                self._leave(backbone, why_left_out(error))
+                self.leave(backbone, why_left_out(error))
                 missing.add(backbone)
         return [each for each in self.passes if each.backbone not in missing]
 
@@ -127,10 +132,6 @@ class Race:
             return _not_worth(self._costs)
         tried = each.layers != LAST and each.replaced("bfloat16") in self.entrants
         return "it is tried in bfloat16" if tried else ""
-
-    def _leave(self, name: str, reason: str) -> None:
-        self.left_out.append(LeftOut(name, reason))
-        self.say(f"left out: {name}: {reason}")
 
     def _judged(self, each: Pass, rows: int) -> Contender:
         begun = self.budget.taken
@@ -160,7 +161,7 @@ class Race:
         return self.entrants[each]
 
     def _speed(self, recipe: Recipe, made: Speed | None) -> Speed:
-        """Return the speed of a pass that most images tell: of now, the rounds before, or earlier; else anew."""
+        """Return the speed of a pass that most images tell, now, in rounds before, or earlier; else anew."""
         known = (made, self.speeds.get(recipe.key), self.recorded.get(recipe.key))
         speed = Speed.of_most(known) or self.shop.timed(recipe)
         self.speeds[recipe.key] = speed
@@ -191,7 +192,7 @@ class Race:
         for pair in list(pairs_to_join(self.finished)):
             name = name_of([one for each in pair for one in each.passes])
             if not self.budget.holds(2 * self._judging):
-                self._leave(name, "it does not fit the budget")
+                self.leave(name, "it does not fit the budget")
                 continue
             parts = [self.shop.features(self.entrants[each.passes[0]].path, self.rows) for each in pair]
             judged = self.shop.judge(joined(parts, "inner"))

@@ -2,11 +2,11 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, unknown_name
-from extract.backbones.applications import SCALINGS, backbone_named
+from extract.backbones.applications import SCALINGS, backbone_named, checked_size
 from extract.backbones.graph import steps_of
 from extract.backbones.keras_backend import in_words, keras_backend
 
@@ -101,12 +101,37 @@ def tapped(backbone: "keras.Model", layers: Sequence[str]) -> "keras.Model":
     """
     import keras
 
-    known = {step.name: step.output for step in steps_of(backbone)} | {AVG_POOL: backbone.output}
+    known = _outputs(backbone)
+    outputs = [known[name] for name in _known(layers, known)]
+    return keras.Model(backbone.input, outputs, name=backbone.name, trainable=backbone.trainable)
+
+
+def check_layers(backbone: str, layers: Sequence[str]) -> None:
+    """Raise if a backbone lacks a layer; its graph is built if there are others than ``avg_pool``.
+
+    Raises
+    ------
+    UsageError
+        With the nearest names.
+    """
+    if any(name != AVG_POOL for name in layers):
+        _known(layers, layer_names(backbone))
+
+
+def layer_names(backbone: str) -> list[str]:
+    """Return what `tapped` knows of a backbone by its name, whose graph is built: the same at every size."""
+    return list(_outputs(build_backbone(backbone, checked_size(backbone))))
+
+
+def _outputs(backbone: "keras.Model") -> "dict[str, keras.KerasTensor]":
+    return {step.name: step.output for step in steps_of(backbone)} | {AVG_POOL: backbone.output}
+
+
+def _known(layers: Sequence[str], known: Collection[str]) -> Sequence[str]:
     for name in layers:
         if name not in known:
             raise unknown_name("layer", name, known)
-    outputs = [known[name] for name in layers]
-    return keras.Model(backbone.input, outputs, name=backbone.name, trainable=backbone.trainable)
+    return layers
 
 
 def pooled(maps: "keras.KerasTensor | list[keras.KerasTensor]") -> "list[keras.KerasTensor]":

@@ -201,6 +201,7 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
+    from extract.backbones.build import check_layers
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
@@ -219,6 +220,8 @@ def run(
     say_warnings(opened.warnings)
     path, listed = output or Path(default_name(source)), listed_groups(groups)
     check_output(path, chosen_layout(path, layout))
+    if not path.exists():
+        check_layers(backbone, layer)
     scan = grouped(scan_source(opened, rehash), listed) if listed else None
     with progress_bar("waiting for the backbone and its weights", doing="extracting") as progress:
         recipe = Recipe.for_backbone(
