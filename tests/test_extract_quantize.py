@@ -190,6 +190,13 @@ def refused_run(folder, *words) -> str:
     return done.stderr
 
 
+def test_a_missing_nncf_is_told_before_the_calibration(never, tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nncf", None)
+    folder = draw_images(tmp_path / "new", each=3, first=900)
+    told = refused_run(folder, "-o", tmp_path / "new.h5")
+    assert "int8 needs NNCF" in told and "calibrating" not in told
+
+
 def test_what_a_run_refuses_it_refuses_before_the_calibration(never, tiny_file, tiny_recipe, tmp_path):
     folder = draw_images(tmp_path / "others", each=3, first=500)
     new = tmp_path / "new.h5"

@@ -28,6 +28,8 @@ from extract.run.survey import OTHER_OUTPUT, refuse_other_recipe
 from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     import openvino
 
 SAMPLE = 128  # images that calibrate
@@ -81,6 +83,7 @@ def quantized(
     if check:
         check(result)
     if not kept_model(result):
+        _nncf()
         check_cache()
         _log.info("calibrating int8 on %d images; this is kept in the cache", len(sample))
         keep_model(_quantize(recipe, [image for _, image in sample]), model_path(result))
@@ -107,13 +110,18 @@ def _sample(recipe: Recipe, source: Source, scan: Scan) -> Iterator[tuple[bytes,
                 yield digest, image
 
 
-def _quantize(recipe: Recipe, images: list[np.ndarray]) -> "openvino.Model":
+def _nncf() -> "ModuleType":
     try:
         with without_telemetry(), contextlib.redirect_stdout(io.StringIO()):
             import nncf
     except ImportError as error:
         raise missing_extra("int8 needs NNCF", "int8", str(error)) from error
     logging.getLogger("nncf").setLevel(logging.ERROR)
+    return nncf
+
+
+def _quantize(recipe: Recipe, images: list[np.ndarray]) -> "openvino.Model":
+    nncf = _nncf()
     with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws progress bars there
         return nncf.quantize(
             float_model(recipe),
