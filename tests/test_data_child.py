@@ -31,8 +31,8 @@ time.sleep(60)
 """
 WAITING = """
 import sys, time
-print(sys.argv[1:], __name__, flush=True)
 try:
+    print(sys.argv[1:], __name__, flush=True)
     time.sleep(60)
 finally:
     open("ended in order", "w").close()

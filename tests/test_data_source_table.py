@@ -76,7 +76,7 @@ def test_one_entry_is_in_the_grammar_and_its_messages():
     assert_four_parts(str(caught.value))
     with pytest.raises(HeadstartError, match="--folders-are-classes has no meaning") as caught:
         open_source("shades:12", folders_are_classes=True)
-    assert "expected: a source FOLDER\n" in str(caught.value)
+    assert f"expected: a source {grammar('folders_are_classes')}\n" in str(caught.value)
 
 
 def test_commands_and_their_help_take_it(tmp_path, cache):

@@ -1,6 +1,7 @@
-"""Image files listed in a CSV file: path,label[,split][,group]."""
+"""Image files that a table lists: path,label[,split][,group]."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
 
@@ -10,58 +11,100 @@ from data.sources.labels import index_labels, label_warnings, look_alikes
 from data.sources.layout import escaped
 from data.sources.source import Row, unique_ids
 from data.splits import split_name
-from data.tables.csv_text import TO_UTF8, read_table, windows_text
-from data.text import printable
+from data.tables.csv_text import TO_UTF8, Columns, Table, read_table, windows_text
+from data.text import counted, printable, some_of
 
 COLUMNS = ("path", "label", "split", "group")
 
 
-def open_csv(path: str | Path, root: str | Path | None = None) -> FileSource:
+def open_csv(path: str | Path, root: str | Path | None = None, **called: str) -> FileSource:
     """Open the images that a CSV file lists.
 
-    Paths are relative to the root, or absolute, and may not leave it. An empty label means unknown,
-    an empty split means assigned by the image's hash. A listed file that is not there is a row that
-    cannot be read. Text that is not in Unicode is read as Windows' code page 1252.
+    Paths are relative to the root, or absolute; a row's id is its path from there. An empty label means
+    unknown, an empty split means assigned by the image's hash. A listed file that is not there is a row
+    that cannot be read. Text that is not in Unicode is read as Windows' code page 1252.
 
     Parameters
     ----------
     path : str or Path
     root : str or Path, optional
         By default the CSV file's folder.
+    **called : str
+        ``path_column``, ``label_column``, ``split_column`` and ``group_column``: how the columns are
+        called, by default ``path``, ``label``, ``split`` and ``group``.
 
     Raises
     ------
     HeadstartError
-        If a column is missing, a line has other fields, a listed path leaves the root, or none of the
-        files is there; the line is named. If the root is no folder.
+        If a column is missing, a line has other fields, or none of the files is there; the line is named.
+        If the root is no folder.
     """
     path = Path(path)
-    root = path.parent if root is None else _checked_root(Path(root))
-    records, notes = read_table(path, COLUMNS, needed=2)
-    if not records:
+    root = path.parent if root is None else checked_root(Path(root))
+    names = {name.removesuffix("_column"): text for name, text in called.items()}
+    options = {name: f"--{name}-column" for name in COLUMNS}
+    table = read_table(path, Columns(COLUMNS, 1, 2, names, options))
+    elsewhere = (
+        {} if os.path.abspath(root) == os.path.abspath(path.parent) else {"root": os.path.abspath(root)}
+    )
+    return replace(listed(path, root, table), how={**elsewhere, **called})
+
+
+def listed(path: Path, root: Path, table: Table) -> FileSource:
+    """Return the images that a table lists.
+
+    Parameters
+    ----------
+    path : Path
+        Where the table was read.
+    root : Path
+    table : Table
+
+    Raises
+    ------
+    HeadstartError
+        As `open_csv` raises it.
+    """
+    if not table.records:
         raise HeadstartError(
             f"{str(path)!r} lists no images", "lines path,label", "no lines", "add lines: path,label"
         )
+    _refuse_unread_labels(path, table)
+    records = table.records
     texts = [{name: windows_text(path, text) for name, text in fields.items()} for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
     rows: list[Row] = []
     paths: dict[str, str] = {}
+    ways: dict[str, str] = {}
     for (line, fields), text, label in zip(records, texts, numbers, strict=True):
-        relative = _existing(path, root, line, fields["path"], text["path"])
+        way, place = _existing(path, root, line, fields["path"], text["path"])
         split = split_name(text["split"], f"{path}, line {line}")
-        row = Row(printable(relative), label, split, printable(text["group"]) or None)
+        row = Row(printable(way), label, split, printable(text["group"]) or None)
         rows.append(row)
-        paths[row.id] = relative
+        paths[row.id], ways[row.id] = place, way
     unique_ids(rows, str(path), [line for line, _ in records])
     _refuse_none_there(path, root, records, rows, paths)
-    raw = {name for name, relative in paths.items() if name != relative.replace(os.sep, "/")}
-    warnings = (*notes, *_foreign(path, records, texts, raw), *escaped(paths))
+    raw = {name for name, way in ways.items() if name != way.replace(os.sep, "/")}
+    warnings = (*table.notes, *_foreign(path, records, texts, raw), *escaped(ways))
     warnings += tuple(label_warnings([text["label"] for text in texts]))
     warnings += tuple(look_alikes("groups", (text["group"] for text in texts)))
+    if "label" not in table.present:
+        warnings += (f"{str(path)!r} has no column of labels: {counted(len(rows), 'image')} without a label",)
     return FileSource(root, names, rows, paths, "csv", os.path.abspath(path), warnings, sendable=True)
 
 
-def _checked_root(root: Path) -> Path:
+def _refuse_unread_labels(path: Path, table: Table) -> None:
+    """Raise if no column is that of labels, and another one may be."""
+    if "label" not in table.present and table.other:
+        raise HeadstartError(
+            f"{str(path)!r} lacks the column 'label'",
+            "a column label, or one that is named",
+            f"{', '.join(table.present)}; not read: {some_of(table.other, 5)}",
+            "name the column: --label-column NAME; or, if images have no label, add an empty column label",
+        )
+
+
+def checked_root(root: Path) -> Path:
     """Return a folder that was named as root, or raise that it is none."""
     if root.is_dir():
         return root
@@ -74,8 +117,8 @@ def _checked_root(root: Path) -> Path:
     )
 
 
-def _existing(table: Path, root: Path, line: int, raw: str, text: str) -> str:
-    """Return the relative path of a listed file, in the spelling under which it is there.
+def _existing(table: Path, root: Path, line: int, raw: str, text: str) -> tuple[str, str]:
+    """Return the path from the root to a listed file, in the spelling under which it is there, and its place.
 
     A name may be bytes of no encoding; it may come from a system with other forms of accents, or
     with backslashes between folders. One that is not there stays as it is written.
@@ -90,28 +133,21 @@ def _existing(table: Path, root: Path, line: int, raw: str, text: str) -> str:
     accents = [normalize(form, text) for form in ("NFC", "NFD")]
     spellings = dict.fromkeys([raw, text, *accents, text.replace("\\", "/")])
     there = (each for each in spellings if os.path.lexists(os.path.join(root, each)))
-    return _inside(table, root, line, next(there, text))
+    return _way(root, next(there, text))
 
 
-def _inside(table: Path, root: Path, line: int, written: str) -> str:
-    """Return a path relative to the root, or raise if it leaves that."""
-    ways = [os.path.normpath(written)]
-    if os.path.isabs(written):
-        folder, name = os.path.split(written)  # the image itself may be a link to elsewhere
-        straight = os.path.join(os.path.realpath(folder), name)
-        ways = [
-            os.path.relpath(written, os.path.abspath(root)),
-            os.path.relpath(straight, os.path.realpath(root)),
-        ]
-    inside = [way for way in ways if way.split(os.sep)[0] != os.pardir]
-    if not inside:
-        raise HeadstartError(
-            f"{str(table)!r}, line {line}: the path leaves the folder {str(root)!r}",
-            f"a path inside {str(root)!r}",
-            printable(written),
-            "name a folder above all images with --root, or move the CSV file there",
-        )
-    return inside[0]
+def _way(root: Path, written: str) -> tuple[str, str]:
+    """Return the path from the root to a file, and the path that opens it from there."""
+    if not os.path.isabs(written):
+        return os.path.normpath(written), os.path.normpath(written)
+    folder, name = os.path.split(written)  # the image itself may be a link to elsewhere
+    straight = os.path.join(os.path.realpath(folder), name)
+    ways = [
+        os.path.relpath(written, os.path.abspath(root)),
+        os.path.relpath(straight, os.path.realpath(root)),
+    ]
+    inside = next((way for way in ways if way.split(os.sep)[0] != os.pardir), None)
+    return (inside, inside) if inside else (ways[0], os.path.normpath(written))
 
 
 def _refuse_none_there(

@@ -1,13 +1,14 @@
 """Image files in folders, or wherever a list says."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from data.errors import HeadstartError
 from data.sources.layout import Layout, Reading, layout_of
+from data.sources.options import SourceOptions, as_json
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import Tree, read_tree
 from data.text import printable
@@ -32,6 +33,8 @@ class FileSource(Source):
     warnings : tuple of str
     sendable : bool
         As `data.sources.source.Source` has it: the images of a folder are not sent, those of a CSV file are.
+    how : mapping
+        Options by which the same files are opened again, ready for JSON.
     """
 
     root: Path
@@ -43,6 +46,7 @@ class FileSource(Source):
     warnings: tuple[str, ...] = ()
     sendable: bool = False
     examples: tuple[str, ...] = ()
+    how: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict:
         return {"kind": "files", "layout": self.layout}
@@ -61,11 +65,7 @@ class FileSource(Source):
 
     def address(self) -> dict[str, Any]:
         """Return by what the same files are opened, whatever the names of folders mean."""
-        if self.layout != "csv":
-            return {"text": self.location, "folders_are_classes": True}
-        root = os.path.abspath(self.root)
-        elsewhere = {} if root == os.path.dirname(self.location) else {"root": root}
-        return {"text": self.location, **elsewhere}
+        return {"text": self.location, **self.how}
 
 
 def open_folder(root: str | Path, **how: Any) -> FileSource:
@@ -101,6 +101,7 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
         os.path.abspath(root),
         tuple(warnings),
         examples=tuple(layout.examples),
+        how={"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
     )
 
 

@@ -118,7 +118,7 @@ def layout_of(images: Sequence[str], where: str, reading: Reading) -> Layout:
     warnings = [*_left_out(len(images) - len(kept)), *escaped(paths), *_loose(found.loose)]
     warnings += _unlabelled(rows, reading)
     if not splits:
-        warnings += [*_splits_as_classes(tops, reading.folders_are_classes), *_splits_inside(kept)]
+        warnings += [*_splits_as_classes(tops, kept, reading.folders_are_classes), *_splits_inside(kept)]
     shown = tuple(printable(name) for name in names)
     return Layout(_name(found, reading), shown, rows, paths, warnings, [*examples, *more])
 
@@ -275,11 +275,19 @@ def _mixed(splits: list[str]) -> bool:
     return len(splits) > 1 and "train" in {split_name(name, "") for name in splits}
 
 
-def _splits_as_classes(tops: list[str], asked: bool) -> list[str]:
+def _splits_as_classes(tops: list[str], images: Sequence[str], asked: bool) -> list[str]:
+    """Return a warning where classes are named as splits: several, or one that holds folders of images."""
     splits = _split_names(tops)
-    if asked or not _mixed(splits):
+    below = {tuple(path.split(os.sep)[:2]) for path in images if path.count(os.sep) > 1}
+    holding = [top for top in splits if sum(pair[0] == top for pair in below) > 1]
+    if asked or not (_mixed(splits) or holding):
         return []
-    return [f"read as classes, though named as splits: {printable(', '.join(splits))}"]
+    named = splits if _mixed(splits) else holding
+    return [
+        f"read as {'classes' if len(named) > 1 else 'a class'}, though named as "
+        f"{'splits' if len(named) > 1 else 'a split'}: {printable(', '.join(named))}"
+        + (f"; open {named[0]} alone, or take the other folders elsewhere" if holding else "")
+    ]
 
 
 def _splits_inside(images: Sequence[str]) -> list[str]:

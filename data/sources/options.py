@@ -16,6 +16,10 @@ class SourceOptions(TypedDict, total=False):
     root: str | Path
     include: Sequence[str]
     exclude: Sequence[str]
+    path_column: str
+    label_column: str
+    split_column: str
+    group_column: str
     label_regex: str
     group_regex: str
 
@@ -50,6 +54,10 @@ SOURCE_OPTIONS: Mapping[str, SourceOption] = {
     "root": SourceOption(
         Path, "Where the paths of a CSV file begin; default: the folder that it is in.", "FOLDER"
     ),
+    "path_column": SourceOption(str, "How a table calls its column of paths; default: path.", "NAME"),
+    "label_column": SourceOption(str, "Of labels; default: label.", "NAME"),
+    "split_column": SourceOption(str, "Of splits; default: split.", "NAME"),
+    "group_column": SourceOption(str, "Of groups; default: group.", "NAME"),
     "include": SourceOption(str, "Only images of this path or name, as '*.png'; repeatable.", "GLOB", True),
     "exclude": SourceOption(str, "No images of this path or name; repeatable.", "GLOB", True),
     "label_regex": SourceOption(str, "Labels are in names: its one group, as '^([a-z]+)'.", "REGEX"),

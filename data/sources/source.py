@@ -1,6 +1,7 @@
 """What a source of labelled images is, and how the command line names one."""
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,7 +10,9 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
+from data.sources.tree import IMAGE_SUFFIXES
 
+_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 
 
@@ -130,15 +133,64 @@ class Kind:
         return getattr(import_module(module), name)(text, **options)
 
 
-def _is_file(suffix: str) -> Callable[[str], bool]:
-    return lambda text: text.lower().endswith(suffix) and os.path.isfile(text)
+def _is_file(*suffixes: str) -> Callable[[str], bool]:
+    return lambda text: text.lower().endswith(suffixes) and os.path.isfile(text)
+
+
+def _names_archives(text: str) -> bool:
+    """Tell whether a text names archives: a file, a range in braces, or a folder of tar files alone."""
+    if os.path.isdir(text):
+        tars = (name.lower().endswith(".tar") for name in _names_in(text) if name[0] != ".")
+        return next(tars, False) and all(tars)
+    lower = text.lower()
+    if lower.endswith((".zip", ".tar")):
+        return os.path.isfile(text) or bool(_BRACES.search(text))
+    return lower.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")) and os.path.isfile(text)
+
+
+def _holds_parquet(text: str) -> bool:
+    """Tell whether a text names a Parquet file, or a folder of them without images, as data sets are kept."""
+    if not os.path.isdir(text):
+        return _is_file(".parquet")(text)
+    places = [text, os.path.join(text, "data")]
+    suffixes = {os.path.splitext(name)[1].lower() for place in places for name in _names_in(place)}
+    return ".parquet" in suffixes and not suffixes & IMAGE_SUFFIXES
+
+
+def _names_in(folder: str) -> Iterator[str]:
+    """Yield the names in a folder; whoever opens one that cannot be listed says so."""
+    try:
+        with os.scandir(folder) as listing:
+            yield from (entry.name for entry in listing)
+    except HeadstartError:
+        raise
+    except OSError:
+        return
 
 
 _BY_NAMES = ("folders_are_classes", "include", "exclude", "label_regex", "group_regex")
 SOURCES = {  # the first one that matches is taken
     "digits": Kind("digits", lambda text: text == "digits", "data.sources.arrays:open_digits"),
+    "parquet": Kind(
+        "FILE.parquet",
+        _holds_parquet,
+        "data.sources.parquet:open_parquet",
+        ("root", "path_column", "label_column", "split_column", "group_column"),
+    ),
+    "archive": Kind(
+        "FILE.zip|.tar",
+        _names_archives,
+        "data.archives.archive:open_archive",
+        _BY_NAMES,
+        lambda text: _BRACES.sub("", Path(text).name),
+    ),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
-    "csv": Kind("FILE.csv", _is_file(".csv"), "data.sources.csv_list:open_csv", ("root",)),
+    "csv": Kind(
+        "FILE.csv|.tsv",
+        _is_file(".csv", ".tsv", ".tab"),
+        "data.sources.csv_list:open_csv",
+        ("root", "path_column", "label_column", "split_column", "group_column"),
+    ),
     "npz": Kind("FILE.npz", _is_file(".npz"), "data.sources.arrays:open_npz"),
     "tfds": Kind(
         "tfds:NAME[:VERSION][:SPLITS]",
@@ -156,9 +208,9 @@ def grammar(option: str = "") -> str:
     Examples
     --------
     >>> grammar()
-    'digits | FOLDER | FILE.csv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]'
-    >>> grammar("folders_are_classes")
-    'FOLDER'
+    'digits | FILE.parquet | FILE.zip|.tar | FOLDER | FILE.csv|.tsv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]'
+    >>> grammar("root")
+    'FILE.parquet | FILE.csv|.tsv'
     """
     return " | ".join(kind.grammar for kind in SOURCES.values() if not option or option in kind.options)
 

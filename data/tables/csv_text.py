@@ -4,7 +4,8 @@ import codecs
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from data.errors import HeadstartError
@@ -12,7 +13,8 @@ from data.names import visible
 from data.text import printable, some_of
 
 TO_UTF8 = "as 'CSV UTF-8' of a spreadsheet, or by iconv -f ENCODING -t UTF-8 (SHIFT_JIS, GBK, CP1251, ...)"
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"  # others, of the first line, come after these
+_PLAIN = "\"'_-./\\"  # in names
 _SHOWN = 200  # signs of a first line that is no header
 _EXCEL = re.compile(r"sep=(.)[\r\n]+", re.IGNORECASE)
 _MARKS = {  # the first bytes say how a text is encoded; those of UTF-32 begin as those of UTF-16
@@ -24,26 +26,85 @@ _MARKS = {  # the first bytes say how a text is encoded; those of UTF-32 begin a
 }
 
 
-def read_table(
-    path: Path, columns: Sequence[str], needed: int
-) -> tuple[list[tuple[int, dict[str, str]]], list[str]]:
+@dataclass(frozen=True)
+class Columns:
+    """Which columns of a table are read.
+
+    Attributes
+    ----------
+    names : sequence of str
+        What they are to us.
+    needed : int
+        So many of them, the first ones, must be there, and so must those in `called`.
+    filled : int
+        No line ends before so many of them, the first ones, as far as they are there.
+    called : mapping of str to str
+        How the table calls them, where that is not by our name; in capitals, and with blanks around, too.
+    options : mapping of str to str
+        By which option a user says how one is called, for messages.
+    """
+
+    names: Sequence[str]
+    needed: int
+    filled: int
+    called: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lower = {name: text.strip().lower() for name, text in self.called.items()}
+        object.__setattr__(self, "called", {name: name for name in self.names} | lower)
+
+    @property
+    def wanted(self) -> list[str]:
+        """How the table calls those that must be there."""
+        given = [name for name in self.names if self.called[name] != name]
+        return [self.called[name] for name in dict.fromkeys([*self.names[: self.needed], *given])]
+
+    @property
+    def form(self) -> str:
+        """How lines look, for messages: columns that may be missing stand in brackets."""
+        wanted = self.wanted
+        others = [self.called[name] for name in self.names if self.called[name] not in wanted]
+        return ",".join(wanted) + "".join(f"[,{name}]" for name in others)
+
+    @property
+    def advice(self) -> str:
+        """What to do where one is missing."""
+        options = " and ".join(self.options[name] for name in self.names[:2] if name in self.options)
+        line = "add the line with the names of the columns, between commas"
+        return f"say how the columns are called, with {options}, or {line}" if options else line
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table says.
+
+    Attributes
+    ----------
+    records : list of (int, dict of str to str)
+        The number of each line and its fields by our names, without blanks around; bytes that are not of
+        the encoding are surrogates, as in `os.fsdecode`.
+    present : tuple of str
+        Those of our names that the table has.
+    other : tuple of str
+        Its columns that are not read.
+    notes : list of str
+        What the user should know: the encoding where it is not UTF-8, and columns that are not read.
+    """
+
+    records: list[tuple[int, dict[str, str]]] = field(repr=False)
+    present: tuple[str, ...]
+    other: tuple[str, ...]
+    notes: list[str]
+
+
+def read_table(path: Path, columns: Columns) -> Table:
     """Read the lines of a CSV file below the names of its columns; lines without any text are left out.
 
     Parameters
     ----------
     path : Path
-    columns : sequence of str
-        That are read; the names of the file may be in capitals, with blanks around.
-    needed : int
-        So many of them, the first ones, must be there.
-
-    Returns
-    -------
-    list of (int, dict of str to str)
-        The number of each line and its fields, without blanks around; bytes that are not of the
-        encoding are surrogates, as in `os.fsdecode`.
-    list of str
-        What the user should know: the encoding where it is not UTF-8, and columns that are not read.
+    columns : Columns
 
     Raises
     ------
@@ -51,22 +112,21 @@ def read_table(
         If it cannot be read so, or a line ends before the needed columns or has fields beyond the
         last one.
     """
-    form = _form(columns, needed)
-    text, encoding = _decoded(path, form)
-    lines, names = _rows(path, text, columns[:needed], form)
+    text, encoding = _decoded(path, columns.form)
+    lines, names = _rows(path, text, columns)
+    called = columns.called
+    filled = [called[name] for name in columns.names[: columns.filled] if called[name] in names]
     for line, fields in lines:
-        _check_fields(path, line, names, fields, columns[:needed])
+        _check_fields(path, line, names, fields, filled)
     found = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines]
-    records = [(line, {name: fields.get(name, "").strip() for name in columns}) for line, fields in found]
-    other = [printable(name) for name in names if name and name not in columns]
+    records = [
+        (line, {name: fields.get(called[name], "").strip() for name in columns.names})
+        for line, fields in found
+    ]
+    other = tuple(printable(name) for name in names if name and name not in called.values())
     notes = [] if encoding.startswith("utf-8") else [f"{str(path)!r} was read as {encoding}"]
     notes += [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
-    return records, notes
-
-
-def _form(columns: Sequence[str], needed: int) -> str:
-    """Return how lines look, for messages: columns that may be missing stand in brackets."""
-    return ",".join(columns[:needed]) + "".join(f"[,{name}]" for name in columns[needed:])
+    return Table(records, tuple(name for name in columns.names if called[name] in names), other, notes)
 
 
 def _decoded(path: Path, form: str) -> tuple[str, str]:
@@ -116,18 +176,17 @@ def wrong_encoding(path: Path, received: str) -> HeadstartError:
     )
 
 
-def _rows(
-    path: Path, text: str, needed: Sequence[str], form: str
-) -> tuple[list[tuple[int, list[str]]], list[str]]:
+def _rows(path: Path, text: str, columns: Columns) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Return the numbered lines below the names of the columns, and these names in lower case.
 
     Excel's ``sep=;`` in a line of its own says the delimiter; without it, it is the one by which the
     first line has the needed columns.
     """
+    needed, form = columns.wanted, columns.form
     told = _EXCEL.match(text)
     body = text[told.end() :] if told else text
     broken: list[HeadstartError] = []
-    delimiters = told[1] if told else _DELIMITERS
+    delimiters = told[1] if told else _delimiters(body)
     for delimiter in delimiters:
         lines = _numbered(path, form, body, delimiter, above=1 if told else 0)
         try:
@@ -146,8 +205,15 @@ def _rows(
         f"{str(path)!r} lacks the column {missing!r}",
         f"a first line {form}",
         visible(printable(first)) or "an empty file",
-        "add the line with the names of the columns, between commas",
+        columns.advice,
     )
+
+
+def _delimiters(text: str) -> str:
+    """Return the usual delimiters, and those signs of the first line that are not usual in names."""
+    first = next(iter(text.strip().splitlines()), "")[:_SHOWN]
+    odd = [sign for sign in dict.fromkeys(first) if not sign.isalnum() and sign not in _DELIMITERS + _PLAIN]
+    return _DELIMITERS + "".join(sorted(odd, key=lambda sign: sign == " "))
 
 
 def _numbered(

@@ -9,7 +9,7 @@ from data.errors import HeadstartError, NotFoundError, is_missing
 from data.names import shortened
 from data.output.csv_file import cell_value
 from data.output.ours import kind_of_output
-from data.tables.csv_text import read_table, windows_text
+from data.tables.csv_text import Columns, read_table, windows_text
 from data.text import with_article
 
 _DIGEST = re.compile("[0-9a-f]{64}")
@@ -83,7 +83,8 @@ def read_by_digest(path: Path, kind: DigestTable) -> tuple[list[DigestLine], lis
         If there is no such file, it is another kind of file, a column is missing or a digest is none.
     """
     _refuse_others(path, kind)
-    records, notes = read_table(path, kind.columns, needed=len(kind.columns))
+    table = read_table(path, Columns(kind.columns, len(kind.columns), len(kind.columns)))
+    records, notes = table.records, table.notes
     return list(_lines(path, records)), notes
 
 

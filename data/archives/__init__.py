@@ -1,0 +1,7 @@
+"""Images in archives, read in place.
+
+contents  what archives hold: names, places, sizes; none leads out or is a bomb
+readers   files of archives, in any order
+labels    labels beside images, as WebDataset writes them
+archive   zip and tar files as a source
+"""

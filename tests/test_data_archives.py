@@ -1,0 +1,213 @@
+"""Images in archives: zip and tar files, of folders or as WebDataset's shards; what they may not hold."""
+
+import io
+import json
+import shutil
+import tarfile
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+from contracts import SourceContract
+from image_files import labels_by_id, png, refusal, save
+
+from data import open_source
+from data.sources.source import source_kind
+
+TWELVE = [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(6)]
+
+
+def zipped(path: Path, *names: str, **how) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w", **how) as archive:
+        for number, name in enumerate(names):
+            archive.writestr(name, png(number) if name.endswith(".png") else "x")
+    return path
+
+
+def tarred(path: Path, files: dict[str, bytes], mode: str = "w") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, mode) as archive:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            archive.addfile(info, io.BytesIO(data))
+    return path
+
+
+def samples(first: int, count: int, **sides) -> dict[str, bytes]:
+    """Return files as WebDataset names them; each side is a function from number to text."""
+    files = {}
+    for number in range(first, first + count):
+        files[f"{number:06d}.png"] = png(number)
+        files |= {f"{number:06d}.{name}": make(number).encode() for name, make in sides.items()}
+    return files
+
+
+class TestZip(SourceContract):
+    @pytest.fixture
+    def opened(self, tmp_path):
+        zipped(tmp_path / "x.zip", *TWELVE, compression=zipfile.ZIP_DEFLATED)
+        return lambda: open_source(tmp_path / "x.zip")
+
+
+class TestTar(SourceContract):
+    @pytest.fixture
+    def opened(self, tmp_path):
+        tarred(tmp_path / "x.tar", {name: png(number) for number, name in enumerate(TWELVE)})
+        return lambda: open_source(tmp_path / "x.tar")
+
+
+class TestShards(SourceContract):
+    @pytest.fixture
+    def opened(self, tmp_path):
+        for shard in range(2):
+            files = samples(6 * shard, 6, cls=lambda number: str(number % 3))
+            tarred(tmp_path / f"set/train-{shard:03d}.tar", files)
+        return lambda: open_source(tmp_path / "set")
+
+    def test_labels_stand_beside_and_splits_in_names(self, source):
+        assert source.class_names == ("0", "1", "2") and {row.split for row in source.rows} == {"train"}
+        assert source.rows[7].id == "train-001.tar/000007.png" and source.rows[7].label == 1
+
+
+def test_an_archive_is_read_as_its_folder(tmp_path):
+    names = [f"photos/{split}/{name}" for split in ("train", "val") for name in TWELVE]
+    folder = open_source(save(tmp_path / "unpacked", *names) / "photos")
+    for path in (
+        zipped(tmp_path / "x.zip", *names),
+        tarred(tmp_path / "x.tar", {name: png(number) for number, name in enumerate(names)}),
+    ):
+        source = open_source(path)
+        assert source.class_names == folder.class_names
+        assert [row.split for row in source.rows] == [row.split for row in folder.rows]
+        assert [row.id for row in source.rows] == [f"photos/{row.id}" for row in folder.rows]
+        assert list(source.read(source.rows)) == list(folder.read(folder.rows))
+
+
+def test_what_systems_add_is_passed_over(tmp_path):
+    path = zipped(
+        tmp_path / "x.zip", "a/1.png", "__MACOSX/a/._1.png", "a/.DS_Store", ".hidden/2.png", "a/notes.md"
+    )
+    source = open_source(path)
+    assert [row.id for row in source.rows] == ["a/1.png"]
+    assert source.warnings == ("1 file passed over, not named like an image: .md 1",)
+
+
+def test_a_range_in_braces(tmp_path):
+    for shard in range(8, 11):
+        tarred(tmp_path / f"s-{shard:02d}.tar", samples(shard, 1, cls=str))
+    source = open_source(f"{tmp_path}/s-{{08..10}}.tar")
+    assert [row.id for row in source.rows] == [f"s-{shard:02d}.tar/{shard:06d}.png" for shard in range(8, 11)]
+    assert source.class_names == ("8", "9", "10")
+    assert "missing" in refusal(f"{tmp_path}/s-{{08..11}}.tar")
+
+
+@pytest.mark.parametrize(
+    ("sides", "names"),
+    [
+        ({"json": lambda number: json.dumps({"label": "ab"[number % 2], "id": 3})}, ("a", "b")),
+        ({"txt": lambda number: f"{'xy'[number % 2]}\n"}, ("x", "y")),
+        ({"cls": str, "json": lambda number: '{"label": "no"}'}, ("0", "1", "2", "3")),
+    ],
+)
+def test_labels_beside_images(sides, names, tmp_path):
+    source = open_source(tarred(tmp_path / "x.tar", samples(0, 4, **sides)))
+    assert source.class_names == names and source.warnings == ()
+
+
+def test_images_without_a_label_beside_are_told(tmp_path):
+    files = samples(0, 3, cls=str)
+    del files["000001.cls"]
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert labels_by_id(source)["000001.png"] is None
+    assert "1 image without a label beside" in source.warnings
+
+
+def test_patterns_and_groups_in_names(tmp_path):
+    path = tarred(tmp_path / "x.tar", samples(0, 6, cls=lambda number: str(number % 2)))
+    source = open_source(path, exclude=["*5.png"], group_regex="00000([0-4])")
+    assert [row.group for row in source.rows] == list("01234")
+    again = open_source(**source.address())
+    assert again.rows == source.rows
+
+
+@pytest.mark.parametrize("name", ["../out.png", "a/../../out.png", "/etc/x.png", "C:\\x.png", "..\\x.png"])
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_names_that_lead_out_are_refused(name, kind, tmp_path):
+    if kind == "zip":
+        path = zipped(tmp_path / "x.zip", "a/1.png", name)
+    else:
+        path = tarred(tmp_path / "x.tar", {"a/1.png": png(0), name: png(1)})
+    told = refusal(path)
+    assert "leads out" in told and "do not trust" in told
+
+
+def test_a_bomb_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.png", bytes(10_000_000))
+    assert "unpacks to far more" in refusal(tmp_path / "x.zip")
+
+
+def test_a_table_of_contents_that_lies_unpacks_no_more_than_it_says(tmp_path):
+    path = zipped(tmp_path / "x.zip", "a/1.png", "a/2.png")
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/1.png", bytes(300_000))
+        archive.writestr("a/2.png", png(1))
+    data = path.read_bytes()
+    path.write_bytes(data.replace((300_000).to_bytes(4, "little"), (3_000).to_bytes(4, "little")))
+    source = open_source(path)
+    tracemalloc.start()
+    first, second = source.read(source.rows)
+    assert isinstance(first, OSError) or len(first) <= 3_000
+    assert second == png(1) and tracemalloc.get_traced_memory()[1] < 3_000_000
+    tracemalloc.stop()
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_a_cut_archive_is_one_message(kind, tmp_path):
+    path = zipped(tmp_path / "x.zip", *TWELVE)
+    if kind == "tar":
+        path = tarred(tmp_path / "x.tar", {name: png(number) * 20 for number, name in enumerate(TWELVE)})
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert "cannot be read as an archive" in refusal(path)
+
+
+def test_images_that_are_cut_off_later_cannot_be_read(tmp_path):
+    path = tarred(tmp_path / "x.tar", {name: png(number) * 20 for number, name in enumerate(TWELVE)})
+    source = open_source(path)
+    path.write_bytes(path.read_bytes()[:4000])
+    found = list(source.read(source.rows))
+    assert isinstance(found[0], bytes) and isinstance(found[-1], OSError)
+
+
+@pytest.mark.parametrize("mode", ["gz", "bz2", "xz"])
+def test_an_archive_that_is_packed_as_a_whole_is_refused_with_what_to_do(mode, tmp_path):
+    path = tarred(tmp_path / f"x.tar.{mode}", {"a/1.png": png(0)}, f"w:{mode}")
+    assert "packed as a whole" in refusal(path) and "unpack" in refusal(path)
+
+
+def test_an_encrypted_zip_is_refused(tmp_path):
+    path = zipped(tmp_path / "x.zip", "a/1.png")
+    data = bytearray(path.read_bytes())
+    place = data.index(b"PK\x01\x02")
+    data[place + 8] |= 1
+    path.write_bytes(bytes(data))
+    assert "encrypted" in refusal(path)
+
+
+def test_no_images_and_no_archive(tmp_path):
+    assert "no images were found" in refusal(zipped(tmp_path / "x.zip", "a.txt"))
+    (tmp_path / "y.zip").write_bytes(b"<html>not found</html>")
+    assert "cannot be read as an archive" in refusal(tmp_path / "y.zip")
+
+
+def test_a_folder_of_tar_files_alone_is_shards(tmp_path):
+    tarred(tmp_path / "set/a.tar", samples(0, 2))
+    assert source_kind(str(tmp_path / "set")) == "archive"
+    save(tmp_path / "set", "b/1.png")
+    assert source_kind(str(tmp_path / "set")) == "folder"
+    shutil.rmtree(tmp_path / "set")
+    (tmp_path / "set").mkdir()
+    assert source_kind(str(tmp_path / "set")) == "folder"
