@@ -352,7 +352,8 @@ def sweep() -> str:
     words = (
         f"{result['rows']:,} rows of 2,048 features in ten classes, eight tenths of them for training; "
         f"{len(pairs)} divisions, and once {large['rows']:,} rows. The choice of the default is within one "
-        f"standard error of the exhaustive one in {same} of {len(pairs)}. The first pair ran beside other work."
+        f"standard error of the exhaustive one in {same} of {len(pairs)}. The first pair ran beside other "
+        "work."
     )
     head = ("division", "sweep", "chosen", "log loss", "standard error", "test accuracy", "seconds", "CPU s")
     return block("sweep", "benchmarks/sweep.py photos.h5 trash.h5", words, table(head, rows))
