@@ -10,7 +10,6 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
-from data.sources.tree import IMAGE_SUFFIXES
 
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
@@ -150,6 +149,10 @@ def _names_archives(text: str) -> bool:
 
 def _holds_parquet(text: str) -> bool:
     """Tell whether a text names a Parquet file, or a folder of them without images, as data sets are kept."""
+    from data.sources.tree import (
+        IMAGE_SUFFIXES,  # which imports json, and a user may have a file of that name
+    )
+
     if not os.path.isdir(text):
         return _is_file(".parquet")(text)
     places = [text, os.path.join(text, "data")]
