@@ -149,9 +149,7 @@ def _names_archives(text: str) -> bool:
 
 def _holds_parquet(text: str) -> bool:
     """Tell whether a text names a Parquet file, or a folder of them without images, as data sets are kept."""
-    from data.sources.tree import (
-        IMAGE_SUFFIXES,  # which imports json, and a user may have a file of that name
-    )
+    from data.sources.tree import IMAGE_SUFFIXES  # it imports json, which a user may have a file of
 
     if not os.path.isdir(text):
         return _is_file(".parquet")(text)
