@@ -1016,7 +1016,7 @@ def test_the_splits_of_the_guide(version, shared):
     ],
 )
 def test_refusals_on_real_records(text, words, shared):
-    told = refusal(text, shared / "tfds")
+    told = refusal(text, data_dir=shared / "tfds")
     assert not [word for word in words if word not in told], told
 
 
