@@ -113,7 +113,7 @@ def test_a_photograph_in_tfds_has_nearly_the_feature_of_its_file(shared, recipe,
     import tensorflow_datasets as tfds
 
     splits = "train[:40%],train[40%:50%],train[50%:60%]"
-    source = open_source(f"tfds:cats_vs_dogs:{splits}", shared / "tfds")
+    source = open_source(f"tfds:cats_vs_dogs:{splits}", data_dir=shared / "tfds")
     counts = {name: sum(row.split == name for row in source.rows) for name in ("train", "validation", "test")}
     assert counts == {"train": 400, "validation": 100, "test": 100}
     builder = tfds.builder("cats_vs_dogs", data_dir=shared / "tfds")
@@ -130,7 +130,7 @@ def test_a_photograph_in_tfds_has_nearly_the_feature_of_its_file(shared, recipe,
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared / "photos/train" / kind.lower() / f"{kind.lower()}.{name}", target)
     extract(open_source(tmp_path / "photos"), recipe, tmp_path / "files.h5")
-    extract(open_source("tfds:cats_vs_dogs:train[:50]", shared / "tfds"), recipe, tmp_path / "tfds.h5")
+    extract(open_source("tfds:cats_vs_dogs:train[:50]", data_dir=shared / "tfds"), recipe, tmp_path / "tfds.h5")
     files, records = (load_features(tmp_path / name) for name in ("files.h5", "tfds.h5"))
     places = {name: row for row, name in enumerate(files.ids)}
     for row, record in enumerate(records.ids):
