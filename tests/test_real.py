@@ -130,7 +130,9 @@ def test_a_photograph_in_tfds_has_nearly_the_feature_of_its_file(shared, recipe,
         target.mkdir(parents=True, exist_ok=True)
         shutil.copy(shared / "photos/train" / kind.lower() / f"{kind.lower()}.{name}", target)
     extract(open_source(tmp_path / "photos"), recipe, tmp_path / "files.h5")
-    extract(open_source("tfds:cats_vs_dogs:train[:50]", data_dir=shared / "tfds"), recipe, tmp_path / "tfds.h5")
+    extract(
+        open_source("tfds:cats_vs_dogs:train[:50]", data_dir=shared / "tfds"), recipe, tmp_path / "tfds.h5"
+    )
     files, records = (load_features(tmp_path / name) for name in ("files.h5", "tfds.h5"))
     places = {name: row for row, name in enumerate(files.ids)}
     for row, record in enumerate(records.ids):
