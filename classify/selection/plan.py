@@ -111,7 +111,7 @@ def plan_of(chosen: Sequence[Entry], sizes: Sizes, parts: int = 1, seconds: floa
     rising = sorted(costs, key=lambda name: (HEADS[name].cost.dear, costs[name]))
     cheap = [name for name in rising if not HEADS[name].cost.dear] or rising[:1]
     if seconds is not None:
-        cheap = _within(cheap, costs, seconds)[: len(cheap)] or cheap[:1]
+        cheap = _within(cheap, costs, seconds) or cheap[:1]
     spent = sum(costs[name] for name in cheap)
     allowed = max(_LEAST, _SHARE * spent) if seconds is None else seconds - spent
     dear = [name for name in rising if HEADS[name].cost.dear and name not in cheap]

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from data.errors import HeadstartError, NotFoundError
+from data.sources.source import BRACES
 from data.sources.tree import IMAGE_SUFFIXES, role
 from data.text import counted, one_line, some_of
 
 _MOST = 2**31  # bytes of one image: no camera makes such
 _MOST_PACKED = 200  # times: images are packed already
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of Windows
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def files_of(text: str) -> list[str]:
     """
     if os.path.isdir(text):
         return sorted(os.path.join(text, name) for name in os.listdir(text) if not name.startswith("."))
-    match = None if os.path.isfile(text) else _BRACES.search(text)
+    match = None if os.path.isfile(text) else BRACES.search(text)
     if match is None:
         return [text]
     first, last = match[1], match[2]

@@ -11,7 +11,7 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
 
-_BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
+BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 
 
@@ -143,7 +143,7 @@ def _names_archives(text: str) -> bool:
         return next(tars, False) and all(tars)
     lower = text.lower()
     if lower.endswith((".zip", ".tar")):
-        return os.path.isfile(text) or bool(_BRACES.search(text))
+        return os.path.isfile(text) or bool(BRACES.search(text))
     return lower.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")) and os.path.isfile(text)
 
 
@@ -183,7 +183,7 @@ SOURCES = {  # the first one that matches is taken
         _names_archives,
         "data.archives.archive:open_archive",
         _BY_NAMES,
-        lambda text: _BRACES.sub("", Path(text).name),
+        lambda text: BRACES.sub("", Path(text).name),
     ),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
     "csv": Kind(
