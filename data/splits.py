@@ -42,6 +42,27 @@ def is_split(name: str) -> bool:
     return _split_named(name) is not None
 
 
+def split_of_shard(stem: str, shard: re.Pattern[str]) -> str:
+    """Return the split that the name of a shard says; empty where it says none.
+
+    Parameters
+    ----------
+    stem : str
+        Of the file, without its suffix.
+    shard : re.Pattern
+        Its first group is the name before the number.
+
+    Examples
+    --------
+    >>> pattern = re.compile(r"(.+?)-\\d+$")
+    >>> split_of_shard("train-012", pattern), split_of_shard("photos-012", pattern)
+    ('train', '')
+    """
+    match = shard.match(stem)
+    name = match[1] if match else stem
+    return name if is_split(name) else ""
+
+
 def split_name(name: str, where: str) -> str | None:
     """Return the full name of a split; empty text means none.
 

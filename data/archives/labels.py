@@ -11,7 +11,7 @@ from data.archives.readers import Readers
 from data.sources.labels import index_labels, label_warnings
 from data.sources.layout import Layout
 from data.sources.source import Row
-from data.splits import is_split, split_name
+from data.splits import split_name, split_of_shard
 from data.text import counted
 
 SIDES = (".cls", ".json", ".txt")  # what stands beside an image, the first says the label
@@ -45,7 +45,7 @@ class Sides:
         names, numbers = index_labels(labels := [self._label(row.id, readers) for row in places.rows])
         rows = []
         for row, number in zip(places.rows, numbers, strict=True):
-            split = _split_of(Path(self.files[self.members[row.id].archive]))
+            split = split_of_shard(Path(self.files[self.members[row.id].archive]).stem, _SHARD)
             rows.append(Row(row.id, number, split_name(split, text), row.group))
         unknown = sum(number < 0 for number in numbers)
         notes = [f"{counted(unknown, 'image')} without a label beside"] if unknown else []
@@ -77,9 +77,3 @@ def _key(name: str) -> str:
     """Return what files of one sample share: the name up to the first dot behind its folders."""
     folder, _, last = name.rpartition("/")
     return (folder + "/" if folder else "") + last.split(".")[0]
-
-
-def _split_of(file: Path) -> str:
-    match = _SHARD.match(file.stem)
-    name = match[1] if match else file.stem
-    return name if is_split(name) else ""

@@ -12,7 +12,7 @@ from data.errors import HeadstartError, missing_extra
 from data.sources.csv_list import COLUMNS, checked_root, listed
 from data.sources.labels import index_labels, label_warnings
 from data.sources.source import Row, Source, unique_ids
-from data.splits import is_split, split_name
+from data.splits import split_name, split_of_shard
 from data.tables.csv_text import Columns, Table
 from data.text import counted, one_line, printable, some_of
 
@@ -195,7 +195,7 @@ def _images(
     whole = all(inner) and len(set(inner)) == len(inner)
     rows, places = [], {}
     for count, ((place, values), label) in enumerate(zip(found, numbers, strict=True)):
-        split = values.get(columns["split"]) or _split_of(files[place[0]])
+        split = values.get(columns["split"]) or split_of_shard(files[place[0]].stem, _SHARD)
         row = Row(
             printable(str(inner[count])) if whole else f"{count:08d}",
             label,
@@ -255,13 +255,6 @@ def _labels(labels: Sequence[object], given: Sequence[str]) -> tuple[tuple[str, 
         return tuple(given), numbers, label_warnings([label for label in labels if label is not None], True)
     names, numbers = index_labels(labels)
     return names, numbers, label_warnings([label for label in labels if label is not None])
-
-
-def _split_of(file: Path) -> str:
-    """Return the split that the name of a file says, as datasets writes it; empty where it says none."""
-    match = _SHARD.match(file.stem)
-    name = match[1] if match else file.stem
-    return name if is_split(name) else ""
 
 
 def _table(
