@@ -23,8 +23,8 @@ from classify.frontier.front import Contender, alike, best_of, named, pairs_to_j
 from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes, sizes_of
 from classify.frontier.race import Entrant, Race
 from classify.frontier.record import begin, measured_on, read_frontier, speeds_of, write
-from classify.frontier.sample import draw_sample, rounds_of, sampling_order, units_of
-from classify.scores.cross_validation import CrossValidation, cross_validate
+from classify.frontier.sample import draw_sample, rounds_of, sampling_order
+from classify.scores.cross_validation import CrossValidation, cross_validate, together
 from data import HeadstartError
 from data.sources.arrays import from_arrays
 from data.sources.source import Row, as_source
@@ -184,10 +184,10 @@ def test_groups_and_copies_are_one_unit():
     copies = np.repeat(np.arange(20, dtype=np.uint8), 2)[:, np.newaxis] * np.ones(32, np.uint8)
     features = drawn_features(40, digests=copies)
     features = replace(features, groups=tuple("one" if row in (0, 5, 9) else "" for row in range(40)))
-    units = units_of(features)
+    units = together(features, np.arange(len(features.ids)))
     assert len({units[row] for row in (0, 1, 4, 5, 8, 9)}) == 1
     assert units[2] == units[3] != units[0] and len(np.unique(units)) == 18
-    assert len(np.unique(units_of(drawn_features(40)))) == 40
+    assert len(np.unique(together(drawn_features(40), np.arange(40)))) == 40
 
 
 # Comparisons

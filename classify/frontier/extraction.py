@@ -11,9 +11,9 @@ from classify.features.load import load_features
 from classify.features.matrix import FeatureMatrix
 from classify.frontier.compare import Judged
 from classify.frontier.grid import Pass, Request
-from classify.frontier.sample import FOLDS, Sample, units_of
+from classify.frontier.sample import FOLDS, Sample
 from classify.heads.table import make_head
-from classify.scores.cross_validation import cross_validate, possible_folds
+from classify.scores.cross_validation import cross_validate, possible_folds, together
 from data.errors import HeadstartError
 from data.sources.source import Row, Source
 from data.sources.subset import SomeRows
@@ -161,7 +161,7 @@ class Workshop:
         """Cross-validate the head that chooses its own penalty."""
         folds = possible_folds(features, FOLDS) or FOLDS
         found = cross_validate(make_head("logistic"), features, folds, self.request.seed)
-        return Judged(found, units_of(features))
+        return Judged(found, together(features, np.arange(len(features.ids))))
 
 
 def taken(features: FeatureMatrix, rows: Sequence[Row], places: dict[str, int]) -> FeatureMatrix:

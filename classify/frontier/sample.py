@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classify.features.matrix import FeatureMatrix
 from classify.scores.folds import linked
 from data.errors import HeadstartError, UsageError
 from data.sources.source import Row, Source, title
@@ -131,12 +130,6 @@ def rounds_of(rows: int, classes: int) -> tuple[int, ...]:
     """
     least = max(_FEWEST_FIRST, 2 * FOLDS * classes)
     return (*(part for part in (rows // 4, rows // 2) if part >= least), rows)
-
-
-def units_of(features: FeatureMatrix) -> np.ndarray:
-    """Return a number for each row, which rows of one group and equal images share, shape (N,)."""
-    copies = np.unique(features.digests, axis=0, return_inverse=True)[1].ravel()
-    return linked(features.groups or [""] * len(features.ids), copies)
 
 
 def _units_by_class(known: Sequence[tuple[Row, bytes]]) -> list[tuple[int, int]]:

@@ -103,7 +103,8 @@ def divisions(features: FeatureMatrix, folds: int, seed: int = 0) -> list[tuple[
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     chosen = features.rows("train", "validation")
-    y, groups = features.y[chosen], _together(features, chosen)
+    y, numbers = features.y[chosen], together(features, chosen)
+    groups = numbers if len(np.unique(numbers)) < len(chosen) else None
     if not _divides(y, folds, groups):
         return []
     alone = groups is None
@@ -112,12 +113,11 @@ def divisions(features: FeatureMatrix, folds: int, seed: int = 0) -> list[tuple[
     return divided if all(len(np.unique(y[train])) > 1 for train, _ in divided) else []
 
 
-def _together(features: FeatureMatrix, rows: np.ndarray) -> np.ndarray | None:
-    """Return a number that rows of a group and equal images share; None if each row has its own."""
-    images = np.unique(features.digests[rows], axis=0, return_inverse=True)[1]
+def together(features: FeatureMatrix, rows: np.ndarray) -> np.ndarray:
+    """Return a number for each of some rows, which rows of one group and equal images share, shape (n,)."""
+    images = np.unique(features.digests[rows], axis=0, return_inverse=True)[1].ravel()
     groups = features.groups_of(rows)
-    numbers = images if groups is None else linked(groups, images)
-    return numbers if len(np.unique(numbers)) < len(rows) else None
+    return images if groups is None else linked(groups, images)
 
 
 def _divides(y: np.ndarray, folds: int, groups: np.ndarray | None) -> bool:
