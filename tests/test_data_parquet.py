@@ -1,7 +1,12 @@
 """Parquet files: images as Hugging Face's datasets writes them, in shards, and tables of paths."""
 
+import hashlib
 import json
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from conftest import assert_four_parts
@@ -9,10 +14,14 @@ from contracts import SourceContract
 from image_files import labels_by_id, png, refusal, save
 
 from data import open_source
+from data.sources import parquet_file
+from data.sources.parquet import ParquetSource
 from data.sources.source import source_kind
+from extract.run.scan import scan_source
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
 parquet = pytest.importorskip("pyarrow.parquet")
+STRUCT = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
 NAMES = ["cat", "dog"]
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": NAMES, "_type": "ClassLabel"}}
 
@@ -81,13 +90,96 @@ def test_a_table_lists_paths(tmp_path):
     assert open_source(**source.address()).rows == source.rows
 
 
+def test_a_second_run_reads_no_image(tmp_path, cache, monkeypatch):
+    path = write(tmp_path / "set/train-00000-of-00002.parquet", row_group=5)
+    other = write(tmp_path / "set/train-00001-of-00002.parquet", first=12)
+    for file in (path, other):
+        os.utime(file, (1e9, 1e9))  # at rest: a file of a moment ago is read again
+    known = scan_source(open_source(tmp_path / "set")).digests
+    assert known == [hashlib.sha256(png(number)).digest() for number in range(24)]
+    monkeypatch.setattr(ParquetSource, "read", lambda self, rows: iter([b"read" for _ in rows]))
+    assert scan_source(open_source(tmp_path / "set")).digests == known
+    os.utime(other, (1e9, 1.1e9))
+    digests = scan_source(open_source(tmp_path / "set")).digests
+    assert digests[:12] == known[:12] and set(digests[12:]) == {hashlib.sha256(b"read").digest()}
+
+
+def test_rows_without_different_paths_are_numbered_in_their_file(tmp_path):
+    """So a file that is added moves no other's numbers."""
+    for name in ("b", "c"):
+        write(tmp_path / f"set/data/{name}.parquet", 3)
+    ids = [row.id for row in open_source(tmp_path / "set").rows]
+    assert ids[:3] == ["data/b.parquet/00000000", "data/b.parquet/00000001", "data/b.parquet/00000002"]
+    write(tmp_path / "set/a.parquet", 2)
+    assert [row.id for row in open_source(tmp_path / "set").rows][2:] == ids
+
+
+def test_images_asked_for_one_by_one_are_read_in_one_pass(tmp_path, monkeypatch):
+    source = open_source(write(tmp_path / "x.parquet", 100, row_group=50))
+    reader, started = parquet.ParquetFile.iter_batches, []
+
+    def counting(self, *given, row_groups, **how):
+        started.append(row_groups)
+        return reader(self, *given, row_groups=row_groups, **how)
+
+    monkeypatch.setattr(parquet.ParquetFile, "iter_batches", counting)
+    monkeypatch.setattr("data.sources.parquet_file.opened", Mock(side_effect=parquet_file.opened))
+    assert [next(iter(source.read([row]))) for row in source.rows] == [png(row) for row in range(100)]
+    assert started == [[0], [1]] and parquet_file.opened.call_count == 1
+
+
+def test_threads_may_read_one_source(tmp_path):
+    source = open_source(write(tmp_path / "x.parquet", 100, row_group=9))
+    orders = [random.Random(seed).sample(range(100), 100) for seed in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        found = pool.map(lambda order: list(source.read([source.rows[row] for row in order])), orders)
+    assert list(found) == [[png(row) for row in order] for order in orders]
+
+
+def test_few_files_are_open_at_once(tmp_path):
+    for number in range(20):
+        write(tmp_path / f"set/{number:02d}.parquet", 2, first=2 * number)
+    source = open_source(tmp_path / "set")
+    assert list(source.read(source.rows)) == [png(row) for row in range(40)]
+    assert len(source._images._at_rest) == 16
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_damaged_row_group_loses_no_other(order, tmp_path):
+    path = write(tmp_path / "x.parquet", 12, row_group=4)
+    source = open_source(path)
+    column = parquet.ParquetFile(path).metadata.row_group(1).column(0)
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset
+    content[start : start + 40] = bytes(40)
+    path.write_bytes(content)
+    found = list(source.read(source.rows[::order]))[::order]
+    assert [found[row] for row in (*range(4), *range(8, 12))] == [
+        png(row) for row in (*range(4), *range(8, 12))
+    ]
+    assert all(isinstance(each, OSError) for each in found[4:8])
+    write(path, 12, row_group=4)
+    assert list(source.read(source.rows[4:8])) == [png(row) for row in range(4, 8)]
+
+
 @pytest.mark.parametrize(
     ("columns", "how", "told"),
     [
         ({"x": [1]}, {}, "no column of images, and none of paths"),
         ({"path": ["1.png"], "kind": ["a"]}, {}, "--label-column"),
         ({"image": [b"1"]}, {"label_column": "kind"}, "'kind'"),
+        ({"image": [b"1"]}, {"split_column": "kind"}, "'kind'"),
+        ({"image": [b"1"]}, {"group_column": "kind"}, "'kind'"),
         ({"image": [b"1"]}, {"root": "."}, "--root has no meaning"),
+        ({"image": [None, None]}, {}, "no column of images"),
+        ({"image": pyarrow.array([None, None], pyarrow.binary())}, {}, "holds no image"),
+        ({"image": [{"bytes": None, "path": "/a.png"}] * 2}, {}, "of paths alone"),
+        ({"image": pyarrow.array([{"path": "/a.png"}] * 2, STRUCT)}, {}, "of paths alone"),
+        ({"image": pyarrow.array([], pyarrow.binary())}, {}, "holds no rows"),
+        ({"path": pyarrow.array([], pyarrow.string())}, {}, "lists no images"),
+        ({"url": ["https://x.org/1.png"]}, {}, "no column of images, and none of paths"),
+        ({"url": ["https://x.org/1.png"]}, {"path_column": "url"}, "lists addresses of images"),
+        ({"path": [None, "1.png"]}, {}, "names no image"),
     ],
 )
 def test_refusals(columns, how, told, tmp_path):
@@ -95,9 +187,51 @@ def test_refusals(columns, how, told, tmp_path):
     assert told in refusal(tmp_path / "x.parquet", **how)
 
 
-def test_a_cut_file_is_one_message(tmp_path):
+def test_a_file_of_another_table_beside_is_one_message(tmp_path):
+    write(tmp_path / "set/a.parquet")
+    parquet.write_table(pyarrow.table({"x": [1]}), tmp_path / "set/b.parquet")
+    assert "holds no column of images 'image', as other files do" in refusal(tmp_path / "set")
+
+
+def test_files_with_other_classes_are_refused(tmp_path):
+    write(tmp_path / "set/a.parquet")
+    path = write(tmp_path / "set/b.parquet", first=20)
+    said = json.dumps({"info": {"features": FEATURES | {"label": {"names": ["dog"], "_type": "ClassLabel"}}}})
+    table = parquet.read_table(path).replace_schema_metadata({b"huggingface": said.encode()})
+    parquet.write_table(table, path)
+    assert "disagree about the classes of 'label'" in refusal(tmp_path / "set")
+
+
+def test_the_column_that_datasets_calls_one_of_images_is_taken(tmp_path):
+    path = write(tmp_path / "x.parquet", 2)
+    table = parquet.read_table(path).add_column(0, "thumbnail", pyarrow.array([b"1", b"2"]))
+    parquet.write_table(table, path)
+    assert open_source(path).column == "image"
+
+
+def test_a_label_without_a_name_is_told(tmp_path):
+    source = open_source(write(tmp_path / "x.parquet", label=[0, 1, 2, *[0] * 9]))
+    assert source.rows[2].label == -1
+    assert source.warnings == ("1 image without a label: the names of classes end before theirs",)
+
+
+@pytest.mark.parametrize("content", [lambda whole: whole[:-9], lambda whole: b"", lambda whole: b"PAR1 no"])
+def test_a_cut_file_is_one_message(content, tmp_path):
     path = write(tmp_path / "x.parquet")
-    path.write_bytes(path.read_bytes()[:-9])
+    path.write_bytes(content(path.read_bytes()))
+    assert "cannot be read as Parquet" in refusal(path)
+
+
+def test_a_file_whose_labels_are_damaged_is_one_message(tmp_path):
+    path = write(tmp_path / "x.parquet")
+    group = parquet.ParquetFile(path).metadata.row_group(0)
+    column = next(
+        group.column(k) for k in range(group.num_columns) if group.column(k).path_in_schema == "label"
+    )
+    content = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset
+    content[start : start + 20] = bytes(20)
+    path.write_bytes(content)
     assert "cannot be read as Parquet" in refusal(path)
 
 

@@ -1,26 +1,36 @@
 """Parquet files: images as Hugging Face's datasets writes them, or tables of paths."""
 
-import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data.errors import HeadstartError, missing_extra
+from data.errors import HeadstartError
 from data.sources.csv_list import COLUMNS, checked_root, listed
 from data.sources.labels import index_labels, label_warnings
-from data.sources.source import Row, Source, unique_ids
+from data.sources.parquet_file import (
+    Images,
+    Place,
+    check_images,
+    features_of,
+    image_column,
+    opened,
+    rows_of,
+    values_of,
+)
+from data.sources.source import Row, Source, Stamp, unique_ids
 from data.splits import split_name, split_of_shard
 from data.tables.csv_text import Columns, Table
-from data.text import counted, one_line, printable, some_of
+from data.text import counted, printable, some_of
 
 if TYPE_CHECKING:  # an extra
     import pyarrow
 
-_BATCH = 64  # rows in memory at once
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+$")  # as train-00000-of-00002
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,7 @@ class ParquetSource(Source):
     column: str
     class_names: tuple[str, ...]
     rows: Sequence[Row] = field(repr=False)
-    places: Mapping[str, tuple[int, int, int]] = field(repr=False)
+    places: Mapping[str, Place] = field(repr=False)
     location: str
     how: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -57,15 +67,12 @@ class ParquetSource(Source):
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         """Yield the images; rows in the order of the files are read in one pass."""
-        wanted: list[tuple[int, int, int]] = []
-        for row in rows:
-            place = self.places[row.id]
-            if wanted and not (wanted[-1][:2] == place[:2] and wanted[-1][2] < place[2]):
-                yield from self._read_group(wanted)
-                wanted = []
-            wanted.append(place)
-        if wanted:
-            yield from self._read_group(wanted)
+        return self._images(self.places[row.id] for row in rows)
+
+    def stamps(self) -> list[Stamp | None]:
+        """Return of each image the size of its file, and when that was written."""
+        stamps = [_stamp(file) for file in self.files]
+        return [stamps[self.places[row.id][0]] for row in self.rows]
 
     def portable(self) -> "ParquetSource":
         """Return the source with absolute paths."""
@@ -74,25 +81,20 @@ class ParquetSource(Source):
     def address(self) -> dict[str, Any]:
         return {"text": self.location, **self.how}
 
-    def _read_group(self, places: Sequence[tuple[int, int, int]]) -> Iterator[bytes | OSError]:
-        """Yield images of one row group, whose rows ascend."""
-        file, group, _ = places[0]
-        left = [row for _, _, row in places]
-        try:
-            first = 0
-            for batch in _opened(Path(self.files[file])).iter_batches(
-                _BATCH, row_groups=[group], columns=[self.column]
-            ):
-                images = batch.column(0)
-                while left and left[0] < first + len(images):
-                    yield _bytes_of(images[left.pop(0) - first].as_py())
-                first += len(images)
-                if not left:
-                    return
-        except HeadstartError:
-            raise
-        except OSError as error:  # a file that is gone, or cut
-            yield from (error for _ in left)
+    @cached_property
+    def _images(self) -> Images:
+        return Images(self.files, self.column)
+
+    def __getstate__(self) -> dict:
+        return {name: value for name, value in self.__dict__.items() if name != "_images"}
+
+
+def _stamp(file: str) -> Stamp | None:
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
 
 
 def open_parquet(path: str | Path, root: str | Path | None = None, **called: str) -> Source:
@@ -118,92 +120,55 @@ def open_parquet(path: str | Path, root: str | Path | None = None, **called: str
         paths.
     """
     path = Path(path)
-    files = [path] if path.is_file() else sorted([*path.glob("*.parquet"), *path.glob("data/*.parquet")])
+    files = [path] if path.is_file() else _files_in(path)
     names = {name.removesuffix("_column"): text for name, text in called.items()}
-    schema = _opened(files[0]).schema_arrow
-    image = _image_column(schema, names.get("path"))
+    image = image_column(opened(files[0]).schema_arrow, names.get("path"))
     if image is None:
         return _table(path, files, root, names, called)
     if root is not None:
         raise HeadstartError(
             "--root has no meaning here", "a table of paths", f"images in {str(path)!r}", "leave --root out"
         )
-    return _images(path, files, image, schema, names, called)
+    for file in files:
+        check_images(file, image)
+    return _images(path, files, image, names, called)
 
 
-def _opened(path: Path) -> "pyarrow.parquet.ParquetFile":
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise missing_extra("Parquet files need pyarrow", "parquet", str(error)) from error
-    try:
-        return pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowInvalid as error:
-        raise HeadstartError(
-            f"{str(path)!r} cannot be read as Parquet",
-            "a whole Parquet file",
-            one_line(error),
-            "write or download it again",
-        ) from error
-
-
-def _image_column(schema: "pyarrow.Schema", named: str | None) -> str | None:
-    """Return the column of images: the one that is named, else the first that can be one."""
-    import pyarrow
-
-    for each in schema:
-        struct = pyarrow.types.is_struct(each.type) and "bytes" in [child.name for child in each.type]
-        if (struct or pyarrow.types.is_binary(each.type)) and named in (None, each.name):
-            return str(each.name)
-    return None
-
-
-def _bytes_of(value: object) -> bytes | OSError:
-    data = value.get("bytes") if isinstance(value, dict) else value
-    return data if isinstance(data, bytes) else OSError("the table holds no bytes of this image")
-
-
-def _features(schema: "pyarrow.Schema") -> dict[str, dict]:
-    """Return what Hugging Face's datasets says of the columns."""
-    try:
-        said = json.loads((schema.metadata or {})[b"huggingface"])
-        return dict(said["info"]["features"])
-    except (KeyError, ValueError, TypeError):
-        return {}
+def _files_in(folder: Path) -> list[Path]:
+    places = [*folder.iterdir(), *((folder / "data").iterdir() if (folder / "data").is_dir() else ())]
+    return sorted(each for each in places if each.suffix.lower() == ".parquet" and each.name[0] != ".")
 
 
 def _images(
-    path: Path,
-    files: Sequence[Path],
-    image: str,
-    schema: "pyarrow.Schema",
-    names: Mapping[str, str],
-    called: Mapping[str, str],
+    path: Path, files: Sequence[Path], image: str, names: Mapping[str, str], called: Mapping[str, str]
 ) -> ParquetSource:
-    features = _features(schema)
-    labels = _label_column(features, schema, names.get("label"))
+    schemas = [opened(file).schema_arrow for file in files]
+    _check_named(names, schemas)
+    labels, given = _label_column(schemas, names.get("label"))
     columns = {name: names.get(name, name) for name in ("split", "group")}
     found = [
         (place, values)
         for number, file in enumerate(files)
-        for place, values in _values(number, file, image, [labels, *columns.values()])
+        for place, values in values_of(number, file, image, [labels, *columns.values()])
     ]
-    given: Sequence[str] = (features.get(labels or "", {})).get("names") or ()
-    class_names, numbers, notes = _labels([values.get(labels or "") for _, values in found], given)
-    inner = [values.get(image) for _, values in found]
-    whole = all(inner) and len(set(inner)) == len(inner)
-    rows, places = [], {}
-    for count, ((place, values), label) in enumerate(zip(found, numbers, strict=True)):
-        split = values.get(columns["split"]) or split_of_shard(files[place[0]].stem, _SHARD)
-        row = Row(
-            printable(str(inner[count])) if whole else f"{count:08d}",
-            label,
-            split_name(str(split or ""), str(files[place[0]])),
-            str(values.get(columns["group"]) or "") or None,
+    if not found:
+        raise HeadstartError(
+            f"{str(path)!r} holds no rows", "images", "an empty table", "write it again, or name another one"
         )
-        rows.append(row)
-        places[row.id] = place
+    class_names, numbers, notes = _labels([values.get(labels or "") for _, values in found], given)
+    ids = _ids(path, files, [(place, values.get(image)) for place, values in found])
+    rows = []
+    for name, (place, values), label in zip(ids, found, numbers, strict=True):
+        split = values.get(columns["split"]) or split_of_shard(files[place[0]].stem, _SHARD)
+        group = values.get(columns["group"])
+        rows.append(
+            Row(
+                name,
+                label,
+                split_name(str(split or ""), str(files[place[0]])),
+                None if group in (None, "") else printable(str(group)),
+            )
+        )
     if labels is None:
         notes = [*notes, f"no column of labels: {counted(len(rows), 'image')} without a label"]
     return ParquetSource(
@@ -211,48 +176,73 @@ def _images(
         image,
         class_names,
         unique_ids(rows, str(path)),
-        places,
+        dict(zip(ids, (place for place, _ in found), strict=True)),
         os.path.abspath(path),
         dict(called),
         tuple(notes),
     )
 
 
-def _values(
-    number: int, file: Path, image: str, wanted: Sequence[str | None]
-) -> Iterator[tuple[tuple[int, int, int], dict[str, Any]]]:
-    """Yield the place of each row of a file, and its fields but for the images' bytes."""
-    opened = _opened(file)
-    there = [name for name in dict.fromkeys(wanted) if name in opened.schema_arrow.names]
-    struct = f"{image}.path" in [opened.schema.column(k).path for k in range(len(opened.schema))]
-    for group in range(opened.num_row_groups):
-        table = opened.read_row_group(group, columns=[*there, *([f"{image}.path"] if struct else [])])
-        for row, values in enumerate(table.to_pylist()):
-            if struct:
-                values[image] = (values[image] or {}).get("path")
-            yield (number, group, row), values
+def _ids(path: Path, files: Sequence[Path], found: Sequence[tuple[Place, object]]) -> list[str]:
+    """Return the paths in the table if all are there and differ, else the number of each row in its file."""
+    inner = [name for _, name in found]
+    if all(inner) and len(set(inner)) == len(inner):
+        return [printable(str(name)) for name in inner]
+    tops = [f"{file.relative_to(path).as_posix()}/" if file != path else "" for file in files]
+    ids, file, count = [], -1, 0
+    for place, _ in found:
+        file, count = place[0], count + 1 if place[0] == file else 0
+        ids.append(f"{printable(tops[file])}{count:08d}")
+    return ids
 
 
-def _label_column(features: Mapping[str, dict], schema: "pyarrow.Schema", named: str | None) -> str | None:
-    """Return the column of labels: named, called ``label``, or the only one with names of classes."""
-    if named is not None and named not in schema.names:
+def _check_named(names: Mapping[str, str], schemas: "Sequence[pyarrow.Schema]") -> None:
+    there = list(dict.fromkeys(name for schema in schemas for name in schema.names))
+    for what, name in names.items():
+        if name not in there:
+            raise HeadstartError(
+                f"there is no column {name!r}",
+                f"a column of {what}s",
+                some_of(there, 8),
+                f"correct --{what}-column",
+            )
+
+
+def _label_column(
+    schemas: "Sequence[pyarrow.Schema]", named: str | None
+) -> tuple[str | None, tuple[str, ...]]:
+    """Return the column of labels, and the names of classes that its numbers stand for, if it has such.
+
+    The column is named, called ``label``, or the only one with names of classes.
+    """
+    features: dict[str, dict] = {}
+    for schema in schemas:
+        features |= features_of(schema)
+    classes = [name for name, each in features.items() if each.get("_type") == "ClassLabel"]
+    there = any("label" in schema.names for schema in schemas)
+    column = named or ("label" if there else classes[0] if len(classes) == 1 else None)
+    if column is None:
+        return None, ()
+    given = [tuple(each.get("names") or ()) for each in (features_of(s).get(column) for s in schemas) if each]
+    if len(set(given)) > 1:
         raise HeadstartError(
-            f"there is no column {named!r}",
-            "a column of labels",
-            some_of(schema.names, 8),
-            "correct --label-column",
+            f"the files disagree about the classes of {column!r}",
+            "one list of classes in all files",
+            "; ".join(some_of(each, 4) for each in dict.fromkeys(given)),
+            "extract each file by itself",
         )
-    if named or "label" in schema.names:
-        return named or "label"
-    classes = [name for name, each in features.items() if (each or {}).get("_type") == "ClassLabel"]
-    return classes[0] if len(classes) == 1 else None
+    return column, given[0] if given else ()
 
 
 def _labels(labels: Sequence[object], given: Sequence[str]) -> tuple[tuple[str, ...], list[int], list[str]]:
     if given:
         known = range(len(given))
         numbers = [label if isinstance(label, int) and label in known else -1 for label in labels]
-        return tuple(given), numbers, label_warnings([label for label in labels if label is not None], True)
+        notes = label_warnings([label for label in labels if label is not None], True)
+        above = sum(isinstance(label, int) and label >= len(given) for label in labels)
+        if above:
+            notes.append(f"{counted(above, 'image')} without a label: the names of classes end before theirs")
+        return tuple(given), numbers, notes
     names, numbers = index_labels(labels)
     return names, numbers, label_warnings([label for label in labels if label is not None])
 
@@ -265,27 +255,36 @@ def _table(
     called: Mapping[str, str],
 ) -> Source:
     columns = Columns(COLUMNS, 1, 2, names)
-    table = _opened(files[0]).read()
-    there = {name.strip().lower(): name for name in table.column_names}
+    file = opened(files[0])
+    there = {name.strip().lower(): name for name in file.schema_arrow.names}
     missing = [name for name in columns.wanted if name not in there]
     if missing or len(files) > 1:
         raise HeadstartError(
-            f"{str(path)!r} holds no column of images, and none of paths",
-            'a column of {"bytes", "path"} or of bytes, or a table with a column path',
-            some_of(table.column_names, 8),
-            "name the column: --path-column NAME",
+            f"{str(path)!r} holds no column of images" + (", and none of paths" if missing else ""),
+            'a column of {"bytes", "path"} or of bytes, or one table with a column path',
+            f"columns {some_of(list(there.values()), 8)}" + f" in {len(files)} files" * (len(files) > 1),
+            "name the column: --path-column NAME" if missing else "name one file",
         )
-    records = []
-    for number, values in enumerate(table.to_pylist(), 1):
-        texts = {
-            name: "" if (value := values.get(there.get(columns.called[name], ""))) is None else str(value)
-            for name in COLUMNS
-        }
-        records.append((number, texts))
     present = tuple(name for name in COLUMNS if columns.called[name] in there)
-    other = tuple(printable(name) for low, name in there.items() if low not in columns.called.values())
+    read = {name: there[columns.called[name]] for name in present}
+    records = []
+    for number, values in enumerate(rows_of(files[0], list(read.values())), 1):
+        texts = {name: "" if values[column] is None else str(values[column]) for name, column in read.items()}
+        records.append((number, dict.fromkeys(COLUMNS, "") | texts))
+    _refuse_addresses(path, read["path"], [texts["path"] for _, texts in records[:1]])
+    other = tuple(printable(name) for name in there.values() if name not in read.values())
     notes = [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
     start = path.parent if root is None else checked_root(Path(root))
     elsewhere = {} if root is None else {"root": os.path.abspath(root)}
     found = listed(path, start, Table(records, present, other, notes))
     return replace(found, how={**elsewhere, **called})
+
+
+def _refuse_addresses(path: Path, column: str, first: Sequence[str]) -> None:
+    if any(_ADDRESS.match(text) for text in first):
+        raise HeadstartError(
+            f"{str(path)!r} lists addresses of images",
+            "images, or paths of files",
+            f"{column}: {first[0]}",
+            "download them first, into Parquet or tar files of images, as img2dataset does it",
+        )

@@ -84,9 +84,10 @@ class Source(Protocol):
         ...
 
     def stamps(self) -> Sequence[Stamp | None]:
-        """Return size and modification time (ns) of each row's file; None where there is none.
+        """Return size and modification time (ns) of the file that holds each row; None where there is none.
 
-        Files whose stamp is as it was are not read again to be hashed.
+        A row whose id and stamp are as they were is not read again to be hashed. An archive may give the
+        size of the row's own bytes in it.
         """
         return [None] * len(self.rows)
 
