@@ -93,7 +93,7 @@ class FolderRows:
         with ExitStack() as stack:
             with self._writing():
                 self._folder.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(locked(self._folder, say=_log.info))
+                stack.enter_context(locked(self._folder))
                 for half in half_written(self._folder / "*.h5", idle=_ABANDONED):
                     half.unlink()
             yield

@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -683,6 +684,21 @@ def test_what_some_backbones_lack_is_left_out_of_these(photos, tmp_path, small_r
     ]
 
 
+def test_layers_by_name_beside_those_worth_pooling_are_refused(photos, tmp_path):
+    words = ("-o", tmp_path / "kept", "--layers", "--layer", "block2_relu")
+    told = fail("frontier", photos, *TINY, *words, code=2)
+    assert "--layers and --layer block2_relu" in told and not (tmp_path / "kept").exists()
+
+
+def test_the_recipes_of_another_source_are_replaced_with_a_word(photos, tmp_path, small_recipe):
+    words = ("-o", tmp_path / "kept", *TINY, "--image-sizes", "16", "--rows", "30")
+    other = shutil.copytree(photos, tmp_path / "others")
+    assert "take their place" not in invoke("frontier", photos, *words).stderr
+    assert "take their place" not in invoke("frontier", photos, *words).stderr
+    told = " ".join(invoke("frontier", other, *words).stderr.split())
+    assert f"kept holds the recipes of {str(photos)!r}; those of {str(other)!r} take their place" in told
+
+
 def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp_path):
     kept = photos.with_name("kept")
     words = ("report", small_bundle, small_file, "--no-images", "-o", tmp_path / "r.html")
@@ -691,6 +707,7 @@ def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp
     recorded = json.loads((kept / "frontier.json").read_text())
     for each in recorded["recipes"]:
         assert f">{each['name']}<" in page
+    assert recorded["source"] == str(photos) and f"of {photos}, on the machine" in page
     assert f"{recorded['named']} is named" in page and "data:image/png;base64,iVBOR" in page
     succeed(*words)
     assert "Which recipe" not in (tmp_path / "r.html").read_text()

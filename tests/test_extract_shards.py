@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import threading
 
 import h5py
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, extract_with
+from folders import waiting_told
 from typer.testing import CliRunner
 
 from classify import HEADS, load_features
 from data import HeadstartError, open_source
+from data.output.lock import locked
 from extract import FeatureFile
 from extract.cli import app
 from extract.feature_file.diff import diff
@@ -222,3 +225,19 @@ def test_the_commands_take_a_folder(folder):
     assert "16 rows, 0 rejected" in shown and "sharded" in shown
     assert "sound" in runner.invoke(app, ["verify", str(folder)]).stdout
     assert runner.invoke(app, ["diff", str(folder), str(folder)]).stdout == "no difference\n"
+
+
+def test_a_merge_that_waits_for_another_run_says_so(folder, tmp_path):
+    def other():
+        with locked(tmp_path / "merged.h5"):
+            held.set()
+            told.wait(30)
+
+    held = threading.Event()
+    with waiting_told() as told:
+        thread = threading.Thread(target=other)
+        thread.start()
+        held.wait(30)
+        merge(folder, tmp_path / "merged.h5")
+        thread.join()
+        assert told.is_set()

@@ -318,7 +318,7 @@ def _put_in_place(made: Path, path: Path) -> None:
 
     Another export is waited for, so that the card stays that of the model.
     """
-    with locked(target_of(path), say=_log.info):
+    with locked(target_of(path)):
         if made.is_dir():
             _swap_folder(made, path)
         for each in sorted(made.parent.iterdir(), key=lambda each: each == card_of(made)):

@@ -67,7 +67,9 @@ def frontier(
     request, folder, source = request or Request(), Path(folder), as_source(source)
     budget = Budget(request.budget)
     by_backbone = _layers(request)
+    place = place or Place(str(source.location or "SOURCE"))
     record = begin(folder)
+    _tell_other(folder, record.get("source"), place.text, say)
     scan = scan_source(source)
     scan = grouped(scan, groups) if groups else scan
     sample = draw_sample(source, scan, request.rows, request.seed)
@@ -81,7 +83,7 @@ def frontier(
     finally:
         _keep_speeds(folder, record, race)
     found = _document(race, len(scan.rows))
-    found |= _chosen(race, len(scan.rows), place or Place(str(source.location or "SOURCE")))
+    found |= {"source": place.text, **_chosen(race, len(scan.rows), place)}
     _keep_speeds(folder, found, race)
     found["figure"] = str(write_figure(folder / FIGURE, found))
     _keep_speeds(folder, found, race)
@@ -112,6 +114,11 @@ def _without(request: Request, by_backbone: Mapping[str, Sequence[str]]) -> list
         for layer in dict.fromkeys(request.layers)
         if layer not in known
     ]
+
+
+def _tell_other(folder: Path, before: object, now: str, say: Say) -> None:
+    if before not in (None, now):
+        say(f"warning: {folder} holds the recipes of {before!r}; those of {now!r} take their place")
 
 
 def _tell_sample(source: Source, left_out: Sequence[str], say: Say) -> None:

@@ -135,6 +135,13 @@ class Request:
                 f"{self.weights} with {', '.join(self.backbones)}",
                 "name one backbone, or leave --weights out",
             )
+        if self.layers and self.worth_pooling:
+            raise UsageError(
+                "layers by name and those worth pooling are two requests",
+                "--layer NAME, or --layers",
+                f"--layers and --layer {' --layer '.join(self.layers)}",
+                "leave one of them out",
+            )
 
 
 def _too_small(size: int, least: int, backbones: Sequence[str]) -> HeadstartError:

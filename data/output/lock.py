@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -10,13 +11,15 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 
+_log = logging.getLogger("headstart.output")
+
 
 @contextmanager
 def locked(
     path: Path,
     *,
     wait: bool = True,
-    say: Callable[[str], None] = lambda text: None,
+    say: Callable[[str], None] = _log.info,
     beside: Path | None = None,
 ) -> Iterator[None]:
     """Hold the lock ``<path>.lock`` that keeps other runs away from `path`.

@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import logging
 import os
 import shutil
 import stat
@@ -17,7 +16,6 @@ from data.output.checks import check_folder
 from data.output.disk import writing
 from data.output.lock import locked
 
-_log = logging.getLogger("headstart.output")
 _HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 _CANNOT = (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP)  # a file system, or a kernel, that has no exchange
 
@@ -48,7 +46,7 @@ def swapped(folder: Path, ours: Callable[[], Collection[str]]) -> Iterator[Path]
     folder = target_of(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = _beside(folder, "new")
-    with locked(folder, say=_log.info, beside=_beside(folder, "swap")):
+    with locked(folder, beside=_beside(folder, "swap")):
         _bring_back(folder)
         replaced = ours()
         _discard(new)  # of a process that was killed
@@ -73,7 +71,7 @@ def recover(folder: Path) -> None:
     folder = target_of(folder)
     if not folder.exists() and _beside(folder, "old").is_dir():
         try:
-            with locked(folder, say=_log.info, beside=_beside(folder, "swap")):
+            with locked(folder, beside=_beside(folder, "swap")):
                 _bring_back(folder)
         except HeadstartError:
             raise

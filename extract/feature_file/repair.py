@@ -71,7 +71,7 @@ def repair(path: str | Path) -> Repair:
     verdict = verify(path)
     if verdict.sound:
         return Repair(len(FeatureFile(path).contents.ids), 0)
-    with writing(path, "and try again"), locked(path, wait=True, say=lambda text: None):
+    with writing(path, "and try again"), locked(path):
         if path.is_dir():
             return _set_aside(path)
         return _salvage(path, verdict) if verdict.problems else _drop(path, set(verdict.damaged))

@@ -1,6 +1,5 @@
 """A run: plan, compute the missing parts, assemble the feature file."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -37,7 +36,6 @@ from extract.run.survey import Survey, survey
 from extract.run.worker import Computed, PartWorker, Work, dim_warning, warn_of_dim
 
 _MOST_OPENED = 1000  # parts, to count their images while the user waits for an answer
-_log = logging.getLogger("headstart.run")
 
 
 _USUAL = Options()
@@ -196,7 +194,7 @@ def _no_longer_needed(found: Survey) -> list[Path]:
 def _writing(path: Path, folder: Path, wait: bool) -> Iterator[None]:
     """Hold the lock, clear what killed runs left, and say what is kept if this one is stopped."""
     try:
-        with locked(path, wait=wait, say=_log.info):
+        with locked(path, wait=wait):
             for half in [*half_written(path), *half_written(folder / "*.h5")]:
                 half.unlink()
             try:
