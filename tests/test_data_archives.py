@@ -15,6 +15,7 @@ from image_files import labels_by_id, png, refusal, save
 from data import open_source
 from data.sources.source import source_kind
 
+METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 TWELVE = [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(6)]
 
 
@@ -180,6 +181,28 @@ def test_images_that_are_cut_off_later_cannot_be_read(tmp_path):
     path.write_bytes(path.read_bytes()[:4000])
     found = list(source.read(source.rows))
     assert isinstance(found[0], bytes) and isinstance(found[-1], OSError)
+
+
+@pytest.mark.parametrize("how", METHODS)
+def test_zip_files_of_every_method_also_behind_a_program(how, tmp_path):
+    path = zipped(tmp_path / "x.zip", *TWELVE, compression=how)
+    path.write_bytes(b"#!/bin/sh unpacks itself" + path.read_bytes())
+    source = open_source(path)
+    assert list(source.read(source.rows)) == [png(number) for number in range(12)]
+
+
+@pytest.mark.parametrize("how", METHODS[:2])
+@pytest.mark.parametrize("place", ["header", "content"])
+def test_a_damaged_member_of_a_zip_file_loses_no_other(how, place, tmp_path):
+    path = zipped(tmp_path / "x.zip", *TWELVE, compression=how)
+    with zipfile.ZipFile(path) as archive:
+        start = archive.infolist()[5].header_offset + (0 if place == "header" else 60)
+    content = bytearray(path.read_bytes())
+    content[start : start + 4] = bytes(4)
+    path.write_bytes(content)
+    source = open_source(path)
+    found = list(source.read(source.rows))
+    assert [number for number, data in enumerate(found) if isinstance(data, OSError)] == [5]
 
 
 @pytest.mark.parametrize("mode", ["gz", "bz2", "xz"])

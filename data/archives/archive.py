@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -70,7 +71,7 @@ class ArchiveSource(Source):
                 yield self._open[member.archive](member)
             except HeadstartError:
                 raise
-            except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError) as error:
+            except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
                 yield error if isinstance(error, OSError) else OSError(one_line(error))
 
     def portable(self) -> "ArchiveSource":
