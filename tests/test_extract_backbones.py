@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from data import HeadstartError
-from extract.backbones.applications import BACKBONES, SCALINGS, checked_size
+from extract.backbones.applications import BACKBONES, checked_size
 from extract.backbones.build import build_backbone, scaled
 from extract.backbones.download import KERAS_ADDRESS
+from extract.backbones.scaling import SCALINGS
 from extract.engines.probe import probe_image
 
 

@@ -61,6 +61,14 @@ def test_unknown_layer_and_engine_list_the_nearest(tiny_recipe):
         open_engine("kera", tiny_recipe)
 
 
+def test_layers_keep_their_order_whatever_keras_calls_their_tensors(tiny_recipe):
+    """OpenVINO sorts outputs by these names, and Keras numbers them: 1000 comes before 999."""
+    layers = ("conv_pw_3_relu", "avg_pool", "conv1_relu")
+    outputs = converted.float_model(replace(tiny_recipe, layers=layers)).outputs
+    assert [min(output.get_names()) for output in outputs] == ["layer_0000", "layer_0001", "layer_0002"]
+    assert [output.get_partial_shape()[1].get_length() for output in outputs] == [128, 1024, 32]
+
+
 def test_engines_agree(tiny_recipe, pixels):
     images = np.concatenate([pixels, probe_image((32, 32))[np.newaxis]])
     (keras,), (openvino,) = (open_engine(name, tiny_recipe)(images) for name in ("keras", "openvino"))

@@ -28,6 +28,7 @@ OTHERS = {
     "alpha_background": (0, 0, 0),
     "pixel_limit": 1000,
     "views_seed": 1,
+    "crop": 0.875,
 }
 INT8 = {"quantization": "int8", "calibration": "ee" * 32}
 
@@ -73,7 +74,18 @@ def test_quantization_and_calibration_come_together(name):
 
 
 @pytest.mark.parametrize(
-    "change", [{"precision": "float16"}, {"precision": "bfloat16"}, {"decode_scale": "dct"}]
+    "change",
+    [
+        {"precision": "float16"},
+        {"precision": "bfloat16"},
+        {"decode_scale": "dct"},
+        {"resize": "bicubic"},
+        {"antialias": True},
+        {"crop": 1},
+        {"pooling": "cls"},
+        {"pooling": "none"},
+        {"scaling": "0.5/0.5"},
+    ],
 )
 def test_values_besides_the_defaults_change_the_key(change):
     assert replace(RECIPE, **change).key != RECIPE.key
@@ -87,7 +99,9 @@ def test_json_round_trip_keeps_the_key():
 
 def test_json_names_every_field_and_is_sorted():
     values = json.loads(RECIPE.to_json())
-    assert list(values) == sorted(field.name for field in fields(Recipe))
+    assert list(values) == sorted(field.name for field in fields(Recipe) if NEUTRAL not in field.metadata)
+    used = replace(RECIPE, antialias=True, crop=0.875)
+    assert list(json.loads(used.to_json())) == sorted(field.name for field in fields(Recipe))
 
 
 @pytest.mark.parametrize("change", [{"later": 1}, {"version": 2}])
@@ -135,18 +149,18 @@ def test_sizes_are_whole_numbers_of_python(size):
 class Grown(Recipe):
     """A recipe of a later version, with a field that this one has not."""
 
-    crop: str = field(default="center", metadata={NEUTRAL: "none"})
+    flips: str = field(default="both", metadata={NEUTRAL: "none"})
 
 
 def test_a_neutral_field_changes_no_key():
     """What is stored under the keys of before is found by later versions."""
     old = Recipe("xception", weights="00")
-    same, other = Grown("xception", weights="00", crop="none"), Grown("xception", weights="00")
+    same, other = Grown("xception", weights="00", flips="none"), Grown("xception", weights="00")
     assert (same.to_json(), same.key) == (old.to_json(), old.key)
-    assert other.key != old.key and json.loads(other.to_json())["crop"] == "center"
+    assert other.key != old.key and json.loads(other.to_json())["flips"] == "both"
     assert Grown.from_json(old.to_json()) == same and Grown.from_json(other.to_json()) == other
     assert Recipe.from_json(same.to_json()) == old
-    refused(lambda: Recipe.from_json(other.to_json()), "a recipe of another version", "differing in crop")
+    refused(lambda: Recipe.from_json(other.to_json()), "a recipe of another version", "differing in flips")
 
 
 @pytest.fixture
@@ -165,13 +179,13 @@ def old(tmp_path):
 
 @pytest.mark.parametrize("name", ["photos.h5", "photos.shards"])
 def test_files_of_before_the_field_are_extended(old, grown, name):
-    assert FeatureFile(old / name).recipe == grown and FeatureFile(old / name).recipe.crop == "none"
+    assert FeatureFile(old / name).recipe == grown and FeatureFile(old / name).recipe.flips == "none"
     draw_images(old / "images" / "train", each=1, first=90)
     report = extract(open_source(old / "images"), grown, old / name)
     assert (report.rows, report.computed) == (42, 2)
     assert examine(old / name).sound
-    cropped = replace(grown, crop="center")
-    refused(lambda: extract(open_source(old / "images"), cropped, old / name), "crop=center, as asked for")
+    flipped = replace(grown, flips="both")
+    refused(lambda: extract(open_source(old / "images"), flipped, old / name), "flips=both, as asked for")
 
 
 def test_parts_rows_and_bundles_of_before_the_field_are_used(old, grown, seen):
@@ -184,4 +198,4 @@ def test_parts_rows_and_bundles_of_before_the_field_are_used(old, grown, seen):
     bundle = Bundle.load(old / "heads" / "logistic")
     assert bundle.feature_sets[0].recipe == grown
     bundle.save(old / "again")
-    assert "crop" not in (old / "again" / "bundle.json").read_text()
+    assert "flips" not in (old / "again" / "bundle.json").read_text()

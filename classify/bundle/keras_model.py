@@ -11,7 +11,9 @@ from classify.head import Head
 from classify.heads.dense_layer import fold
 from data.errors import HeadstartError
 from extract.backbones.build import pooled, scaled, tapped
+from extract.backbones.kinds import need_keras_graph, plain_name
 from extract.backbones.weights import load_backbone
+from extract.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -51,13 +53,13 @@ def image_model(bundle: BundleContents, *, any_size: bool = True) -> "keras.Mode
     backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     images = keras.Input((None, None, 3) if any_size else (*recipe.image_size, 3), name="images")
     pixels = keras.layers.Resizing(*recipe.image_size, recipe.resize)(images) if any_size else images
-    values = logits_of(pixels, recipe.scaling, tapped(backbone, own.layers), behind)
+    values = logits_of(pixels, recipe, tapped(backbone, own.layers), behind)
     outputs = _probabilities(values, bundle.head.classes_, len(bundle.class_names))
-    return keras.Model(images, outputs, name=f"{recipe.backbone}_classifier")
+    return keras.Model(images, outputs, name=f"{plain_name(recipe.backbone)}_classifier")
 
 
 def logits_of(
-    pixels: "keras.KerasTensor", scaling: str, base: "keras.Model", head: "Sequence[keras.Layer]"
+    pixels: "keras.KerasTensor", recipe: Recipe, base: "keras.Model", head: "Sequence[keras.Layer]"
 ) -> "keras.KerasTensor":
     """Let pixels pass through scaling, a backbone in inference mode, pooling and the layers of a head.
 
@@ -65,8 +67,8 @@ def logits_of(
     ----------
     pixels : keras.KerasTensor
         RGB in 0..255, (B, height, width, 3).
-    scaling : str
-        An entry of `extract.backbones.applications.SCALINGS`.
+    recipe : Recipe
+        Says scaling and pooling.
     base : keras.Model
         As `extract.backbones.build.tapped` returns it.
     head : list of keras.Layer
@@ -79,24 +81,45 @@ def logits_of(
     """
     import keras
 
-    values = pooled(in_inference_mode(base)(scaled(pixels, scaling)))
+    values = pooled(in_inference_mode(base)(scaled(pixels, recipe.scaling)), recipe.pooling)
     values = keras.layers.Concatenate(name="features")(values) if len(values) > 1 else values[0]
     for layer in head:
         values = layer(values)
     return values
 
 
-def check_transplant(bundle: BundleContents) -> None:
+def check_transplant(bundle: BundleContents, *, any_size: bool = False) -> None:
     """Raise if a bundle cannot become one Keras model; TensorFlow is not needed for that.
+
+    Parameters
+    ----------
+    bundle : Bundle
+    any_size : bool
+        Whether the model resizes images.
 
     Raises
     ------
     HeadstartError
-        If it takes features of several recipes, or its head is neither linear nor a Keras net.
+        If it takes features of several recipes, its backbone is no graph of Keras', its head is neither
+        linear nor a Keras net, or no layer of Keras resizes as the recipe does.
     """
-    only_feature_set(bundle)
+    recipe = only_feature_set(bundle).recipe
+    need_keras_graph(recipe.backbone, "fine-tuning")
+    if any_size:
+        _check_resizing(recipe)
     if not hasattr(bundle.head, "model_"):
         fold(bundle.head)
+
+
+def _check_resizing(recipe: Recipe) -> None:
+    """Raise if no layer of Keras resizes as a recipe does."""
+    if recipe.antialias or recipe.crop:
+        raise HeadstartError(
+            "the exported model cannot resize images as this recipe does",
+            "images squeezed to the size without antialias, or a model that takes that size alone",
+            f"antialias {recipe.antialias}, crop {recipe.crop:g}",
+            "add --fixed-size, and give the model images of that size, resized as `extract` does",
+        )
 
 
 def only_feature_set(bundle: BundleContents) -> FeatureSet:

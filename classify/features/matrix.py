@@ -16,7 +16,9 @@ from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 from extract.backbones.applications import BACKBONES
-from extract.backbones.weights import copy_weights, ensure_weights, install_weights, known_weights
+from extract.backbones.kinds import is_own, short_name
+from extract.backbones.records import known_weights
+from extract.backbones.weights import copy_weights, ensure_weights, install_weights
 from extract.engines.engine import Engine, open_engine
 from extract.engines.probe import check_probes
 from extract.recipe import EngineInfo, Probe, Recipe
@@ -84,7 +86,7 @@ class FeatureSet:
             If they are not found, or damaged, or of a backbone that this version has not.
         """
         backbone, digest = self.recipe.backbone, self.recipe.weights
-        if backbone not in BACKBONES:
+        if not is_own(backbone) and backbone not in BACKBONES:
             raise HeadstartError(
                 f"this version of Headstart has no backbone {backbone!r}",
                 f"one of its {len(BACKBONES)} backbones",
@@ -333,4 +335,4 @@ def shortened(text: str, most: int = 90) -> str:
 
 def _recipe_text(each: FeatureSet) -> str:
     height, width = each.recipe.image_size
-    return f"{each.recipe.backbone} {height}x{width} {' '.join(each.layers)}"
+    return f"{short_name(each.recipe.backbone)} {height}x{width} {' '.join(each.layers)}"

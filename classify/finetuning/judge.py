@@ -15,7 +15,7 @@ from classify.finetuning.images import ImageRows
 from classify.finetuning.training import TunedModel
 from classify.scores.conformal import Conformal
 from classify.scores.evaluate import evaluate, mcnemar
-from extract.backbones.tensors import tensors_digest
+from extract.backbones.tensors import weights_digest
 from extract.backbones.weights import keep_weights
 from extract.engines.engine import Engine
 from extract.engines.probe import check_probes
@@ -111,9 +111,10 @@ def before_and_after(bundle: Bundle, tuned: Bundle, engine: Engine, test: ImageR
 def _tuned_features(own: FeatureSet, tensors: list[np.ndarray]) -> FeatureSet:
     """Return how features are computed from now on; weights that have changed are kept in our cache."""
     recipe, weights = replace(own.recipe, quantization="none", calibration=""), own.weights
-    if tensors_digest(tensors) != recipe.weights:
+    if weights_digest(recipe.backbone, tensors) != recipe.weights:
         kept = keep_weights(recipe.backbone, tensors, TUNED_WEIGHTS, f"fine-tuned from {recipe.weights[:16]}")
-        recipe, weights = replace(recipe, weights=kept.digest), {"name": kept.name, "origin": kept.origin}
+        recipe, weights = replace(recipe, weights=kept.digest), weights | kept.told()
+        weights["licence"] = own.weights.get("licence", "not known")  # of what they were tuned from
     return replace(own, recipe=recipe, weights=weights, content_digest="", probe={}, weights_file=None)
 
 

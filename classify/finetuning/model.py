@@ -13,6 +13,7 @@ from classify.heads.keras_head import KerasHead
 from data.augment import augmentation
 from data.errors import HeadstartError
 from extract.backbones.build import tapped
+from extract.backbones.kinds import plain_name
 from extract.backbones.tensors import tensors_digest
 from extract.backbones.weights import load_backbone
 from extract.engines.keras_engine import POLICIES
@@ -65,8 +66,8 @@ class GuideModel:
         self.base = tapped(self.backbone, own.layers)
         images = keras.Input((*recipe.image_size, 3), name="images")
         pixels = augmentation(seed)(images) if augment else images
-        values = logits_of(pixels, recipe.scaling, self.base, self._layers)
-        self.model = keras.Model(images, values, name=f"{recipe.backbone}_finetuned")
+        values = logits_of(pixels, recipe, self.base, self._layers)
+        self.model = keras.Model(images, values, name=f"{plain_name(recipe.backbone)}_finetuned")
 
     def head(self) -> KerasHead:
         """Return the head as it is now: a `KerasHead` over features.

@@ -120,6 +120,7 @@ def _features(file: FeatureFile) -> list[tuple[str, str]]:
         ("rows", f"{len(contents.ids):,}"),
         ("source", json.dumps(contents.source, sort_keys=True, ensure_ascii=False)),
         ("weights", f"{contents.weights.get('name')}, {contents.weights.get('origin')}"),
+        *([("licence", contents.weights["licence"])] if "licence" in contents.weights else []),
         *(("computed by", str(engine)) for engine in contents.engines),
         ("recipe key", contents.recipe.key),
         *((f"recipe {key}", json.dumps(value)) for key, value in sorted(recipe.items())),

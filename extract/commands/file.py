@@ -100,6 +100,7 @@ def recipe_lines(values: dict) -> list[str]:
         f"recipe    {values['recipe_key'][:16]}",
         *(f"  {name:<18}{_text(value)}" for name, value in values["recipe"].items()),
         f"weights   {weights.get('name', 'unknown')}: {weights.get('origin', '')}",
+        *([f"licence   {weights['licence']}"] if "licence" in weights else []),
     ]
 
 

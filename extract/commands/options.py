@@ -34,7 +34,7 @@ Fractions = Annotated[
     typer.Option(metavar="TRAIN,VALIDATION,TEST", help="With --split stratified; default: 0.8,0.1,0.1."),
 ]
 SplitSeed = Annotated[int | None, typer.Option(min=0, help="With --split stratified; default: 0.")]
-BackboneName = Annotated[str, typer.Option(help="A model of keras.applications, in lower case.")]
+BackboneName = Annotated[str, typer.Option(help="A name of the table, as xception; or file:MODEL.keras.")]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 OutputLayers = Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]
@@ -44,6 +44,17 @@ KerasBackend = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help=values_help("precision", "; "))]
 Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", or "))]
+Resize = Annotated[str, typer.Option(help="bilinear or bicubic.")]
+Antialias = Annotated[
+    bool, typer.Option("--antialias", help="Average pixels of larger images, as Pillow does.")
+]
+Crop = Annotated[
+    float, typer.Option(help="Share of the shorter side, cut out of the centre; default: squeeze all.")
+]
+ScalingText = Annotated[
+    str | None, typer.Option("--scaling", help="none, a name or MEAN/DEVIATION; default: the backbone's.")
+]
+Pooling = Annotated[str, typer.Option(help="avg, cls (the first token) or none (vectors).")]
 DecodeScale = Annotated[str, typer.Option(help="full, or dct: large JPEGs decoded smaller.")]
 Threads = Annotated[int | None, typer.Option(min=1, help="Threads of the CPU; default: all.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images the backbone sees at once.")]

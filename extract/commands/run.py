@@ -18,8 +18,10 @@ from data.split_rule import SplitRule
 from data.text import counted
 from extract.commands.file import class_lines, rule_lines
 from extract.commands.options import (
+    Antialias,
     BackboneName,
     BatchSize,
+    Crop,
     DecodeScale,
     EngineName,
     Fractions,
@@ -27,8 +29,11 @@ from extract.commands.options import (
     ImageSize,
     KerasBackend,
     OutputLayers,
+    Pooling,
     Precision,
     Quantization,
+    Resize,
+    ScalingText,
     SourceText,
     SplitName,
     SplitSeed,
@@ -162,6 +167,11 @@ def run(
     quantization: Quantization = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
     decode_scale: DecodeScale = "full",
+    resize: Resize = "bilinear",
+    antialias: Antialias = False,
+    crop: Crop = 0.0,
+    scaling: ScalingText = None,
+    pooling: Pooling = "avg",
     pixel_limit: Annotated[
         int | None, typer.Option(min=1, help="Reject images of more pixels; default: 178956970.")
     ] = None,
@@ -201,6 +211,7 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
+    from data.resize import Resizing
     from extract.backbones.build import check_layers
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
@@ -234,6 +245,9 @@ def run(
             pixel_limit=pixel_limit or PIXEL_LIMIT,
             precision=precision,
             decode_scale=decode_scale,
+            pooling=pooling,
+            scaling=scaling,
+            resizing=Resizing(resize, antialias, crop),
         )
         if quantization != "none" or calibration:
             check = partial(survey, path=path, others=reuse or (), layout=layout)

@@ -29,6 +29,7 @@ from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
+    import keras
     import openvino
 
 _TENSORFLOWS = ("2.21.0",)  # that names of earlier models have
@@ -86,7 +87,15 @@ def float_model(recipe: Recipe) -> "openvino.Model":
     model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
     with without_telemetry(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The structure of `inputs`")  # of Keras, called with a list
-        return quiet_openvino().convert_model(model)
+        return quiet_openvino().convert_model(_named_outputs(model))
+
+
+def _named_outputs(model: "keras.Model") -> "keras.Model":
+    """Name outputs by their place: the converter sorts them by name, and Keras' 1000 comes before 999."""
+    import keras
+
+    named = {f"layer_{place:04d}": output for place, output in enumerate(model.outputs)}
+    return keras.Model(model.inputs, named)
 
 
 def _translated(recipe: Recipe) -> "openvino.Model":

@@ -46,7 +46,7 @@ def feature_model(recipe: Recipe, backbone: "keras.Model") -> "keras.Model":
 
     inputs = keras.Input((*recipe.image_size, 3))
     maps = tapped(backbone, recipe.layers)(scaled(inputs, recipe.scaling), training=False)
-    return keras.Model(inputs, pooled(maps))
+    return keras.Model(inputs, pooled(maps, recipe.pooling))
 
 
 class KerasEngine(Engine):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.text import one_line
-from extract.backbones.applications import SCALINGS
-from extract.backbones.build import tapped
+from extract.backbones.build import check_pooling, tapped
+from extract.backbones.kinds import is_own
+from extract.backbones.scaling import scaling_of
 from extract.backbones.weights import load_backbone
 from extract.engines.conversion import quiet_openvino, without_telemetry
 from extract.recipe import Recipe
@@ -35,7 +36,7 @@ def _translate(recipe: Recipe) -> "openvino.Model":
         import openvino
         from openvino import opset13 as ops
 
-    first = not recipe.backbone.startswith(_CHANNELS_LAST)
+    first = not (is_own(recipe.backbone) or recipe.backbone.startswith(_CHANNELS_LAST))
     keras.config.set_image_data_format("channels_first" if first else "channels_last")
     backbone = tapped(load_backbone(recipe.backbone, recipe.image_size, recipe.weights), recipe.layers)
     pixels = ops.parameter([-1, *recipe.image_size, 3], np.float32)
@@ -46,28 +47,34 @@ def _translate(recipe: Recipe) -> "openvino.Model":
     maps = backbone(tensor(images.output(0)), training=False)
     places = np.array((2, 3) if first else (1, 2))
     results = [
-        ops.result(_pooled(each.output, places)) for each in (maps if isinstance(maps, list) else [maps])
+        ops.result(_pooled(each.output, recipe.pooling, places))
+        for each in (maps if isinstance(maps, list) else [maps])
     ]
     return openvino.Model(results, [pixels])
 
 
 def _scaled(pixels: "openvino.Node", scaling: str) -> "openvino.Node":
-    """Apply an entry of `SCALINGS`, as `extract.backbones.build.scaled` does in a Keras graph."""
+    """Apply a scaling, as `extract.backbones.build.scaled` does in a Keras graph."""
     from openvino import opset13 as ops
 
-    entry = SCALINGS[scaling]
+    entry = scaling_of(scaling)
     if entry.reverse_channels:
         pixels = ops.gather(pixels, ops.constant(np.array([2, 1, 0])), ops.constant(np.array(3)))
     scaled = ops.multiply(pixels, ops.constant(np.array(entry.scale, np.float32)))
     return ops.add(scaled, ops.constant(np.array(entry.offset, np.float32)))
 
 
-def _pooled(feature_map: "openvino.Output", places: np.ndarray) -> "openvino.Node | openvino.Output":
+def _pooled(output: "openvino.Output", pooling: str, places: np.ndarray) -> "openvino.Node | openvino.Output":
+    """Make vectors of an output, as `extract.backbones.build.pooled` does in a Keras graph."""
     from openvino import opset13 as ops
 
-    if feature_map.get_partial_shape().rank.get_length() == 2:
-        return feature_map
-    return ops.reduce_mean(feature_map, ops.constant(places), keep_dims=False)
+    axes = output.get_partial_shape().rank.get_length()
+    check_pooling(axes, pooling, output.get_node().get_friendly_name())
+    if pooling == "cls":
+        return ops.gather(output, ops.constant(np.array(0)), ops.constant(np.array(1)))
+    if axes == 2:
+        return output
+    return ops.reduce_mean(output, ops.constant(places if axes == 4 else np.array([1])), keep_dims=False)
 
 
 def main(recipe: str, path: str) -> None:

@@ -12,7 +12,7 @@ from data.split_rule import HASH, SplitRule
 from data.splits import SPLIT_NAMES, split_of
 from data.stratified import ToDeal, stratified
 from data.text import counted
-from extract.backbones.weights import known_weights
+from extract.backbones.records import known_weights
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
 from extract.feature_file.hdf5 import Store
 from extract.recipe import EngineInfo
@@ -52,11 +52,7 @@ def assemble(
     contents = Contents(
         recipe=found.recipe,
         source=source.describe(),
-        weights={"name": weights.name, "origin": weights.origin}
-        if weights
-        else old.contents.weights
-        if old
-        else {},
+        weights=weights.told() if weights else old.contents.weights if old else {},
         class_names=tuple(source.class_names),
         engines=engines,
         ids=tuple(row.id for row in rows),

@@ -1,0 +1,226 @@
+"""A user's Keras model as a backbone: its graph is rebuilt of Keras' own layers, and nothing in it is run."""
+
+import hashlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data.errors import HeadstartError
+from data.output.atomic import written_aside
+from data.output.cache import in_cache
+from data.text import counted, with_type
+from extract.backbones.download import file_hash
+from extract.backbones.keras_backend import keras_backend
+from extract.backbones.kinds import Own, missing_model, place_of
+from extract.backbones.tensors import name_elsewhere
+
+if TYPE_CHECKING:
+    import keras
+
+_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # in the file, which is a zip
+_LARGEST = {_CONFIG: 64 << 20, _WEIGHTS: 16 << 30}  # bytes of each, unpacked
+_OF_GRAPH = ("module", "class_name", "config", "registered_name", "build_config")  # the rest is of training
+_PACKAGES = ("builtins", "keras")  # whose classes are Keras' own
+_RUN = {
+    "Lambda",
+    "__lambda__",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+}  # code of the file's
+_OWN_LAYERS = "layers that are Keras' own"
+_MODELS = ("Functional", "Sequential")
+_READ_FILES = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
+_SAVE = "save it by Keras 3, of Keras' own layers alone: model.save('MODEL.keras')"
+
+
+def keep(path: Path) -> Own:
+    """Keep the graph and the weights of a ``.keras`` file in our cache, each under its digest.
+
+    Raises
+    ------
+    HeadstartError
+        If the file is cut or no such file, is too large, has parts that are not Keras' own, takes anything
+        but one image, or has several outputs.
+    """
+    from extract.backbones.weights import keep_file  # which builds the graph by this module
+
+    origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
+    config = _graph_in(path)
+    name = f"keras:{_digest(config)}"
+    with in_cache(), written_aside(_graph_place(name)) as aside:
+        aside.write_text(_canonical(config))
+    own = Own(name, path.name, _image_size(_built(config, path.name), path.name))
+    own.write()
+    found = keep_file(own.name, path.name, origin, lambda model: _load(model, path))
+    return replace(own, weights=found.digest)
+
+
+def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":
+    """Build a kept model, weights not loaded.
+
+    Parameters
+    ----------
+    name : str
+        ``keras:`` and the digest of its graph.
+    image_size : tuple of int
+        Height and width, for a model whose input takes any.
+    policy : str
+        Keras' dtype policy, for all of its layers.
+
+    Raises
+    ------
+    HeadstartError
+        If our cache lacks it, or it is damaged.
+    """
+    config = _kept_graph(name)
+    return _built(_with_policy(_with_size(config, image_size), policy), name)
+
+
+def _kept_graph(name: str) -> dict:
+    path = _graph_place(name)
+    with in_cache():
+        if not path.is_file():
+            raise missing_model(name, "the file that brought it")
+        text = path.read_bytes()
+    if hashlib.sha256(text).hexdigest() != name.partition(":")[2]:
+        raise HeadstartError(
+            "a model in the cache is damaged",
+            f"the graph with the digest {name.partition(':')[2]}",
+            f"another one in {path}",
+            "remove that file, and name the model file again: --backbone file:MODEL.keras",
+        )
+    return json.loads(text)
+
+
+def _graph_place(name: str) -> Path:
+    return place_of(name).with_suffix(".json")
+
+
+def _canonical(config: dict) -> str:
+    return json.dumps(config, sort_keys=True, separators=(",", ":"))
+
+
+def _digest(config: dict) -> str:
+    return hashlib.sha256(_canonical(config).encode()).hexdigest()
+
+
+def _graph_in(path: Path) -> dict:
+    """Return what a file says of its graph, of which every part is Keras' own."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for name, most in _LARGEST.items():
+                if (size := archive.getinfo(name).file_size) > most:
+                    raise _refused(path.name, f"{name} of {size} bytes", f"{most} bytes at most")
+            values = json.loads(archive.read(_CONFIG))
+        config = {name: values[name] for name in _OF_GRAPH if name in values}
+        parts = list(_parts(config))
+    except HeadstartError:
+        raise
+    except Exception as error:  # zip and JSON raise anything on damaged files
+        raise _refused(path.name, with_type(error), f"a zip with {_CONFIG} and {_WEIGHTS} in it") from error
+    for part in parts:
+        _check_part(part, path.name)
+    if config.get("class_name") not in _MODELS:
+        raise _refused(path.name, f"a {config.get('class_name')}", f"a model that is {' or '.join(_MODELS)}")
+    return config
+
+
+def _parts(value: object) -> Iterator[dict]:
+    """Yield all that names a class or a function, however deep."""
+    if isinstance(value, dict):
+        if "class_name" in value:
+            yield value
+        for each in value.values():
+            yield from _parts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _parts(each)
+
+
+def _check_part(part: dict, file: str) -> None:
+    names = ("class_name", "module", "registered_name")
+    kind, module, registered = (str(part.get(name) or "") for name in names)
+    if kind in _RUN:
+        raise _refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS)
+    if kind in _READ_FILES:
+        raise _refused(file, f"a {kind} layer, which may read other files", "layers of images")
+    if module.split(".")[0] not in ("", *_PACKAGES) or ">" in registered:
+        raise _refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS)
+
+
+def _refused(file: str, received: str, expected: str) -> HeadstartError:
+    return HeadstartError(f"{file!r} cannot be a backbone", expected, received, _SAVE)
+
+
+def _built(config: dict, file: str) -> "keras.Model":
+    """Build a graph in safe mode, or raise for one that is none of ours."""
+    keras_backend()
+    import keras
+
+    try:
+        model = keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)
+        ends = len(model.inputs), len(model.outputs)
+    except Exception as error:  # Keras raises anything on configurations that it does not know
+        expected = "a model that this version of Keras builds in safe mode"
+        raise _refused(file, with_type(error), expected) from error
+    if ends != (1, 1):
+        received = f"{counted(ends[0], 'input')} and {counted(ends[1], 'output')}"
+        raise _refused(file, received, "a model with one input and one output")
+    return model
+
+
+def _image_size(model: "keras.Model", file: str) -> tuple[int, int] | None:
+    """Return height and width that a model takes; None for any."""
+    shape, dtype = tuple(model.inputs[0].shape), str(model.inputs[0].dtype)
+    if len(shape) != 4 or shape[3] != 3 or not dtype.startswith(("float", "bfloat")):
+        received = f"an input of the shape {shape} and of {dtype}"
+        raise _refused(file, received, "images of floats, (None, height, width, 3)")
+    return None if None in shape[1:3] else (shape[1], shape[2])
+
+
+def _with_size(config: dict, image_size: tuple[int, int]) -> dict:
+    """Return a graph whose first input takes images of one size, where it took any."""
+    config = deepcopy(config)
+    inner = config["config"]
+    shapes = [layer["config"] for layer in inner["layers"] if layer["class_name"] == "InputLayer"]
+    for each in [*shapes, config.get("build_config") or {}]:
+        for key in ("batch_shape", "batch_input_shape", "input_shape"):
+            if isinstance(shape := each.get(key), list) and None in shape[1:3]:
+                each[key] = [shape[0], *image_size, *shape[3:]]
+    return config
+
+
+def _with_policy(value: Any, policy: str) -> Any:
+    """Return a graph all of whose layers compute by a policy."""
+    if isinstance(value, list):
+        return [_with_policy(each, policy) for each in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("class_name") == "DTypePolicy":
+        return value | {"config": {"name": policy}}
+    return {name: _with_policy(each, policy) for name, each in value.items()}
+
+
+def _load(model: "keras.Model", path: Path) -> None:
+    """Load the weights of a file, of which nothing may lie elsewhere."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                weights = Path(archive.extract(_WEIGHTS, folder))
+            if elsewhere := name_elsewhere(weights):
+                received = f"weights {elsewhere!r} that lie in another file"
+                raise _refused(path.name, received, "weights inside of the file")
+            model.load_weights(weights)
+        except HeadstartError:
+            raise
+        except Exception as error:  # HDF5, zip and Keras raise anything on damaged files
+            raise _refused(
+                path.name, with_type(error), "weights as Keras wrote them for this graph"
+            ) from error

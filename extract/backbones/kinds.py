@@ -1,0 +1,275 @@
+"""KINDS: what a backbone may be, and how our cache keeps models of users under their digest."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import Self
+
+from data.errors import HeadstartError, NotFoundError, UsageError
+from data.output.atomic import written_aside
+from data.output.cache import cache_folder, in_cache
+
+FILE = "file:"  # so begins --backbone where it names a model file
+_BY_DIGEST = re.compile(r"([a-z]+):[0-9a-f]{64}")
+_SHORT = 8  # digits of a digest that people are shown
+
+
+@dataclass(frozen=True)
+class Own:
+    """A model of the user's, as our cache keeps it.
+
+    Attributes
+    ----------
+    name : str
+        Kind and digest of the graph: what a recipe has as its backbone.
+    file : str
+        Name of the file that brought it.
+    image_size : tuple of int or None
+        Height and width that it takes; None where it takes any.
+    weights : str
+        Digest of the weights that the file brought; empty where only the graph was asked for.
+    """
+
+    name: str
+    file: str
+    image_size: tuple[int, int] | None
+    weights: str = ""
+
+    @classmethod
+    @in_cache()
+    def read(cls, name: str) -> Self:
+        """Return what our cache keeps of a model.
+
+        Raises
+        ------
+        HeadstartError
+            If it has none of this name, or its record is damaged.
+        """
+        try:
+            values = json.loads(_record(name).read_bytes())
+            size = values["image_size"] and (int(values["image_size"][0]), int(values["image_size"][1]))
+            return cls(name, str(values["file"]), size)
+        except FileNotFoundError:
+            raise missing_model(name, "the file that brought it") from None
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise HeadstartError(
+                f"what the cache keeps of the model {name[:14]} is damaged",
+                "as it was written there",
+                str(_record(name)),
+                "remove that file, and name the model file again: --backbone file:MODEL",
+            ) from error
+
+    @in_cache()
+    def write(self) -> None:
+        """Keep what is said of the model; its graph is kept before."""
+        values = {name: value for name, value in asdict(self).items() if name not in ("name", "weights")}
+        with written_aside(_record(self.name)) as aside:
+            aside.write_text(json.dumps(values))
+
+
+@in_cache()
+def is_kept(name: str) -> bool:
+    """Tell whether our cache has a model.
+
+    Examples
+    --------
+    >>> is_kept(f"keras:{'0' * 64}")
+    False
+    """
+    return _record(name).is_file()
+
+
+def missing_model(name: str, file: str) -> HeadstartError:
+    """Make the error for a model that our cache lacks.
+
+    Parameters
+    ----------
+    name : str
+    file : str
+        Which file is wanted.
+    """
+    return HeadstartError(
+        f"the model {name[:14]} that this recipe names is not in the cache",
+        f"{file}, whose graph has the digest {name.partition(':')[2]}, in {models_folder()}",
+        "no such model",
+        "bring it: python -m extract run ... --backbone file:MODEL; the cache keeps it from then on",
+    )
+
+
+def models_folder() -> Path:
+    """Return where our cache keeps models."""
+    return cache_folder() / "models"
+
+
+def place_of(name: str) -> Path:
+    """Return where the graph of a model is kept: a file or a folder, without a suffix."""
+    return models_folder() / name.replace(":", "-")
+
+
+def _record(name: str) -> Path:
+    return place_of(name).with_suffix(".record.json")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of backbone: adding one is adding its entry to `KINDS`, and its module.
+
+    Attributes
+    ----------
+    words : str
+        What people call one.
+    module : str
+        Which keeps a model in our cache (``keep``) and, of a Keras graph, builds it (``build``); imported on
+        use.
+    graph : str
+        ``keras``: any engine computes it, and it fine-tunes, exports and lists its layers. ``openvino``:
+        OpenVINO alone computes it, with its weights as they are.
+    suffixes : tuple of str
+        Of the model files.
+    """
+
+    words: str
+    module: str
+    graph: str = "keras"
+    suffixes: tuple[str, ...] = ()
+
+
+KINDS = {  # by what stands before the digest in the name of a backbone; a name of the table has none
+    "": Kind("a backbone with a name", "extract.backbones.applications"),
+    "keras": Kind("a Keras model", "extract.backbones.keras_file", suffixes=(".keras",)),
+}
+
+
+def kind_of(name: str) -> Kind:
+    """Return the kind of a backbone by its name in a recipe.
+
+    Examples
+    --------
+    >>> kind_of("xception").graph, kind_of(f"keras:{'0' * 64}").suffixes
+    ('keras', ('.keras',))
+    """
+    return KINDS[_prefix(name)]
+
+
+def is_own(name: str) -> bool:
+    """Tell whether a backbone is a model of the user's, which is known by its digest or its file.
+
+    Examples
+    --------
+    >>> is_own("xception"), is_own("file:model.keras"), is_own(f"keras:{'0' * 64}")
+    (False, True, True)
+    """
+    return ":" in name
+
+
+def short_name(name: str) -> str:
+    """Return the name of a backbone as people are shown it.
+
+    Examples
+    --------
+    >>> short_name("xception"), short_name(f"keras:{'0' * 64}")
+    ('xception', 'keras:00000000')
+    """
+    return name[: name.index(":") + 1 + _SHORT] if _BY_DIGEST.fullmatch(name) else name
+
+
+def plain_name(name: str) -> str:
+    """Return the short name of a backbone in letters, digits and ``_``, as models and files may have it.
+
+    Examples
+    --------
+    >>> plain_name(f"keras:{'0' * 64}")
+    'keras_00000000'
+    """
+    return short_name(name).replace(":", "_")
+
+
+def settled(text: str) -> Own:
+    """Return the model that ``--backbone`` means by a file or a digest, kept in our cache.
+
+    Parameters
+    ----------
+    text : str
+        ``file:PATH``, or a name that `Own` has.
+
+    Raises
+    ------
+    HeadstartError
+        If there is no such file, it is of no kind that is known, or its kind refuses it; if our cache has
+        no model of that digest.
+    """
+    if text.startswith(FILE):
+        path = Path(text.removeprefix(FILE))
+        return _kept(_kind_of_file(path).module, path, _stamp(path))
+    _prefix(text)
+    return Own.read(text)
+
+
+@lru_cache(64)
+def _kept(module: str, path: Path, _stamp: tuple[int, int]) -> Own:
+    return import_module(module).keep(path)
+
+
+def _kind_of_file(path: Path) -> Kind:
+    known = {suffix: kind for kind in KINDS.values() for suffix in kind.suffixes}
+    if path.suffix.lower() not in known:
+        raise UsageError(
+            f"{path.name!r} is no model file that a backbone can be",
+            f"a file that ends in {' or '.join(known)}",
+            f"one that ends in {path.suffix or 'nothing'}",
+            "save the model in one of these formats",
+        )
+    return known[path.suffix.lower()]
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    if not path.is_file():
+        raise NotFoundError(
+            f"there is no model file {str(path)!r}",
+            "a file",
+            "a folder" if path.is_dir() else "a path that does not exist",
+            "check the path behind file:",
+        )
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+def _prefix(name: str) -> str:
+    if ":" not in name:
+        return ""
+    match = _BY_DIGEST.fullmatch(name)
+    if not match or match[1] not in KINDS:
+        raise UsageError(
+            f"{name!r} names no backbone",
+            f"a name of the table, {FILE}PATH, or {' or '.join(f'{kind}:DIGEST' for kind in KINDS if kind)}",
+            name,
+            "correct --backbone",
+        )
+    return match[1]
+
+
+def need_keras_graph(name: str, what: str) -> None:
+    """Raise if something needs the Keras graph of a backbone that has none.
+
+    Parameters
+    ----------
+    name : str
+        A backbone.
+    what : str
+        What needs it, as ``fine-tuning``.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    kind = kind_of(name)
+    if kind.graph != "keras":
+        raise HeadstartError(
+            f"{what} needs a backbone whose graph is Keras'",
+            "a backbone with a name, or a .keras file",
+            f"{kind.words} ({short_name(name)}), whose weights OpenVINO computes as they are",
+            "take the model in Keras' format: --backbone file:MODEL.keras",
+        )
