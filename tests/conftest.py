@@ -12,7 +12,7 @@ from PIL import Image
 
 import data
 
-pytest.register_assert_rewrite("contracts", "invoking")
+pytest.register_assert_rewrite("contracts", "invoking", "data.testing.source")
 ROOT = Path(__file__).resolve().parent.parent  # the checkout: tests, README, docs, benchmarks
 CODE = Path(data.__file__).resolve().parent.parent  # where the packages come from: there, or an environment
 os.environ["PYTHONPATH"] = os.pathsep.join([str(CODE), str(ROOT / "tests")])  # of every process of the tests

@@ -1,10 +1,7 @@
 """Contract suites: one class of tests, inherited once for each implementation."""
 
 import json
-import os
-import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +9,7 @@ from conftest import assert_four_parts
 from sklearn.exceptions import NotFittedError
 from skops.io import dump, get_untrusted_types, load
 
-from data import HeadstartError, Row, open_source
-from data.images import load_image
+from data import HeadstartError
 from extract import FeatureFile, Recipe
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import open_engine
@@ -21,92 +17,6 @@ from extract.feature_file.diff import diff
 from extract.feature_file.verify import verify
 from extract.feature_file.writer import write_feature_file
 from extract.recipe import EngineInfo
-
-
-class SourceContract:
-    """What holds for every source; a subclass gives the fixture `opened`, a function that opens it."""
-
-    @pytest.fixture
-    def source(self, opened):
-        return opened()
-
-    def test_rows_have_unique_ids_and_known_labels_and_splits(self, source):
-        assert source.rows and all(isinstance(row, Row) for row in source.rows)
-        assert len({row.id for row in source.rows}) == len(source.rows)
-        assert all(isinstance(row.id, str) and row.id.encode() for row in source.rows)
-        assert {row.label for row in source.rows} <= {-1, *range(len(source.class_names))}
-        assert {row.split for row in source.rows} <= {None, "train", "validation", "test"}
-
-    def test_class_names_and_warnings_are_tuples_of_text(self, source):
-        for texts in (source.class_names, source.warnings):
-            assert isinstance(texts, tuple) and all(isinstance(text, str) for text in texts)
-        assert len(set(source.class_names)) == len(source.class_names)
-
-    def test_read_gives_the_rows_asked_for_in_their_order(self, source):
-        rows = list(source.rows)
-        held = dict(zip((row.id for row in rows), source.read(rows), strict=True))
-        assert all(isinstance(data, bytes) for data in held.values()) and len(set(held.values())) > 1
-        for chosen in (rows[8::-1], rows[1:9:3], rows[-1:] + rows[:2] + rows[-1:], []):
-            assert list(source.read(iter(chosen))) == [held[row.id] for row in chosen]
-
-    def test_a_row_alone_gives_the_same_bytes(self, source):
-        chosen = [source.rows[0], source.rows[len(source.rows) // 2], source.rows[-1]]
-        assert [next(iter(source.read([row]))) for row in chosen] == list(source.read(chosen))
-
-    def test_bytes_decode_to_pixels(self, source):
-        for data in source.read([source.rows[0], source.rows[-1]]):
-            pixels = load_image(data, (24, 40))
-            assert pixels.shape == (24, 40, 3) and pixels.dtype == np.float32
-            assert 0 <= pixels.min() < pixels.max() <= 255
-
-    def test_description_is_json_without_this_machine(self, opened, tmp_path_factory):
-        described = opened().describe()
-        text = json.dumps(described)
-        assert json.loads(text) == described == opened().describe()
-        assert isinstance(described["kind"], str) and described["kind"]
-        for place in (tmp_path_factory.getbasetemp(), Path.cwd(), Path(__file__).parent, Path.home()):
-            assert str(place) not in text and place.as_posix() not in text
-
-    def test_stamps_are_sizes_and_times_that_stay(self, source):
-        stamps = list(source.stamps())
-        assert len(stamps) == len(source.rows) and stamps == list(source.stamps())
-        for stamp in stamps:
-            assert stamp is None or (
-                len(stamp) == 2 and all(type(each) is int and each > 0 for each in stamp)
-            )
-
-    def test_location_is_a_path_of_this_machine(self, source):
-        assert source.location is None or (os.path.isabs(source.location) and os.path.exists(source.location))
-
-    def test_the_address_opens_the_same_images_from_anywhere(self, source, tmp_path, monkeypatch):
-        address = json.loads(json.dumps(source.address()))
-        if address is None:
-            assert source.location is None
-            return
-        (tmp_path / "elsewhere").mkdir()
-        monkeypatch.chdir(tmp_path / "elsewhere")
-        again = open_source(**address)
-        rows = {row.id: row for row in again.rows}
-        assert list(again.read([rows[row.id] for row in source.rows])) == list(source.read(source.rows))
-
-    def test_what_another_node_reads_by_gives_the_same(self, source, tmp_path, monkeypatch):
-        """Anywhere: its paths do not depend on the working directory."""
-        portable = pickle.loads(pickle.dumps(source.portable()))
-        assert isinstance(source.sendable, bool) and (portable is not None or source.sendable)
-        if portable is not None:
-            before = list(source.read(source.rows))
-            monkeypatch.chdir(tmp_path)
-            assert list(portable.read(portable.rows)) == before
-
-    def test_opening_again_gives_the_same_rows(self, opened):
-        first, second = opened(), opened()
-        assert list(first.rows) == list(second.rows) and first.class_names == second.class_names
-
-    def test_a_pickled_source_reads_the_same(self, source):
-        before = list(source.read(source.rows[:3]))
-        copy = pickle.loads(pickle.dumps(source))
-        assert list(copy.rows) == list(source.rows) and copy.describe() == source.describe()
-        assert list(copy.read(copy.rows[:3])) == before
 
 
 def drawn(rows: int = 90, width: int = 6, classes: int = 3, shift: float = 2.0, seed: int = 0):

@@ -9,11 +9,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from contracts import SourceContract
 from image_files import labels_by_id, png, refusal, save
 
 from data import open_source
 from data.sources.source import source_kind
+from data.testing.source import SourceContract
 
 METHODS = [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA]
 TWELVE = [f"{kind}/{number}.png" for kind in ("cat", "dog") for number in range(6)]

@@ -10,13 +10,13 @@ from unittest.mock import Mock
 
 import pytest
 from conftest import assert_four_parts
-from contracts import SourceContract
 from image_files import labels_by_id, png, refusal, save
 
 from data import open_source
 from data.sources import parquet_file
 from data.sources.parquet import ParquetSource
 from data.sources.source import source_kind
+from data.testing.source import SourceContract
 from extract.run.scan import scan_source
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts, run_command
-from contracts import SourceContract
 
 from data import HeadstartError, open_source
 from data.sources.arrays import npy_bytes
 from data.sources.source import SOURCES, Kind, Row, Source, grammar, source_kind
+from data.testing.source import SourceContract
 
 HERE = Path(__file__).parent
 ENTRY = Kind(

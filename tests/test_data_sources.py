@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images
-from contracts import SourceContract
 from image_files import labels_by_id, png, refusal, save
 
 from data import HeadstartError, open_source
@@ -21,6 +20,7 @@ from data.sources.labels import index_labels
 from data.sources.source import SOURCES, source_kind
 from data.sources.subset import SomeRows
 from data.splits import group_digest, hashed_split, split_name
+from data.testing.source import SourceContract
 from data.text import counted
 from extract.run.scan import scan_source
 
