@@ -13,8 +13,8 @@ from conftest import assert_four_parts
 from image_files import labels_by_id, png, refusal, save
 
 from data import open_source
-from data.sources import parquet_file
-from data.sources.parquet import ParquetSource
+from data.parquet import file as parquet_file
+from data.parquet.source import ParquetSource
 from data.sources.source import source_kind
 from data.testing.source import SourceContract
 from extract.run.scan import scan_source
@@ -123,7 +123,7 @@ def test_images_asked_for_one_by_one_are_read_in_one_pass(tmp_path, monkeypatch)
         return reader(self, *given, row_groups=row_groups, **how)
 
     monkeypatch.setattr(parquet.ParquetFile, "iter_batches", counting)
-    monkeypatch.setattr("data.sources.parquet_file.opened", Mock(side_effect=parquet_file.opened))
+    monkeypatch.setattr("data.parquet.file.opened", Mock(side_effect=parquet_file.opened))
     assert [next(iter(source.read([row]))) for row in source.rows] == [png(row) for row in range(100)]
     assert started == [[0], [1]] and parquet_file.opened.call_count == 1
 

@@ -7,8 +7,6 @@ tree        one walk through a folder of images, for every command that is given
 layout      what paths say: classes, splits, labels and groups in names
 folder      image files in folders, or wherever a list says
 csv_list    images listed in a CSV file
-parquet     Parquet files of images, or of paths
-parquet_file  such files as they lie on disk
 arrays      arrays of yours, NPZ files, scikit-learn's digits
 tfds        TensorFlow Datasets
 subset      some rows of a source, which are a source too

@@ -176,7 +176,7 @@ SOURCES = {  # the first one that matches is taken
     "parquet": Kind(
         "FILE.parquet",
         _holds_parquet,
-        "data.sources.parquet:open_parquet",
+        "data.parquet.source:open_parquet",
         ("root", "path_column", "label_column", "split_column", "group_column"),
     ),
     "archive": Kind(

@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import HeadstartError
-from data.sources.csv_list import COLUMNS, checked_root, listed
-from data.sources.labels import index_labels, label_warnings
-from data.sources.parquet_file import (
+from data.parquet.file import (
     Images,
     Place,
     check_images,
@@ -21,6 +19,8 @@ from data.sources.parquet_file import (
     rows_of,
     values_of,
 )
+from data.sources.csv_list import COLUMNS, checked_root, listed
+from data.sources.labels import index_labels, label_warnings
 from data.sources.source import Row, Source, Stamp, unique_ids
 from data.splits import split_name, split_of_shard
 from data.tables.csv_text import Columns, Table
