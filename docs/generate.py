@@ -18,6 +18,9 @@ from typing import Any, get_args, get_type_hints
 from measured import MEASURED, table
 from typer.main import get_command
 
+from extract.backbones.applications import BACKBONES
+from extract.backbones.kinds import KINDS
+
 ROOT = Path(__file__).resolve().parent.parent
 BLOCK = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
 PACKAGES = ("data", "extract", "classify")
@@ -149,7 +152,37 @@ def _room(path: Path) -> str:
     return f"{head}\n\n{table(('module', 'what it is'), ((f'`{name}`', text) for name, text in rows))}"
 
 
-BLOCKS: dict[str, Callable[[], str]] = {"commands": commands, "rooms": rooms, **MEASURED}
+def names() -> str:
+    """Return the table of named backbones."""
+    rows = (
+        (
+            f"`{name}`",
+            str(entry.native_size),
+            str(entry.min_size),
+            f"`{entry.scaling}`",
+            entry.licence or "not named",
+        )
+        for name, entry in BACKBONES.items()
+    )
+    return table(("name", "native size", "smallest", "scaling", "licence of the weights"), rows)
+
+
+def kinds() -> str:
+    """Return the table of kinds of backbones."""
+    rows = (
+        (kind.words, kind.said_as, *(("yes", "any") if kind.graph == "keras" else ("no", "openvino")))
+        for kind in KINDS.values()
+    )
+    return table(("kind", "`--backbone`", "`finetune`, `layers`, `--live`", "engines"), rows)
+
+
+BLOCKS: dict[str, Callable[[], str]] = {
+    "commands": commands,
+    "rooms": rooms,
+    "names": names,
+    "kinds": kinds,
+    **MEASURED,
+}
 
 if __name__ == "__main__":
     main()

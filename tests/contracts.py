@@ -5,10 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts
+from conftest import assert_four_parts, extracted, trained
 from sklearn.exceptions import NotFittedError
 from skops.io import dump, get_untrusted_types, load
 
+from classify import Bundle
+from classify.bundle.predict import predict
 from data import HeadstartError
 from extract import FeatureFile, Recipe
 from extract.backbones.weights import load_backbone
@@ -244,3 +246,62 @@ class EngineContract:
 def drawn_pixels() -> np.ndarray:
     """Draw nine images of 32 pixels a side."""
     return np.random.default_rng(0).uniform(0, 255, (9, 32, 32, 3)).astype(np.float32)
+
+
+class BackboneContract:
+    """What holds for a backbone of every kind, by every engine that computes it.
+
+    A subclass names `engines`, and gives the fixtures `recipe`, of images of 32 pixels a side with three
+    channels in 0..1, and `expected`, a function from pixels in 0..255 to the features that another program
+    computes of them; `tolerance` is a share of the largest.
+    """
+
+    engines: tuple[str, ...] = ("keras", "openvino")
+    tolerance = 1e-5
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def opened(cls, recipe):
+        return [open_engine(name, recipe) for name in cls.engines]
+
+    def near(self, found, wanted, more=1.0):
+        np.testing.assert_allclose(found, wanted, atol=more * self.tolerance * np.abs(wanted).max())
+
+    def test_features_are_those_of_another_program(self, opened, expected):
+        pixels = drawn_pixels()
+        wanted = expected(pixels)
+        assert wanted.std(axis=0).max() > 0
+        for engine in opened:
+            (features,) = engine(pixels)
+            assert features.dtype == np.float32
+            self.near(features, wanted)
+
+    def test_a_row_is_its_own_in_any_batch(self, opened):
+        pixels = drawn_pixels()
+        for engine in opened:
+            (whole,) = engine(pixels)
+            self.near(np.concatenate([engine(pixels[:2])[0], engine(pixels[2:])[0]]), whole)
+            self.near(engine(pixels[::-1])[0][::-1], whole)
+
+    def test_its_recipe_says_digests_and_no_path(self, recipe):
+        kind, digest = recipe.backbone.split(":")
+        assert kind and len(digest) == len(recipe.weights) == 64 and int(digest + recipe.weights, 16)
+        assert "/" not in recipe.to_json().replace(recipe.scaling, "")
+        assert Recipe.from_json(recipe.to_json()) == recipe
+
+    def test_it_has_a_bundle_that_finds_it_again(self, recipe, tmp_path, monkeypatch):
+        folder = trained(extracted(recipe, tmp_path / "rows.h5"))
+        bundle = Bundle.load(folder)
+        images = sorted((tmp_path / "images").rglob("*.png"))[:3]
+        assert [each.label for each in predict(bundle, images)] == ["blue"] * 3
+        assert set(FeatureFile(tmp_path / "rows.h5").summary()["weights"]) == {
+            "name",
+            "origin",
+            "licence",
+            "model",
+        }
+        monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "empty"))
+        with pytest.raises(HeadstartError, match="is not in the cache") as caught:
+            predict(bundle, images)
+        assert_four_parts(str(caught.value))
+        assert bundle.feature_sets[0].weights["model"] in str(caught.value)

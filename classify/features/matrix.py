@@ -16,7 +16,7 @@ from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 from extract.backbones.applications import BACKBONES
-from extract.backbones.kinds import is_own, short_name
+from extract.backbones.kinds import is_kept, is_own, missing_model, short_name
 from extract.backbones.records import known_weights
 from extract.backbones.weights import copy_weights, ensure_weights, install_weights
 from extract.engines.engine import Engine, open_engine
@@ -93,6 +93,8 @@ class FeatureSet:
                 f"a recipe of {backbone}",
                 "install the version that computed the features",
             )
+        if is_own(backbone) and not is_kept(backbone):
+            raise missing_model(backbone, f"the file {self.weights.get('model', 'of that model')!r}")
         if self.weights_file is None or known_weights(digest):
             ensure_weights(backbone, digest, self.weights.get("name", "unknown"))
             return

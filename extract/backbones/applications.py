@@ -8,6 +8,8 @@ from data.errors import HeadstartError, UsageError, unknown_name
 from extract.backbones.kinds import is_own, settled, short_name
 from extract.backbones.scaling import scaling_of
 
+_SIDE = 224  # of images for a model that takes any
+
 
 @dataclass(frozen=True)
 class KerasFile:
@@ -191,6 +193,11 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
             f"choose --image-size {entry.min_size} or more",
         )
     return height, width
+
+
+def some_size(name: str) -> tuple[int, int]:
+    """Return a size that a backbone takes, where any will do: weights and names of layers are the same at each."""
+    return checked_size(name, None if backbone_named(name).native_size else _SIDE)
 
 
 def scaling_for(backbone: str, scaling: str | None = None) -> str:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from data.errors import HeadstartError, UsageError, unknown_name
-from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.applications import backbone_named, some_size
 from extract.backbones.graph import steps_of
 from extract.backbones.keras_backend import in_words, keras_backend
 from extract.backbones.kinds import is_own, kind_of, need_keras_graph, settled
@@ -133,7 +133,7 @@ def check_layers(backbone: str, layers: Sequence[str]) -> None:
 
 def layer_names(backbone: str) -> list[str]:
     """Return what `tapped` knows of a backbone by its name, whose graph is built: the same at every size."""
-    return list(_outputs(build_backbone(backbone, checked_size(backbone))))
+    return list(_outputs(build_backbone(backbone, some_size(backbone))))
 
 
 def _outputs(backbone: "keras.Model") -> "dict[str, keras.KerasTensor]":

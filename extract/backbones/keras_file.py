@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # in the file, which is a zip
 _LARGEST = {_CONFIG: 64 << 20, _WEIGHTS: 16 << 30}  # bytes of each, unpacked
 _OF_GRAPH = ("module", "class_name", "config", "registered_name", "build_config")  # the rest is of training
+_SHARED = "shared_object_id"
 _PACKAGES = ("builtins", "keras")  # whose classes are Keras' own
 _RUN = {
     "Lambda",
@@ -49,16 +50,17 @@ def keep(path: Path) -> Own:
         If the file is cut or no such file, is too large, has parts that are not Keras' own, takes anything
         but one image, or has several outputs.
     """
-    from extract.backbones.weights import keep_file  # which builds the graph by this module
+    from extract.backbones.weights import keep_weights  # which builds the graph by this module
 
     origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
     config = _graph_in(path)
-    name = f"keras:{_digest(config)}"
-    with in_cache(), written_aside(_graph_place(name)) as aside:
+    model = _built(config, path.name)
+    own = Own(f"keras:{_digest(config)}", path.name, _image_size(model, path.name))
+    _load(model, path)
+    with in_cache(), written_aside(_graph_place(own.name)) as aside:
         aside.write_text(_canonical(config))
-    own = Own(name, path.name, _image_size(_built(config, path.name), path.name))
     own.write()
-    found = keep_file(own.name, path.name, origin, lambda model: _load(model, path))
+    found = keep_weights(own.name, model.get_weights(), path.name, origin)
     return replace(own, weights=found.digest)
 
 
@@ -119,7 +121,7 @@ def _graph_in(path: Path) -> dict:
                 if (size := archive.getinfo(name).file_size) > most:
                     raise _refused(path.name, f"{name} of {size} bytes", f"{most} bytes at most")
             values = json.loads(archive.read(_CONFIG))
-        config = {name: values[name] for name in _OF_GRAPH if name in values}
+        config = _numbered({name: values[name] for name in _OF_GRAPH if name in values}, {})
         parts = list(_parts(config))
     except HeadstartError:
         raise
@@ -130,6 +132,18 @@ def _graph_in(path: Path) -> dict:
     if config.get("class_name") not in _MODELS:
         raise _refused(path.name, f"a {config.get('class_name')}", f"a model that is {' or '.join(_MODELS)}")
     return config
+
+
+def _numbered(value: Any, numbers: dict[int, int]) -> Any:
+    """Return a graph whose shared objects are numbered; Keras writes where they lay in memory."""
+    if isinstance(value, list):
+        return [_numbered(each, numbers) for each in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _numbered(each, numbers) for name, each in value.items() if name != _SHARED}
+    if _SHARED in value and value.get("class_name") != "DTypePolicy":
+        found[_SHARED] = numbers.setdefault(value[_SHARED], len(numbers))
+    return found
 
 
 def _parts(value: object) -> Iterator[dict]:
@@ -173,7 +187,7 @@ def _built(config: dict, file: str) -> "keras.Model":
     if ends != (1, 1):
         received = f"{counted(ends[0], 'input')} and {counted(ends[1], 'output')}"
         raise _refused(file, received, "a model with one input and one output")
-    return model
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # also of a Sequential
 
 
 def _image_size(model: "keras.Model", file: str) -> tuple[int, int] | None:

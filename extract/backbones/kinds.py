@@ -119,8 +119,8 @@ class Kind:
 
     Attributes
     ----------
-    words : str
-        What people call one.
+    words, said_as : str
+        What people call one, and what stands behind ``--backbone`` for it.
     module : str
         Which keeps a model in our cache (``keep``) and, of a Keras graph, builds it (``build``); imported on
         use.
@@ -132,14 +132,17 @@ class Kind:
     """
 
     words: str
+    said_as: str
     module: str
     graph: str = "keras"
     suffixes: tuple[str, ...] = ()
 
 
 KINDS = {  # by what stands before the digest in the name of a backbone; a name of the table has none
-    "": Kind("a backbone with a name", "extract.backbones.applications"),
-    "keras": Kind("a Keras model", "extract.backbones.keras_file", suffixes=(".keras",)),
+    "": Kind("a backbone with a name", "`NAME`", "extract.backbones.applications"),
+    "keras": Kind(
+        "a Keras model", "`file:MODEL.keras`", "extract.backbones.keras_file", suffixes=(".keras",)
+    ),
 }
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from data.output.cache import cache_folder, in_cache
 from extract.backbones.applications import BACKBONES
+from extract.backbones.kinds import Own, is_own
 
 
 @dataclass(frozen=True)
@@ -29,8 +30,9 @@ class Weights:
     origin: str
 
     def told(self) -> dict[str, str]:
-        """Return name, origin and licence as feature files keep them."""
-        return {"name": self.name, "origin": self.origin, "licence": self.licence}
+        """Return name, origin, licence and a user's model file as feature files keep them."""
+        model = {"model": Own.read(self.backbone).file} if is_own(self.backbone) else {}
+        return {"name": self.name, "origin": self.origin, "licence": self.licence, **model}
 
     @property
     def licence(self) -> str:

@@ -17,10 +17,10 @@ from data.errors import HeadstartError, NotFoundError, UsageError
 from data.output.atomic import written_aside
 from data.output.cache import check_cache, in_cache
 from data.output.disk import try_room
-from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.applications import backbone_named, some_size
 from extract.backbones.build import build_backbone
 from extract.backbones.download import fetch_imagenet, file_hash
-from extract.backbones.kinds import is_kept, is_own, missing_model, settled, short_name
+from extract.backbones.kinds import is_own, settled, short_name
 from extract.backbones.records import (
     Weights,
     found_before,
@@ -34,7 +34,6 @@ from extract.backbones.tensors import fill_at_random, read_into, weights_digest
 if TYPE_CHECKING:
     import keras
 
-_SIDE = 224  # of images for a model that takes any size
 _OVERHEAD = 4096  # bytes of HDF5 for each tensor, generously
 _log = logging.getLogger("headstart.weights")
 
@@ -127,8 +126,6 @@ def ensure_weights(backbone: str, digest: str, name: str) -> None:
     HeadstartError
         If they cannot be found, or those of that name are others now.
     """
-    if is_own(backbone) and not is_kept(backbone):
-        raise missing_model(backbone, f"the file {name!r}")
     if known_weights(digest):
         return
     found = find_weights(backbone, name).digest if name in ("imagenet", "none") else None
@@ -173,7 +170,7 @@ def install_weights(path: Path, recipe: NamesWeights) -> None:
 
 
 def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin: str) -> Weights:
-    """Keep weights that were made here, as by fine-tuning, in our cache.
+    """Keep weights that were made here, as by fine-tuning, or that a model file brought, in our cache.
 
     Parameters
     ----------
@@ -184,20 +181,6 @@ def keep_weights(backbone: str, tensors: Sequence[np.ndarray], name: str, origin
         What `Weights` says of them.
     """
     return _keep(backbone, name, origin, lambda model: model.set_weights(tensors))
-
-
-def keep_file(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
-    """Keep the weights that a model file brings.
-
-    Parameters
-    ----------
-    backbone : str
-    name, origin : str
-        What `Weights` says of them.
-    load : callable
-        Loads them into the backbone that it is given.
-    """
-    return _keep(backbone, name, origin, load)
 
 
 def copy_weights(digest: str, path: Path) -> None:
@@ -290,17 +273,12 @@ def _from_file(backbone: str, path: Path) -> Weights:
 def _keep(backbone: str, name: str, origin: str, load: "Callable[[keras.Model], None]") -> Weights:
     """Load weights into a backbone and store them in our cache under their digest."""
     check_cache()
-    model = build_backbone(backbone, _any_size(backbone))
+    model = build_backbone(backbone, some_size(backbone))
     load(model)
     weights = Weights(weights_digest(backbone, model.get_weights()), backbone, name, origin)
     _store(model, weights)
-    _log.info("weights of %s: %s", backbone, origin)
+    _log.info("weights of %s: %s", short_name(backbone), origin)
     return weights
-
-
-def _any_size(backbone: str) -> tuple[int, int]:
-    """Return a size that a backbone takes: its weights are the same at each."""
-    return checked_size(backbone, None if backbone_named(backbone).native_size else _SIDE)
 
 
 @in_cache()

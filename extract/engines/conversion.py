@@ -24,6 +24,7 @@ from data.output.disk import full_told, try_room
 from data.text import one_line
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
+from extract.backbones.kinds import short_name
 from extract.backbones.weights import load_backbone
 from extract.engines.keras_engine import feature_model
 from extract.recipe import Recipe
@@ -56,7 +57,7 @@ def converted_model(recipe: Recipe) -> Path:
     if recipe.quantization != "none":
         raise _not_quantized(recipe, path)
     check_cache()
-    _log.info("converting %s for OpenVINO; this is kept in the cache", recipe.backbone)
+    _log.info("converting %s for OpenVINO; this is kept in the cache", short_name(recipe.backbone))
     keep_model(float_model(recipe), path)
     return path
 
@@ -114,7 +115,7 @@ def _translated(recipe: Recipe) -> "openvino.Model":
         if done.returncode == 0:
             return core.read_model(path)
     raise HeadstartError(
-        f"{recipe.backbone} cannot be converted for OpenVINO without TensorFlow",
+        f"{short_name(recipe.backbone)} cannot be converted for OpenVINO without TensorFlow",
         "a model by Keras' backend OpenVINO",
         one_line("".join(done.stderr.strip().splitlines()[-1:])) or f"exit code {done.returncode}",
         "install TensorFlow, or compute with --engine keras",
