@@ -234,3 +234,52 @@ def test_a_folder_of_tar_files_alone_is_shards(tmp_path):
     shutil.rmtree(tmp_path / "set")
     (tmp_path / "set").mkdir()
     assert source_kind(str(tmp_path / "set")) == "folder"
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_tar_files_of_every_form(form, tmp_path):
+    files = {name: png(number) for number, name in enumerate(TWELVE)}
+    files |= {f"dog/{'long' * 20}/{'name' * 20}.png": png(20), "cat/café.png": png(21), "cat/empty.png": b""}
+    with tarfile.open(tmp_path / "x.tar", "w", format=form, pax_headers={"comment": "x"}) as archive:
+        for name, data in [("cat/0.png", b"before"), *files.items()]:
+            info = tarfile.TarInfo(name)
+            info.size, info.mtime = len(data), 0.5 if form == tarfile.PAX_FORMAT else 0
+            archive.addfile(info, io.BytesIO(data))
+        archive.addfile(link := tarfile.TarInfo("dog/link.png"))
+        link.type, link.linkname = tarfile.SYMTYPE, "dog/0.png"
+        archive.addfile(link)
+    found = open_source(tmp_path / "x.tar")
+    read = dict(zip((row.id for row in found.rows), found.read(found.rows), strict=True))
+    assert read == files | {"dog/link.png": b""}
+
+
+def test_a_header_that_is_no_more_what_it_was_is_damage(tmp_path):
+    path = tarred(tmp_path / "x.tar", {name: png(number) for number, name in enumerate(TWELVE)})
+    data = bytearray(path.read_bytes())
+    data[data.index(b"dog/3.png")] = ord("h")
+    path.write_bytes(data)
+    assert "cannot be read as an archive" in refusal(path)
+
+
+def test_names_of_no_encoding_are_escaped(tmp_path):
+    names = [f"{kind}/caf\udce9{number}.png" for kind in ("cat", "dog") for number in range(2)]
+    for path in (
+        tarred(tmp_path / "x.tar", {name: png(number) for number, name in enumerate(names)}),
+        tarred(tmp_path / "y.tar", {f"top/{name}": png(number) for number, name in enumerate(names)}),
+    ):
+        found = open_source(path)
+        assert [row.id.removeprefix("top/") for row in found.rows] == [
+            name.replace("\udce9", r"\udce9") for name in names
+        ]
+        assert list(found.read(found.rows)) == [png(number) for number in range(4)]
+        assert "4 file names are not UTF-8" in found.warnings[0]
+
+
+def test_archives_of_one_name_are_told_apart(tmp_path):
+    for number in range(2):
+        tarred(tmp_path / f"part{number}/x.tar", {f"cat/{n}.png": png(10 * number + n) for n in range(3)})
+    found = open_source(f"{tmp_path}/part{{0..1}}/x.tar")
+    assert [row.id for row in found.rows] == [
+        f"part{p}/x.tar/cat/{n}.png" for p in range(2) for n in range(3)
+    ]
+    assert list(found.read(found.rows))[3] == png(10)

@@ -9,16 +9,20 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from data.archives.contents import Member, files_of, is_seen, members_of, suffix_of
-from data.archives.labels import SIDES, Sides
+import numpy as np
+
+from data.archives.contents import Members, files_of, is_seen, members_of, suffix_of
+from data.archives.labels import SIDES, Beside, is_beside, labelled
 from data.archives.readers import Readers
 from data.errors import HeadstartError
 from data.sources.layout import Layout, Reading, layout_of
 from data.sources.options import SourceOptions, as_json
+from data.sources.rows import Rows
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import IMAGE_SUFFIXES, passed_over
 from data.splits import is_split
-from data.text import counted, one_line
+from data.text import counted, one_line, printable
+from data.texts import Texts
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class ArchiveSource(Source):
         Archives of one kind.
     class_names : tuple of str
     rows : sequence of Row
-    members : dict of str to Member
-        Of each id.
+    members : Members
+        Of each row.
     layout : str
         How the labels were given, for `describe`.
     location : str
@@ -43,8 +47,8 @@ class ArchiveSource(Source):
 
     files: tuple[str, ...]
     class_names: tuple[str, ...]
-    rows: Sequence[Row] = field(repr=False)
-    members: Mapping[str, Member] = field(repr=False)
+    rows: Rows = field(repr=False)
+    members: Members = field(repr=False)
     layout: str
     location: str
     how: Mapping[str, Any] = field(default_factory=dict)
@@ -58,15 +62,14 @@ class ArchiveSource(Source):
         """Return of each image its size, and when its archive was written."""
         times = [_time(file) for file in self.files]
         found: list[Stamp | None] = []
-        for row in self.rows:
-            member = self.members[row.id]
+        for member in self.members:
             time = times[member.archive]
             found.append(None if time is None else (member.size, time))
         return found
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         for row in rows:
-            member = self.members[row.id]
+            member = self.members[self.rows.ids.index(row.id)]
             try:
                 yield self._open[member.archive](member)
             except HeadstartError:
@@ -109,34 +112,93 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
         If an archive cannot be read, is packed as a whole, holds names that lead out of it or members that
         unpack to far more than images do, or no images.
     """
-    files = files_of(str(text))
-    found = [members_of(number, file) for number, file in enumerate(files)]
-    several = len(files) > 1
-    members = {
-        f"{Path(files[each.archive]).name}/{each.name}" if several else each.name: each
-        for part in found
-        for each in part
-    }
-    seen = [name for name, each in members.items() if is_seen(each.name)]
-    images = [name for name in seen if suffix_of(name) in IMAGE_SUFFIXES]
-    if not images:
-        raise _no_images(str(text), len(members))
-    reading = Reading(**how)
-    layout, sides = _by_folders(images, str(text), reading), Sides(files, members)
-    if sides.beside(images) and reading.label_regex is None:
-        layout = sides.layout(layout, str(text))
-    others = [name for name in seen if suffix_of(name) not in {*IMAGE_SUFFIXES, *SIDES}]
+    files, reading = files_of(str(text)), Reading(**how)
+    found = _Found.of(files, with_labels=reading.label_regex is None)
+    if not len(found.images):
+        raise _no_images(str(text), found.count)
+    tops = _tops(files)
+    names = Texts(tops[each.archive] + each.name for each in found.images)
+    layout = _by_folders(names, str(text), reading)
+    members = found.images.at(layout.numbers)
+    if found.labels is not None:
+        labels = [found.labels[number] for number in layout.numbers.tolist()]
+        layout = labelled(layout, labels, members.archives, files, str(text))
     return ArchiveSource(
         tuple(files),
         layout.class_names,
         layout.rows,
-        {row.id: members[layout.paths[row.id]] for row in layout.rows},
+        members,
         layout.name,
         os.path.abspath(text),
         {"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
-        (*layout.warnings, *passed_over(others)),
+        (*layout.warnings, *passed_over(found.others)),
         tuple(layout.examples),
     )
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What archives hold.
+
+    Attributes
+    ----------
+    images : Members
+    labels : list or None
+        Of each image; None where none stands beside the first one.
+    others : list of str
+        Names of files that are neither images nor labels.
+    count : int
+        Of all files.
+    """
+
+    images: Members
+    labels: list[object] | None
+    others: list[str]
+    count: int
+
+    @classmethod
+    def of(cls, files: Sequence[str], with_labels: bool) -> "_Found":
+        """List archives one by one."""
+        beside = Beside(files) if with_labels else None
+        images, count = Members(), 0
+        others: list[str] = []
+        tops = _tops(files)
+        for number, file in enumerate(files):
+            members = Members(members_of(number, file))
+            kinds = np.fromiter(map(_kind, members.names), np.int8, len(members))
+            here, sides = (
+                members.at(np.flatnonzero(kinds == kind)).last_of_each() for kind in (_IMAGE, _SIDE)
+            )
+            if beside and not len(images) and len(here) and not is_beside(here.names[0], sides):
+                beside = None
+            if beside:
+                beside.add(here, sides)
+            images.extend(here)
+            others += [
+                tops[number] + members.names[place] for place in np.flatnonzero(kinds == _OTHER).tolist()
+            ]
+            count += len(members)
+        return cls(images, beside.labels if beside else None, others, count)
+
+
+_UNSEEN, _OTHER, _SIDE, _IMAGE = range(4)
+
+
+def _kind(name: str) -> int:
+    if not is_seen(name):
+        return _UNSEEN
+    suffix = suffix_of(name)
+    return _IMAGE if suffix in IMAGE_SUFFIXES else _SIDE if suffix in SIDES else _OTHER
+
+
+def _tops(files: Sequence[str]) -> list[str]:
+    """Return what ids begin with, of each of several archives: its name, or its path where two have one."""
+    if len(files) == 1:
+        return [""]
+    names = [Path(file).name for file in files]
+    if len(set(names)) < len(names):
+        names = [os.path.relpath(file, os.path.commonpath(files)) for file in files]
+    return [printable(name) + "/" for name in names]
 
 
 def _no_images(text: str, files: int) -> HeadstartError:
@@ -148,28 +210,28 @@ def _no_images(text: str, files: int) -> HeadstartError:
     )
 
 
-def _by_folders(images: Sequence[str], text: str, reading: Reading) -> Layout:
+def _by_folders(names: Texts, text: str, reading: Reading) -> Layout:
     """Read classes from folders, less those that are around all images, unless they are a split."""
-    top = _around(images)
-    inner = {name[len(top) :].replace("/", os.sep): name for name in images}
-    layout = layout_of(list(inner), text, reading)
-    rows, paths = [], {}
-    for row in layout.rows:
-        name = inner[layout.paths[row.id]]
-        rows.append(replace(row, id=name))
-        paths[name] = name
-    return replace(layout, rows=rows, paths=paths)
+    top = _around(names)
+    inner = Texts(name[len(top) :].replace("/", os.sep) for name in names) if top or os.sep != "/" else names
+    layout = layout_of(inner, text, reading)
+    if top:
+        ids = Texts(printable(names[number]) for number in layout.numbers.tolist())
+        layout = replace(layout, rows=layout.rows.named(ids))
+    return layout
 
 
-def _around(images: Sequence[str]) -> str:
+def _around(names: Texts) -> str:
     """Return the folders around all images that are neither classes nor splits, with ``/`` at their end."""
     top = ""
     while True:
-        rest = [name[len(top) :].split("/") for name in images]
-        first = {parts[0] for parts in rest}
-        if len(first) > 1 or min(map(len, rest)) < 3 or is_split(next(iter(first))):
+        first = names[0][len(top) :].partition("/")[0]
+        inside = top + first + "/"
+        if is_split(first) or not all(
+            name.startswith(inside) and "/" in name[len(inside) :] for name in names
+        ):
             return top
-        top += next(iter(first)) + "/"
+        top = inside
 
 
 def _time(file: str) -> int | None:

@@ -4,17 +4,26 @@ import os
 import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+import zlib
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import PurePosixPath
+from typing import Any, overload
+
+import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.sources.source import BRACES
 from data.sources.tree import IMAGE_SUFFIXES, role
 from data.text import counted, one_line, some_of
+from data.texts import Texts
 
 _MOST = 2**31  # bytes of one image: no camera makes such
 _MOST_PACKED = 200  # times: images are packed already
+_BLOCK = 512  # bytes of a header in a tar file, and of what each file takes a multiple of
+_BLANKS = 8 * ord(" ")  # that a header's checksum counts in its own place
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of Windows
 
 
@@ -37,6 +46,80 @@ class Member:
     name: str
     offset: int
     size: int
+
+
+class Members(Sequence[Member]):
+    """Files in archives as columns; each `Member` is made when it is asked for.
+
+    Parameters
+    ----------
+    members : iterable of Member
+
+    Attributes
+    ----------
+    names : Texts
+
+    Examples
+    --------
+    >>> Members([Member(0, "a.jpg", 512, 30)])[0]
+    Member(archive=0, name='a.jpg', offset=512, size=30)
+    """
+
+    def __init__(self, members: Iterable[Member] = ()) -> None:
+        self._archives, self._offsets, self._sizes = array("i"), array("q"), array("q")
+
+        def names() -> Iterator[str]:
+            for each in members:
+                self._archives.append(each.archive)
+                self._offsets.append(each.offset)
+                self._sizes.append(each.size)
+                yield each.name
+
+        self.names = Texts(names())
+
+    def __len__(self) -> int:
+        return len(self._archives)
+
+    @overload
+    def __getitem__(self, number: int) -> Member: ...
+    @overload
+    def __getitem__(self, number: slice) -> "Members": ...
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return Members(self[each] for each in range(len(self))[number])
+        archive, offset = self._archives[number], self._offsets[number]
+        return Member(archive, self.names[number], offset, self._sizes[number])
+
+    @property
+    def archives(self) -> np.ndarray:
+        """The number of each one's archive."""
+        return np.array(self._archives, np.int32)
+
+    def at(self, numbers: np.ndarray) -> "Members":
+        """Return some of them.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (n,)
+        """
+        some = Members()
+        for name in ("_archives", "_offsets", "_sizes"):
+            column = getattr(self, name)
+            getattr(some, name).frombytes(np.array(column)[numbers].tobytes())
+        some.names = self.names.at(numbers)
+        return some
+
+    def extend(self, others: "Members") -> None:
+        """Add others behind these."""
+        for name in ("_archives", "_offsets", "_sizes"):
+            getattr(self, name).extend(getattr(others, name))
+        self.names.extend(others.names)
+
+    def last_of_each(self) -> "Members":
+        """Return the last one of each name, as tar files hold one again where it was changed."""
+        if self.names.twice() is None:
+            return self
+        return Members({each.name: each for each in self}.values())
 
 
 def files_of(text: str) -> list[str]:
@@ -106,11 +189,55 @@ def _of_tar(number: int, file: str) -> Iterator[Member]:
                 "gzip, bzip2 or xz",
                 f"unpack that, which keeps the tar file: gunzip, bunzip2 or unxz {file}",
             )
-    with tarfile.open(file, "r:") as tar:
-        while (each := tar.next()) is not None:
-            tar.members.clear()  # type: ignore[attr-defined]  # a million would take a gigabyte
+    with open(file, "rb") as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
+        offset = 0
+        while True:
+            handle.seek(offset)
+            header = handle.read(_BLOCK)
+            plain = None if tar.pax_headers else _plain(header)
+            if plain:
+                yield _checked(file, Member(number, plain[0], offset + _BLOCK, plain[1]))
+                offset += _BLOCK * (1 - (-plain[1] // _BLOCK))
+                continue
+            each = _by_tarfile(tar, offset)
+            if each is None:
+                if any(header):  # `tarfile` takes damage for the end
+                    raise tarfile.ReadError(f"there is no header at byte {offset}")
+                return
             if each.isreg():
                 yield _checked(file, Member(number, each.name, each.offset_data, each.size))
+            if tar.offset <= offset:
+                raise tarfile.ReadError(f"{each.name} ends before it begins")
+            offset = tar.offset
+
+
+def _by_tarfile(tar: tarfile.TarFile, offset: int) -> tarfile.TarInfo | None:
+    """Return the entry of a tar file that begins at an offset; None at its end."""
+    tar.fileobj.seek(max(0, offset - 1))  # not there, or a cut is not noticed
+    tar.firstmember, tar.offset = None, offset  # type: ignore[attr-defined]
+    tar.members.clear()  # type: ignore[attr-defined]  # a million would take a gigabyte
+    return tar.next()
+
+
+def _plain(header: bytes) -> tuple[str, int] | None:
+    """Return name and size of a file by its header; None of what `tarfile` has to read.
+
+    That are long names, links and the like, numbers out of the usual, and damage: a checksum is right here
+    where the sum of bytes is, of which Adler's holds the remainder.
+    """
+    name, size, said = header[:100].rstrip(b"\0"), header[124:136], header[148:156]
+    if len(header) < _BLOCK or header[156:157] not in (b"0", b"\0") or b"\0" in name or name[-1:] in b"/":
+        return None
+    if header[257:262] == b"ustar" and header[345:346] != b"\0":  # its beginning stands there
+        return None
+    try:
+        length, wanted = int(size.rstrip(b" \0"), 8), int(said.rstrip(b" \0"), 8)
+    except ValueError:
+        return None
+    found = (zlib.adler32(header) & 0xFFFF) - 1 - sum(said) + _BLANKS
+    if length < 0 or (found - wanted) % 65521:
+        return None
+    return name.decode("utf-8", "surrogateescape"), length
 
 
 def _of_zip(number: int, file: str) -> Iterator[Member]:
@@ -131,8 +258,9 @@ def _of_zip(number: int, file: str) -> Iterator[Member]:
 
 def _checked(file: str, member: Member, packed: bool = False) -> Member:
     """Return a member, or raise if its name leads out of the archive or it is too large."""
-    parts = PurePosixPath(member.name.replace("\\", "/")).parts
-    if ".." in parts or member.name.startswith(("/", "\\")) or _DRIVE.match(member.name):
+    name = member.name
+    parts = PurePosixPath(name.replace("\\", "/")).parts if ".." in name else ()
+    if ".." in parts or name[:1] in ("/", "\\") or _DRIVE.match(name):
         raise HeadstartError(
             f"{file!r} holds a name that leads out of it",
             "names of files inside the archive",
@@ -157,7 +285,13 @@ def is_seen(name: str) -> bool:
     >>> is_seen("photos/cat/1.jpg"), is_seen("__MACOSX/cat/._1.jpg")
     (True, False)
     """
-    return all(role(part) not in ("hidden", "system") for part in PurePosixPath(name).parts)
+    folder, _, last = name.rpartition("/")
+    return _is_seen(folder) and role(last) not in ("hidden", "system")
+
+
+@lru_cache
+def _is_seen(folder: str) -> bool:
+    return all(role(part) not in ("hidden", "system") for part in PurePosixPath(folder).parts)
 
 
 def suffix_of(name: str) -> str:

@@ -2,16 +2,18 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from data.archives.contents import Member
+import numpy as np
+
+from data.archives.contents import Members
 from data.archives.readers import Readers
 from data.sources.labels import index_labels, label_warnings
 from data.sources.layout import Layout
-from data.sources.source import Row
-from data.splits import split_name, split_of_shard
+from data.sources.rows import Rows
+from data.splits import SPLIT_NAMES, split_name, split_of_shard
 from data.text import counted
 
 SIDES = (".cls", ".json", ".txt")  # what stands beside an image, the first says the label
@@ -20,47 +22,75 @@ _LARGEST_SIDE = 1_000_000  # bytes
 _SHARD = re.compile(r"(.+?)[-_.]\d+$")  # as train-000012
 
 
-@dataclass(frozen=True)
-class Sides:
-    """Files beside images that say their labels."""
+class Beside:
+    """The labels of images that files beside them say, archive by archive.
 
-    files: Sequence[str]
-    members: Mapping[str, Member]
+    Parameters
+    ----------
+    files : sequence of str
+        The archives.
 
-    def beside(self, images: Sequence[str]) -> bool:
-        """Tell whether there are such, by the first image."""
-        return any(_key(name) + suffix in self.members for name in images[:1] for suffix in SIDES)
+    Attributes
+    ----------
+    labels : list
+        One for each image that was added, None where there is none.
+    """
 
-    def layout(self, places: Layout, text: str) -> Layout:
-        """Return what they say.
+    def __init__(self, files: Sequence[str]) -> None:
+        self.labels: list[object] = []
+        self._readers = Readers(files)
+        self._known: dict[object, object] = {}
 
-        Parameters
-        ----------
-        places : Layout
-            What the paths of the images say: which are taken, and their groups.
-        text : str
-            The source, for messages.
-        """
-        readers = Readers(self.files)
-        names, numbers = index_labels(labels := [self._label(row.id, readers) for row in places.rows])
-        rows = []
-        for row, number in zip(places.rows, numbers, strict=True):
-            split = split_of_shard(Path(self.files[self.members[row.id].archive]).stem, _SHARD)
-            rows.append(Row(row.id, number, split_name(split, text), row.group))
-        unknown = sum(number < 0 for number in numbers)
-        notes = [f"{counted(unknown, 'image')} without a label beside"] if unknown else []
-        notes += label_warnings([label for label in labels if label is not None])
-        return Layout("labels beside images", names, rows, places.paths, notes, places.examples)
+    def add(self, images: Members, sides: Members) -> None:
+        """Read the labels of the images of one archive."""
+        for name in images.names:
+            label = self._label(_key(name), sides)
+            self.labels.append(self._known.setdefault((type(label), label), label))
 
-    def _label(self, name: str, readers: Readers) -> object:
+    def _label(self, key: str, sides: Members) -> object:
         for suffix in SIDES:
-            member = self.members.get(_key(name) + suffix)
+            number = sides.names.find(key + suffix)
+            member = sides[number] if number >= 0 else None
             if member is not None and member.size < _LARGEST_SIDE:
-                text = readers[member.archive](member).decode("utf-8", "replace").strip()
+                text = self._readers[member.archive](member).decode("utf-8", "replace").strip()
                 label = _of_json(text) if suffix == ".json" else text
                 if label not in (None, ""):
                     return label
         return None
+
+
+def is_beside(image: str, sides: Members) -> bool:
+    """Tell whether a file stands beside an image that may say its label."""
+    return any(_key(image) + suffix in sides.names for suffix in SIDES)
+
+
+def labelled(
+    places: Layout, labels: Sequence[object], archives: np.ndarray, files: Sequence[str], text: str
+) -> Layout:
+    """Return the layout of labels that stand beside images.
+
+    Parameters
+    ----------
+    places : Layout
+        What the paths of the images say: which are taken, and their groups.
+    labels : sequence
+        Of each row.
+    archives : ndarray of int, shape (N,)
+        The number of each row's archive, of which the name may say the split.
+    files : sequence of str
+        The archives.
+    text : str
+        The source, for messages.
+    """
+    names, numbers = index_labels(labels)
+    shards = [split_name(split_of_shard(Path(file).stem, _SHARD), text) for file in files]
+    splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in shards], np.int8)
+    rows = places.rows
+    found = Rows.columns(rows.ids, np.array(numbers), splits[archives], rows.groups, rows.group_names)
+    unknown = int((found.labels < 0).sum())
+    notes = [f"{counted(unknown, 'image')} without a label beside"] if unknown else []
+    notes += label_warnings([label for label in labels if label is not None])
+    return replace(places, name="labels beside images", class_names=names, rows=found, warnings=notes)
 
 
 def _of_json(text: str) -> object:

@@ -21,7 +21,8 @@ from data.parquet.file import (
 )
 from data.sources.csv_list import COLUMNS, checked_root, listed
 from data.sources.labels import index_labels, label_warnings
-from data.sources.source import Row, Source, Stamp, unique_ids
+from data.sources.rows import unique_ids
+from data.sources.source import Row, Source, Stamp
 from data.splits import split_name, split_of_shard
 from data.tables.csv_text import Columns, Table
 from data.text import counted, printable, some_of

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from data.errors import HeadstartError
 from data.lists import as_list
 from data.sources.labels import index_labels, label_text, label_warnings
+from data.sources.rows import Rows
 from data.sources.source import Row, Source
 from data.splits import split_name
 from data.text import one_line, some_of
@@ -112,10 +113,10 @@ def from_arrays(
     placed = [None] * len(images) if splits is None else _column("splits", splits, len(images))
     names, indices = index_labels(given) if class_names is None else _named(class_names, given)
     warnings = tuple(label_warnings(given, named=class_names is not None))
-    rows = [
+    rows = Rows(
         Row(f"{number:08d}", label, split_name(label_text(split), "splits"))
         for number, (label, split) in enumerate(zip(indices, placed, strict=True))
-    ]
+    )
     return ArraySource(images, names, rows, kind, warnings)
 
 

@@ -9,7 +9,8 @@ from data.errors import HeadstartError, NotFoundError, is_missing
 from data.sources.folder import FileSource
 from data.sources.labels import index_labels, label_warnings, look_alikes
 from data.sources.layout import escaped
-from data.sources.source import Row, unique_ids
+from data.sources.rows import unique_ids
+from data.sources.source import Row
 from data.splits import split_name
 from data.tables.csv_text import TO_UTF8, Columns, Table, read_table, windows_text
 from data.text import counted, printable, some_of
@@ -82,7 +83,7 @@ def listed(path: Path, root: Path, table: Table) -> FileSource:
         row = Row(printable(way), label, split, printable(text["group"]) or None)
         rows.append(row)
         paths[row.id], ways[row.id] = place, way
-    unique_ids(rows, str(path), [line for line, _ in records])
+    found = unique_ids(rows, str(path), [line for line, _ in records])
     _refuse_none_there(path, root, records, rows, paths)
     raw = {name for name, way in ways.items() if name != way.replace(os.sep, "/")}
     warnings = (*table.notes, *_foreign(path, records, texts, raw), *escaped(ways))
@@ -90,7 +91,7 @@ def listed(path: Path, root: Path, table: Table) -> FileSource:
     warnings += tuple(look_alikes("groups", (text["group"] for text in texts)))
     if "label" not in table.present:
         warnings += (f"{str(path)!r} has no column of labels: {counted(len(rows), 'image')} without a label",)
-    return FileSource(root, names, rows, paths, "csv", os.path.abspath(path), warnings, sendable=True)
+    return FileSource(root, names, found, paths, "csv", os.path.abspath(path), warnings, sendable=True)
 
 
 def _refuse_unread_labels(path: Path, table: Table) -> None:

@@ -2,16 +2,20 @@
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from data.errors import HeadstartError, UsageError
+from data.placed import Placed, placed
 from data.sources.labels import index_labels
-from data.sources.source import Row, unique_ids
+from data.sources.rows import Rows, unique_ids
 from data.sources.tree import role
-from data.splits import split_name
+from data.splits import SPLIT_NAMES, split_name
 from data.text import counted, printable, some_of
+from data.texts import Texts
 
 _MOST_ODD = 2  # folders beside those named as splits that are taken for strays
 _EXAMPLES = 3
@@ -39,6 +43,19 @@ class Reading:
     group_regex: str | None = None
 
 
+class Paths(dict[str, str]):
+    """Paths by id, of those rows alone whose id is not the path itself.
+
+    Examples
+    --------
+    >>> Paths()["cat/1.jpg"]
+    'cat/1.jpg'
+    """
+
+    def __missing__(self, name: str) -> str:
+        return name
+
+
 @dataclass(frozen=True)
 class Layout:
     """What paths say.
@@ -48,10 +65,11 @@ class Layout:
     name : str
         How the labels were given.
     class_names : tuple of str
-    rows : list of Row
+    rows : Rows
         In the order in which reading is fastest.
-    paths : dict of str to str
-        Of each id.
+    numbers : ndarray of int64, shape (N,)
+        Of each row the number of its path among those that were given.
+    paths : Paths
     warnings : list of str
     examples : list of str
         What was taken from names, on three of them.
@@ -59,27 +77,14 @@ class Layout:
 
     name: str
     class_names: tuple[str, ...]
-    rows: list[Row] = field(repr=False)
-    paths: dict[str, str] = field(repr=False)
+    rows: Rows = field(repr=False)
+    numbers: np.ndarray = field(repr=False)
+    paths: Paths = field(repr=False)
     warnings: list[str]
     examples: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Paths of images with the names of their splits (empty: none) and classes (None: none)."""
-
-    images: dict[str, tuple[str, str | None]]
-    loose: list[str]
-    splits: bool
-
-    def place(self, path: str) -> tuple[str, str]:
-        """Return split and class of an image, empty where it has none."""
-        split, name = self.images[path]
-        return split, name or ""
-
-
-def layout_of(images: Sequence[str], where: str, reading: Reading) -> Layout:
+def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
     """Read classes and splits from the folders of images, or labels and groups from their names.
 
     Images in folders of classes are labelled with these, however deep they lie. The first level is read
@@ -88,7 +93,7 @@ def layout_of(images: Sequence[str], where: str, reading: Reading) -> Layout:
 
     Parameters
     ----------
-    images : sequence of str
+    images : iterable of str
         Paths relative to one folder.
     where : str
         The source, for messages.
@@ -101,26 +106,51 @@ def layout_of(images: Sequence[str], where: str, reading: Reading) -> Layout:
     UsageError
         If a pattern is none.
     """
+    images = Texts.of(images)
     kept = _kept(images, reading)
-    tops = sorted({path.partition(os.sep)[0] for path in kept if os.sep in path})
+    folders = {tuple(images[number].split(os.sep, 2)[:-1]) for number in kept.tolist()}
+    tops = sorted({names[0] for names in folders if names})
     splits = not reading.folders_are_classes and _are_splits(tops, where)
-    found = _placed(kept, splits, anywhere=reading.label_regex is not None)
-    labels, examples = _labels(found, reading)
-    names, numbers = _numbered(labels, by_name=reading.label_regex is not None)
-    groups, more = _by_pattern(found.images, reading.group_regex, "--group-regex")
-    rows, paths = [], {}
-    for path in sorted(numbers, key=lambda path: (*found.place(path), path)):
-        split = split_name(found.images[path][0], where)
-        row = Row(printable(path), numbers[path], split, printable(groups.get(path) or "") or None)
-        rows.append(row)
-        paths[row.id] = path
-    unique_ids(rows, where)
+    found = placed(images, kept, splits, anywhere=reading.label_regex is not None)
+    names, labels, examples = _labels(found, reading)
+    groups, more = _by_pattern(found, reading.group_regex, "--group-regex")
+    rows, numbers, paths = _rows(found, labels, groups, where)
     warnings = [*_left_out(len(images) - len(kept)), *escaped(paths), *_loose(found.loose)]
     warnings += _unlabelled(rows, reading)
     if not splits:
-        warnings += [*_splits_as_classes(tops, kept, reading.folders_are_classes), *_splits_inside(kept)]
+        below = {pair for pair in folders if len(pair) > 1}
+        warnings += [*_splits_as_classes(tops, below, reading.folders_are_classes), *_splits_inside(below)]
     shown = tuple(printable(name) for name in names)
-    return Layout(_name(found, reading), shown, rows, paths, warnings, [*examples, *more])
+    return Layout(_name(found, reading), shown, rows, numbers, paths, warnings, [*examples, *more])
+
+
+def _rows(
+    found: Placed, labels: np.ndarray, groups: Sequence[str | None], where: str
+) -> tuple[Rows, np.ndarray, Paths]:
+    """Return the rows by splits, classes and paths, the numbers of their paths, and odd paths."""
+    order = found.by_path[np.lexsort([column[found.by_path] for column in (found.classes, found.splits)])]
+    numbers, paths = found.numbers[order], Paths()
+    named = [SPLIT_NAMES.index(name) if name else -1 for name in _full_names(found, where)]
+
+    def ids() -> Iterator[str]:
+        for number in numbers.tolist():
+            path = found.images[number]
+            name = printable(path)
+            if name != path:
+                paths[name] = path
+            yield name
+
+    texts, of_rows = Texts(ids()), np.array(named, np.int8)[found.splits[order]]
+    group_names = {printable(name): None for name in groups if name}
+    index = {name: number for number, name in enumerate(group_names)}
+    coded = np.fromiter((index.get(printable(name or ""), -1) for name in groups), np.int32, len(groups))
+    of_groups = coded[order] if groups else None
+    rows = Rows.columns(texts, labels[order], of_rows, of_groups, list(group_names))
+    return unique_ids(rows, where), numbers, paths
+
+
+def _full_names(found: Placed, where: str) -> Iterator[str | None]:
+    return (split_name(name, where) for name in found.split_names)
 
 
 def escaped(paths: Mapping[str, str]) -> list[str]:
@@ -137,10 +167,15 @@ def escaped(paths: Mapping[str, str]) -> list[str]:
     return [f"{len(odd)} file names are not UTF-8; their ids are escaped, the first: {odd[0]}"]
 
 
-def _kept(images: Sequence[str], reading: Reading) -> list[str]:
-    """Return the paths that patterns let in."""
-    wanted = [path for path in images if not reading.include or _matches(path, reading.include)]
-    return [path for path in wanted if not _matches(path, reading.exclude)]
+def _kept(images: Texts, reading: Reading) -> np.ndarray:
+    """Return the numbers of the paths that patterns let in."""
+    if not reading.include and not reading.exclude:
+        return np.arange(len(images))
+    wanted = (
+        (not reading.include or _matches(path, reading.include)) and not _matches(path, reading.exclude)
+        for path in images
+    )
+    return np.flatnonzero(np.fromiter(wanted, bool, len(images)))
 
 
 def _matches(path: str, patterns: Iterable[str]) -> bool:
@@ -152,51 +187,38 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
     )
 
 
-def _placed(images: Sequence[str], splits: bool, anywhere: bool) -> _Found:
-    """Find split and class of images; in no class folder they are loose, or none of their split is in one."""
-    level = 1 if splits else 0
-    found: dict[str, tuple[str, str | None]] = {}
-    loose = []
-    for path in images:
-        folders = path.split(os.sep)[:-1]
-        split = folders[0] if splits and folders else ""
-        if len(folders) > level:
-            found[path] = split, folders[level]
-        else:
-            loose.append((split, path))
-    labelled = set() if anywhere else {split for split, _ in found.values()}
-    found |= {path: (split, None) for split, path in loose if split not in labelled and (split or not splits)}
-    return _Found(found, [path for _, path in loose if path not in found], splits)
+def _labels(found: Placed, reading: Reading) -> tuple[Sequence[str], np.ndarray, list[str]]:
+    """Return class names, the index of each image's, -1 where it has none, and examples of names."""
+    if reading.label_regex is None:
+        return found.class_names, found.classes, []
+    texts, examples = _by_pattern(found, reading.label_regex, "--label-regex")
+    names, numbers = index_labels(texts)
+    return names, np.array(numbers, np.int32), examples
 
 
-def _labels(found: _Found, reading: Reading) -> tuple[dict[str, str | None], list[str]]:
-    """Return the label of each image, None where it has none, and examples where names say it."""
-    if reading.label_regex is not None:
-        return _by_pattern(found.images, reading.label_regex, "--label-regex")
-    return {path: name for path, (_, name) in found.images.items()}, []
-
-
-def _by_pattern(
-    paths: Iterable[str], pattern: str | None, option: str
-) -> tuple[dict[str, str | None], list[str]]:
+def _by_pattern(found: Placed, pattern: str | None, option: str) -> tuple[list[str | None], list[str]]:
     """Return what a pattern finds in each path, and a line with examples."""
     if pattern is None:
-        return {}, []
+        return [], []
     compiled = _compiled(pattern, option)
-    found = {}
-    for path in paths:
+    known: dict[str | None, str | None] = {}
+    texts = []
+    for path in found.paths():
         match = compiled.search(path.replace(os.sep, "/"))
-        found[path] = match[1] if match else None
-    shown = [f"{printable(path)} -> {printable(text or 'none')}" for path, text in _different(found)]
-    return found, [f"{option}: {', '.join(shown)}"]
+        text = match[1] if match else None
+        texts.append(known.setdefault(text, text))
+    shown = [f"{printable(path)} -> {printable(text or 'none')}" for path, text in _different(found, texts)]
+    return texts, [f"{option}: {', '.join(shown)}"]
 
 
-def _different(found: Mapping[str, str | None]) -> list[tuple[str, str | None]]:
+def _different(found: Placed, texts: Sequence[str | None]) -> list[tuple[str, str | None]]:
     """Return examples of different texts, as far as there are some."""
-    first: dict[str | None, str] = {}
-    for path in sorted(found):
-        first.setdefault(found[path], path)
-    return [(path, text) for text, path in list(first.items())[:_EXAMPLES]]
+    first: dict[str | None, int] = {}
+    for place in found.by_path.tolist():
+        first.setdefault(texts[place], place)
+        if len(first) == _EXAMPLES:
+            break
+    return [(found.images[int(found.numbers[place])], text) for text, place in first.items()]
 
 
 def _compiled(pattern: str, option: str) -> re.Pattern[str]:
@@ -219,35 +241,25 @@ def _compiled(pattern: str, option: str) -> re.Pattern[str]:
     return compiled
 
 
-def _numbered(labels: Mapping[str, str | None], by_name: bool) -> tuple[Sequence[str], dict[str, int]]:
-    """Return class names, and the index of each path's; -1 where it has none."""
-    if by_name:
-        names, numbers = index_labels(labels.values())
-        return names, dict(zip(labels, numbers, strict=True))
-    sorted_names = sorted({name for name in labels.values() if name is not None})
-    index: dict[str | None, int] = {name: number for number, name in enumerate(sorted_names)}
-    return sorted_names, {path: index.get(name, -1) for path, name in labels.items()}
-
-
-def _name(found: _Found, reading: Reading) -> str:
+def _name(found: Placed, reading: Reading) -> str:
     if reading.label_regex is not None:
         return "labels in names"
-    place = "class/image" if any(name for _, name in found.images.values()) else "image"
-    return f"split/{place}" if found.splits else place
+    place = "class/image" if (found.classes >= 0).any() else "image"
+    return f"split/{place}" if found.has_splits else place
 
 
 def _left_out(count: int) -> list[str]:
     return [f"{counted(count, 'image')} left out by --include and --exclude"] if count else []
 
 
-def _unlabelled(rows: Sequence[Row], reading: Reading) -> list[str]:
-    without = [row for row in rows if row.label < 0]
-    if not without:
+def _unlabelled(rows: Rows, reading: Reading) -> list[str]:
+    without = np.flatnonzero(rows.labels < 0)
+    if not len(without):
         return []
     images = f"{counted(len(without), 'image')} without a label"
     if reading.label_regex is not None:
-        return [f"{images}: --label-regex finds nothing in {some_of([row.id for row in without])}"]
-    splits = sorted({row.split for row in without if row.split})
+        return [f"{images}: --label-regex finds nothing in {some_of(rows.ids.at(without))}"]
+    splits = sorted(SPLIT_NAMES[split] for split in np.unique(rows.splits[without]) if split >= 0)
     return [f"{images}, in no folder of a class{' of ' + ', '.join(splits) if splits else ''}"]
 
 
@@ -275,10 +287,9 @@ def _mixed(splits: list[str]) -> bool:
     return len(splits) > 1 and "train" in {split_name(name, "") for name in splits}
 
 
-def _splits_as_classes(tops: list[str], images: Sequence[str], asked: bool) -> list[str]:
+def _splits_as_classes(tops: list[str], below: Set[tuple[str, ...]], asked: bool) -> list[str]:
     """Return a warning where classes are named as splits: several, or one that holds folders of images."""
     splits = _split_names(tops)
-    below = {tuple(path.split(os.sep)[:2]) for path in images if path.count(os.sep) > 1}
     holding = [top for top in splits if sum(pair[0] == top for pair in below) > 1]
     if asked or not (_mixed(splits) or holding):
         return []
@@ -290,9 +301,9 @@ def _splits_as_classes(tops: list[str], images: Sequence[str], asked: bool) -> l
     ]
 
 
-def _splits_inside(images: Sequence[str]) -> list[str]:
+def _splits_inside(below: Set[tuple[str, ...]]) -> list[str]:
     """Return a warning where folders are class/split, as their images would be split by their hash."""
-    inside = sorted({path.split(os.sep)[1] for path in images if path.count(os.sep) > 1})
+    inside = sorted({names[1] for names in below})
     splits = _split_names(inside)
     if not _mixed(splits):
         return []

@@ -10,7 +10,6 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
-from data.tables.class_columns import class_tables_in
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
@@ -187,9 +186,6 @@ SOURCES = {  # the first one that matches is taken
         _BY_NAMES,
         lambda text: BRACES.sub("", Path(text).name),
     ),
-    "one hot": Kind(
-        "FOLDER/_classes.csv", lambda text: bool(class_tables_in(text)), "data.sources.one_hot:open_one_hot"
-    ),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
     "csv": Kind(
         "FILE.csv|.tsv",
@@ -213,8 +209,8 @@ def grammar(option: str = "") -> str:
 
     Examples
     --------
-    >>> grammar("folders_are_classes")
-    'FILE.zip|.tar | FOLDER'
+    >>> grammar()
+    'digits | FILE.parquet | FILE.zip|.tar | FOLDER | FILE.csv|.tsv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]'
     >>> grammar("root")
     'FILE.parquet | FILE.csv|.tsv'
     """
@@ -317,25 +313,3 @@ def title(source: object) -> str:
     """Return how messages name a source, or what reads its rows: by what was opened, if it is a path."""
     location = source.location if isinstance(source, Source) else None
     return "the source" if location is None else f"the source {location!r}"
-
-
-def unique_ids(rows: Sequence[Row], where: str, lines: Sequence[int] = ()) -> Sequence[Row]:
-    """Return `rows`, or raise if two of them share an id, with the lines that they stand in.
-
-    Examples
-    --------
-    >>> unique_ids([Row("a.jpg", 0)], "list.csv")
-    [Row(id='a.jpg', label=0, split=None, group=None)]
-    """
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows):
-        if row.id in seen:
-            count = f"{len(rows)} rows, {len({row.id for row in rows})} different"
-            raise HeadstartError(
-                f"{where} holds {row.id!r} twice",
-                "each image once",
-                f"lines {lines[seen[row.id]]} and {lines[number]}; {count}" if lines else count,
-                "remove the second one; an image has one label and one split",
-            )
-        seen[row.id] = number
-    return rows

@@ -10,7 +10,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from data.errors import HeadstartError, NotFoundError, unknown_name
-from data.sources.source import Row, Source, unique_ids
+from data.sources.rows import unique_ids
+from data.sources.source import Row, Source
 from data.splits import SPLIT_NAMES, is_split, split_name
 from data.text import one_line, with_type
 
