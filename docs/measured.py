@@ -695,6 +695,32 @@ def layers() -> str:
     return block("layers", "benchmarks/layers.py PHOTOS", words, table(head, rows))
 
 
+def sources() -> str:
+    """Return how fast archives and Parquet files are beside a folder."""
+    result = stored("sources")
+    rows = []
+    for what, text in (("run", "a run"), ("decoding", "reading and decoding"), ("reading", "reading")):
+        turns_of = result["turns"][what]
+        first = turns_of["folder"]["images_per_second"]
+        for name, values in turns_of.items():
+            speeds = values["images_per_second"]
+            ratio = median(mine / other for mine, other in zip(speeds, first, strict=True))
+            rows.append((text, name, *turns(speeds), f"{ratio:.2f}", figure(median(values["cpu_ms"]))))
+    repeats = len(result["turns"]["run"]["folder"]["cpu_ms"])
+    again = sum(result["computed_again"].values())
+    size = result["megabytes"] / result["images"] * 1e3
+    words = (
+        f"{result['images']} photographs of {size:.0f} kB in a folder, a deflated zip file, a tar file and a "
+        f"Parquet file in row groups of {result['row_group']}, from the system's memory, in turns; medians, "
+        f"of {repeats} runs each. A run is Xception at 150 pixels from opening the source to the finished "
+        "file, with nothing known before; the ratio is the median of those in one turn. Runs of all four "
+        f"onto the file of the folder computed {again} images again. Other work was on the machine: its "
+        f"load was {result['load']:.1f}."
+    )
+    head = ("", "source", "images/s", "turns", "of the folder's", "CPU ms an image")
+    return block("sources", "benchmarks/sources.py PHOTOS", words, table(head, rows))
+
+
 MEASURED: dict[str, Callable[[], str]] = {
     "extraction": extraction,
     "layers": layers,
@@ -713,4 +739,5 @@ MEASURED: dict[str, Callable[[], str]] = {
     "suspects": suspects,
     "duplicates": duplicates,
     "benchmark": benchmark,
+    "sources": sources,
 }

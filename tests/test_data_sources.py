@@ -129,6 +129,13 @@ def open_parquet_file(request, folder):
     return open_source(folder / "x.parquet")
 
 
+def open_one_hot(request, folder):
+    save(folder, *(f"train/{number}.png" for number in range(12)))
+    lines = [f"{number}.png,{number % 2},{1 - number % 2}" for number in range(12)]
+    (folder / "train/_classes.csv").write_text("\n".join(["filename,a,b", *lines]))
+    return open_source(folder)
+
+
 def open_zip(request, folder):
     save(folder / "images", *(f"{'ab'[number % 2]}/{number}.png" for number in range(12)))
     return open_source(shutil.make_archive(str(folder / "x"), "zip", folder / "images"))
@@ -143,6 +150,7 @@ KINDS = {
     "npz": open_npz_file,
     "parquet": open_parquet_file,
     "archive": open_zip,
+    "one hot": open_one_hot,
     "arrays": lambda request, folder: from_arrays(pixels(), [1, 0, -1, 1]),
     "some rows": lambda request, folder: some_rows(open_images(request, folder)),
     "tfds": lambda request, folder: open_source("tfds:squares", data_dir=request.getfixturevalue("prepared")),
@@ -165,7 +173,7 @@ def test_the_contract_covers_the_table():
     assert set(SOURCES) <= set(KINDS)
 
 
-@pytest.mark.parametrize("kind", ["folder", "folder of splits", "csv", "csv with a root", "npz"])
+@pytest.mark.parametrize("kind", ["folder", "folder of splits", "csv", "csv with a root", "npz", "one hot"])
 def test_a_moved_source_is_the_same(kind, request, tmp_path):
     here, there = (KINDS[kind](request, tmp_path / place) for place in ("here", "there"))
     assert here.describe() == there.describe() and list(here.rows) == list(there.rows)

@@ -8,6 +8,7 @@ tree        one walk through a folder of images, for every command that is given
 layout      what paths say: classes, splits, labels and groups in names
 folder      image files in folders, or wherever a list says
 csv_list    images listed in a CSV file
+one_hot     images beside tables with a column for each class
 arrays      arrays of yours, NPZ files, scikit-learn's digits
 tfds        TensorFlow Datasets
 subset      some rows of a source, which are a source too

@@ -10,6 +10,7 @@ from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
+from data.tables.class_columns import class_tables_in
 
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 Stamp = tuple[int, int]  # size, and modification time in nanoseconds
@@ -186,6 +187,9 @@ SOURCES = {  # the first one that matches is taken
         _BY_NAMES,
         lambda text: BRACES.sub("", Path(text).name),
     ),
+    "one hot": Kind(
+        "FOLDER/_classes.csv", lambda text: bool(class_tables_in(text)), "data.sources.one_hot:open_one_hot"
+    ),
     "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
     "csv": Kind(
         "FILE.csv|.tsv",
@@ -209,8 +213,8 @@ def grammar(option: str = "") -> str:
 
     Examples
     --------
-    >>> grammar()
-    'digits | FILE.parquet | FILE.zip|.tar | FOLDER | FILE.csv|.tsv | FILE.npz | tfds:NAME[:VERSION][:SPLITS]'
+    >>> grammar("folders_are_classes")
+    'FILE.zip|.tar | FOLDER'
     >>> grammar("root")
     'FILE.parquet | FILE.csv|.tsv'
     """
