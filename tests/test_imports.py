@@ -15,7 +15,7 @@ PLACES = {
     "data": "text texts errors lists names allowed splits split_rule stratified augment machine scratch"
     " resize jpeg images output tables placed sources archives parquet testing interrupt child attached"
     " document console source_options progress contact_sheet cli",
-    "extract": "siblings given backbones recipe engines feature_file run row_cache"
+    "extract": "siblings given ported backbones recipe engines feature_file run row_cache"
     " transformer cluster commands cli",
     "classify": "head features scores penalized heads bundle abstain judge summary selection audit"
     " finetuning benchmark frontier report commands cli headstart",
@@ -155,6 +155,8 @@ def test_light_modules():
 def test_no_pickle():
     for path in OURS.values():
         if path.parent.name == "testing":  # whether what may be sent to another process can be
+            continue
+        if path.name == "torch_file.py":  # whose unpickler knows four names
             continue
         assert not {"pickle", "dill", "cloudpickle"} & set(_imported(path)), path
         assert "joblib.load" not in path.read_text() and "joblib.dump" not in path.read_text(), path

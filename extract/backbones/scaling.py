@@ -30,6 +30,7 @@ def _standardized(mean: tuple[float, ...], deviation: tuple[float, ...]) -> Scal
 SCALINGS = {
     "none": Scaling((1.0,) * 3, (0.0,) * 3),  # the model scales by itself
     "minus_one_to_one": Scaling((1 / 127.5,) * 3, (-1.0,) * 3),
+    "efficientnet_lite": Scaling((1 / 128,) * 3, (-127 / 128,) * 3),
     "imagenet_mean_std": _standardized(_MEAN, _STD),
     "bgr_minus_mean": Scaling((1.0,) * 3, (-103.939, -116.779, -123.68), reverse_channels=True),
     # With ImageNet's weights, keras.applications divides EfficientNet's normalized pixels by
