@@ -1,7 +1,8 @@
 """Parquet files as they lie on disk: opened, their columns, and their images one after the other."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,40 +131,40 @@ def _is_empty(group: "pyarrow.parquet.RowGroupMetaData", leaf: str) -> bool:
     return False
 
 
-def values_of(
-    number: int, file: str | Path, image: str, wanted: Sequence[str | None]
-) -> Iterator[tuple[Place, dict[str, Any]]]:
-    """Yield the place of each row of a file, and its fields; of its image the path alone.
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a file but for the images.
+
+    Attributes
+    ----------
+    groups : tuple of int
+        Rows of each row group.
+    values : dict of str to list
+        By the name of the column; of the images their paths, where these are kept.
+    """
+
+    groups: tuple[int, ...]
+    values: Mapping[str, list[Any]]
+
+    def __len__(self) -> int:
+        return sum(self.groups)
+
+    def of(self, name: str | None) -> list[Any]:
+        """Return a column, None of each row where there is none."""
+        found = self.values.get(name or "")
+        return [None] * len(self) if found is None else found
+
+
+def columns_of(file: str | Path, names: Iterable[str | None], image: str | None = None) -> Columns:
+    """Read columns of a file, and the paths of its images.
 
     Parameters
     ----------
-    number : int
-        Of the file.
     file : str or Path
-    image : str
+    names : iterable of str or None
+        Those that are not there are left out.
+    image : str, optional
         The column of images.
-    wanted : sequence of str or None
-        Columns; those that are not there are left out.
-
-    Raises
-    ------
-    HeadstartError
-        If the file is damaged.
-    """
-    table = opened(file)
-    there = [each for each in table.schema_arrow.names if each in wanted and each != image]
-    struct = f"{image}.path" in [table.schema.column(k).path for k in range(len(table.schema))]
-    columns = [*there, *([f"{image}.path"] if struct else [])]
-    groups = [group.num_rows for group in _groups(table)]
-    places = ((number, group, row) for group, count in enumerate(groups) for row in range(count))
-    for place, values in zip(places, rows_of(file, columns), strict=True):
-        if struct:
-            values[image] = (values[image] or {}).get("path")
-        yield place, values
-
-
-def rows_of(file: str | Path, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Yield the fields of each row of a file, in some columns.
 
     Raises
     ------
@@ -173,14 +174,19 @@ def rows_of(file: str | Path, columns: Sequence[str]) -> Iterator[dict[str, Any]
     import pyarrow
 
     table = opened(file)
-    for group in range(table.num_row_groups):
-        try:
-            rows = table.read_row_group(group, columns=list(columns))
-        except HeadstartError:
-            raise
-        except (pyarrow.ArrowException, OSError) as error:
-            raise _damaged(file, error) from error
-        yield from rows.to_pylist() if columns else ({} for _ in range(rows.num_rows))
+    groups = tuple(group.num_rows for group in _groups(table))
+    there = set(table.schema_arrow.names) & set(names) - {image}
+    struct = f"{image}.path" in [table.schema.column(k).path for k in range(len(table.schema))]
+    try:
+        found = table.read(columns=[*there, *([f"{image}.path"] if struct else [])])
+    except HeadstartError:
+        raise
+    except (pyarrow.ArrowException, OSError) as error:
+        raise _damaged(file, error) from error
+    values = {name: found.column(name).to_pylist() for name in there}
+    if image is not None and struct:
+        values[image] = found.flatten().column(f"{image}.path").to_pylist()
+    return Columns(groups, values)
 
 
 class Images:

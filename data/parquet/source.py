@@ -2,6 +2,7 @@
 
 import os
 import re
+from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -10,21 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 from data.errors import HeadstartError
 from data.parquet.file import (
+    Columns,
     Images,
     Place,
     check_images,
+    columns_of,
     features_of,
     image_column,
     opened,
-    rows_of,
-    values_of,
 )
 from data.sources.csv_list import COLUMNS, checked_root, listed
 from data.sources.labels import index_labels, label_warnings
-from data.sources.rows import unique_ids
+from data.sources.rows import Rows, unique_ids
 from data.sources.source import Row, Source, Stamp
 from data.splits import split_name, split_of_shard
-from data.tables.csv_text import Columns, Table
+from data.tables.csv_text import Columns as Names
+from data.tables.csv_text import Table
 from data.text import counted, printable, some_of
 
 if TYPE_CHECKING:  # an extra
@@ -45,9 +47,9 @@ class ParquetSource(Source):
     column : str
         Of the images.
     class_names : tuple of str
-    rows : sequence of Row
-    places : dict of str to (int, int, int)
-        Of each id the number of its file, of a row group in it, and of a row in that.
+    rows : Rows
+    groups : tuple of (int, int, int)
+        Of each row group the number of its first row, of its file, and of the group in it.
     location : str
     how : mapping
         Options by which the same files are opened again, ready for JSON.
@@ -57,8 +59,8 @@ class ParquetSource(Source):
     files: tuple[str, ...]
     column: str
     class_names: tuple[str, ...]
-    rows: Sequence[Row] = field(repr=False)
-    places: Mapping[str, Place] = field(repr=False)
+    rows: Rows = field(repr=False)
+    groups: tuple[Place, ...] = field(repr=False)
     location: str
     how: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
@@ -68,12 +70,16 @@ class ParquetSource(Source):
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         """Yield the images; rows in the order of the files are read in one pass."""
-        return self._images(self.places[row.id] for row in rows)
+        return self._images(map(self._place, rows))
 
     def stamps(self) -> list[Stamp | None]:
         """Return of each image the size of its file, and when that was written."""
         stamps = [_stamp(file) for file in self.files]
-        return [stamps[self.places[row.id][0]] for row in self.rows]
+        ends = [*self._firsts[1:], len(self.rows)]
+        found: list[Stamp | None] = []
+        for (first, file, _), end in zip(self.groups, ends, strict=True):
+            found += [stamps[file]] * (end - first)
+        return found
 
     def portable(self) -> "ParquetSource":
         """Return the source with absolute paths."""
@@ -82,12 +88,21 @@ class ParquetSource(Source):
     def address(self) -> dict[str, Any]:
         return {"text": self.location, **self.how}
 
+    def _place(self, row: Row) -> Place:
+        number = self.rows.ids.index(row.id)
+        first, file, group = self.groups[bisect(self._firsts, number) - 1]
+        return file, group, number - first
+
+    @cached_property
+    def _firsts(self) -> list[int]:
+        return [first for first, _, _ in self.groups]
+
     @cached_property
     def _images(self) -> Images:
         return Images(self.files, self.column)
 
     def __getstate__(self) -> dict:
-        return {name: value for name, value in self.__dict__.items() if name != "_images"}
+        return {name: value for name, value in self.__dict__.items() if name[0] != "_"}  # of one process
 
 
 def _stamp(file: str) -> Stamp | None:
@@ -146,55 +161,57 @@ def _images(
     schemas = [opened(file).schema_arrow for file in files]
     _check_named(names, schemas)
     labels, given = _label_column(schemas, names.get("label"))
-    columns = {name: names.get(name, name) for name in ("split", "group")}
-    found = [
-        (place, values)
-        for number, file in enumerate(files)
-        for place, values in values_of(number, file, image, [labels, *columns.values()])
-    ]
-    if not found:
+    others = [names.get(name, name) for name in ("split", "group")]
+    tables = [columns_of(file, [labels, *others], image) for file in files]
+    class_names, numbers, notes = _labels([label for table in tables for label in table.of(labels)], given)
+    if not numbers:
         raise HeadstartError(
             f"{str(path)!r} holds no rows", "images", "an empty table", "write it again, or name another one"
         )
-    class_names, numbers, notes = _labels([values.get(labels or "") for _, values in found], given)
-    ids = _ids(path, files, [(place, values.get(image)) for place, values in found])
-    rows = []
-    for name, (place, values), label in zip(ids, found, numbers, strict=True):
-        split = values.get(columns["split"]) or split_of_shard(files[place[0]].stem, _SHARD)
-        group = values.get(columns["group"])
-        rows.append(
-            Row(
-                name,
-                label,
-                split_name(str(split or ""), str(files[place[0]])),
-                None if group in (None, "") else printable(str(group)),
-            )
-        )
     if labels is None:
-        notes = [*notes, f"no column of labels: {counted(len(rows), 'image')} without a label"]
+        notes = [*notes, f"no column of labels: {counted(len(numbers), 'image')} without a label"]
+    ids = _ids(path, files, [table.of(image) for table in tables])
+    places = zip(_splits_and_groups(files, tables, *others), ids, numbers, strict=True)
+    rows = (Row(name, label, split, group) for (split, group), name, label in places)
     return ParquetSource(
         tuple(map(str, files)),
         image,
         class_names,
         unique_ids(rows, str(path)),
-        dict(zip(ids, (place for place, _ in found), strict=True)),
+        tuple(_row_groups(tables)),
         os.path.abspath(path),
         dict(called),
         tuple(notes),
     )
 
 
-def _ids(path: Path, files: Sequence[Path], found: Sequence[tuple[Place, object]]) -> list[str]:
-    """Return the paths in the table if all are there and differ, else the number of each row in its file."""
-    inner = [name for _, name in found]
-    if all(inner) and len(set(inner)) == len(inner):
-        return [printable(str(name)) for name in inner]
-    tops = [f"{file.relative_to(path).as_posix()}/" if file != path else "" for file in files]
-    ids, file, count = [], -1, 0
-    for place, _ in found:
-        file, count = place[0], count + 1 if place[0] == file else 0
-        ids.append(f"{printable(tops[file])}{count:08d}")
-    return ids
+def _splits_and_groups(
+    files: Sequence[Path], tables: Sequence[Columns], split_column: str, group_column: str
+) -> Iterator[tuple[str | None, str | None]]:
+    """Yield those of each row; a split that a row does not name is that of its file."""
+    for file, table in zip(files, tables, strict=True):
+        named = split_of_shard(file.stem, _SHARD)
+        for split, group in zip(table.of(split_column), table.of(group_column), strict=True):
+            here = None if group in (None, "") else printable(str(group))
+            yield split_name(str(split or named), str(file)), here
+
+
+def _row_groups(tables: Sequence[Columns]) -> Iterator[Place]:
+    first = 0
+    for file, table in enumerate(tables):
+        for group, count in enumerate(table.groups):
+            yield first, file, group
+            first += count
+
+
+def _ids(path: Path, files: Sequence[Path], inner: Sequence[Sequence[object]]) -> list[str]:
+    """Return the paths in the tables if all are there and differ, else the number of each row in its file."""
+    names = [name for column in inner for name in column]
+    if all(names) and len(set(names)) == len(names):
+        return [printable(str(name)) for name in names]
+    tops = [printable(f"{file.relative_to(path).as_posix()}/") if file != path else "" for file in files]
+    counts = [len(column) for column in inner]
+    return [f"{top}{row:08d}" for top, count in zip(tops, counts, strict=True) for row in range(count)]
 
 
 def _check_named(names: Mapping[str, str], schemas: "Sequence[pyarrow.Schema]") -> None:
@@ -255,7 +272,7 @@ def _table(
     names: Mapping[str, str],
     called: Mapping[str, str],
 ) -> Source:
-    columns = Columns(COLUMNS, 1, 2, names)
+    columns = Names(COLUMNS, 1, 2, names)
     file = opened(files[0])
     there = {name.strip().lower(): name for name in file.schema_arrow.names}
     missing = [name for name in columns.wanted if name not in there]
@@ -268,17 +285,23 @@ def _table(
         )
     present = tuple(name for name in COLUMNS if columns.called[name] in there)
     read = {name: there[columns.called[name]] for name in present}
-    records = []
-    for number, values in enumerate(rows_of(files[0], list(read.values())), 1):
-        texts = {name: "" if values[column] is None else str(values[column]) for name, column in read.items()}
-        records.append((number, dict.fromkeys(COLUMNS, "") | texts))
-    _refuse_addresses(path, read["path"], [texts["path"] for _, texts in records[:1]])
+    table = columns_of(files[0], read.values())
+    texts = {
+        name: ["" if each is None else str(each) for each in table.of(read.get(name))] for name in COLUMNS
+    }
+    lines = zip(*(texts[name] for name in COLUMNS), strict=True)
+    records = [(number, dict(zip(COLUMNS, line, strict=True))) for number, line in enumerate(lines, 1)]
+    _refuse_addresses(path, read["path"], texts["path"][:1])
     other = tuple(printable(name) for name in there.values() if name not in read.values())
     notes = [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
     start = path.parent if root is None else checked_root(Path(root))
     elsewhere = {} if root is None else {"root": os.path.abspath(root)}
     found = listed(path, start, Table(records, present, other, notes))
     return replace(found, how={**elsewhere, **called})
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
 
 
 def _refuse_addresses(path: Path, column: str, first: Sequence[str]) -> None:
