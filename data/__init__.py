@@ -2,9 +2,10 @@
 
 from data.errors import HeadstartError
 from data.sources.source import Row, Source, open_source
+from data.stores.stamp import Stamp
 
 __version__ = "0.1.0"
-__all__ = ["HeadstartError", "Row", "Source", "open_source"]
+__all__ = ["HeadstartError", "Row", "Source", "Stamp", "open_source"]
 
 
 def __dir__() -> list[str]:

@@ -306,3 +306,17 @@ def noise_bundle(two_layers) -> Path:
 
     succeed("train", two_layers, "--layer", "noise", "-o", folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def object_store(tmp_path_factory):
+    """The address of an object store on this machine, which the environment names as that of s3://."""
+    pytest.importorskip("s3fs", reason="needs the extra stores")
+    pytest.importorskip("moto", reason="needs moto's server")
+    from servers import ENVIRONMENT
+    from servers import object_store as running
+
+    with running(tmp_path_factory.mktemp("store")) as address, pytest.MonkeyPatch.context() as patch:
+        for name, value in {**ENVIRONMENT, "AWS_ENDPOINT_URL": address}.items():
+            patch.setenv(name, value)
+        yield address

@@ -64,7 +64,7 @@ class ArchiveSource(Source):
         found: list[Stamp | None] = []
         for member in self.members:
             time = times[member.archive]
-            found.append(None if time is None else (member.size, time))
+            found.append(None if time is None else Stamp(member.size, time))
         return found
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:

@@ -15,7 +15,7 @@ from typing import Any, overload
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
-from data.sources.source import BRACES
+from data.sources.naming import BRACES
 from data.sources.tree import IMAGE_SUFFIXES, role
 from data.text import counted, one_line, some_of
 from data.texts import Texts

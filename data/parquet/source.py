@@ -110,7 +110,7 @@ def _stamp(file: str) -> Stamp | None:
         found = os.stat(file)
     except OSError:
         return None
-    return found.st_size, found.st_mtime_ns
+    return Stamp(found.st_size, found.st_mtime_ns)
 
 
 def open_parquet(path: str | Path, root: str | Path | None = None, **called: str) -> Source:

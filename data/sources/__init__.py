@@ -2,6 +2,7 @@
 
 source      Row, Source, SOURCES: what a source is, and how the command line names one
 rows        the rows of a source as columns
+naming      what a text names: a file, a folder, archives
 options     each option by which a source is opened otherwise
 labels      names of classes, and labels that look odd, alike or contradictory
 tree        one walk through a folder of images, for every command that is given one

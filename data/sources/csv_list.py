@@ -1,6 +1,7 @@
 """Image files that a table lists: path,label[,split][,group]."""
 
 import os
+import posixpath
 from dataclasses import replace
 from pathlib import Path
 from unicodedata import normalize
@@ -12,6 +13,8 @@ from data.sources.layout import escaped
 from data.sources.rows import unique_ids
 from data.sources.source import Row
 from data.splits import split_name
+from data.stores.files import absolute, are_there, folder_of
+from data.stores.urls import below, is_url, shown
 from data.tables.csv_text import TO_UTF8, Columns, Table, read_table, windows_text
 from data.text import counted, printable, some_of
 
@@ -40,25 +43,24 @@ def open_csv(path: str | Path, root: str | Path | None = None, **called: str) ->
         If a column is missing, a line has other fields, or none of the files is there; the line is named.
         If the root is no folder.
     """
-    path = Path(path)
-    root = path.parent if root is None else checked_root(Path(root))
+    path = str(path)
+    beside = folder_of(path)
+    root = beside if root is None else checked_root(root)
     names = {name.removesuffix("_column"): text for name, text in called.items()}
     options = {name: f"--{name}-column" for name in COLUMNS}
     table = read_table(path, Columns(COLUMNS, 1, 2, names, options))
-    elsewhere = (
-        {} if os.path.abspath(root) == os.path.abspath(path.parent) else {"root": os.path.abspath(root)}
-    )
+    elsewhere = {} if absolute(root) == absolute(beside) else {"root": absolute(root)}
     return replace(listed(path, root, table), how={**elsewhere, **called})
 
 
-def listed(path: Path, root: Path, table: Table) -> FileSource:
+def listed(path: str | Path, root: str | Path, table: Table) -> FileSource:
     """Return the images that a table lists.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
         Where the table was read.
-    root : Path
+    root : str or Path
     table : Table
 
     Raises
@@ -66,78 +68,83 @@ def listed(path: Path, root: Path, table: Table) -> FileSource:
     HeadstartError
         As `open_csv` raises it.
     """
+    where, root = shown(str(path)), str(root)
     if not table.records:
         raise HeadstartError(
-            f"{str(path)!r} lists no images", "lines path,label", "no lines", "add lines: path,label"
+            f"{where!r} lists no images", "lines path,label", "no lines", "add lines: path,label"
         )
-    _refuse_unread_labels(path, table)
+    _refuse_unread_labels(where, table)
     records = table.records
-    texts = [{name: windows_text(path, text) for name, text in fields.items()} for _, fields in records]
+    texts = [{name: windows_text(where, text) for name, text in fields.items()} for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
     rows: list[Row] = []
     paths: dict[str, str] = {}
     ways: dict[str, str] = {}
     for (line, fields), text, label in zip(records, texts, numbers, strict=True):
-        way, place = _existing(path, root, line, fields["path"], text["path"])
-        split = split_name(text["split"], f"{path}, line {line}")
+        way, place = _existing(where, root, line, fields["path"], text["path"])
+        split = split_name(text["split"], f"{where}, line {line}")
         row = Row(printable(way), label, split, printable(text["group"]) or None)
         rows.append(row)
         paths[row.id], ways[row.id] = place, way
-    found = unique_ids(rows, str(path), [line for line, _ in records])
-    _refuse_none_there(path, root, records, rows, paths)
+    found = unique_ids(rows, where, [line for line, _ in records])
+    _refuse_none_there(where, root, records, rows, paths)
     raw = {name for name, way in ways.items() if name != way.replace(os.sep, "/")}
-    warnings = (*table.notes, *_foreign(path, records, texts, raw), *escaped(ways))
+    warnings = (*table.notes, *_foreign(where, records, texts, raw), *escaped(ways))
     warnings += tuple(label_warnings([text["label"] for text in texts]))
     warnings += tuple(look_alikes("groups", (text["group"] for text in texts)))
     if "label" not in table.present:
-        warnings += (f"{str(path)!r} has no column of labels: {counted(len(rows), 'image')} without a label",)
-    return FileSource(root, names, found, paths, "csv", os.path.abspath(path), warnings, sendable=True)
+        warnings += (f"{where!r} has no column of labels: {counted(len(rows), 'image')} without a label",)
+    sent = not any(map(is_url, [root, *paths.values()]))
+    return FileSource(root, names, found, paths, "csv", absolute(str(path)), warnings, sendable=sent)
 
 
-def _refuse_unread_labels(path: Path, table: Table) -> None:
+def _refuse_unread_labels(where: str, table: Table) -> None:
     """Raise if no column is that of labels, and another one may be."""
     if "label" not in table.present and table.other:
         raise HeadstartError(
-            f"{str(path)!r} lacks the column 'label'",
+            f"{where!r} lacks the column 'label'",
             "a column label, or one that is named",
             f"{', '.join(table.present)}; not read: {some_of(table.other, 5)}",
             "name the column: --label-column NAME; or, if images have no label, add an empty column label",
         )
 
 
-def checked_root(root: Path) -> Path:
-    """Return a folder that was named as root, or raise that it is none."""
-    if root.is_dir():
+def checked_root(root: str | Path) -> str:
+    """Return a folder that was named as root, or raise that it is none; who reads in a store sees that."""
+    root = str(root)
+    if is_url(root) or os.path.isdir(root):
         return root
     missing = is_missing(root)
     raise (NotFoundError if missing else HeadstartError)(
-        f"--root {str(root)!r} is no folder",
+        f"--root {root!r} is no folder",
         "the folder in which the paths of the CSV file begin",
         "a path that does not exist" if missing else "a file",
         "correct it, or leave it out: paths then begin in the folder of the CSV file",
     )
 
 
-def _existing(table: Path, root: Path, line: int, raw: str, text: str) -> tuple[str, str]:
+def _existing(where: str, root: str, line: int, raw: str, text: str) -> tuple[str, str]:
     """Return the path from the root to a listed file, in the spelling under which it is there, and its place.
 
     A name may be bytes of no encoding; it may come from a system with other forms of accents, or
-    with backslashes between folders. One that is not there stays as it is written.
+    with backslashes between folders. One that is not there stays as it is written, as does one in a store.
     """
     if not text or "\0" in text:
         raise HeadstartError(
-            f"{str(table)!r}, line {line} names no image",
-            f"a file inside {str(root)!r}",
+            f"{where!r}, line {line} names no image",
+            f"a file inside {shown(root)!r}",
             "an empty path" if not text else repr(text),
             "correct the line or remove it",
         )
+    if is_url(text) or is_url(root):
+        return (shown(text), text) if is_url(text) else (way := posixpath.normpath(text), way)
     accents = [normalize(form, text) for form in ("NFC", "NFD")]
     spellings = dict.fromkeys([raw, text, *accents, text.replace("\\", "/")])
     there = (each for each in spellings if os.path.lexists(os.path.join(root, each)))
     return _way(root, next(there, text))
 
 
-def _way(root: Path, written: str) -> tuple[str, str]:
+def _way(root: str, written: str) -> tuple[str, str]:
     """Return the path from the root to a file, and the path that opens it from there."""
     if not os.path.isabs(written):
         return os.path.normpath(written), os.path.normpath(written)
@@ -151,25 +158,23 @@ def _way(root: Path, written: str) -> tuple[str, str]:
     return (inside, inside) if inside else (ways[0], os.path.normpath(written))
 
 
-def _refuse_none_there(
-    table: Path, root: Path, records: list, rows: list[Row], paths: dict[str, str]
-) -> None:
-    if not any(os.path.lexists(root / paths[row.id]) for row in rows):
+def _refuse_none_there(where: str, root: str, records: list, rows: list[Row], paths: dict[str, str]) -> None:
+    if not any(are_there(below(root, paths[row.id]) for row in rows)):
         raise HeadstartError(
-            f"none of the files is there that {str(table)!r} lists",
-            f"paths relative to {str(root)!r}, with / between folders",
+            f"none of the files is there that {where!r} lists",
+            f"paths relative to {shown(root)!r}, with / between folders",
             f"line {records[0][0]}: {rows[0].id}",
             "correct the paths, or name the folder in which they begin: --root FOLDER",
         )
 
 
-def _foreign(table: Path, records: list, texts: list[dict], raw: set[str]) -> list[str]:
+def _foreign(where: str, records: list, texts: list[dict], raw: set[str]) -> list[str]:
     """Name the encoding that was taken for text which is not in Unicode, with the first such text."""
     for (_, fields), text in zip(records, texts, strict=True):
         for name in COLUMNS:
             if text[name] != fields[name] and printable(fields[name]) not in raw:
                 return [
-                    f"{str(table)!r} is not in Unicode; it was read as cp1252 (Western Windows), so names "
+                    f"{where!r} is not in Unicode; it was read as cp1252 (Western Windows), so names "
                     f"may be wrong: {text[name]!r}; if they are, save the file as UTF-8: {TO_UTF8}"
                 ]
     return []

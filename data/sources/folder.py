@@ -11,6 +11,8 @@ from data.sources.layout import Layout, Reading, layout_of
 from data.sources.options import SourceOptions, as_json
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import Tree, read_tree
+from data.stores.files import absolute, portable, read, stamps
+from data.stores.urls import below, shown
 from data.text import printable
 
 
@@ -20,16 +22,18 @@ class FileSource(Source):
 
     Attributes
     ----------
-    root : Path
+    root : str
+        A folder, or the address of one in an object store.
     class_names : tuple of str
     rows : sequence of Row
         The id is the path relative to `root`, with ``/``.
     paths : dict of str to str
-        Relative path of each id; differs from it only where a name is not UTF-8.
+        Relative path of each id, or its own address; differs from the id only where a name is not UTF-8, or
+        an address holds what may be secret.
     layout : str
         How the labels were given, for `describe`.
     location : str
-        Absolute path of what was opened; it belongs to this machine, so `describe` is without.
+        Absolute path or address of what was opened; it belongs to this machine, so `describe` is without.
     warnings : tuple of str
     sendable : bool
         As `data.sources.source.Source` has it: the images of a folder are not sent, those of a CSV file are.
@@ -37,7 +41,7 @@ class FileSource(Source):
         Options by which the same files are opened again, ready for JSON.
     """
 
-    root: Path
+    root: str = field(repr=False)
     class_names: tuple[str, ...]
     rows: Sequence[Row] = field(repr=False)
     paths: dict[str, str] = field(repr=False)
@@ -52,20 +56,22 @@ class FileSource(Source):
         return {"kind": "files", "layout": self.layout}
 
     def stamps(self) -> list[Stamp | None]:
-        """Return size and modification time (ns) of each row's file; None where there is none."""
-        return [_stamp(os.path.join(self.root, self.paths[row.id])) for row in self.rows]
+        """Return the stamp of each row's file; None where there is none."""
+        return stamps([self._place(row) for row in self.rows])
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
-        for row in rows:
-            yield _read(self.root / self.paths[row.id])
+        return read(map(self._place, rows))
 
     def portable(self) -> "FileSource":
         """Return the source with an absolute root."""
-        return replace(self, root=self.root.absolute())
+        return replace(self, root=portable(self.root))
 
     def address(self) -> dict[str, Any]:
         """Return by what the same files are opened, whatever the names of folders mean."""
         return {"text": self.location, **self.how}
+
+    def _place(self, row: Row) -> str:
+        return below(self.root, self.paths[row.id])
 
 
 def open_folder(root: str | Path, **how: Any) -> FileSource:
@@ -76,6 +82,7 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
     Parameters
     ----------
     root : str or Path
+        Or the address of a folder in an object store.
     **how
         As `data.sources.layout.Reading` has it.
 
@@ -84,11 +91,11 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
     HeadstartError
         If no image is found, a folder cannot be listed, or splits and classes seem mixed.
     """
-    root, reading = Path(root), Reading(**how)
+    root, reading = str(root), Reading(**how)
     tree = read_tree(root)
     if not tree.images:
         raise _no_images(root, "; ".join(tree.warnings()) or "an empty folder")
-    layout = layout_of(tree.images, str(root), reading)
+    layout = layout_of(tree.images, shown(root), reading)
     if not layout.rows:
         raise _no_images(root, "; ".join(layout.warnings))
     warnings = [*tree.warnings(), *layout.warnings, *_without_images(tree, layout)]
@@ -98,26 +105,11 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
         layout.rows,
         layout.paths,
         layout.name,
-        os.path.abspath(root),
+        absolute(root),
         tuple(warnings),
         examples=tuple(layout.examples),
         how={"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
     )
-
-
-def _read(path: Path) -> bytes | OSError:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        return error
-
-
-def _stamp(path: str) -> Stamp | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 def _without_images(tree: Tree, layout: Layout) -> list[str]:
@@ -130,9 +122,9 @@ def _without_images(tree: Tree, layout: Layout) -> list[str]:
     return [f"folders without any image, which are no classes: {', '.join(empty)}"] if empty else []
 
 
-def _no_images(root: Path, received: str) -> HeadstartError:
+def _no_images(root: str, received: str) -> HeadstartError:
     return HeadstartError(
-        f"no images were found in {str(root)!r}",
+        f"no images were found in {shown(root)!r}",
         "images, best in one subfolder for each class",
         received,
         "arrange the images as class/image, or list them in a CSV file: path,label",

@@ -52,7 +52,7 @@ SOURCE_OPTIONS: Mapping[str, SourceOption] = {
         bool, "Folders of SOURCE named as splits, as train, are classes too."
     ),
     "root": SourceOption(
-        Path, "Where the paths of a CSV file begin; default: the folder that it is in.", "FOLDER"
+        str, "Where the paths of a CSV file begin; default: the folder that it is in.", "FOLDER"
     ),
     "path_column": SourceOption(str, "How a table calls its column of paths; default: path.", "NAME"),
     "label_column": SourceOption(str, "Of labels; default: label.", "NAME"),

@@ -1,7 +1,6 @@
 """What a source of labelled images is, and how the command line names one."""
 
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -9,11 +8,11 @@ from pathlib import Path
 from typing import Any, Protocol, Unpack, runtime_checkable
 
 from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
+from data.sources.naming import BRACES, holds_parquet, is_file, is_folder, name_of, names_archives
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
+from data.stores.stamp import Stamp
+from data.stores.urls import is_url, shown
 from data.tables.class_columns import class_tables_in
-
-BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
-Stamp = tuple[int, int]  # size, and modification time in nanoseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +52,8 @@ class Source(Protocol):
     warnings : tuple of str
         What the user should know: files passed over, names escaped.
     location : str or None
-        Absolute path of what was opened; it belongs to this machine, so `describe` is without. None
-        where the source is no path.
+        Absolute path of what was opened, or its address in an object store, without credentials; it belongs
+        to this machine, so `describe` is without. None where the source is neither.
     sendable : bool
         Whether its bytes are sent to other nodes that do not read it by themselves, or every node has
         to: to send a large folder would take longer than to compute.
@@ -126,7 +125,7 @@ class Kind:
     matches: Callable[[str], bool]
     opener: str
     options: tuple[str, ...] = ()
-    default_name: Callable[[str], str] = lambda text: Path(text).resolve().name
+    default_name: Callable[[str], str] = name_of
 
     def open(self, text: str, **options: object) -> Source:
         """Open the source that a text names."""
@@ -134,70 +133,35 @@ class Kind:
         return getattr(import_module(module), name)(text, **options)
 
 
-def _is_file(*suffixes: str) -> Callable[[str], bool]:
-    return lambda text: text.lower().endswith(suffixes) and os.path.isfile(text)
-
-
-def _names_archives(text: str) -> bool:
-    """Tell whether a text names archives: a file, a range in braces, or a folder of tar files alone."""
-    if os.path.isdir(text):
-        tars = (name.lower().endswith(".tar") for name in _names_in(text) if name[0] != ".")
-        return next(tars, False) and all(tars)
-    lower = text.lower()
-    if lower.endswith((".zip", ".tar")):
-        return os.path.isfile(text) or bool(BRACES.search(text))
-    return lower.endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")) and os.path.isfile(text)
-
-
-def _holds_parquet(text: str) -> bool:
-    """Tell whether a text names a Parquet file, or a folder of them without images, as data sets are kept."""
-    from data.sources.tree import IMAGE_SUFFIXES  # it imports json, which a user may have a file of
-
-    if not os.path.isdir(text):
-        return _is_file(".parquet")(text)
-    places = [text, os.path.join(text, "data")]
-    suffixes = {os.path.splitext(name)[1].lower() for place in places for name in _names_in(place)}
-    return ".parquet" in suffixes and not suffixes & IMAGE_SUFFIXES
-
-
-def _names_in(folder: str) -> Iterator[str]:
-    """Yield the names in a folder; whoever opens one that cannot be listed says so."""
-    try:
-        with os.scandir(folder) as listing:
-            yield from (entry.name for entry in listing)
-    except HeadstartError:
-        raise
-    except OSError:
-        return
-
-
 _BY_NAMES = ("folders_are_classes", "include", "exclude", "label_regex", "group_regex")
 SOURCES = {  # the first one that matches is taken
     "digits": Kind("digits", lambda text: text == "digits", "data.sources.arrays:open_digits"),
     "parquet": Kind(
         "FILE.parquet",
-        _holds_parquet,
+        holds_parquet,
         "data.parquet.source:open_parquet",
         ("root", "path_column", "label_column", "split_column", "group_column"),
     ),
     "archive": Kind(
         "FILE.zip|.tar",
-        _names_archives,
+        names_archives,
         "data.archives.archive:open_archive",
         _BY_NAMES,
-        lambda text: BRACES.sub("", Path(text).name),
+        lambda text: BRACES.sub("", name_of(text)),
     ),
     "one hot": Kind(
         "FOLDER/_classes.csv", lambda text: bool(class_tables_in(text)), "data.sources.one_hot:open_one_hot"
     ),
-    "folder": Kind("FOLDER", os.path.isdir, "data.sources.folder:open_folder", _BY_NAMES),
+    "folder": Kind("FOLDER", is_folder, "data.sources.folder:open_folder", _BY_NAMES),
     "csv": Kind(
         "FILE.csv|.tsv",
-        _is_file(".csv", ".tsv", ".tab"),
+        is_file(".csv", ".tsv", ".tab"),
         "data.sources.csv_list:open_csv",
         ("root", "path_column", "label_column", "split_column", "group_column"),
     ),
-    "npz": Kind("FILE.npz", _is_file(".npz"), "data.sources.arrays:open_npz"),
+    "npz": Kind(
+        "FILE.npz", lambda text: not is_url(text) and is_file(".npz")(text), "data.sources.arrays:open_npz"
+    ),
     "tfds": Kind(
         "tfds:NAME[:VERSION][:SPLITS]",
         lambda text: text.startswith("tfds:"),
@@ -256,7 +220,10 @@ def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
         if name not in kind.options:
             option = option_of(name)
             raise UsageError(
-                f"{option} has no meaning here", f"a source {grammar(name)}", str(text), f"leave {option} out"
+                f"{option} has no meaning here",
+                f"a source {grammar(name)}",
+                shown(str(text)),
+                f"leave {option} out",
             )
     return kind.open(str(text), **given)
 
@@ -298,6 +265,13 @@ def source_kind(text: str) -> str:
     kind = next((name for name, kind in SOURCES.items() if kind.matches(text)), None)
     if kind is not None:
         return kind
+    if is_url(text):
+        raise HeadstartError(
+            f"{shown(text)!r} is not read where it lies",
+            grammar(),
+            "a file of arrays in an object store",
+            "download it, and name the file",
+        )
     if not text or is_missing(text):
         raise NotFoundError(
             f"there is no source {text!r}",

@@ -10,6 +10,8 @@ from data.errors import HeadstartError, unreadable
 from data.output.drawn import Drawn
 from data.output.ours import kind_of_output
 from data.splits import is_split
+from data.stores.files import paths_below
+from data.stores.urls import is_url
 from data.text import counted, printable, some_of
 
 _SUFFIXES = "avif bmp gif jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
@@ -33,6 +35,7 @@ _ABOVE = ("link", "to a folder above it ")
 _AGAIN = ("link", "to a folder that is read already ")
 _NOWHERE = ("link", "to nothing ")
 _SPECIAL = ("pipe or device", "")
+_NOT_ENTERED = ("hidden", "system")
 _KINDS_NAMED = 8
 
 
@@ -61,6 +64,7 @@ class Tree:
     Attributes
     ----------
     root : str
+        Empty where it is no folder of this machine.
     images : list of str
         Files named like images, in no order.
     folders : list of str
@@ -101,7 +105,7 @@ def read_tree(root: str | Path) -> Tree:
 
     Hidden files and folders are passed over, those of the system and our own outputs too. Links
     are followed, never in circles: a folder is read once, at its own place if that is below the
-    root.
+    root. In an object store nothing is opened, so that outputs of ours are not known there.
 
     Raises
     ------
@@ -116,6 +120,8 @@ def read_tree(root: str | Path) -> Tree:
     ...     read_tree(folder).images
     ['1.jpg']
     """
+    if is_url(os.fspath(root)):
+        return _tree_of_store(os.fspath(root))
     walk = _Walk(os.fspath(root))
     walk.below("")
     walk.follow_links()
@@ -123,6 +129,19 @@ def read_tree(root: str | Path) -> Tree:
         raise unreadable(repr(walk.tree.root), walk.failed, " or ".join(sorted(walk.nouns)))
     walk.drawn.keep()
     return walk.tree
+
+
+def _tree_of_store(root: str) -> Tree:
+    tree = Tree("")
+    for path, is_folder in paths_below(root, lambda path: role(os.path.basename(path)) not in _NOT_ENTERED):
+        kind = role(os.path.basename(path))
+        if is_folder and kind == "system":
+            tree.system[printable(os.path.basename(path))] += 1
+        elif is_folder and kind != "hidden":
+            tree.folders.append(path)
+        elif not is_folder and not os.path.basename(path).startswith(_HIDDEN):
+            (tree.images if _suffix(path) in IMAGE_SUFFIXES else tree.others).append(path)
+    return tree
 
 
 class _Walk:
@@ -256,7 +275,8 @@ def passed_over(paths: list[str], root: str = "") -> list[str]:
         kinds.setdefault(_suffix(path) or "no suffix", []).append(path)
     counts = Counter({kind: len(found) for kind, found in kinds.items()})
     line = f"{counted(len(paths), 'file')} passed over, not named like an image: {_by_kind(counts)}"
-    images = [kind for kind, _ in counts.most_common(_KINDS_NAMED) if _is_image(root, kinds[kind][0])]
+    shown = [kind for kind, _ in counts.most_common(_KINDS_NAMED)]
+    images = [kind for kind in shown if root and _is_image(root, kinds[kind][0])]
     if images:
         line += (
             f"; images by their content, which a name as 1.jpg would let in: {printable(', '.join(images))}"

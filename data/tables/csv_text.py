@@ -10,6 +10,8 @@ from pathlib import Path
 
 from data.errors import HeadstartError
 from data.names import visible
+from data.stores.files import read
+from data.stores.urls import shown
 from data.text import printable, some_of
 
 TO_UTF8 = "as 'CSV UTF-8' of a spreadsheet, or by iconv -f ENCODING -t UTF-8 (SHIFT_JIS, GBK, CP1251, ...)"
@@ -98,12 +100,13 @@ class Table:
     notes: list[str]
 
 
-def read_table(path: Path, columns: Columns) -> Table:
+def read_table(path: str | Path, columns: Columns) -> Table:
     """Read the lines of a CSV file below the names of its columns; lines without any text are left out.
 
     Parameters
     ----------
-    path : Path
+    path : str or Path
+        Or the address of one in an object store.
     columns : Columns
 
     Raises
@@ -112,40 +115,46 @@ def read_table(path: Path, columns: Columns) -> Table:
         If it cannot be read so, or a line ends before the needed columns or has fields beyond the
         last one.
     """
-    text, encoding = _decoded(path, columns.form)
-    lines, names = _rows(path, text, columns)
+    where = shown(str(path))
+    text, encoding = _decoded(where, _bytes_of(str(path), where, columns.form), columns.form)
+    lines, names = _rows(where, text, columns)
     called = columns.called
     filled = [called[name] for name in columns.names[: columns.filled] if called[name] in names]
     for line, fields in lines:
-        _check_fields(path, line, names, fields, filled)
+        _check_fields(where, line, names, fields, filled)
     found = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines]
     records = [
         (line, {name: fields.get(called[name], "").strip() for name in columns.names})
         for line, fields in found
     ]
     other = tuple(printable(name) for name in names if name and name not in called.values())
-    notes = [] if encoding.startswith("utf-8") else [f"{str(path)!r} was read as {encoding}"]
-    notes += [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
+    notes = [] if encoding.startswith("utf-8") else [f"{where!r} was read as {encoding}"]
+    notes += [f"{where!r}: columns that are not read: {some_of(other, 5)}"] if other else []
     return Table(records, tuple(name for name in columns.names if called[name] in names), other, notes)
 
 
-def _decoded(path: Path, form: str) -> tuple[str, str]:
+def _bytes_of(path: str, where: str, form: str) -> bytes:
+    [data] = read([path])
+    if isinstance(data, HeadstartError):
+        raise data
+    if isinstance(data, OSError):
+        raise _refused(where, form, "cannot be read", str(data.strerror or data), "mend that") from data
+    return data
+
+
+def _decoded(where: str, data: bytes, form: str) -> tuple[str, str]:
     """Return the text of a file and its encoding: that of its mark, else UTF-8, other bytes as surrogates."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise _refused(path, form, "cannot be read", str(error.strerror or error), "mend that") from error
     encoding = next((name for mark, name in _MARKS.items() if data.startswith(mark)), "utf-8")
     if encoding == "utf-8" and b"\0" in data[:4]:
-        raise wrong_encoding(path, "bytes of 0, as UTF-16 without its mark has them")
+        raise wrong_encoding(where, "bytes of 0, as UTF-16 without its mark has them")
     try:
         errors = "surrogateescape" if encoding.startswith("utf-8") else "strict"
         return data.decode(encoding, errors), encoding
     except UnicodeDecodeError as error:
-        raise wrong_encoding(path, str(error)) from error
+        raise wrong_encoding(where, str(error)) from error
 
 
-def windows_text(path: Path, field: str) -> str:
+def windows_text(where: str, field: str) -> str:
     """Return a field whose bytes are not UTF-8 as text in Windows' code page 1252.
 
     Raises
@@ -155,28 +164,28 @@ def windows_text(path: Path, field: str) -> str:
 
     Examples
     --------
-    >>> windows_text(Path("list.csv"), "caf\\udce9")
+    >>> windows_text("list.csv", "caf\\udce9")
     'café'
     """
     raw = field.encode("utf-8", "surrogateescape")
     try:
         return field if field.isascii() or field == printable(field) else raw.decode("cp1252")
     except UnicodeDecodeError as error:
-        raise wrong_encoding(path, f"the bytes {raw!r}") from error
+        raise wrong_encoding(where, f"the bytes {raw!r}") from error
 
 
-def wrong_encoding(path: Path, received: str) -> HeadstartError:
+def wrong_encoding(where: str, received: str) -> HeadstartError:
     """Make the error for text in an unknown encoding."""
     expected = "UTF-8; UTF-16 or UTF-32 with a byte order mark; or Windows' code page 1252"
     return HeadstartError(
-        f"{str(path)!r} has another encoding than we read",
+        f"{where!r} has another encoding than we read",
         expected,
         received,
         f"save the file as UTF-8: {TO_UTF8}",
     )
 
 
-def _rows(path: Path, text: str, columns: Columns) -> tuple[list[tuple[int, list[str]]], list[str]]:
+def _rows(where: str, text: str, columns: Columns) -> tuple[list[tuple[int, list[str]]], list[str]]:
     """Return the numbered lines below the names of the columns, and these names in lower case.
 
     Excel's ``sep=;`` in a line of its own says the delimiter; without it, it is the one by which the
@@ -188,21 +197,21 @@ def _rows(path: Path, text: str, columns: Columns) -> tuple[list[tuple[int, list
     broken: list[HeadstartError] = []
     delimiters = told[1] if told else _delimiters(body)
     for delimiter in delimiters:
-        lines = _numbered(path, form, body, delimiter, above=1 if told else 0)
+        lines = _numbered(where, form, body, delimiter, above=1 if told else 0)
         try:
             names = [name.strip().lower() for name in next(lines, (0, []))[1]]
         except HeadstartError as error:
             broken.append(error)  # quotes of another delimiter, maybe
             continue
         if set(needed) <= set(names):
-            _refuse_twice(path, form, names)
+            _refuse_twice(where, form, names)
             return [(line, fields) for line, fields in lines if any(map(str.strip, fields))], names
     if len(broken) == len(delimiters):
         raise broken[0]
     first = body.strip().splitlines()[0][:_SHOWN] if body.strip() else ""
     missing = next((name for name in needed if name not in first.lower()), needed[0])
     raise HeadstartError(
-        f"{str(path)!r} lacks the column {missing!r}",
+        f"{where!r} lacks the column {missing!r}",
         f"a first line {form}",
         visible(printable(first)) or "an empty file",
         columns.advice,
@@ -217,7 +226,7 @@ def _delimiters(text: str) -> str:
 
 
 def _numbered(
-    path: Path, form: str, text: str, delimiter: str, above: int
+    where: str, form: str, text: str, delimiter: str, above: int
 ) -> Iterator[tuple[int, list[str]]]:
     """Yield the fields of each row with the number of its last line, of which some are above the text."""
     reader = csv.reader(
@@ -232,18 +241,18 @@ def _numbered(
         except csv.Error as error:
             todo = "mend the line; a double quote that opens there needs another one that closes it"
             happened = f"cannot be read as CSV from line {first} on"
-            raise _refused(path, form, happened, str(error), todo) from error
+            raise _refused(where, form, happened, str(error), todo) from error
         yield above + reader.line_num, fields
 
 
-def _refuse_twice(path: Path, form: str, names: list[str]) -> None:
+def _refuse_twice(where: str, form: str, names: list[str]) -> None:
     twice = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
     if twice:
         happened = f"names the column {twice[0]!r} twice"
-        raise _refused(path, form, happened, ",".join(names), "remove one of them")
+        raise _refused(where, form, happened, ",".join(names), "remove one of them")
 
 
-def _check_fields(path: Path, line: int, names: list[str], fields: list[str], needed: Sequence[str]) -> None:
+def _check_fields(where: str, line: int, names: list[str], fields: list[str], needed: Sequence[str]) -> None:
     """Raise if a line has fields beyond the last column, or ends before a needed one."""
     if any(map(str.strip, fields[len(names) :])):
         happened, todo = "has more fields than columns", "put text with a comma in it between double quotes"
@@ -256,8 +265,8 @@ def _check_fields(path: Path, line: int, names: list[str], fields: list[str], ne
         return
     received = f"{len(fields)}: {some_of([repr(printable(field)) for field in fields], 6)}"
     expected = f"{len(names)} fields, or fewer where they are empty: {','.join(map(printable, names))}"
-    raise HeadstartError(f"{str(path)!r}, line {line} {happened}", expected, received, todo)
+    raise HeadstartError(f"{where!r}, line {line} {happened}", expected, received, todo)
 
 
-def _refused(path: Path, form: str, happened: str, received: str, todo: str) -> HeadstartError:
-    return HeadstartError(f"{str(path)!r} {happened}", f"lines {form}", printable(received), todo)
+def _refused(where: str, form: str, happened: str, received: str, todo: str) -> HeadstartError:
+    return HeadstartError(f"{where!r} {happened}", f"lines {form}", printable(received), todo)

@@ -90,7 +90,7 @@ def read_by_digest(path: Path, kind: DigestTable) -> tuple[list[DigestLine], lis
 
 def _lines(path: Path, records: list[tuple[int, dict[str, str]]]) -> Iterator[DigestLine]:
     for number, fields in records:
-        texts = {name: cell_value(windows_text(path, text)) for name, text in fields.items()}
+        texts = {name: cell_value(windows_text(str(path), text)) for name, text in fields.items()}
         digest = texts.pop("digest").lower()
         if not _DIGEST.fullmatch(digest):
             raise HeadstartError(

@@ -11,6 +11,8 @@ import pytest
 
 from data.images import load_image
 from data.sources.source import Row, Source, open_source
+from data.stores.stamp import Stamp
+from data.stores.urls import is_url
 
 Opened = Callable[[], Source]
 
@@ -99,11 +101,13 @@ class SourceContract:
         stamps = list(source.stamps())
         assert len(stamps) == len(source.rows), "a stamp for each row, or None"
         assert stamps == list(source.stamps()), "what has not changed has the same stamp"
-        for size, time in filter(None, stamps):
-            assert isinstance(size, int) and isinstance(time, int) and size > 0 < time
+        for stamp in stamps:
+            assert stamp is None or isinstance(stamp, Stamp), "a stamp is a data.Stamp"
+            assert stamp is None or (stamp.size > 0 and stamp.version > 0)
 
-    def test_location_is_a_path_of_this_machine(self, source: Source) -> None:
-        assert source.location is None or (os.path.isabs(source.location) and os.path.exists(source.location))
+    def test_location_is_a_path_of_this_machine_or_an_address(self, source: Source) -> None:
+        place = source.location
+        assert place is None or is_url(place) or (os.path.isabs(place) and os.path.exists(place))
 
     def test_the_address_opens_the_same_images_from_anywhere(
         self, source: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -130,6 +130,9 @@ def _sees(task: Task) -> bool:
         raise
     except OSError:
         data = []
+    for each in data:
+        if isinstance(each, HeadstartError):
+            raise each
     found = [hashlib.sha256(each).digest() for each in data if isinstance(each, bytes)]
     if tuple(found) == digests or task.source.sendable:
         return tuple(found) == digests
@@ -137,8 +140,8 @@ def _sees(task: Task) -> bool:
         "does not see the source",
         f"the image {rows[0].id!r} as this run hashed it",
         "no such file, or another one",
-        "put the source into a folder that every node mounts at the same path, or list it in a CSV file: "
-        "then its bytes are sent",
+        "put the source into an object store or a folder that every node mounts at the same path, or list it "
+        "in a CSV file: then its bytes are sent",
     )
 
 

@@ -64,11 +64,15 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     sidecar = _sidecar(source)
     digests = _known(source, stamps, {} if rehash or sidecar is None else _read_sidecar(sidecar))
     unknown = [number for number, digest in enumerate(digests) if digest is None]
+    refused: HeadstartError | None = None
     gone: dict[str, str] = {}
     failed: dict[str, str] = {}
     started = time.time_ns()
     rows = [source.rows[number] for number in unknown]
     for number, row, data in zip(unknown, rows, source.read(rows), strict=True):
+        if isinstance(data, HeadstartError):  # of a store, which says it of other images too
+            refused = data
+            break
         if isinstance(data, OSError):
             reasons = failed if is_there(data) else gone
             reasons[row.id] = f"cannot be read: {data.strerror or data}"
@@ -76,16 +80,18 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
             digests[number] = hashlib.sha256(data).digest()
     if sidecar and unknown and any(stamps) and not source.partial:  # a part knows less than the whole
         _write_sidecar(sidecar, source.rows, stamps, digests, started - _RACY)
+    if refused:
+        raise refused
     if failed:
         raise unreadable(title(source), failed, "file")
     return Scan(source.rows, digests, gone)
 
 
 def _known(
-    source: Source, stamps: Sequence[Stamp | None], kept: dict[tuple[str, Stamp], bytes]
+    source: Source, stamps: Sequence[Stamp | None], kept: dict[tuple[str, tuple[int, int]], bytes]
 ) -> list[bytes | None]:
     pairs = zip(source.rows, stamps, strict=True)
-    return [kept.get((row.id, stamp)) if stamp else None for row, stamp in pairs]
+    return [kept.get((row.id, (stamp.size, stamp.version))) if stamp else None for row, stamp in pairs]
 
 
 def _sidecar(source: Source) -> Path | None:
@@ -119,9 +125,9 @@ def _write_sidecar(
 ) -> None:
     """Keep the digests of files that have been at rest; our cache may be out of reach, the run goes on."""
     kept = [
-        (row.id, stamp, digest)
+        (row.id, (stamp.size, stamp.version), digest)
         for row, stamp, digest in zip(rows, stamps, digests, strict=True)
-        if stamp and digest and stamp[1] < latest
+        if stamp and digest and (stamp.exact or stamp.version < latest)
     ]
     if not kept:
         return

@@ -249,6 +249,8 @@ def bytes_of(source: Reads, rows: Sequence[Row]) -> Iterator[tuple[Row, bytes]]:
     for row, data in zip(rows, source.read(rows), strict=True):
         if isinstance(data, bytes):
             yield row, data
+        elif isinstance(data, HeadstartError):
+            raise data
         elif is_there(data):
             raise unreadable(title(source), {row.id: data.strerror or str(data)}, "file")
 

@@ -1,0 +1,9 @@
+"""Files on a disk and in object stores, by one set of functions.
+
+urls         addresses of object stores: their parts, and what of them may be shown
+stamp        by what a file is known not to have changed
+filesystems  fsspec's file system for each scheme
+faults       what went wrong with an object, and whether it is worth another attempt
+remote       objects listed and fetched, with a few more attempts where they fail
+files        files of both kinds: read ahead, stamps, bytes by offset
+"""
