@@ -2,14 +2,15 @@
 
     python benchmarks/backbones.py WORK photos=PHOTOS trash=TRASH
 
-Every recipe extracts all images of a set from the shell, twice: the first run converts the backbone, and
-calibrates it where it is int8; the second one writes the file anew. Seconds are the clock's, and of the
-processor, which other work on the machine changes less. `logistic` is cross-validated on all rows of each
-file; differences are paired. What WORK holds is not computed again.
+Every recipe extracts all images of each set, and `logistic` is cross-validated on all rows; differences are
+paired. Then 500 images of the first set are extracted from the shell by every recipe, whose backbone is
+converted by now, in turns: seconds of the clock, and of the processor, which other work changes less. What
+WORK holds is not computed again.
 """
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -25,23 +26,24 @@ from classify.frontier.sample import units_of
 from classify.heads.table import make_head
 from classify.scores.cross_validation import cross_validate
 from data.console import say
+from data.sources.source import open_source
 
-FOLDS = 10
+FOLDS, TIMED, TURNS = 10, 500, 3
 SIZES = {"xception": (150, 299), "efficientnetlite0": (150, 224), "efficientnetlite2": (150, 260)}
 ARITHMETICS = {
     "float32": (),
     "bfloat16": ("--precision", "bfloat16"),
     "int8": ("--quantization", "int8"),
 }
-PUBLISHED = ("--resize", "bicubic", "--antialias", "--crop", "0.875")  # how EfficientNet-Lite was judged
-RESIZING = {
+RESIZINGS = {
     "bilinear": (),
-    "bilinear, antialias": ("--antialias",),
-    "bicubic, antialias": ("--resize", "bicubic", "--antialias"),
-    "bicubic, antialias, crop 0.875": PUBLISHED,
+    "bilinear antialias": ("--antialias",),
+    "bicubic antialias": ("--resize", "bicubic", "--antialias"),
+    "bicubic antialias crop": ("--resize", "bicubic", "--antialias", "--crop", "0.875"),
 }
-RESIZED = {"xception": (150, 299), "efficientnetlite0": (224,), "efficientnetlite2": (260,)}
+RESIZED = {"xception": 150, "efficientnetlite0": 224, "efficientnetlite2": 260}
 RESULT = Path(__file__).parent / "results" / "backbones.json"
+Arm = tuple[str, int, str, str]  # backbone, size, arithmetic, resizing
 
 
 def main() -> None:
@@ -50,74 +52,65 @@ def main() -> None:
     sets = dict(each.split("=", 1) for each in sys.argv[2:])
     result = {"machine": machine(), "folds": FOLDS, "sets": {}}
     for name, path in sets.items():
-        result["sets"][name] = one_set(path, work / name)
-        RESULT.write_text(json.dumps(result, indent=1) + "\n")
+        result["sets"][name] = judged_set(path, work / name)
+    result |= {"timed_images": TIMED, "times": timed(next(iter(sets.values())), work / "timed")}
+    RESULT.write_text(json.dumps(result, indent=1) + "\n")
     say(f"wrote {RESULT}")
 
 
-def arms() -> dict[tuple[str, int, str, str], tuple[str, ...]]:
-    """Return the options of each backbone, size, arithmetic and way of resizing."""
-    found = {
-        (name, size, arithmetic, "bilinear"): options
+def arms() -> dict[Arm, list[str]]:
+    """Return the options of `extract run` for each recipe."""
+    chosen = [
+        (name, size, arithmetic, "bilinear")
         for name, sizes in SIZES.items()
         for size in sizes
-        for arithmetic, options in ARITHMETICS.items()
+        for arithmetic in ARITHMETICS
+    ]
+    chosen += [(name, size, "float32", resizing) for name, size in RESIZED.items() for resizing in RESIZINGS]
+    return {
+        (name, size, arithmetic, resizing): [
+            *("--backbone", name, "--image-size", str(size)),
+            *ARITHMETICS[arithmetic],
+            *RESIZINGS[resizing],
+        ]
+        for name, size, arithmetic, resizing in dict.fromkeys(chosen)
     }
-    found |= {
-        (name, size, "float32", resizing): options
-        for name, sizes in RESIZED.items()
-        for size in sizes
-        for resizing, options in RESIZING.items()
-    }
-    return found
 
 
-def one_set(path: str, folder: Path) -> list[dict]:
-    """Return what each recipe gives on the images of a source."""
+def judged_set(path: str, folder: Path) -> list[dict]:
+    """Return what each recipe is worth on the images of a source."""
     folder.mkdir(parents=True, exist_ok=True)
-    judged, told = {}, {}
-    for arm, options in arms().items():
-        name, size, arithmetic, resizing = arm
-        file = folder / f"{'-'.join(map(str, arm)).replace(', ', '_').replace(' ', '')}.h5"
-        words = ["--backbone", name, "--image-size", str(size), *options]
-        times = extracted(path, file, words)
+    judged: dict[Arm, Judged] = {}
+    for arm, words in arms().items():
+        file = folder / (stem(arm) + ".h5")
+        run(path, file, words)
         judged[arm] = judge(file)
-        report = judged[arm].found.report()
-        scores = f"accuracy {report['accuracy']['value']}, log loss {report['log_loss']['value']}"
-        say(f"{file.stem}: {scores}, {times}")
-        told[arm] = {
-            "backbone": name,
-            "image_size": size,
-            "arithmetic": arithmetic,
-            "resizing": resizing,
-            "rows": judged[arm].rows,
-            "accuracy": report["accuracy"],
-            "log_loss": report["log_loss"],
-            **times,
-        }
+        say(f"{folder.name} {stem(arm)}: log loss {judged[arm].log_loss:.4f}")
     best = min(judged, key=lambda each: judged[each].log_loss)
-    for arm, one in told.items():
-        one["against_best"] = None if arm == best else difference(judged[arm], judged[best], 1).to_dict()
-    return list(told.values())
+    return [
+        {
+            **described(arm),
+            **{name: one.found.report()[name] for name in ("rows", "accuracy", "log_loss")},
+            "against_best": None if arm == best else difference(one, judged[best], 1).to_dict(),
+        }
+        for arm, one in judged.items()
+    ]
 
 
-def extracted(path: str, file: Path, words: list[str]) -> dict:
-    """Extract from the shell, twice, or return how long that took before."""
-    kept = file.with_suffix(".json")
-    if kept.is_file():
-        return json.loads(kept.read_text())
+def described(arm: Arm) -> dict:
+    """Return what an arm is, ready for JSON."""
+    return dict(zip(("backbone", "image_size", "arithmetic", "resizing"), arm, strict=True))
+
+
+def stem(arm: Arm) -> str:
+    """Return how the files of an arm are named."""
+    return "-".join(map(str, arm)).replace(" ", "_")
+
+
+def run(path: str, file: Path, words: list[str]) -> None:
+    """Extract from the shell."""
     command = [sys.executable, "-m", "extract", "run", path, "-o", str(file), *words]
-    times = {}
-    for run in ("first", "second"):
-        file.unlink(missing_ok=True)
-        before, started = os.times(), time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times[f"{run}_seconds"] = round(time.perf_counter() - started, 2)
-        after = os.times()
-        spent = after.children_user + after.children_system - before.children_user - before.children_system
-        times[f"{run}_processor_seconds"] = round(spent, 2)
-    kept.write_text(json.dumps(times))
-    return times
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def judge(file: Path) -> Judged:
@@ -125,6 +118,42 @@ def judge(file: Path) -> Judged:
     features = load_features([file])
     every = replace(features, X=np.asarray(features.X), splits=np.zeros(len(features.y), np.int8))
     return Judged(cross_validate(make_head("logistic"), every, FOLDS), units_of(every))
+
+
+def timed(path: str, folder: Path) -> list[dict]:
+    """Return medians of what each recipe takes from the shell for some images."""
+    images = folder / "images"
+    link_some(path, images)
+    chosen = {arm: words for arm, words in arms().items() if arm[3] == "bilinear"}
+    taken: dict[Arm, list[tuple[float, float]]] = {arm: [] for arm in chosen}
+    for _ in range(TURNS):
+        for arm, words in chosen.items():
+            file = folder / (stem(arm) + ".h5")
+            file.unlink(missing_ok=True)
+            before, started = os.times(), time.perf_counter()
+            run(str(images), file, words)
+            seconds, after = time.perf_counter() - started, os.times()
+            spent = sum(after[2:4]) - sum(before[2:4])  # of children: user and system
+            taken[arm].append((round(seconds, 2), round(spent, 2)))
+    return [
+        {
+            **described(arm),
+            "seconds": statistics.median(seconds for seconds, _ in turns),
+            "processor_seconds": statistics.median(spent for _, spent in turns),
+            "turns": turns,
+        }
+        for arm, turns in taken.items()
+    ]
+
+
+def link_some(path: str, folder: Path) -> None:
+    """Link images of a source, spread evenly, into folders of their classes."""
+    source = open_source(path)
+    for place in np.linspace(0, len(source.rows) - 1, TIMED).astype(int).tolist():
+        target = folder / source.rows[place].id
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.is_symlink():
+            target.symlink_to(Path(path).resolve() / source.rows[place].id)
 
 
 if __name__ == "__main__":
