@@ -22,9 +22,8 @@ from machine import machine
 
 from classify.features.load import load_features
 from classify.frontier.compare import Judged, difference
-from classify.frontier.sample import units_of
 from classify.heads.table import make_head
-from classify.scores.cross_validation import cross_validate
+from classify.scores.cross_validation import cross_validate, together
 from data.console import say
 from data.sources.source import open_source
 
@@ -117,7 +116,8 @@ def judge(file: Path) -> Judged:
     """Cross-validate `logistic` on all rows of a file."""
     features = load_features([file])
     every = replace(features, X=np.asarray(features.X), splits=np.zeros(len(features.y), np.int8))
-    return Judged(cross_validate(make_head("logistic"), every, FOLDS), units_of(every))
+    found = cross_validate(make_head("logistic"), every, FOLDS)
+    return Judged(found, together(every, found.rows))
 
 
 def timed(path: str, folder: Path) -> list[dict]:

@@ -21,9 +21,8 @@ from classify.features.matrix import FeatureMatrix
 from classify.frontier.compare import Judged, difference
 from classify.frontier.frontier import frontier
 from classify.frontier.grid import Pass, name_of
-from classify.frontier.sample import units_of
 from classify.heads.table import make_head
-from classify.scores.cross_validation import cross_validate
+from classify.scores.cross_validation import cross_validate, together
 from data.console import say
 from data.sources.source import Source, open_source
 from extract.recipe import Recipe
@@ -100,7 +99,8 @@ def judge(files: list[Path]) -> Judged:
     """Cross-validate on all labelled rows, whatever their split."""
     features = joined([load_features(file) for file in files], "inner")
     features = whole(features)
-    return Judged(cross_validate(make_head("logistic"), features, FOLDS), units_of(features))
+    found = cross_validate(make_head("logistic"), features, FOLDS)
+    return Judged(found, together(features, found.rows))
 
 
 def whole(features: FeatureMatrix) -> FeatureMatrix:

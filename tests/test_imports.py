@@ -205,3 +205,12 @@ def test_the_architecture_page_names_modules_that_are_there():
     named = set(re.findall(r"`((?:data|extract|classify)/[\w/]+\.py)`", PAGE))
     assert len(named) > 20
     assert {name for name in named if not (CODE / name).is_file()} == set()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "benchmarks").glob("*.py")), ids=lambda path: path.stem)
+def test_what_benchmarks_import_of_ours_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module in OURS:
+            module = importlib.import_module(node.module)
+            missing = [each.name for each in node.names if not hasattr(module, each.name)]
+            assert not [name for name in missing if f"{node.module}.{name}" not in OURS]
