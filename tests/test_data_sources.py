@@ -162,6 +162,12 @@ class TestEverySource(SourceContract):
     def opened(self, request, tmp_path):
         return lambda: KINDS[request.param](request, tmp_path)
 
+    def take_away(self, source, row):
+        source = source.source if isinstance(source, SomeRows) else source
+        if isinstance(source, FileSource):
+            os.unlink(os.path.join(source.root, source.paths[row.id]))
+        return isinstance(source, FileSource)
+
 
 class TestPreparedPhotographs(SourceContract):
     @pytest.fixture

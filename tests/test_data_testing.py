@@ -23,6 +23,21 @@ IMAGES = {
 }
 ROWS = tuple(Row(name, number % 2) for number, name in enumerate(IMAGES))
 
+GONE: list[str] = []  # images that were taken away
+
+
+class Contract(SourceContract):
+    """The contract for sources whose images can go."""
+
+    def take_away(self, source, row):
+        GONE.append(row.id)
+        return True
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_gone():
+    GONE.clear()
+
 
 @dataclass(frozen=True)
 class Sound(Source):
@@ -40,7 +55,7 @@ class Sound(Source):
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
         for row in rows:
-            yield IMAGES[row.id]
+            yield FileNotFoundError(row.id) if row.id in GONE else IMAGES[row.id]
 
     def portable(self) -> Source | None:
         return self
@@ -83,6 +98,26 @@ class OnePlaceForAll(Sound):
         rows, start = list(rows), next(self.place)
         for number in range(len(rows)):
             yield IMAGES[rows[number if next(self.place) == start + 1 + number else 0].id]
+
+
+class Raises(Sound):
+    """One that ends where an image is gone."""
+
+    def read(self, rows):
+        for row in rows:
+            if row.id in GONE:
+                raise FileNotFoundError(row.id)
+            yield IMAGES[row.id]
+
+
+class EndsEarly(Sound):
+    def read(self, rows):
+        return itertools.takewhile(lambda data: isinstance(data, bytes), super().read(rows))
+
+
+class GivesNothing(Sound):
+    def read(self, rows):
+        return (data if isinstance(data, bytes) else b"" for data in super().read(rows))
 
 
 class Missing(Sound):
@@ -185,6 +220,7 @@ FAULTS: dict[str, list[Callable[[], object]]] = {
         lambda: Sound(warnings="odd"),
     ],
     "read_gives_the_rows_asked_for_in_their_order": [InItsOwnOrder, DropsTheLast, FirstOfTheFile, Missing],
+    "an_image_that_is_gone_is_an_error_in_its_place": [Raises, EndsEarly, GivesNothing],
     "a_row_alone_gives_the_same_bytes": [WantsMoreThanOne],
     "bytes_decode_to_pixels": [NoImages],
     "description_is_json_without_this_machine": [
@@ -216,14 +252,14 @@ FAULTS: dict[str, list[Callable[[], object]]] = {
 
 def run(name: str, opened: Callable[[], object], tmp_path, tmp_path_factory, monkeypatch) -> None:
     """Run one test of the contract as pytest does, with the fixtures that it asks for."""
-    test = getattr(SourceContract(), f"test_{name}")
+    test = getattr(Contract(), f"test_{name}")
     fixtures = {"opened": opened, "tmp_path": tmp_path, "tmp_path_factory": tmp_path_factory}
     fixtures["monkeypatch"] = monkeypatch
     asked = inspect.signature(test).parameters
     test(**{each: opened() if each == "source" else fixtures[each] for each in asked})
 
 
-class TestASourceWithoutAFault(SourceContract):
+class TestASourceWithoutAFault(Contract):
     @pytest.fixture
     def opened(self):
         return Sound
@@ -235,7 +271,7 @@ class TestASourceWithoutAFault(SourceContract):
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", ""),
 )
 def test_a_fault_fails_its_test(name, fault, tmp_path, tmp_path_factory, monkeypatch):
-    with pytest.raises((AssertionError, TypeError, ValueError)):
+    with pytest.raises((AssertionError, TypeError, ValueError, FileNotFoundError)):
         run(name, fault, tmp_path, tmp_path_factory, monkeypatch)
 
 

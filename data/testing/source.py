@@ -21,7 +21,7 @@ class SourceContract:
     """What holds for every source.
 
     A subclass gives the fixture `opened`: a function without parameters that opens the source, of three
-    rows or more, of which not all images are equal.
+    rows or more, of which not all images are equal. Where images can go, it says in `take_away` how.
 
     Examples
     --------
@@ -40,6 +40,10 @@ class SourceContract:
     def source(self, opened: Opened) -> Source:
         """Open the source."""
         return opened()
+
+    def take_away(self, source: Source, row: Row) -> bool:
+        """Take the image of a row away, and return True; False where an image cannot go by itself."""
+        return False
 
     def test_it_is_a_source(self, source: Source) -> None:
         assert isinstance(source, Source), "a class that inherits data.Source"
@@ -73,6 +77,16 @@ class SourceContract:
         for chosen in (rows[8::-1], rows[1:9:3], rows[-1:] + rows[:2] + rows[-1:], []):
             found = list(source.read(iter(chosen)))
             assert found == [held[row.id] for row in chosen], [row.id for row in chosen]
+
+    def test_an_image_that_is_gone_is_an_error_in_its_place(self, source: Source) -> None:
+        rows = list(source.rows)
+        before = list(source.read(rows))
+        if not self.take_away(source, rows[1]):
+            pytest.skip("its images cannot go by themselves, or `take_away` does not say how")
+        found = list(source.read(rows))
+        assert len(found) == len(rows), "the rows behind it are read too"
+        assert isinstance(found[1], OSError), "its error is yielded in the place of its bytes"
+        assert [found[0], *found[2:]] == [before[0], *before[2:]], "the others are not lost"
 
     def test_a_row_alone_gives_the_same_bytes(self, source: Source) -> None:
         chosen = [source.rows[0], source.rows[len(source.rows) // 2], source.rows[-1]]
