@@ -143,6 +143,16 @@ def test_names_of_kaggle_that_say_the_label(tmp_path):
     assert [row.split for row in source.rows] == ["test", "train", "train"]
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_names_without_a_suffix(suffix, tmp_path):
+    save(tmp_path, f"train/1{suffix}", f"train/2.x{suffix}", "labels.csv")
+    (tmp_path / "labels.csv").write_text("id,breed\n1,pug\n2.x,husky\n3,pug\n")
+    named = {"path_column": "id", "label_column": "breed"}
+    source = open_source(tmp_path / "labels.csv", root=tmp_path / "train", **named)
+    assert labels_by_id(source) == {f"1{suffix}": "pug", f"2.x{suffix}": "husky", "3": "pug"}
+    assert isinstance(list(source.read(source.rows))[2], FileNotFoundError)
+
+
 # Roboflow's columns of classes
 
 

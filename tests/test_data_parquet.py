@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 from conftest import assert_four_parts
 from image_files import labels_by_id, png, refusal, save
+from servers import web
 
 from data import open_source
 from data.parquet import file as parquet_file
@@ -178,13 +179,24 @@ def test_a_damaged_row_group_loses_no_other(order, tmp_path):
         ({"image": pyarrow.array([], pyarrow.binary())}, {}, "holds no rows"),
         ({"path": pyarrow.array([], pyarrow.string())}, {}, "lists no images"),
         ({"url": ["https://x.org/1.png"]}, {}, "no column of images, and none of paths"),
-        ({"url": ["https://x.org/1.png"]}, {"path_column": "url"}, "lists addresses of images"),
         ({"path": [None, "1.png"]}, {}, "names no image"),
     ],
 )
 def test_refusals(columns, how, told, tmp_path):
     parquet.write_table(pyarrow.table(columns), tmp_path / "x.parquet")
     assert told in refusal(tmp_path / "x.parquet", **how)
+
+
+def test_a_table_may_list_addresses(images, tmp_path):
+    pytest.importorskip("aiohttp", reason="needs the extra stores")
+    with web(images) as address:
+        table = pyarrow.table(
+            {"url": [f"{address}/red/000.png", f"{address}/blue/000.png"], "text": ["a", "b"]}
+        )
+        parquet.write_table(table, tmp_path / "x.parquet")
+        source = open_source(tmp_path / "x.parquet", path_column="url", label_column="text")
+        found = list(source.read(source.rows))
+    assert found == [(images / f"{name}/000.png").read_bytes() for name in ("red", "blue")]
 
 
 def test_a_file_of_another_table_beside_is_one_message(tmp_path):

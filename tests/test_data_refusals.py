@@ -57,12 +57,6 @@ REFUSED: dict[str, tuple[str, Callable[[], bytes], str, str]] = {
     "encrypted zip": ("x.zip", lambda: encrypted(in_zip(png(0), "a/1.png")), "", "is encrypted"),
     "page of a server": ("x.zip", lambda: b"<html>404</html>", "", "cannot be read as an archive"),
     "table without images": ("x.parquet", lambda: table(x=[1]), "", "holds no column of images"),
-    "table of addresses": (
-        "x.parquet",
-        lambda: table(url=["https://x.org/1.png"]),
-        "--path-column url",
-        "lists addresses of images",
-    ),
     "table without bytes": (
         "x.parquet",
         lambda: table(image=[{"bytes": None, "path": "1.png"}]),

@@ -231,7 +231,7 @@ FAULTS: dict[str, list[Callable[[], object]]] = {
         Counting,
     ],
     "stamps_are_sizes_and_times_that_stay": [StampsOfSome, StampsOfNow, StampsInSeconds],
-    "location_is_a_path_of_this_machine": [
+    "location_is_a_path_of_this_machine_or_an_address": [
         lambda: Sound(location="tests"),
         lambda: Sound(location="/nowhere/at/all"),
     ],

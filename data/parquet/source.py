@@ -33,7 +33,6 @@ if TYPE_CHECKING:  # an extra
     import pyarrow
 
 _SHARD = re.compile(r"(.+?)-\d+-of-\d+$")  # as train-00000-of-00002
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -291,7 +290,6 @@ def _table(
     }
     lines = zip(*(texts[name] for name in COLUMNS), strict=True)
     records = [(number, dict(zip(COLUMNS, line, strict=True))) for number, line in enumerate(lines, 1)]
-    _refuse_addresses(path, read["path"], texts["path"][:1])
     other = tuple(printable(name) for name in there.values() if name not in read.values())
     notes = [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
     start = path.parent if root is None else checked_root(Path(root))
@@ -302,13 +300,3 @@ def _table(
 
 def _text(value: object) -> str:
     return "" if value is None else str(value)
-
-
-def _refuse_addresses(path: Path, column: str, first: Sequence[str]) -> None:
-    if any(_ADDRESS.match(text) for text in first):
-        raise HeadstartError(
-            f"{str(path)!r} lists addresses of images",
-            "images, or paths of files",
-            f"{column}: {first[0]}",
-            "download them first, into Parquet or tar files of images, as img2dataset does it",
-        )

@@ -3,6 +3,7 @@
 import os
 import posixpath
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from unicodedata import normalize
 
@@ -12,12 +13,14 @@ from data.sources.labels import index_labels, label_warnings, look_alikes
 from data.sources.layout import escaped
 from data.sources.rows import unique_ids
 from data.sources.source import Row
+from data.sources.tree import IMAGE_SUFFIXES
 from data.splits import split_name
 from data.stores.files import absolute, are_there, folder_of
 from data.stores.urls import below, is_url, shown
 from data.tables.csv_text import TO_UTF8, Columns, Table, read_table, windows_text
 from data.text import counted, printable, some_of
 
+_SUFFIXES = sorted(IMAGE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # the usual one first
 COLUMNS = ("path", "label", "split", "group")
 
 
@@ -127,7 +130,8 @@ def _existing(where: str, root: str, line: int, raw: str, text: str) -> tuple[st
     """Return the path from the root to a listed file, in the spelling under which it is there, and its place.
 
     A name may be bytes of no encoding; it may come from a system with other forms of accents, or
-    with backslashes between folders. One that is not there stays as it is written, as does one in a store.
+    with backslashes between folders; it may lack the suffix, as ids of Kaggle's tables do.
+    One that is not there stays as it is written, as does one in a store.
     """
     if not text or "\0" in text:
         raise HeadstartError(
@@ -140,7 +144,9 @@ def _existing(where: str, root: str, line: int, raw: str, text: str) -> tuple[st
         return (shown(text), text) if is_url(text) else (way := posixpath.normpath(text), way)
     accents = [normalize(form, text) for form in ("NFC", "NFD")]
     spellings = dict.fromkeys([raw, text, *accents, text.replace("\\", "/")])
-    there = (each for each in spellings if os.path.lexists(os.path.join(root, each)))
+    bare = os.path.splitext(text)[1].lower() not in IMAGE_SUFFIXES
+    suffixed = (text + suffix for suffix in _SUFFIXES if bare)
+    there = (each for each in chain(spellings, suffixed) if os.path.lexists(os.path.join(root, each)))
     return _way(root, next(there, text))
 
 
