@@ -21,8 +21,8 @@ from data import HeadstartError
 from data.images import load_image
 from data.sources.arrays import npy_bytes
 from extract import Recipe
-from extract.backbones.applications import SCALINGS
 from extract.backbones.build import scaled
+from extract.backbones.scaling import SCALINGS
 from extract.engines.engine import open_engine
 
 LINEAR = [name for name, entry in HEADS.items() if entry.becomes_layers and name != "mlp"]

@@ -14,8 +14,8 @@ from data import open_source
 from data.machine import cpu
 from data.sources.arrays import from_arrays
 from extract import Options
-from extract.engines.conversion import quiet_openvino
 from extract.engines.limit import _product, matrix_product
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.run.bench import bench, benches
 
 VNNI = {"avx512_vnni", "avx_vnni"}

@@ -15,8 +15,8 @@ from data.images import PIXEL_LIMIT
 from data.machine import cpu
 from extract import FeatureFile
 from extract.cli import app
-from extract.engines.conversion import quiet_openvino
 from extract.engines.openvino_engine import computes_bfloat16
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.run import forecast
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")

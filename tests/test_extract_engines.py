@@ -98,7 +98,7 @@ def test_a_converted_model_is_kept_and_a_damaged_one_converted_again(tiny_recipe
 def test_telemetry_is_as_if_not_installed():
     code = """
 import sys
-from extract.engines.conversion import without_telemetry
+from extract.model_files.openvino_graph import without_telemetry
 with without_telemetry():
     import openvino.tools.ovc.telemetry_utils as utils
 print(utils.tm.__name__, "openvino_telemetry" in sys.modules)

@@ -286,7 +286,7 @@ def test_what_cannot_be_a_backbone(case, file, tmp_path):
 
 
 def test_a_file_of_too_many_bytes(file, monkeypatch, tmp_path):
-    from extract.backbones import keras_file
+    from extract.model_files import keras_file
 
     monkeypatch.setitem(keras_file._LARGEST, "config.json", 100)
     path = shutil.copy(file, tmp_path / "large.keras")

@@ -15,7 +15,7 @@ PLACES = {
     "data": "text texts errors lists names allowed splits split_rule stratified augment machine scratch"
     " resize jpeg images output stores tables placed sources archives parquet testing interrupt child"
     " attached document console source_options progress contact_sheet cli",
-    "extract": "siblings given ported backbones recipe engines feature_file run row_cache"
+    "extract": "siblings given ported backbones model_files recipe engines feature_file run row_cache"
     " transformer cluster commands cli",
     "classify": "head features scores penalized heads bundle abstain judge summary selection audit"
     " finetuning benchmark frontier report commands cli headstart",

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classify.bundle import openvino_file
-from classify.bundle.formats import FORMATS, Format
+from classify.bundle.formats import FORMATS, IN_BFLOAT16, Format
+from classify.bundle.openvino_file import image_graph
 from data.errors import HeadstartError, missing_extra, unknown_name
 from data.images import load_image
 from data.output.atomic import take_mode, target_of, written_aside
@@ -27,12 +28,14 @@ from data.sources.arrays import npy_bytes
 from data.text import with_type
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import need_tensorflow
-from extract.engines.conversion import without_telemetry
+from extract.backbones.kinds import kind_of, need_keras_graph
 from extract.engines.probe import probe_image
+from extract.model_files.openvino_graph import quiet_openvino, without_telemetry
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
     import keras
+    import openvino
 
     from classify.bundle.bundle import Bundle
 
@@ -100,8 +103,8 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
     Raises
     ------
     HeadstartError
-        If the format or suffix is wrong, a package is missing, the path is taken or cannot be
-        written, the head cannot be transplanted, or the probabilities differ by more than 1e-4.
+        If the format or suffix is wrong, a package is missing, the path is taken or cannot be written, the
+        head cannot be transplanted, or the probabilities differ by more than 1e-4.
     """
     from classify.bundle.keras_model import check_transplant, image_model, only_feature_set
 
@@ -110,24 +113,28 @@ def export(bundle: "Bundle", path: str | Path, format: str = "keras", *, any_siz
     need_tensorflow("export")
     check_transplant(bundle, any_size=any_size)
     recipe = only_feature_set(bundle).recipe
-    notes = [*notes_on(recipe), *filter(None, [FORMATS[format].note])]
+    if format != "openvino":
+        need_keras_graph(recipe.backbone, f"the format {format}")
+    has_keras_graph = kind_of(recipe.backbone).graph == "keras"
+    note = FORMATS[format].note if has_keras_graph else IN_BFLOAT16
+    notes = [*notes_on(recipe), *filter(None, [note])]
     for note in notes:
         _log.warning("%s", note)
-    model = image_model(bundle, any_size=any_size)
+    model = (image_model if has_keras_graph else image_graph)(bundle, any_size=any_size)
     with writing(path, "or choose another -o"):
         above = target_of(path).parent
         above.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=above) as folder, full_told(above):
             made = Path(folder) / path.name
-            try_room(Path(folder), 4 * model.count_params())
+            try_room(Path(folder), openvino_file.size_of(model))
             _write(model, made, format)
             exported = Exported(
                 file=str(path),
                 format=format,
                 card=str(card_of(path)),
                 class_names=list(bundle.class_names),
-                input_shape=list(model.input_shape),
-                output_shape=list(model.output_shape),
+                input_shape=openvino_file.shape_of(model.inputs[0]),
+                output_shape=openvino_file.shape_of(model.outputs[0]),
                 notes=notes,
                 **_checked(made, FORMATS[format], bundle, any_size),
             )
@@ -142,8 +149,8 @@ def check_target(path: Path, format: str) -> None:
     Raises
     ------
     HeadstartError
-        If the format is unknown or needs a package that is missing, the suffix is another format's,
-        or the path exists and is not what the card beside it says an export wrote.
+        If the format is unknown or needs a package that is missing, the suffix is another format's, or the
+        path exists and is not what the card beside it says an export wrote.
     """
     if format not in FORMATS:
         raise unknown_name("format", format, FORMATS)
@@ -190,12 +197,7 @@ def notes_on(recipe: Recipe) -> list[str]:
 
 
 def sample_images(size: tuple[int, int]) -> np.ndarray:
-    """Return the probe image and seeded random ones, from noise to large squares.
-
-    Returns
-    -------
-    ndarray of float32, shape (8, height, width, 3)
-        Whole numbers in 0..255.
+    """Return the probe image and seven seeded random ones, from noise to large squares, in 0..255.
 
     Examples
     --------
@@ -263,7 +265,11 @@ def _card_text(exported: Exported, head: str, recipe: Recipe, files: dict[str, s
     return json.dumps(card, indent=2, ensure_ascii=False)
 
 
-def _write(model: "keras.Model", path: Path, format: str) -> None:
+def _write(model: "keras.Model | openvino.Model", path: Path, format: str) -> None:
+    if not hasattr(model, "count_params"):
+        quiet_openvino().save_model(model, path, compress_to_fp16=False)
+        openvino_file.keep_float32(path)
+        return
     name = FORMATS[format].name
     if not name:
         model.save(path)

@@ -65,8 +65,8 @@ class Format:
     by_default: Callable[[Path], Callable[[np.ndarray], np.ndarray]] | None = None
 
 
-_ONNX = (
-    "OpenVINO computes an ONNX model in bfloat16 on CPUs that have it, and its probabilities then differ; "
+IN_BFLOAT16 = (
+    "OpenVINO computes this model in bfloat16 on CPUs that have it, and its probabilities then differ; "
     "INFERENCE_PRECISION_HINT=f32 keeps them"
 )
 
@@ -74,7 +74,13 @@ FORMATS = {
     "keras": Format(".keras", "", _with_keras),
     "saved_model": Format("", "tf_saved_model", _with_tensorflow),
     "onnx": Format(
-        ".onnx", "onnx", openvino_file.run_in_float32, ("tf2onnx", "onnx"), "onnx", _ONNX, openvino_file.run
+        ".onnx",
+        "onnx",
+        openvino_file.run_in_float32,
+        ("tf2onnx", "onnx"),
+        "onnx",
+        IN_BFLOAT16,
+        openvino_file.run,
     ),
     "openvino": Format(".xml", "openvino", openvino_file.run_in_float32, by_default=openvino_file.run),
     "litert": Format(".tflite", "litert", _with_litert),

@@ -11,7 +11,7 @@ from classify.head import Head
 from classify.heads.dense_layer import fold
 from data.errors import HeadstartError
 from extract.backbones.build import pooled, scaled, tapped
-from extract.backbones.kinds import need_keras_graph, plain_name
+from extract.backbones.kinds import plain_name
 from extract.backbones.weights import load_backbone
 from extract.recipe import Recipe
 
@@ -100,11 +100,10 @@ def check_transplant(bundle: BundleContents, *, any_size: bool = False) -> None:
     Raises
     ------
     HeadstartError
-        If it takes features of several recipes, its backbone is no graph of Keras', its head is neither
-        linear nor a Keras net, or no layer of Keras resizes as the recipe does.
+        If it takes features of several recipes, its head is neither linear nor a Keras net, or no layer
+        resizes as the recipe does.
     """
     recipe = only_feature_set(bundle).recipe
-    need_keras_graph(recipe.backbone, "fine-tuning")
     if any_size:
         _check_resizing(recipe)
     if not hasattr(bundle.head, "model_"):
@@ -173,6 +172,17 @@ def head_layers(head: Head, temperature: float, dropout: float | None) -> "list[
     dense.build((None, len(kernel)))
     dense.set_weights([kernel, bias])
     return [keras.layers.Dropout(rate), dense] if rate else [dense]
+
+
+def head_model(bundle: BundleContents, width: int) -> "keras.Model":
+    """Build the head of a bundle alone: from features (B, D) to the probabilities of its classes (B, K)."""
+    import keras
+
+    values = features = keras.Input((width,), name="features")
+    for layer in head_layers(bundle.head, bundle.temperature, None):
+        values = layer(values)
+    outputs = _probabilities(values, bundle.head.classes_, len(bundle.class_names))
+    return keras.Model(features, outputs, name="head")
 
 
 def _refuse_own_layers(model: "keras.Model") -> None:

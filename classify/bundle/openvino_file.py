@@ -10,15 +10,22 @@ that it replaces between pixels and probabilities are written here as what it le
 import os
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extract.engines.conversion import quiet_openvino
+from extract.backbones.kinds import plain_name
+from extract.engines.file_graph import file_model
+from extract.model_files.openvino_graph import quiet_openvino
+from extract.recipe import Recipe
 
 if TYPE_CHECKING:
+    import keras
     import openvino
+
+    from classify.bundle.folder import BundleContents
 
 
 def keep_float32(path: Path) -> None:
@@ -40,6 +47,77 @@ def keep_float32(path: Path) -> None:
     _mark(aside)
     for suffix in (".xml", ".bin"):
         os.replace(aside.with_suffix(suffix), path.with_suffix(suffix))
+
+
+def image_graph(bundle: "BundleContents", *, any_size: bool) -> "openvino.Model":
+    """Build one OpenVINO model that does what `predict` does to decoded images, around a user's model file.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        Of one recipe, whose backbone is an ONNX or IR file.
+    any_size : bool
+        Take images of any size and resize them to the recipe's; else take the recipe's only.
+
+    Returns
+    -------
+    openvino.Model
+        From RGB in 0..255 (B, H, W, 3) to probabilities (B, K), as float32.
+
+    Raises
+    ------
+    HeadstartError
+        If the head cannot be transplanted, or our cache lacks the model.
+    """
+    from openvino import opset13 as ops
+
+    from classify.bundle.keras_model import head_model
+
+    openvino, own = quiet_openvino(), bundle.feature_sets[0]
+    own.ensure_weights()
+    model = file_model(replace(own.recipe, layers=own.layers))
+    head = openvino.convert_model(head_model(bundle, own.width))
+    features = [result.input_value(0) for result in model.get_results()]
+    joined = ops.concat(features, 1) if len(features) > 1 else features[0].get_node()
+    head.get_parameters()[0].output(0).replace(joined.output(0) if len(features) > 1 else features[0])
+    images, results = model.get_parameters()[0], [ops.result(head.get_results()[0].input_value(0))]
+    if any_size:
+        batch = images.get_partial_shape()[0]
+        given = ops.parameter(openvino.PartialShape([batch, -1, -1, 3]), np.float32)
+        images.output(0).replace(_resized(given, own.recipe).output(0))
+        images = given
+    images.output(0).get_tensor().set_names({"images"})
+    return openvino.Model(results, [images], f"{plain_name(own.recipe.backbone)}_classifier")
+
+
+def _resized(images: "openvino.Node", recipe: Recipe) -> "openvino.Node":
+    from openvino import opset13 as ops
+
+    filters = {"bilinear": "linear", "bicubic": "cubic"}
+    sizes, axes = (ops.constant(np.array(values, np.int64)) for values in (recipe.image_size, (1, 2)))
+    return ops.interpolate(
+        images,
+        sizes,
+        filters[recipe.resize],
+        "sizes",
+        coordinate_transformation_mode="half_pixel",
+        cube_coeff=-0.5,  # Keys', as TensorFlow has it
+        axes=axes,
+    )
+
+
+def size_of(model: "keras.Model | openvino.Model") -> int:
+    """Return the bytes of a model's weights."""
+    if hasattr(model, "count_params"):
+        return 4 * model.count_params()
+    return sum(each.get_byte_size() for each in model.get_ops() if each.get_type_name() == "Constant")
+
+
+def shape_of(end: "keras.KerasTensor | openvino.Output") -> list[int | None]:
+    """Return the sides of what a model takes or gives, None where any will do."""
+    if hasattr(end, "get_partial_shape"):
+        return [side.get_length() if side.is_static else None for side in end.get_partial_shape()]
+    return list(end.shape)
 
 
 def run(path: Path, options: dict[str, str] | None = None) -> Callable[[np.ndarray], np.ndarray]:

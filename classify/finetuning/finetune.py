@@ -27,6 +27,7 @@ from data.output.disk import check_room, writing
 from data.sources.source import Row, Source, as_source
 from data.text import counted, some_of
 from extract.backbones.keras_backend import need_tensorflow
+from extract.backbones.kinds import need_keras_graph
 from extract.backbones.weights import weights_size
 from extract.feature_file.hdf5 import digest_array
 from extract.recipe import Recipe
@@ -130,6 +131,7 @@ def _check_first(bundle: Bundle, source: Source, folder: Path, tensorboard: Path
         check_parent(Path(tensorboard) / "train", "--tensorboard")
     check_classes(bundle, source)
     check_transplant(bundle)
+    need_keras_graph(only_feature_set(bundle).recipe.backbone, "fine-tuning")
 
 
 def _rows_told(rows: dict[str, ImageRows]) -> dict:

@@ -6,7 +6,6 @@ applications   BACKBONES: scaling, sizes and published weights of each model
 keras_backend  which backend Keras computes with
 graph          a graph step by step: names that stay, where all paths meet
 build          the Keras graph: made, tapped at layers, scaled, pooled
-keras_file     a user's Keras model, rebuilt of Keras' own layers
 layers         the outputs worth pooling, with what each costs
 tensors        weights read from Keras' files, and the digest of them
 download       where ImageNet weights come from

@@ -133,6 +133,8 @@ def check_layers(backbone: str, layers: Sequence[str]) -> None:
 
 def layer_names(backbone: str) -> list[str]:
     """Return what `tapped` knows of a backbone by its name, whose graph is built: the same at every size."""
+    if is_own(backbone) and kind_of(name := settled(backbone).name).graph != "keras":
+        return import_module(kind_of(name).module).layer_names(name)
     return list(_outputs(build_backbone(backbone, some_size(backbone))))
 
 
@@ -168,6 +170,11 @@ def pooled(
     """
     maps = maps if isinstance(maps, list) else [maps]
     return [_pooled(feature_map, pooling) for feature_map in maps]
+
+
+def pooled_backbone(name: str, image_size: tuple[int, int], layers: Sequence[str]) -> "keras.Model":
+    """Build a backbone up to the deepest of some layers, weights not loaded."""
+    return tapped(build_backbone(name, image_size), layers)
 
 
 def flops(model: "keras.Model") -> int:

@@ -141,7 +141,13 @@ class Kind:
 KINDS = {  # by what stands before the digest in the name of a backbone; a name of the table has none
     "": Kind("a backbone with a name", "`NAME`", "extract.backbones.applications"),
     "keras": Kind(
-        "a Keras model", "`file:MODEL.keras`", "extract.backbones.keras_file", suffixes=(".keras",)
+        "a Keras model", "`file:MODEL.keras`", "extract.model_files.keras_file", suffixes=(".keras",)
+    ),
+    "onnx": Kind(
+        "an ONNX model", "`file:MODEL.onnx`", "extract.model_files.openvino_graph", "openvino", (".onnx",)
+    ),
+    "openvino": Kind(
+        "an OpenVINO model", "`file:MODEL.xml`", "extract.model_files.openvino_graph", "openvino", (".xml",)
     ),
 }
 

@@ -6,6 +6,7 @@ runtime          RUNTIMES: what a Keras backend does for it; is there a GPU?
 on_tensorflow    Keras' backend TensorFlow
 on_jax           JAX
 on_torch         PyTorch
+file_graph       a user's ONNX or IR graph between scaling and pooling
 conversion       backbones in OpenVINO's format, kept in the cache
 translation      the same without TensorFlow, by Keras' backend OpenVINO
 openvino_engine  OpenVINO on a CPU

@@ -5,15 +5,12 @@ import json
 import logging
 import os
 import subprocess
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from data.child import command_of, environment
@@ -24,9 +21,11 @@ from data.output.disk import full_told, try_room
 from data.text import one_line
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
-from extract.backbones.kinds import short_name
+from extract.backbones.kinds import kind_of, short_name
 from extract.backbones.weights import load_backbone
+from extract.engines.file_graph import file_model
 from extract.engines.keras_engine import feature_model
+from extract.model_files.openvino_graph import quiet_openvino, without_telemetry
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -83,6 +82,8 @@ def float_model(recipe: Recipe) -> "openvino.Model":
     HeadstartError
         If Keras' backend OpenVINO cannot build the backbone.
     """
+    if kind_of(recipe.backbone).graph == "openvino":
+        return file_model(recipe)
     if keras_backend() != "tensorflow":
         return _translated(recipe)
     model = feature_model(recipe, load_backbone(recipe.backbone, recipe.image_size, recipe.weights))
@@ -175,29 +176,8 @@ def keep_model(model: "openvino.Model", path: Path) -> None:
         record.write_text(json.dumps(_hashes(path)))
 
 
-def quiet_openvino() -> ModuleType:
-    """Return the package `openvino`; its import alone would write to the user's home and send a message."""
-    with without_telemetry():
-        import openvino
-    return openvino
-
-
 def _is_constant(operation: "openvino.Node") -> bool:
     return operation.get_type_name() == "Constant"
-
-
-@contextmanager
-def without_telemetry() -> Iterator[None]:
-    """Let OpenVINO's tools be imported as if its telemetry package were not installed."""
-    name = "openvino_telemetry"
-    before = {name: sys.modules[name]} if name in sys.modules else {}
-    # Python's own rule, which typeshed leaves out: a name with None is not imported.
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        sys.modules.pop(name)
-        sys.modules.update(before)
 
 
 def _hashes(path: Path) -> dict[str, str]:

@@ -12,6 +12,7 @@ from data.errors import HeadstartError, unknown_name
 from data.machine import cores
 from data.output.cache import in_cache
 from extract.backbones.build import forked_error
+from extract.backbones.kinds import kind_of, need_keras_graph
 from extract.engines.runtime import sees_gpu
 from extract.recipe import EngineInfo, Recipe
 
@@ -30,6 +31,8 @@ class EngineEntry:
         Values of a recipe's fields that it can compute.
     gpu : bool
         Whether it computes on a GPU where Keras' backend sees one.
+    graphs : tuple of str
+        Of which `extract.backbones.kinds.Kind` it computes backbones.
     """
 
     path: str
@@ -37,10 +40,12 @@ class EngineEntry:
     precision: tuple[str, ...] = ("float32",)
     quantization: tuple[str, ...] = ("none",)
     gpu: bool = False
+    graphs: tuple[str, ...] = ("keras",)
 
     def computes(self, recipe: Recipe) -> bool:
         """Tell whether the engine can compute a recipe."""
-        return recipe.precision in self.precision and recipe.quantization in self.quantization
+        arithmetic = recipe.precision in self.precision and recipe.quantization in self.quantization
+        return arithmetic and kind_of(recipe.backbone).graph in self.graphs
 
 
 ENGINES = {  # on a CPU, `auto` takes the first that can compute the recipe
@@ -49,6 +54,7 @@ ENGINES = {  # on a CPU, `auto` takes the first that can compute the recipe
         ("keras", "openvino", "tensorflow"),
         precision=("float32", "bfloat16"),
         quantization=("none", "int8"),
+        graphs=("keras", "openvino"),
     ),
     "keras": EngineEntry(
         "extract.engines.keras_engine:KerasEngine",
@@ -165,6 +171,8 @@ def check_engine(name: str, recipe: Recipe) -> None:
             raise _no_engine(recipe)
         return
     entry = ENGINES[name]
+    if kind_of(recipe.backbone).graph not in entry.graphs:
+        need_keras_graph(recipe.backbone, f"the engine {name}")
     for field, values in (("precision", entry.precision), ("quantization", entry.quantization)):
         found = getattr(recipe, field)
         if found not in values:
@@ -177,7 +185,9 @@ def check_engine(name: str, recipe: Recipe) -> None:
 
 
 def _no_engine(recipe: Recipe) -> HeadstartError:
-    fitting = [entry.precision for entry in ENGINES.values() if recipe.quantization in entry.quantization]
+    graph = kind_of(recipe.backbone).graph
+    able = [entry for entry in ENGINES.values() if graph in entry.graphs]
+    fitting = [entry.precision for entry in able if recipe.quantization in entry.quantization]
     precisions = dict.fromkeys(precision for values in fitting for precision in values)
     return HeadstartError(
         "no engine can compute this recipe",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extract.engines.conversion import quiet_openvino
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ import numpy as np
 
 from data.machine import cpu
 from data.text import counted
-from extract.engines.conversion import converted_model, quiet_openvino
+from extract.engines.conversion import converted_model
 from extract.engines.engine import Engine, SimulatedError
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.recipe import EngineInfo, Recipe
 
 if TYPE_CHECKING:
@@ -58,8 +59,14 @@ class OpenVinoEngine(Engine):
         self._free = [self._compiled.create_infer_request() for _ in range(threads + 1)]
         self._int8 = recipe.quantization == "int8"
         self._outputs = range(len(recipe.layers))
+        self._one_alone = self._compiled.input(0).get_partial_shape()[0].is_static
+        if self._one_alone:
+            self.batch_size = 1
 
     def start(self, batch: np.ndarray) -> Callable[[], list[np.ndarray]]:
+        if self._one_alone and len(batch) > 1:
+            singles = [batch[place : place + 1] for place in range(len(batch))]
+            return lambda: [np.concatenate(rows) for rows in zip(*map(self, singles), strict=True)]
         request = self._free.pop()
         request.start_async([batch], share_inputs=True)
 

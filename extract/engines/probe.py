@@ -79,9 +79,16 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
     Raises
     ------
     HeadstartError
-        As `check_probe` raises it.
+        As `check_probe` raises it; if a feature is no finite number.
     """
     ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
+    if not all(np.isfinite(feature).all() for feature in ours):
+        raise HeadstartError(
+            "the backbone gives features that are no numbers",
+            "finite numbers for an image",
+            "NaN or infinity, of the probe image",
+            "check --scaling, --precision and the weights of the model",
+        )
     if probes:
         mine = Probe("this machine", engine.describe(), dict(zip(recipe.layers, ours, strict=True)))
         for probe in probes:

@@ -18,10 +18,11 @@ from data.images import ImageError
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source, as_source
 from data.text import some_of
-from extract.backbones.build import flops, tapped
 from extract.backbones.keras_backend import import_failure
+from extract.backbones.kinds import kind_of
 from extract.backbones.weights import load_backbone
 from extract.engines.engine import Engine, available_threads, open_engine
+from extract.engines.file_graph import gflop
 from extract.engines.keras_engine import feature_model
 from extract.engines.limit import matrix_product
 from extract.engines.pipeline import compute_features, decode, decode_ahead, engine_speed
@@ -30,7 +31,7 @@ from extract.run.options import PLACES, Options
 from extract.run.worker import bytes_of
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 Name = TypeVar("Name")
 _KERAS_READS = ("BMP", "GIF", "JPEG", "PNG")
@@ -127,8 +128,7 @@ def benches(
     """
     first, threads = recipes[0], options.threads or available_threads()
     rows, pixels, rejections = _decodable(source, first, images)
-    backbone = load_backbone(first.backbone, first.image_size, first.weights)
-    gflops = [flops(tapped(backbone, recipe.layers)) / 1e9 for recipe in recipes]
+    gflops = list(map(gflop, recipes))
     opened = [_opened(options, recipe, threads) for recipe in recipes]
     limits = [matrix_product(recipe, threads) for recipe in recipes]
 
@@ -146,11 +146,11 @@ def benches(
             "read": lambda: _speed(len(rows), lambda: _read_alone(source, rows)),
             "decode": lambda: _decode_alone(source, rows, opened[0], first, threads),
         }
-        if not import_failure("tensorflow"):
-            shared["keras"] = _keras_arm(source, rows, first, backbone, Path(folder))
+        if kind_of(first.backbone).graph == "keras" and not import_failure("tensorflow"):
+            shared["keras"] = _keras_arm(source, rows, first, Path(folder))
         of_all = {("", name): arm for name, arm in shared.items()}
-        for recipe, engine, (_, product), gflop in zip(recipes, opened, limits, gflops, strict=True):
-            of_all |= {(recipe.key, name): arm for name, arm in arms(engine, recipe, product, gflop).items()}
+        for recipe, engine, (_, product), each in zip(recipes, opened, limits, gflops, strict=True):
+            of_all |= {(recipe.key, name): arm for name, arm in arms(engine, recipe, product, each).items()}
         speeds = in_turns(of_all, repeats)
     return [
         _bench(
@@ -248,9 +248,7 @@ def _pipeline(source: Source, rows: Sequence[Row], engine: Engine, recipe: Recip
     deque(compute_features(engine, recipe, bytes_of(source, rows), threads), maxlen=0)
 
 
-def _keras_arm(
-    source: Source, rows: Sequence[Row], recipe: Recipe, backbone: "keras.Model", folder: Path
-) -> Callable[[], float]:
+def _keras_arm(source: Source, rows: Sequence[Row], recipe: Recipe, folder: Path) -> Callable[[], float]:
     """Write the images into a folder as Keras wants it, and return what measures its own pipeline."""
     import keras
     import tensorflow as tf
@@ -264,6 +262,7 @@ def _keras_arm(
     )
     options = tf.data.Options()
     options.autotune.enabled = False  # with it, a pass now and then ends up to twice as late
+    backbone = load_backbone(recipe.backbone, recipe.image_size, recipe.weights)
     dataset, model = dataset.with_options(options), feature_model(recipe, backbone)
     return lambda: _speed(len(rows), lambda: model.predict(dataset, verbose=0))
 

@@ -14,8 +14,8 @@ from data.output.disk import free_room
 from data.sources.labels import check_labels, thin_classes
 from data.sources.source import Row, Source, as_source
 from data.split_rule import SplitRule
-from extract.backbones.build import build_backbone, flops, tapped
 from extract.engines.engine import chosen_engine, open_engine
+from extract.engines.file_graph import gflop
 from extract.engines.pipeline import compute_features, engine_speed
 from extract.engines.probe import check_probes
 from extract.feature_file.contents import rows_by_split
@@ -158,7 +158,7 @@ def preview(
         moved=elsewhere.counts,
         missing=decided.missing,
         parts=len(decided.parts),
-        gflop=_gflop(recipe) if decided.parts else None,
+        gflop=gflop(recipe) if decided.parts else None,
         bytes_needed=bytes_needed(decided.written(found.layout, leaves.kept), width)
         if decided.parts
         else None,
@@ -177,10 +177,6 @@ def preview(
         ),
         examples=tuple(source.examples),
     )
-
-
-def _gflop(recipe: Recipe) -> float:
-    return flops(tapped(build_backbone(recipe.backbone, recipe.image_size), recipe.layers)) / 1e9
 
 
 def _rows(source: Source, scan: Scan, found: Survey, rule: SplitRule) -> ComingRows:

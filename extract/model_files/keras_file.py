@@ -18,6 +18,7 @@ from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
 from extract.backbones.kinds import Own, missing_model, place_of
 from extract.backbones.tensors import name_elsewhere
+from extract.backbones.weights import keep_weights
 
 if TYPE_CHECKING:
     import keras
@@ -50,8 +51,6 @@ def keep(path: Path) -> Own:
         If the file is cut or no such file, is too large, has parts that are not Keras' own, takes anything
         but one image, or has several outputs.
     """
-    from extract.backbones.weights import keep_weights  # which builds the graph by this module
-
     origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
     config = _graph_in(path)
     model = _built(config, path.name)
