@@ -4,13 +4,16 @@ import json
 import pickle
 import shutil
 import sys
+import tarfile
 import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, refused, run_command
-from servers import SECRET, Trouble, fill, put, web
+from servers import SECRET, Trouble, fill, put, serving, web
 
 from data import HeadstartError, open_source
 from data.errors import NotAllowedError, NotFoundError
@@ -48,6 +51,13 @@ def troubled(object_store, monkeypatch):
         yield begin
         for each in running:
             each.__exit__(None, None, None)
+
+
+def message(call) -> str:
+    with pytest.raises(HeadstartError) as caught:
+        call()
+    assert_four_parts(str(caught.value))
+    return str(caught.value)
 
 
 class TestBucket(SourceContract):
@@ -89,6 +99,46 @@ class TestTableOfAddresses(SourceContract):
             ]
             (tmp_path / "list.csv").write_text("\n".join(lines))
             yield lambda: open_source(tmp_path / "list.csv")
+
+
+def pack(kind: str, drawn: Path, folder: Path) -> Path:
+    """Write the drawn images as an archive or as Parquet."""
+    folder.mkdir(exist_ok=True)
+    if kind == "parquet":
+        parquet, pyarrow = pytest.importorskip("pyarrow.parquet"), pytest.importorskip("pyarrow")
+        paths = sorted(drawn.rglob("*.png"))
+        images = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+        labels = [path.parent.name for path in paths]
+        parquet.write_table(
+            pyarrow.table({"image": images, "label": labels}), folder / "x.parquet", row_group_size=7
+        )
+    elif kind == "shards":
+        for number, name in enumerate(("red", "blue")):
+            with tarfile.open(folder / f"train-{number:03d}.tar", "w") as tar:
+                for path in sorted((drawn / name).iterdir()):
+                    tar.add(path, f"{name}{path.name}")
+                    (folder / "label").write_text(name)
+                    tar.add(folder / "label", f"{name}{path.stem}.cls")
+        (folder / "label").unlink()
+    else:
+        shutil.make_archive(str(folder / "x"), kind, drawn)
+    return folder
+
+
+PACKED = {
+    "tar": "x.tar",
+    "zip": "x.zip",
+    "parquet": "x.parquet",
+    "shards": "train-{000..001}.tar",
+    "folder": "",
+}
+
+
+class TestPackedInABucket(SourceContract):
+    @pytest.fixture(params=["zip", "parquet", "shards"])
+    def opened(self, request, object_store, drawn, tmp_path):
+        place = fill(object_store, request.param, pack(request.param, drawn, tmp_path / "packed"), "a/")
+        return lambda: open_source(f"{place}/{PACKED[request.param]}")
 
 
 # The same as on a disk
@@ -222,14 +272,36 @@ def test_what_is_gone_while_we_read_is_as_a_file_that_vanished(bucket, troubled,
     assert (report.rows, report.rejected) == (39, 1)
 
 
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_images_through_faults_and_by_their_ranges(kind, object_store, drawn, troubled, tmp_path):
+    folder = pack("shards" if kind == "folder" else kind, drawn, tmp_path / "packed")
+    place = fill(object_store, f"faulty-{kind}", folder, "a/")
+    here = open_source(folder / PACKED[kind])
+    trouble = troubled(broken=0.05, cut=0.05)
+    there = open_source(f"{place}/{PACKED[kind]}")
+    assert list(here.rows) == list(there.rows) and here.describe() == there.describe()
+    first = scan_source(there).digests
+    assert first == scan_source(here).digests
+    assert kind == "parquet" or trouble.made["broken"] + trouble.made["cut"]  # of its few requests maybe none
+    trouble.asked.clear()
+    assert scan_source(there).digests == first and {method for method, _ in trouble.asked} == {"HEAD"}
+    with web(tmp_path) as address:
+        if kind != "folder":
+            last = open_source(f"{address}/packed/{PACKED[kind]}")
+            assert list(last.read(last.rows)) == list(here.read(here.rows))
+
+
+def test_a_server_that_knows_no_ranges(drawn, tmp_path):
+    pack("tar", drawn, tmp_path / "packed")
+    with serving(partial(SimpleHTTPRequestHandler, directory=str(tmp_path))) as address:
+        source = open_source(f"{address}/packed/x.tar")
+        assert "cannot be read by parts" in message(lambda: scan_source(source))
+        assert "there is nothing" in message(lambda: open_source(f"{address}/packed/none.tar"))
+        words = message(lambda: open_source(f"{address}/packed/none-{{0..1}}.tar"))
+        assert "archives that are not there" in words
+
+
 # What users get wrong, and what goes wrong
-
-
-def message(call) -> str:
-    with pytest.raises(HeadstartError) as caught:
-        call()
-    assert_four_parts(str(caught.value))
-    return str(caught.value)
 
 
 def test_a_bucket_that_is_none(object_store):

@@ -1,8 +1,6 @@
 """Images in archives, read in place: zip files and tar files, of folders or as WebDataset's shards."""
 
 import os
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +19,9 @@ from data.sources.rows import Rows
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import IMAGE_SUFFIXES, passed_over
 from data.splits import is_split
-from data.text import counted, one_line, printable
+from data.stores.files import absolute, portable, stamps
+from data.stores.urls import shown
+from data.text import counted, printable
 from data.texts import Texts
 
 
@@ -59,27 +59,20 @@ class ArchiveSource(Source):
         return {"kind": "archive", "layout": self.layout}
 
     def stamps(self) -> list[Stamp | None]:
-        """Return of each image its size, and when its archive was written."""
-        times = [_time(file) for file in self.files]
+        """Return of each image its size, and by what its archive is known not to have changed."""
+        of_files = stamps(self.files)
         found: list[Stamp | None] = []
         for member in self.members:
-            time = times[member.archive]
-            found.append(None if time is None else Stamp(member.size, time))
+            stamp = of_files[member.archive]
+            found.append(None if stamp is None else stamp._replace(size=member.size))
         return found
 
     def read(self, rows: Iterable[Row]) -> Iterator[bytes | OSError]:
-        for row in rows:
-            member = self.members[self.rows.ids.index(row.id)]
-            try:
-                yield self._open[member.archive](member)
-            except HeadstartError:
-                raise
-            except (OSError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-                yield error if isinstance(error, OSError) else OSError(one_line(error))
+        return self._open.read(self.members[self.rows.ids.index(row.id)] for row in rows)
 
     def portable(self) -> "ArchiveSource":
         """Return the source with absolute paths."""
-        return replace(self, files=tuple(map(os.path.abspath, self.files)))
+        return replace(self, files=tuple(map(portable, self.files)))
 
     def address(self) -> dict[str, Any]:
         return {"text": self.location, **self.how}
@@ -103,6 +96,7 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
     ----------
     text : str or Path
         A zip or tar file; several by a range in braces, as ``train-{000..011}.tar``; a folder of tar files.
+        Each may lie in an object store.
     **how
         As `data.sources.layout.Reading` has it.
 
@@ -112,24 +106,24 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
         If an archive cannot be read, is packed as a whole, holds names that lead out of it or members that
         unpack to far more than images do, or no images.
     """
-    files, reading = files_of(str(text)), Reading(**how)
+    files, reading, where = files_of(str(text)), Reading(**how), shown(str(text))
     found = _Found.of(files, with_labels=reading.label_regex is None)
     if not len(found.images):
-        raise _no_images(str(text), found.count)
+        raise _no_images(where, found.count)
     tops = _tops(files)
     names = Texts(tops[each.archive] + each.name for each in found.images)
-    layout = _by_folders(names, str(text), reading)
+    layout = _by_folders(names, where, reading)
     members = found.images.at(layout.numbers)
     if found.labels is not None:
         labels = [found.labels[number] for number in layout.numbers.tolist()]
-        layout = labelled(layout, labels, members.archives, files, str(text))
+        layout = labelled(layout, labels, members.archives, files, where)
     return ArchiveSource(
         tuple(files),
         layout.class_names,
         layout.rows,
         members,
         layout.name,
-        os.path.abspath(text),
+        absolute(str(text)),
         {"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
         (*layout.warnings, *passed_over(found.others)),
         tuple(layout.examples),
@@ -195,9 +189,10 @@ def _tops(files: Sequence[str]) -> list[str]:
     """Return what ids begin with, of each of several archives: its name, or its path where two have one."""
     if len(files) == 1:
         return [""]
-    names = [Path(file).name for file in files]
+    places = [shown(file) for file in files]
+    names = [Path(place).name for place in places]
     if len(set(names)) < len(names):
-        names = [os.path.relpath(file, os.path.commonpath(files)) for file in files]
+        names = [os.path.relpath(place, os.path.commonpath(places)) for place in places]
     return [printable(name) + "/" for name in names]
 
 
@@ -232,10 +227,3 @@ def _around(names: Texts) -> str:
         ):
             return top
         top = inside
-
-
-def _time(file: str) -> int | None:
-    try:
-        return os.stat(file).st_mtime_ns
-    except OSError:
-        return None

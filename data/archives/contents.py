@@ -10,13 +10,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, overload
+from typing import Any, BinaryIO, overload
 
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
-from data.sources.naming import BRACES
+from data.sources.naming import BRACES, is_folder
 from data.sources.tree import IMAGE_SUFFIXES, role
+from data.stores.files import are_there, names_in, opened
+from data.stores.urls import below, shown
 from data.text import counted, one_line, some_of
 from data.texts import Texts
 
@@ -130,8 +132,8 @@ def files_of(text: str) -> list[str]:
     NotFoundError
         If some of a range are not there.
     """
-    if os.path.isdir(text):
-        return sorted(os.path.join(text, name) for name in os.listdir(text) if not name.startswith("."))
+    if is_folder(text):
+        return sorted(below(text, name) for name in names_in(text) if not name.startswith("."))
     match = None if os.path.isfile(text) else BRACES.search(text)
     if match is None:
         return [text]
@@ -140,10 +142,10 @@ def files_of(text: str) -> list[str]:
         text[: match.start()] + f"{number:0{len(first)}d}" + text[match.end() :]
         for number in range(int(first), int(last) + 1)
     ]
-    missing = [name for name in names if not os.path.isfile(name)]
+    missing = [shown(name) for name, there in zip(names, are_there(names), strict=True) if not there]
     if missing or not names:
         raise NotFoundError(
-            f"{text!r} names archives that are not there",
+            f"{shown(text)!r} names archives that are not there",
             f"{counted(len(names), 'file')}, from {first} to {last}",
             f"missing: {some_of(missing)}" if missing else "an empty range",
             "correct the range in braces",
@@ -166,30 +168,31 @@ def members_of(number: int, file: str) -> Iterator[Member]:
         If it cannot be read, is packed as a whole or encrypted, or holds names that lead out of it or images
         that unpack to far more than images do.
     """
+    where = shown(file)
     try:
-        if zipfile.is_zipfile(file):
-            yield from _of_zip(number, file)
-        else:
-            yield from _of_tar(number, file)
+        with opened(file) as handle:
+            read = _of_zip if zipfile.is_zipfile(handle) else _of_tar
+            yield from read(number, where, handle)
     except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
         raise HeadstartError(
-            f"{file!r} cannot be read as an archive",
+            f"{where!r} cannot be read as an archive",
             "a whole zip or tar file",
             one_line(error),
             "write or download it again",
         ) from error
 
 
-def _of_tar(number: int, file: str) -> Iterator[Member]:
-    with open(file, "rb") as handle:
-        if handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-            raise HeadstartError(
-                f"{file!r} is packed as a whole, so that no image in it can be read by itself",
-                "a tar file that is not packed, or a zip file",
-                "gzip, bzip2 or xz",
-                f"unpack that, which keeps the tar file: gunzip, bunzip2 or unxz {file}",
-            )
-    with open(file, "rb") as handle, tarfile.open(fileobj=handle, mode="r:") as tar:
+def _of_tar(number: int, file: str, handle: BinaryIO) -> Iterator[Member]:
+    handle.seek(0)
+    if handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
+        raise HeadstartError(
+            f"{file!r} is packed as a whole, so that no image in it can be read by itself",
+            "a tar file that is not packed, or a zip file",
+            "gzip, bzip2 or xz",
+            f"unpack that, which keeps the tar file: gunzip, bunzip2 or unxz {file}",
+        )
+    handle.seek(0)
+    with tarfile.open(fileobj=handle, mode="r:") as tar:
         offset = 0
         while True:
             handle.seek(offset)
@@ -240,8 +243,8 @@ def _plain(header: bytes) -> tuple[str, int] | None:
     return name.decode("utf-8", "surrogateescape"), length
 
 
-def _of_zip(number: int, file: str) -> Iterator[Member]:
-    with zipfile.ZipFile(file) as archive:
+def _of_zip(number: int, file: str, handle: BinaryIO) -> Iterator[Member]:
+    with zipfile.ZipFile(handle) as archive:
         for each in archive.infolist():
             if each.is_dir():
                 continue

@@ -4,16 +4,18 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 
-from data.archives.contents import Members
+from data.archives.contents import Member, Members
 from data.archives.readers import Readers
 from data.sources.labels import index_labels, label_warnings
 from data.sources.layout import Layout
 from data.sources.rows import Rows
 from data.splits import SPLIT_NAMES, split_name, split_of_shard
+from data.stores.urls import shown
 from data.text import counted
 
 SIDES = (".cls", ".json", ".txt")  # what stands beside an image, the first says the label
@@ -43,20 +45,26 @@ class Beside:
 
     def add(self, images: Members, sides: Members) -> None:
         """Read the labels of the images of one archive."""
-        for name in images.names:
-            label = self._label(_key(name), sides)
+        of_each = [_candidates(_key(name), sides) for name in images.names]
+        read = self._readers.read(chain.from_iterable(of_each))
+        for candidates in of_each:
+            said = [_said(member.name, data) for member, data in zip(candidates, read, strict=False)]
+            label = next((each for each in said if each not in (None, "")), None)
             self.labels.append(self._known.setdefault((type(label), label), label))
 
-    def _label(self, key: str, sides: Members) -> object:
-        for suffix in SIDES:
-            number = sides.names.find(key + suffix)
-            member = sides[number] if number >= 0 else None
-            if member is not None and member.size < _LARGEST_SIDE:
-                text = self._readers[member.archive](member).decode("utf-8", "replace").strip()
-                label = _of_json(text) if suffix == ".json" else text
-                if label not in (None, ""):
-                    return label
-        return None
+
+def _candidates(key: str, sides: Members) -> list[Member]:
+    """Return the files that may say the label of a sample, the first one before others."""
+    numbers = (sides.names.find(key + suffix) for suffix in SIDES)
+    found = (sides[number] for number in numbers if number >= 0)
+    return [member for member in found if member.size < _LARGEST_SIDE]
+
+
+def _said(name: str, data: bytes | OSError) -> object:
+    if isinstance(data, OSError):
+        raise data
+    text = data.decode("utf-8", "replace").strip()
+    return _of_json(text) if name.endswith(".json") else text
 
 
 def is_beside(image: str, sides: Members) -> bool:
@@ -83,7 +91,7 @@ def labelled(
         The source, for messages.
     """
     names, numbers = index_labels(labels)
-    shards = [split_name(split_of_shard(Path(file).stem, _SHARD), text) for file in files]
+    shards = [split_name(split_of_shard(Path(shown(file)).stem, _SHARD), text) for file in files]
     splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in shards], np.int8)
     rows = places.rows
     found = Rows.columns(rows.ids, np.array(numbers), splits[archives], rows.groups, rows.group_names)

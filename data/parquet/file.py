@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data.errors import HeadstartError, missing_extra
+from data.stores.files import opened as open_file
+from data.stores.urls import is_url, shown
 from data.text import one_line, some_of
 
 if TYPE_CHECKING:  # an extra
@@ -35,7 +37,8 @@ def opened(path: str | Path) -> "pyarrow.parquet.ParquetFile":
     except ImportError as error:
         raise missing_extra("Parquet files need pyarrow", "parquet", str(error)) from error
     try:
-        return pyarrow.parquet.ParquetFile(path, buffer_size=_BUFFER)
+        place = open_file(str(path)) if is_url(str(path)) else path
+        return pyarrow.parquet.ParquetFile(place, buffer_size=_BUFFER)
     except HeadstartError:
         raise
     except (pyarrow.ArrowException, OSError) as error:
@@ -46,7 +49,7 @@ def opened(path: str | Path) -> "pyarrow.parquet.ParquetFile":
 
 def _damaged(path: str | Path, error: Exception) -> HeadstartError:
     return HeadstartError(
-        f"{str(path)!r} cannot be read as Parquet",
+        f"{shown(str(path))!r} cannot be read as Parquet",
         "a whole Parquet file",
         one_line(error),
         "write or download it again",
@@ -100,7 +103,7 @@ def check_images(file: str | Path, image: str) -> None:
     schema = table.schema_arrow
     if image not in schema.names or image_column(schema, image) is None:
         raise HeadstartError(
-            f"{str(file)!r} holds no column of images {image!r}, as other files do",
+            f"{shown(str(file))!r} holds no column of images {image!r}, as other files do",
             "files of one table, all with the same columns",
             some_of(schema.names, 8),
             "name a file, or move those apart that belong to another table",
@@ -110,7 +113,7 @@ def check_images(file: str | Path, image: str) -> None:
     empty = [_is_empty(group, leaf) for group in _groups(table)]
     if (empty and all(empty)) or (_is_struct(kind) and str(kind.field("bytes").type) == "null"):
         raise HeadstartError(
-            f"{str(file)!r} holds no image",
+            f"{shown(str(file))!r} holds no image",
             f"the bytes of each image in the column {image!r}",
             "a column without any bytes" + (", of paths alone" if leaf != image else ""),
             "write it again with the images in it, as Dataset.to_parquet of Hugging Face's datasets does",
@@ -244,7 +247,7 @@ class _Reading:
         except StopIteration:
             self.broken = OSError("the file holds fewer rows than it did")
         except HeadstartError as error:
-            self.broken = OSError(one_line(error))
+            self.broken = error if isinstance(error, OSError) else OSError(one_line(error))
         except (pyarrow.ArrowException, OSError) as error:
             self.broken = error if isinstance(error, OSError) else OSError(one_line(error))
         return self.broken or _bytes_of(self._values[row - self._first].as_py())

@@ -1,6 +1,5 @@
 """Parquet files: images as Hugging Face's datasets writes them, or tables of paths."""
 
-import os
 import re
 from bisect import bisect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,9 +21,12 @@ from data.parquet.file import (
 )
 from data.sources.csv_list import COLUMNS, checked_root, listed
 from data.sources.labels import index_labels, label_warnings
+from data.sources.naming import is_file, is_folder
 from data.sources.rows import Rows, unique_ids
 from data.sources.source import Row, Source, Stamp
 from data.splits import split_name, split_of_shard
+from data.stores.files import absolute, folder_of, names_in, portable, stamps
+from data.stores.urls import below, shown
 from data.tables.csv_text import Columns as Names
 from data.tables.csv_text import Table
 from data.text import counted, printable, some_of
@@ -72,17 +74,17 @@ class ParquetSource(Source):
         return self._images(map(self._place, rows))
 
     def stamps(self) -> list[Stamp | None]:
-        """Return of each image the size of its file, and when that was written."""
-        stamps = [_stamp(file) for file in self.files]
+        """Return of each image by what its file is known not to have changed."""
+        of_files = stamps(self.files)
         ends = [*self._firsts[1:], len(self.rows)]
         found: list[Stamp | None] = []
         for (first, file, _), end in zip(self.groups, ends, strict=True):
-            found += [stamps[file]] * (end - first)
+            found += [of_files[file]] * (end - first)
         return found
 
     def portable(self) -> "ParquetSource":
         """Return the source with absolute paths."""
-        return replace(self, files=tuple(map(os.path.abspath, self.files)))
+        return replace(self, files=tuple(map(portable, self.files)))
 
     def address(self) -> dict[str, Any]:
         return {"text": self.location, **self.how}
@@ -102,14 +104,6 @@ class ParquetSource(Source):
 
     def __getstate__(self) -> dict:
         return {name: value for name, value in self.__dict__.items() if name[0] != "_"}  # of one process
-
-
-def _stamp(file: str) -> Stamp | None:
-    try:
-        found = os.stat(file)
-    except OSError:
-        return None
-    return Stamp(found.st_size, found.st_mtime_ns)
 
 
 def open_parquet(path: str | Path, root: str | Path | None = None, **called: str) -> Source:
@@ -134,28 +128,32 @@ def open_parquet(path: str | Path, root: str | Path | None = None, **called: str
         If pyarrow is not installed, a file cannot be read, or there is neither a column of images nor one of
         paths.
     """
-    path = Path(path)
-    files = [path] if path.is_file() else _files_in(path)
+    path = str(path)
+    files = _files_in(path) if is_folder(path) else [path]
     names = {name.removesuffix("_column"): text for name, text in called.items()}
     image = image_column(opened(files[0]).schema_arrow, names.get("path"))
     if image is None:
         return _table(path, files, root, names, called)
     if root is not None:
         raise HeadstartError(
-            "--root has no meaning here", "a table of paths", f"images in {str(path)!r}", "leave --root out"
+            "--root has no meaning here", "a table of paths", f"images in {shown(path)!r}", "leave --root out"
         )
     for file in files:
         check_images(file, image)
     return _images(path, files, image, names, called)
 
 
-def _files_in(folder: Path) -> list[Path]:
-    places = [*folder.iterdir(), *((folder / "data").iterdir() if (folder / "data").is_dir() else ())]
-    return sorted(each for each in places if each.suffix.lower() == ".parquet" and each.name[0] != ".")
+def _files_in(folder: str) -> list[str]:
+    names = list(names_in(folder))
+    inner = below(folder, "data")
+    places = [below(folder, name) for name in names]
+    places += [below(inner, name) for name in names_in(inner)] if "data" in names and is_folder(inner) else []
+    of_parquet = is_file(".parquet")
+    return sorted(each for each in places if of_parquet(each) and Path(shown(each)).name[0] != ".")
 
 
 def _images(
-    path: Path, files: Sequence[Path], image: str, names: Mapping[str, str], called: Mapping[str, str]
+    path: str, files: Sequence[str], image: str, names: Mapping[str, str], called: Mapping[str, str]
 ) -> ParquetSource:
     schemas = [opened(file).schema_arrow for file in files]
     _check_named(names, schemas)
@@ -165,7 +163,10 @@ def _images(
     class_names, numbers, notes = _labels([label for table in tables for label in table.of(labels)], given)
     if not numbers:
         raise HeadstartError(
-            f"{str(path)!r} holds no rows", "images", "an empty table", "write it again, or name another one"
+            f"{shown(path)!r} holds no rows",
+            "images",
+            "an empty table",
+            "write it again, or name another one",
         )
     if labels is None:
         notes = [*notes, f"no column of labels: {counted(len(numbers), 'image')} without a label"]
@@ -173,26 +174,26 @@ def _images(
     places = zip(_splits_and_groups(files, tables, *others), ids, numbers, strict=True)
     rows = (Row(name, label, split, group) for (split, group), name, label in places)
     return ParquetSource(
-        tuple(map(str, files)),
+        tuple(files),
         image,
         class_names,
-        unique_ids(rows, str(path)),
+        unique_ids(rows, shown(path)),
         tuple(_row_groups(tables)),
-        os.path.abspath(path),
+        absolute(path),
         dict(called),
         tuple(notes),
     )
 
 
 def _splits_and_groups(
-    files: Sequence[Path], tables: Sequence[Columns], split_column: str, group_column: str
+    files: Sequence[str], tables: Sequence[Columns], split_column: str, group_column: str
 ) -> Iterator[tuple[str | None, str | None]]:
     """Yield those of each row; a split that a row does not name is that of its file."""
     for file, table in zip(files, tables, strict=True):
-        named = split_of_shard(file.stem, _SHARD)
+        named = split_of_shard(Path(shown(file)).stem, _SHARD)
         for split, group in zip(table.of(split_column), table.of(group_column), strict=True):
             here = None if group in (None, "") else printable(str(group))
-            yield split_name(str(split or named), str(file)), here
+            yield split_name(str(split or named), shown(file)), here
 
 
 def _row_groups(tables: Sequence[Columns]) -> Iterator[Place]:
@@ -203,14 +204,18 @@ def _row_groups(tables: Sequence[Columns]) -> Iterator[Place]:
             first += count
 
 
-def _ids(path: Path, files: Sequence[Path], inner: Sequence[Sequence[object]]) -> list[str]:
+def _ids(path: str, files: Sequence[str], inner: Sequence[Sequence[object]]) -> list[str]:
     """Return the paths in the tables if all are there and differ, else the number of each row in its file."""
     names = [name for column in inner for name in column]
     if all(names) and len(set(names)) == len(names):
         return [printable(str(name)) for name in names]
-    tops = [printable(f"{file.relative_to(path).as_posix()}/") if file != path else "" for file in files]
+    tops = ["" if file == path else printable(f"{_below(shown(file), shown(path))}/") for file in files]
     counts = [len(column) for column in inner]
     return [f"{top}{row:08d}" for top, count in zip(tops, counts, strict=True) for row in range(count)]
+
+
+def _below(file: str, folder: str) -> str:
+    return Path(file).relative_to(folder).as_posix()
 
 
 def _check_named(names: Mapping[str, str], schemas: "Sequence[pyarrow.Schema]") -> None:
@@ -265,8 +270,8 @@ def _labels(labels: Sequence[object], given: Sequence[str]) -> tuple[tuple[str, 
 
 
 def _table(
-    path: Path,
-    files: Sequence[Path],
+    path: str,
+    files: Sequence[str],
     root: str | Path | None,
     names: Mapping[str, str],
     called: Mapping[str, str],
@@ -277,7 +282,7 @@ def _table(
     missing = [name for name in columns.wanted if name not in there]
     if missing or len(files) > 1:
         raise HeadstartError(
-            f"{str(path)!r} holds no column of images" + (", and none of paths" if missing else ""),
+            f"{shown(path)!r} holds no column of images" + (", and none of paths" if missing else ""),
             'a column of {"bytes", "path"} or of bytes, or one table with a column path',
             f"columns {some_of(list(there.values()), 8)}" + f" in {len(files)} files" * (len(files) > 1),
             "name the column: --path-column NAME" if missing else "name one file",
@@ -291,9 +296,9 @@ def _table(
     lines = zip(*(texts[name] for name in COLUMNS), strict=True)
     records = [(number, dict(zip(COLUMNS, line, strict=True))) for number, line in enumerate(lines, 1)]
     other = tuple(printable(name) for name in there.values() if name not in read.values())
-    notes = [f"{str(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
-    start = path.parent if root is None else checked_root(Path(root))
-    elsewhere = {} if root is None else {"root": os.path.abspath(root)}
+    notes = [f"{shown(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
+    start = folder_of(path) if root is None else checked_root(root)
+    elsewhere = {} if root is None else {"root": absolute(str(root))}
     found = listed(path, start, Table(records, present, other, notes))
     return replace(found, how={**elsewhere, **called})
 

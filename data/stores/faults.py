@@ -124,7 +124,7 @@ def fault_of(error: BaseException) -> Fault:
     names = {kind.__name__ for each in causes for kind in type(each).__mro__}
     codes = {code for each in causes if (code := _code(each))}
     status = next((found for each in causes if (found := _status(each))), 0)
-    words = next(iter(sorted(codes - {str(status)})), "") or type(error).__name__
+    words = next(iter(sorted(codes - {str(status)})), "") or type(causes[-1]).__name__
     words = f"{status} {words}" if status else words
     if "NoSuchBucket" in codes or "RepositoryNotFoundError" in names:
         return Fault("bucket", words)

@@ -5,6 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple, TypeVar, cast
 
 from data.errors import HeadstartError, NotFoundError
@@ -129,7 +130,8 @@ def opened(file: str) -> BinaryIO:
     """
     if not is_url(file):
         return open(file, "rb")
-    return cast(BinaryIO, io.BufferedReader(RemoteFile(Url.of(file)), _BLOCK))
+    with _told(file):
+        return cast(BinaryIO, io.BufferedReader(RemoteFile(Url.of(file)), _BLOCK))
 
 
 def paths_below(root: str, enter: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:
@@ -147,16 +149,23 @@ def paths_below(root: str, enter: Callable[[str], bool]) -> Iterator[tuple[str, 
     HeadstartError
         If there is no such folder, or it cannot be listed.
     """
-    try:
+    with _told(root):
         for entry in walked(Url.of(root), enter):
             yield entry.path, entry.is_folder
+
+
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """Say in our words that there is nothing at an address."""
+    try:
+        yield
     except HeadstartError:
         raise
     except FileNotFoundError as error:
         raise NotFoundError(
-            f"there is nothing at {shown(root)!r}",
-            "a folder of an object store",
-            "no object below it",
+            f"there is nothing at {shown(place)!r}",
+            "an object of a store, or a folder of objects",
+            error.strerror or "no object",
             "check the address",
         ) from error
 
