@@ -40,7 +40,7 @@ class Placed:
 
     def paths(self) -> Iterator[str]:
         """Yield the paths that are taken."""
-        return (self.images[number] for number in self.numbers.tolist())
+        return self.images.some(self.numbers)
 
     @cached_property
     def by_path(self) -> np.ndarray:
@@ -72,8 +72,8 @@ def placed(images: Texts, kept: np.ndarray, splits: bool, anywhere: bool) -> Pla
     of_split, of_class = array("i"), array("i")
     split_names: dict[str, int] = {}
     class_names: dict[str, int] = {}
-    for number in kept.tolist():
-        parts = images[number].split(os.sep, level + 1)
+    for path in images.some(kept):
+        parts = path.split(os.sep, level + 1)
         split = parts[0] if splits and len(parts) > 1 else ""
         of_split.append(split_names.setdefault(split, len(split_names)))
         inside = len(parts) > level + 1

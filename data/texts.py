@@ -95,7 +95,7 @@ class Texts(Sequence[str]):
         return np.concatenate([np.zeros(1, np.int64), self.ends])[: len(self)]
 
     def __len__(self) -> int:
-        return len(self.ends)
+        return len(self._ends)
 
     @overload
     def __getitem__(self, number: int) -> str: ...
@@ -104,13 +104,20 @@ class Texts(Sequence[str]):
     def __getitem__(self, number: Any) -> Any:
         if isinstance(number, slice):
             return self.at(np.arange(len(self))[number])
-        return self.encoded(range(len(self))[number]).decode("utf-8", _ERRORS)
+        if number < 0:
+            number = range(len(self))[number]
+        first, last = self._ends[number - 1] if number else 0, self._ends[number]
+        return self.block[first:last].decode("utf-8", _ERRORS)
 
     def __iter__(self) -> Iterator[str]:
         first = 0
         for last in self._ends:
             yield self.block[first:last].decode("utf-8", _ERRORS)
             first = last
+
+    def some(self, numbers: np.ndarray) -> Iterator[str]:
+        """Yield the texts of ascending numbers."""
+        return iter(self) if len(numbers) == len(self) else (self[number] for number in map(int, numbers))
 
     def __contains__(self, text: object) -> bool:
         return isinstance(text, str) and self.find(text) >= 0
@@ -155,6 +162,12 @@ class Texts(Sequence[str]):
             guess = int(order[place])
         self._next = guess + 1
         return guess
+
+    def find_all(self, others: "Texts") -> np.ndarray:
+        """Return what `find` does of each of others: int64 of shape (M,)."""
+        if not len(self):
+            return np.full(len(others), -1, np.int64)
+        return np.fromiter(map(self.find, others), np.int64, len(others))
 
     def index(self, text: str, start: int = 0, stop: int | None = None) -> int:
         """Return the number of a text, or raise ValueError where it is not, as a list does."""
@@ -205,6 +218,11 @@ class Texts(Sequence[str]):
             shift = np.repeat(starts[some] - np.cumsum(wide) + wide, wide)
             block += letters[shift + np.arange(len(shift))].tobytes()
         return self._made(block, np.cumsum(widths))
+
+    def joined(self, sign: bytes) -> bytes:
+        """Return one block in which a sign stands between the texts, the inverse of `parted`."""
+        letters = np.frombuffer(self.block, np.uint8) if self.block else np.empty(0, np.uint8)
+        return np.insert(letters, self.ends[:-1], ord(sign)).tobytes()
 
     def wide(self) -> np.ndarray:
         """Return an array of bytes of one width, the inverse of `padded`."""

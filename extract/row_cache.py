@@ -11,7 +11,8 @@ import numpy as np
 from data.output.atomic import half_written
 from data.output.disk import writing
 from data.output.lock import locked
-from extract.feature_file.hdf5 import DAMAGED, row_checksums, split_digests
+from extract.feature_file.digests import split_digests
+from extract.feature_file.hdf5 import DAMAGED, row_checksums
 from extract.feature_file.part import PartFile, write_part
 from extract.feature_file.part_names import part_name
 from extract.recipe import EngineInfo, Probe, Recipe

@@ -20,13 +20,17 @@ from data.sources.arrays import from_arrays
 from extract import FeatureFile, Options, extract
 from extract.cli import app
 from extract.engines import pipeline
-from extract.feature_file.hdf5 import split_digests
+from extract.feature_file.digests import digest_array, split_digests
 from extract.feature_file.verify import verify
 from extract.run.forecast import preview
-from extract.run.leaving import leaving
+from extract.run.leaving import ComingRows, leaving
 
 A, B, C, D, E = (letter * 32 for letter in (b"A", b"B", b"C", b"D", b"E"))
 PRESENT = [("a", A, "cat"), ("b", B, "cat"), ("c", C, "dog"), ("d", D, "dog")]
+
+
+def decided(present, staying, spare=()):
+    return leaving(ComingRows.of(present), ComingRows.of(staying), digest_array(sorted(spare)))
 
 
 @pytest.mark.parametrize(
@@ -73,7 +77,7 @@ PRESENT = [("a", A, "cat"), ("b", B, "cat"), ("c", C, "dog"), ("d", D, "dog")]
     ],
 )
 def test_what_leaves_and_whether_it_may(staying, dropped, replaced, classes, answer):
-    found = leaving(PRESENT, staying)
+    found = decided(PRESENT, staying)
     names = [[PRESENT[row][0] for row in rows] for rows in (found.dropped, found.replaced)]
     assert (names, list(found.classes), found.answer) == ([dropped, replaced], classes, answer)
     assert bool(found.refusal) == (answer in ("classes", "most", "all"))
@@ -81,14 +85,14 @@ def test_what_leaves_and_whether_it_may(staying, dropped, replaced, classes, ans
 
 def test_of_equal_images_as_many_stay_as_there_are_rows():
     twins = [("a", A, ""), ("b", A, ""), ("c", A, "")]
-    assert leaving(twins, [("b", A, "x"), ("z", A, "x")]).dropped == (2,)
-    assert leaving(twins, [("b", A, "x")]).classes == ()  # an unknown label is no class
+    assert decided(twins, [("b", A, "x"), ("z", A, "x")]).dropped == (2,)
+    assert decided(twins, [("b", A, "x")]).classes == ()  # an unknown label is no class
 
 
 def test_images_of_parts_count_and_forbid_nothing():
-    found = leaving([], [("a", A, "")], spare={A, B})
+    found = decided([], [("a", A, "")], spare={A, B})
     assert (found.spare, found.lost, found.answer, found.refusal) == ((B,), 1, "some", "")
-    assert leaving([("b", B, "cat")], [("b", B, "cat")], spare={B}).spare == ()
+    assert decided([("b", B, "cat")], [("b", B, "cat")], spare={B}).spare == ()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from numpy_engine import PART, RECIPE, NumpyEngine, arrays
 
 from data import HeadstartError
-from extract.feature_file.hdf5 import split_digests
+from extract.feature_file.digests import split_digests
 from extract.feature_file.part import PartFile
 from extract.run import plan, scan, worker
 

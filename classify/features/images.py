@@ -94,6 +94,7 @@ class Images:
         """
         if isinstance(features, str | Path):
             features = FeatureFile(features)
+        ids: Sequence[str]
         if isinstance(features, FeatureFile):
             ids, digests = features.contents.ids, features.contents.digests
             known = [features.content_digest]
@@ -196,7 +197,7 @@ def _places(source: Source, ids: set[str]) -> dict[bytes, int]:
     total = 0
     for number, data in zip(unknown, source.read(rows), strict=True):
         if isinstance(data, bytes):
-            digests[number] = hashlib.sha256(data).digest()
+            digests.set(number, hashlib.sha256(data).digest())
             total += len(data)
         if total > _MOST_HASHED:
             break

@@ -219,7 +219,7 @@ def _refuse_missing(one: FeatureMatrix, other: FeatureMatrix, missing: np.ndarra
         raise HeadstartError(
             f"{other.path!r} lacks {counted(len(rows), 'image')} of {one.path!r}",
             "the same images in every file, known by their bytes",
-            some_of([one.ids[row] for row in rows]),
+            some_of([one.ids[row] for row in rows.tolist()]),
             "extract the same source into each file, or --join inner to leave such images out",
         )
 

@@ -21,7 +21,7 @@ class LabelledRows:
     ----------
     y : ndarray of int32, shape (N,)
         Indices into `class_names`; -1 where unknown.
-    ids : tuple of str
+    ids : sequence of str
     digests : ndarray of uint8, shape (N, 32)
         Sha256 of the bytes of each image.
     splits : ndarray of int8, shape (N,)
@@ -33,7 +33,7 @@ class LabelledRows:
     """
 
     y: np.ndarray = field(repr=False)
-    ids: tuple[str, ...] = field(repr=False)
+    ids: Sequence[str] = field(repr=False)
     digests: np.ndarray = field(repr=False)
     splits: np.ndarray = field(repr=False)
     groups: tuple[str, ...] = field(repr=False)

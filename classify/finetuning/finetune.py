@@ -29,7 +29,7 @@ from data.text import counted, some_of
 from extract.backbones.keras_backend import need_tensorflow
 from extract.backbones.kinds import need_keras_graph
 from extract.backbones.weights import weights_size
-from extract.feature_file.hdf5 import digest_array
+from extract.feature_file.digests import digest_array
 from extract.recipe import Recipe
 
 _log = logging.getLogger("headstart.finetune")

@@ -67,7 +67,7 @@ class Race:
     left_out: list[LeftOut] = field(default_factory=list)
     rows: int = 0
     speeds: dict[str, Speed] = field(default_factory=dict)
-    _ids: dict[int, tuple[str, ...]] = field(default_factory=dict)  # of the images of each round
+    _ids: dict[int, Sequence[str]] = field(default_factory=dict)  # of the images of each round
     _costs: list[Cost] = field(default_factory=list)
     _failures: list[HeadstartError] = field(default_factory=list)
     _judging: float = 0.0  # seconds that the last one took

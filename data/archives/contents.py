@@ -16,7 +16,7 @@ import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.sources.naming import BRACES, is_folder
-from data.sources.tree import IMAGE_SUFFIXES, role
+from data.sources.tree import IMAGE_SUFFIXES, SYSTEM_FOLDERS, role
 from data.stores.files import are_there, names_in, opened
 from data.stores.urls import below, shown
 from data.text import counted, one_line, some_of
@@ -270,7 +270,7 @@ def _checked(file: str, member: Member, packed: bool = False) -> Member:
             repr(member.name),
             "do not trust this archive; if you made it, write it again from inside its folder",
         )
-    if suffix_of(member.name) in IMAGE_SUFFIXES and (packed or member.size > _MOST):
+    if (packed or member.size > _MOST) and suffix_of(name) in IMAGE_SUFFIXES:
         raise HeadstartError(
             f"{file!r} holds an image that unpacks to far more than it takes",
             f"images below {_MOST // 2**30} GB that pack to no less than 1/{_MOST_PACKED} of their size",
@@ -289,7 +289,7 @@ def is_seen(name: str) -> bool:
     (True, False)
     """
     folder, _, last = name.rpartition("/")
-    return _is_seen(folder) and role(last) not in ("hidden", "system")
+    return _is_seen(folder) and last[:1] != "." and last.lower() not in SYSTEM_FOLDERS
 
 
 @lru_cache
@@ -299,4 +299,4 @@ def _is_seen(folder: str) -> bool:
 
 def suffix_of(name: str) -> str:
     """Return the suffix of a name in lower case, with its dot."""
-    return os.path.splitext(name)[1].lower()
+    return name[dot:].lower() if (dot := name.rfind(".")) > name.rfind("/") + 1 else ""

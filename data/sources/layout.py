@@ -108,7 +108,7 @@ def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
     """
     images = Texts.of(images)
     kept = _kept(images, reading)
-    folders = {tuple(images[number].split(os.sep, 2)[:-1]) for number in kept.tolist()}
+    folders = {tuple(path.split(os.sep, 2)[:-1]) for path in images.some(kept)}
     tops = sorted({names[0] for names in folders if names})
     splits = not reading.folders_are_classes and _are_splits(tops, where)
     found = placed(images, kept, splits, anywhere=reading.label_regex is not None)

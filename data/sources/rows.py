@@ -121,6 +121,10 @@ class Rows(Sequence[Row]):
         """Return the same rows with other ids."""
         return Rows.columns(ids, self.labels, self.splits, self.groups, self.group_names)
 
+    def grouped(self, groups: np.ndarray, group_names: Sequence[str]) -> "Rows":
+        """Return the same rows in other groups."""
+        return Rows.columns(self.ids, self.labels, self.splits, groups, group_names)
+
     def group(self, number: int) -> str | None:
         """Return the group of a row."""
         return self.group_names[self.groups[number]] if self.groups[number] >= 0 else None

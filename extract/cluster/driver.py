@@ -151,7 +151,8 @@ class _Driver:
     progress: Callable[[int], None]
     attempts: Counter[str] = field(default_factory=Counter)
     images: Counter[str] = field(default_factory=Counter)
-    waiting: deque[Part] = field(default_factory=deque)
+    fresh: Iterator[Part] = field(default_factory=lambda: iter(()))
+    again: deque[Part] = field(default_factory=deque)
     idle: list[_Step] = field(default_factory=list)
     steps: "dict[ObjectRef, _Step]" = field(default_factory=dict)
     failed_starts: int = 0
@@ -159,7 +160,7 @@ class _Driver:
 
     def run(self, parts: Sequence[Part], replicas: int) -> Iterator[tuple[Part, Computed | Exception]]:
         """Yield each part once, with its result or its last error."""
-        self.waiting.extend(parts)
+        self.fresh = iter(parts)
         self.started = self.heard = self.said = time.monotonic()
         left = len(parts)
         try:
@@ -258,16 +259,20 @@ class _Driver:
     def _again(self, part: Part, error: Exception) -> Iterator[tuple[Part, Computed | Exception]]:
         self.attempts[part.name] += 1
         if self.attempts[part.name] < ATTEMPTS:
-            self.waiting.append(part)
+            self.again.append(part)
         else:
             yield part, error
 
     def _hand_out(self) -> None:
-        while self.idle and self.waiting:
-            step, part = self.idle.pop(), self.waiting.popleft()
+        while self.idle and (part := self._waiting()):
+            step = self.idle.pop()
             data = [] if step.sees else list(self.source.read(part.rows))
             step.name, step.part = "compute", part
             self.steps[step.actor.compute.remote(part, data)] = step
+
+    def _waiting(self) -> Part | None:
+        part = next(self.fresh, None)
+        return self.again.popleft() if part is None and self.again else part
 
     def _check_room(self) -> None:
         """Raise if for some time the cluster has had no room for any replica."""

@@ -3,6 +3,8 @@
 contents        what a file says of its rows, but for the features
 hdf5            what files and parts share: features by output, checksums by row
 part_names      how parts are named, how many rows each holds, where they lie
+digests         digests of images as columns, found by bisection
+places          where the features of images are
 part            what a run keeps until its file is complete
 shards          the sharded layout: an index over parts that stay
 content_digest  the digest of a whole file, the same for both layouts

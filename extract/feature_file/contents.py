@@ -9,6 +9,7 @@ import numpy as np
 from data.names import UNKNOWN
 from data.split_rule import HASH, SplitRule
 from data.splits import SPLIT_NAMES
+from data.texts import Texts
 from extract.recipe import EngineInfo, Recipe
 
 NO_DIGEST = bytes(32)  # of a row whose bytes could not be read
@@ -49,7 +50,7 @@ class Contents:
     class_names : tuple of str
     engines : tuple of EngineInfo
         What computed the rows; `origins` are indices into it.
-    ids : tuple of str
+    ids : Texts
         Sorted by their UTF-8 bytes.
     digests : ndarray of uint8, shape (N, 32)
         Sha256 of the encoded bytes of each image.
@@ -70,7 +71,7 @@ class Contents:
     weights: dict
     class_names: tuple[str, ...]
     engines: tuple[EngineInfo, ...]
-    ids: tuple[str, ...] = field(repr=False)
+    ids: Texts = field(repr=False)
     digests: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     splits: np.ndarray = field(repr=False)
@@ -78,6 +79,9 @@ class Contents:
     groups: tuple[str, ...] = ()
     rejected: tuple[Rejected, ...] = ()
     split_rule: SplitRule = HASH
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", Texts.of(self.ids))
 
     def same_as(self, other: "Contents") -> bool:
         """Tell whether writing `other` would change nothing."""
@@ -91,18 +95,14 @@ class Contents:
         names = [*self.class_names, ""]  # the last one stands for -1
         return [names[label] for label in self.labels]
 
-    def rows(self) -> list[tuple[str, bytes, str]]:
-        """Return id, digest and class of each row."""
-        return list(zip(self.ids, map(bytes, self.digests), self.classes(), strict=True))
-
     def split_of(self, name: str) -> int:
         """Return the index of the split that a row has, or had before it was rejected; -1 of other names."""
-        return self._splits.get(name, -1)
+        number = self.ids.find(name)
+        return int(self.splits[number]) if number >= 0 else self._had.get(name, -1)
 
     @cached_property
-    def _splits(self) -> dict[str, int]:
-        had = {row.id: row.split for row in self.rejected}
-        return had | dict(zip(self.ids, self.splits.tolist(), strict=True))
+    def _had(self) -> dict[str, int]:
+        return {row.id: row.split for row in self.rejected}
 
     def at(self, rows: np.ndarray) -> "Contents":
         """Return the same with some of the rows only.
@@ -113,7 +113,7 @@ class Contents:
         """
         return replace(
             self,
-            ids=tuple(self.ids[row] for row in rows),
+            ids=self.ids.at(rows),
             groups=tuple(self.groups[row] for row in rows) if self.groups else (),
             **{name: getattr(self, name)[rows] for name in ("digests", "labels", "splits", "origins")},
         )

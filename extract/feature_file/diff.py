@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from extract.feature_file.hdf5 import split_digests
+from extract.feature_file.digests import split_digests
 from extract.feature_file.reader import FeatureFile
 
 

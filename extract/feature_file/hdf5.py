@@ -3,7 +3,7 @@
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,12 +13,11 @@ import numpy as np
 
 from data.errors import HeadstartError
 from data.output.atomic import written_aside
-from extract.feature_file.contents import Contents
+from data.texts import Texts
 from extract.recipe import EngineInfo, Probe
 
 REASON_BYTES = 400
 DAMAGED = (OSError, KeyError, ValueError, RuntimeError, TypeError)  # what h5py raises on damaged files
-BLOCK = 4096  # rows copied at once
 _MOST_GROUPS = 16
 _OVERHEAD = 65536  # bytes of headers and attributes of a small file
 _ALIGNED = {"alignment_threshold": 1024, "alignment_interval": 4096}
@@ -81,8 +80,15 @@ class Store(ABC):
         """Return the probe with its place and the engine of the first row."""
         return Probe(str(self.path), self.engine(0), self.probe)
 
-    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
-        """Return the part in a folder that holds a row, and its number there; None if it is elsewhere."""
+    @abstractmethod
+    def engines_at(self, rows: np.ndarray) -> tuple[Sequence[EngineInfo], np.ndarray]:
+        """Return engines, and which of them computed each of some rows."""
+
+    def in_parts(self, folder: Path, rows: np.ndarray) -> tuple[Sequence[str], np.ndarray, np.ndarray] | None:
+        """Return names of parts in a folder, which of them holds each of some rows, and its number there.
+
+        None if the rows are elsewhere.
+        """
         return None
 
     @property
@@ -112,7 +118,6 @@ class Store(ABC):
         self._read_columns(file)
 
     def _read_columns(self, file: h5py.File) -> None:
-        self.digests = file["digests"][:]
         self.checksums = {name: file["checksums"][name][:] for name in file["checksums"]}
         self.probe = {name: file["probe"][name][:] for name in file["probe"]}
 
@@ -167,56 +172,6 @@ def check_objects(file: h5py.File) -> None:
                 raise OSError(f"{name} is not contiguous data inside the file")
 
 
-def gathered(
-    rows: Sequence[tuple[Store, int]], output: str, contents: Contents
-) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-    """Gather features and checksums of rows in blocks, from each store at once.
-
-    Parameters
-    ----------
-    rows : sequence of (Store, int)
-    output : str
-    contents : Contents
-        Ids and digests of the rows.
-
-    Yields
-    ------
-    chosen, block, checksums : slice, ndarray of shape (n, D), ndarray of uint8, shape (n, 16)
-
-    Raises
-    ------
-    HeadstartError
-        If a row is not what was stored, so that damage is never given a new checksum.
-    """
-    features: dict[Store, RowBlock] = {}
-    for start in range(0, len(rows), BLOCK):
-        chosen = slice(start, start + BLOCK)
-        block, stored = _gather(rows[chosen], output, features)
-        wrong = (stored != row_checksums(block, contents.digests[chosen])).any(axis=1)
-        if wrong.any():
-            row = start + int(wrong.argmax())
-            raise rows[row][0].damaged(contents.ids[row])
-        yield slice(start, start + len(block)), block, stored
-
-
-def _gather(
-    rows: Sequence[tuple[Store, int]], output: str, features: dict[Store, RowBlock]
-) -> tuple[np.ndarray, np.ndarray]:
-    places: dict[Store, list[tuple[int, int]]] = {}
-    for number, (store, row) in enumerate(rows):
-        places.setdefault(store, []).append((number, row))
-    first = rows[0][0]
-    block = np.empty((len(rows), len(first.probe[output])), first.dtype(output))
-    sums = np.empty((len(rows), 16), np.uint8)
-    for store, pairs in places.items():
-        numbers, indices = np.array(pairs).T
-        if store not in features:
-            features[store] = store.features(output)
-        block[numbers] = features[store][indices]
-        sums[numbers] = store.checksums[output][indices]
-    return block, sums
-
-
 def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
     """Return one blake2b digest of 16 bytes for each row, keyed by the digest of its image.
 
@@ -239,30 +194,14 @@ def row_checksums(block: np.ndarray, digests: np.ndarray) -> np.ndarray:
     return np.frombuffer(b"".join(sums), np.uint8).reshape(-1, 16)
 
 
-def split_digests(digests: np.ndarray) -> list[bytes]:
-    """Return the rows of a digest array as bytes.
-
-    Examples
-    --------
-    >>> split_digests(np.zeros((2, 32), np.uint8)) == [bytes(32)] * 2
-    True
-    """
-    block = digests.tobytes()
-    return [block[start : start + 32] for start in range(0, len(block), 32)]
-
-
 def as_json(value: object) -> str:
     """Return canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"))
 
 
-def digest_array(digests: Sequence[bytes]) -> np.ndarray:
-    """Return digests as uint8 (N, 32), the inverse of `split_digests`."""
-    return np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32)
-
-
-def text_array(texts: Sequence[str], longest: int | None = None) -> np.ndarray:
+def text_array(texts: Iterable[str], longest: int | None = None) -> np.ndarray:
     """Return fixed-length UTF-8, cut between characters where `longest` bytes are too few."""
-    encoded = [text.encode()[:longest].decode(errors="ignore").encode() for text in texts]
-    width = max([1, *map(len, encoded)])
-    return np.array(encoded, h5py.string_dtype("utf-8", width))
+    if longest is not None:
+        texts = (text.encode()[:longest].decode(errors="ignore") for text in texts)
+    wide = Texts.of(texts).wide()
+    return wide.astype(h5py.string_dtype("utf-8", wide.itemsize))

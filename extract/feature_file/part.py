@@ -12,15 +12,14 @@ import h5py
 import numpy as np
 
 from data.images import ImageError
+from extract.feature_file.digests import digest_array, split_digests
 from extract.feature_file.hdf5 import (
     DAMAGED,
     REASON_BYTES,
     Store,
     as_json,
     created,
-    digest_array,
     row_checksums,
-    split_digests,
     text_array,
 )
 from extract.feature_file.part_names import part_name
@@ -40,6 +39,7 @@ class PartFile(Store):
         with h5py.File(path) as file:
             if file.attrs.get("format") != PART_FORMAT:
                 raise OSError(f"{path} is not a part")
+            self.digests = file["digests"][:]
             self._read(file)
             self.recipe_key = file.attrs["recipe_key"]
             self._engine = EngineInfo.from_dict(json.loads(file.attrs["engine"]))
@@ -60,9 +60,13 @@ class PartFile(Store):
         """What computed its rows: one."""
         return (self._engine,)
 
-    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
-        """Return the name of the part and the row itself, if it lies in the folder."""
-        return (self.path.name, row) if self.path.parent == folder else None
+    def engines_at(self, rows: np.ndarray) -> tuple[Sequence[EngineInfo], np.ndarray]:
+        """Return the engine, and zeros."""
+        return (self._engine,), np.zeros(len(rows), int)
+
+    def in_parts(self, folder: Path, rows: np.ndarray) -> tuple[Sequence[str], np.ndarray, np.ndarray] | None:
+        """Return the name of the part, zeros, and the rows themselves, if it lies in the folder."""
+        return ((self.path.name,), np.zeros(len(rows), int), rows) if self.path.parent == folder else None
 
 
 def write_part(

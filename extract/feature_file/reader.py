@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from data.errors import HeadstartError, NotFoundError
 from data.output.ours import kind_of_output
 from data.split_rule import HASH, SplitRule
 from data.text import one_line, printable, with_article
+from data.texts import Texts
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected, rows_by_split
 from extract.feature_file.hdf5 import (
     DAMAGED,
@@ -76,10 +77,11 @@ class FeatureFile(Store):
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         with open_checked(self.path) as file:
-            self.shards = read_shards(self.path, file) if "shards" in file else None
+            self.contents = read_contents(file)
+            self.digests = self.contents.digests
+            self.shards = read_shards(self.path, file, self.digests) if "shards" in file else None
             self._read(file)
             self.content_digest = file.attrs["content_digest"]
-            self.contents = read_contents(file)
         if self.shards:
             self.shards.check_present()
 
@@ -113,15 +115,19 @@ class FeatureFile(Store):
         """Return the files that it is made of."""
         return [located(self.path), *(self.shards.paths() if self.shards else ())]
 
-    def place(self, folder: Path, row: int) -> tuple[str, int] | None:
-        """Return the part that holds a row, and its number there, if the folder is that of our parts."""
+    def in_parts(self, folder: Path, rows: np.ndarray) -> tuple[Sequence[str], np.ndarray, np.ndarray] | None:
+        """Return our parts, which of them holds each row, and its number there, if the folder is theirs."""
         if not self.shards or self.path != folder:
             return None
-        return self.shards.names[self.shards.part[row]], int(self.shards.row[row])
+        return self.shards.names, self.shards.part[rows], self.shards.row[rows]
 
     def engine(self, row: int) -> EngineInfo:
         """Return what computed a row."""
         return self.contents.engines[self.contents.origins[row]]
+
+    def engines_at(self, rows: np.ndarray) -> tuple[Sequence[EngineInfo], np.ndarray]:
+        """Return the engines of the file, and which of them computed each of some rows."""
+        return self.contents.engines, self.contents.origins[rows]
 
     @property
     def engines(self) -> tuple[EngineInfo, ...]:
@@ -163,13 +169,13 @@ def stored_digest(path: Path) -> str:
         return file.attrs["content_digest"]
 
 
-def read_shards(folder: Path, file: h5py.File) -> Shards:
+def read_shards(folder: Path, file: h5py.File, digests: np.ndarray) -> Shards:
     """Return where the rows of a sharded feature file are, from its open index."""
     names = [name.decode() for name in file["shards/names"][:]]
     part, row = file["shards/part"][:], file["shards/row"][:]
     if len(part) and part.max() >= len(names):
         raise OSError("an index of parts that it does not name")
-    return Shards(folder, names, part, row, file["digests"][:])
+    return Shards(folder, names, part, row, digests)
 
 
 @contextmanager
@@ -239,7 +245,8 @@ def read_contents(file: h5py.File) -> Contents:
     values = stored_values(file)
     for version in range(int(values["format_version"]), FORMAT_VERSION):
         values = MIGRATIONS[version](values)
-    texts = {name: [text.decode() for text in values.get(name, ())] for name in _TEXTS}
+    texts = {name: Texts.padded(values[name]) if name in values else Texts() for name in _TEXTS}
+    shared: dict[str, str] = {}
     digests = [digest.tobytes() for digest in values["rejected/digest"]]
     splits = values["rejected/split"].tolist()
     rejected = zip(texts["rejected/id"], digests, texts["rejected/reason"], splits, strict=True)
@@ -249,8 +256,8 @@ def read_contents(file: h5py.File) -> Contents:
         weights=json.loads(values["weights"]),
         class_names=tuple(json.loads(values["class_names"])),
         engines=tuple(map(EngineInfo.from_dict, json.loads(values["engines"]))),
-        ids=tuple(texts["ids"]),
-        groups=tuple(texts["groups"]),
+        ids=texts["ids"],
+        groups=tuple(shared.setdefault(name, name) for name in texts["groups"]),
         rejected=tuple(Rejected(*row) for row in rejected),
         split_rule=_rule(values["split_rule"]),
         **{name: values[name] for name in COLUMNS},

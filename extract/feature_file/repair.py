@@ -12,9 +12,10 @@ from data.output.disk import writing
 from data.output.lock import locked
 from data.sources.remembered import remember_for
 from extract.feature_file.contents import NO_DIGEST, Rejected
-from extract.feature_file.hdf5 import split_digests
+from extract.feature_file.digests import split_digests
 from extract.feature_file.part import write_part
 from extract.feature_file.part_names import part_name, parts_folder
+from extract.feature_file.places import Places
 from extract.feature_file.reader import FeatureFile, open_checked, read_rule, read_shards, stored_digest
 from extract.feature_file.shards import INDEX
 from extract.feature_file.verify import Verdict, damaged_rows, damaged_shards, verify
@@ -90,7 +91,7 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
     ]
     rejected = sorted([*contents.rejected, *dropped], key=lambda row: row.id.encode())
     sound = replace(contents.at(kept), rejected=tuple(rejected))
-    write_feature_file(path, sound, [(file, int(row)) for row in kept])
+    write_feature_file(path, sound, Places([file], np.zeros(len(kept), np.int32), kept))
     remember_for(stored_digest(path), file.content_digest)
     return Repair(len(kept), len(dropped))
 
@@ -98,7 +99,7 @@ def _drop(path: Path, damaged: set[int]) -> Repair:
 def _set_aside(folder: Path) -> Repair:
     """Rename the index and each part that is not whole; the others stay for the next run."""
     with open_checked(folder) as file:
-        shards, rows, rule = read_shards(folder, file), len(file["ids"]), read_rule(file)
+        shards, rows, rule = read_shards(folder, file, file["digests"][:]), len(file["ids"]), read_rule(file)
         damaged = np.array(damaged_shards(folder, file)[1], np.int64)
     dropped = np.isin(shards.part, shards.part[damaged])
     for path in (folder / INDEX, *(folder / shards.names[part] for part in np.unique(shards.part[damaged]))):

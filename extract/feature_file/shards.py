@@ -11,9 +11,11 @@ import numpy as np
 from data.errors import HeadstartError, unknown_name
 from data.text import one_line
 from extract.feature_file.contents import Contents
-from extract.feature_file.hdf5 import DAMAGED, Store, gathered, split_digests
+from extract.feature_file.digests import split_digests
+from extract.feature_file.hdf5 import DAMAGED
 from extract.feature_file.part import PartFile, write_part
 from extract.feature_file.part_names import PART_ROWS, part_name
+from extract.feature_file.places import Places, gathered
 from extract.recipe import EngineInfo
 
 LAYOUTS = ("single", "sharded")
@@ -234,16 +236,14 @@ class ShardedArray:
         return wrapped
 
 
-def placed(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Store, int]]
-) -> tuple[list[str], np.ndarray, np.ndarray]:
+def placed(folder: Path, contents: Contents, rows: Places) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Find the part in `folder` that holds each row; rows that lie elsewhere are copied into parts.
 
     Parameters
     ----------
     folder : Path
     contents : Contents
-    rows : sequence of (Store, int)
+    rows : Places
 
     Returns
     -------
@@ -255,23 +255,37 @@ def placed(
     HeadstartError
         If a row that is copied is damaged, or a part holds another image than the row.
     """
-    found: dict[int, tuple[str, int]] = {}
-    foreign: dict[EngineInfo, list[int]] = {}
-    for number, (store, row) in enumerate(rows):
-        if place := store.place(folder, row):
-            found[number] = place
-        else:
-            foreign.setdefault(store.engine(row), []).append(number)
-    for same in foreign.values():
+    index: dict[str, int] = {}
+    part, row_of_part = np.empty(len(rows), np.int64), np.empty(len(rows), np.uint32)
+    elsewhere = []
+    for store, numbers, of_store in rows.by_store():
+        found = store.in_parts(folder, of_store)
+        if found is None:
+            elsewhere.append(numbers)
+            continue
+        names, parts, row_of_part[numbers] = found
+        used, inverse = np.unique(parts, return_inverse=True)
+        part[numbers] = np.array([index.setdefault(names[each], len(index)) for each in used])[inverse]
+    for same in _by_engine(rows, np.sort(np.concatenate([np.empty(0, np.int64), *elsewhere]))):
         for start in range(0, len(same), PART_ROWS):
             numbers = same[start : start + PART_ROWS]
-            found |= zip(numbers, _copied(folder, contents, rows, numbers), strict=True)
-    names = sorted({name for name, _ in found.values()})
-    index = {name: number for number, name in enumerate(names)}
-    pairs = [(index[name], row) for name, row in (found[number] for number in range(len(rows)))]
-    part, row_of_part = np.array(pairs, np.uint32).reshape(-1, 2).T
-    _check_images(Shards(folder, names, part, row_of_part, contents.digests))
-    return names, part, row_of_part
+            name, row_of_part[numbers] = _copied(folder, contents, rows, numbers)
+            part[numbers] = index.setdefault(name, len(index))
+    ordered = sorted(index)
+    ranks = np.empty(len(index), np.uint32)
+    ranks[[index[name] for name in ordered]] = np.arange(len(index))
+    _check_images(Shards(folder, ordered, ranks[part], row_of_part, contents.digests))
+    return ordered, ranks[part], row_of_part
+
+
+def _by_engine(rows: Places, numbers: np.ndarray) -> list[np.ndarray]:
+    """Return the numbers of rows that one engine computed, engine by engine."""
+    found: dict[EngineInfo, list[np.ndarray]] = {}
+    for store, places, of_store in rows[numbers].by_store():
+        engines, origins = store.engines_at(of_store)
+        for each in np.unique(origins):
+            found.setdefault(engines[each], []).append(numbers[places[origins == each]])
+    return [np.sort(np.concatenate(each)) for each in found.values()]
 
 
 def _check_images(shards: Shards) -> None:
@@ -279,17 +293,15 @@ def _check_images(shards: Shards) -> None:
         shards.opened(number, places)
 
 
-def _copied(
-    folder: Path, contents: Contents, rows: Sequence[tuple[Store, int]], numbers: Sequence[int]
-) -> list[tuple[str, int]]:
-    """Write rows of one engine as a part; duplicates become one row of it."""
-    chosen, store = [rows[number] for number in numbers], rows[numbers[0]][0]
-    some = contents.at(np.array(numbers))
+def _copied(folder: Path, contents: Contents, rows: Places, numbers: np.ndarray) -> tuple[str, list[int]]:
+    """Write rows of one engine as a part, and return its name and where each is; duplicates are one row."""
+    chosen, some = rows[numbers], contents.at(numbers)
+    store, row = chosen[0]
     layers = contents.recipe.layers
     blocks = [np.concatenate([block for _, block, _ in gathered(chosen, name, some)]) for name in layers]
     digests = split_digests(some.digests)
     kept = {digest: [block[number] for block in blocks] for number, digest in enumerate(digests)}
     name, order = part_name(kept), {digest: row for row, digest in enumerate(kept)}
     probe = [store.probe[layer] for layer in layers]
-    write_part(folder / name, contents.recipe, store.engine(rows[numbers[0]][1]), probe, kept, {})
-    return [(name, order[digest]) for digest in digests]
+    write_part(folder / name, contents.recipe, store.engine(row), probe, kept, {})
+    return name, [order[digest] for digest in digests]

@@ -15,7 +15,8 @@ from data.errors import HeadstartError, NotFoundError
 from data.splits import SPLIT_NAMES
 from data.text import one_line
 from extract.feature_file.content_digest import content_digest
-from extract.feature_file.hdf5 import BLOCK, DAMAGED, row_checksums
+from extract.feature_file.hdf5 import DAMAGED, row_checksums
+from extract.feature_file.places import BLOCK
 from extract.feature_file.reader import open_checked, read_contents, read_shards
 from extract.feature_file.shards import located
 
@@ -137,7 +138,8 @@ def damaged_shards(folder: Path, file: h5py.File) -> tuple[list[str], list[int]]
     file : h5py.File
         Its index.
     """
-    shards, digests = read_shards(folder, file), file["digests"][:]
+    digests = file["digests"][:]
+    shards = read_shards(folder, file, digests)
     checksums = {name: file["checksums"][name][:] for name in file["checksums"]}
     lost, damaged = [], set()
     for part, rows in shards.by_part(np.arange(len(digests))):

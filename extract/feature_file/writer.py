@@ -1,6 +1,6 @@
 """A complete feature file is written: aside, synced, named; also out of shards."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import h5py
@@ -14,15 +14,9 @@ from data.output.lock import locked
 from data.splits import SPLIT_NAMES
 from extract.feature_file.content_digest import content_digest
 from extract.feature_file.contents import Contents
-from extract.feature_file.hdf5 import (
-    REASON_BYTES,
-    Store,
-    as_json,
-    created,
-    digest_array,
-    gathered,
-    text_array,
-)
+from extract.feature_file.digests import digest_array
+from extract.feature_file.hdf5 import REASON_BYTES, Store, as_json, created, text_array
+from extract.feature_file.places import Places, gathered
 from extract.feature_file.reader import COLUMNS, FORMAT, FORMAT_VERSION, FeatureFile
 from extract.feature_file.shards import INDEX, INDEX_FORMAT, Shards, placed
 
@@ -32,7 +26,7 @@ _WITHOUT_RULE = 1  # the format version of files whose splits are hashes, which 
 def write_feature_file(
     path: Path,
     contents: Contents,
-    rows: Sequence[tuple[Store, int]],
+    rows: Iterable[tuple[Store, int]],
     layout: str = "single",
     last: Callable[[], None] = lambda: None,
 ) -> None:
@@ -42,7 +36,7 @@ def write_feature_file(
     ----------
     path : Path
     contents : Contents
-    rows : sequence of (Store, int)
+    rows : Places, or iterable of (Store, int)
         Where the features of each row are.
     layout : str
         ``single``, or ``sharded``: `path` is then a folder, in which parts that hold rows stay
@@ -55,6 +49,7 @@ def write_feature_file(
     HeadstartError
         If a row is not what was stored, so that damage is never given a new checksum.
     """
+    rows = Places.of(rows)
     if layout == "sharded":
         path.mkdir(parents=True, exist_ok=True)
         shards = Shards(path, *placed(path, contents, rows), contents.digests)
@@ -79,14 +74,17 @@ def write_feature_file(
 def _write_index(
     folder: Path,
     contents: Contents,
-    rows: Sequence[tuple[Store, int]],
+    rows: Places,
     shards: Shards,
     last: Callable[[], None],
 ) -> None:
     with created(folder / INDEX, 300 * len(rows)) as file:
         _write_contents(file, contents, INDEX_FORMAT)
         for name in rows[0][0].outputs:
-            file[f"checksums/{name}"] = np.stack([store.checksums[name][row] for store, row in rows])
+            sums = np.empty((len(rows), 16), np.uint8)
+            for store, numbers, of_store in rows.by_store():
+                sums[numbers] = store.checksums[name][of_store]
+            file[f"checksums/{name}"] = sums
             file[f"probe/{name}"] = rows[0][0].probe[name]
         file["shards/names"] = text_array(shards.names)
         file["shards/part"], file["shards/row"] = shards.part, shards.row
@@ -152,7 +150,6 @@ def merge(folder: str | Path, path: str | Path) -> dict:
             f"{str(path)!r} exists", "the name of a new file", "one that is taken", "choose another with -o"
         )
     check_parent(path)
-    rows = [(store, row) for row in range(len(store.contents.ids))]
     with writing(path, "or choose another output with -o"), locked(target_of(path)):
-        write_feature_file(path, store.contents, rows)
+        write_feature_file(path, store.contents, Places.whole(store))
     return FeatureFile(path).summary()

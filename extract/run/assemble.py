@@ -1,20 +1,21 @@
 """Known features in the order of a file, unless too many images were rejected; nothing is written here."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
 
 import numpy as np
 
 from data.errors import HeadstartError, UsageError
-from data.sources.source import Row, Source
+from data.sources.rows import Rows
+from data.sources.source import Source
 from data.split_rule import HASH, SplitRule
-from data.splits import SPLIT_NAMES, split_of
+from data.splits import SPLIT_NAMES, group_digest, hashed_split
 from data.stratified import ToDeal, stratified
 from data.text import counted
 from extract.backbones.records import known_weights
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
-from extract.feature_file.hdf5 import Store
+from extract.feature_file.digests import DigestIndex, each_digest, split_digests
+from extract.feature_file.places import Places
 from extract.recipe import EngineInfo
 from extract.run.plan import Scan
 from extract.run.survey import Survey
@@ -22,9 +23,7 @@ from extract.run.survey import Survey
 _VANISHED = "changed or vanished while the run was reading it; the next run tries it again"
 
 
-def assemble(
-    source: Source, scan: Scan, found: Survey, rule: SplitRule
-) -> tuple[Contents, list[tuple[Store, int]]]:
+def assemble(source: Source, scan: Scan, found: Survey, rule: SplitRule) -> tuple[Contents, Places]:
     """Put the known features of a source's rows into the order of the file.
 
     Parameters
@@ -39,51 +38,60 @@ def assemble(
 
     Returns
     -------
-    Contents, list of (store, row)
+    Contents, Places
     """
-    features, old = found.features, found.old
-    order = sorted(range(len(scan.rows)), key=lambda number: scan.rows[number].id.encode())
-    chosen = [(scan.rows[number], digest) for number in order if (digest := scan.digests[number]) in features]
-    lost = [number for number in order if scan.digests[number] not in features]
-    rows, digests = [row for row, _ in chosen], [digest for _, digest in chosen]
-    places = [features[digest] for digest in digests]
+    order = scan.rows.ids.order()
+    known = np.where(scan.digests.known[order], found.features.index.find(scan.digests.array[order]), -1)
+    chosen, lost = order[known >= 0], order[known < 0]
+    rows, digests = scan.rows.at(chosen), scan.digests.array[chosen]
+    places = found.features.places(known[known >= 0])
     engines, origins = engines_of(places)
-    weights = known_weights(found.recipe.weights)
+    weights, old = known_weights(found.recipe.weights), found.old
     contents = Contents(
         recipe=found.recipe,
         source=source.describe(),
-        weights=weights.told() if weights else old.contents.weights if old else {},
+        weights={"name": weights.name, "origin": weights.origin}
+        if weights
+        else old.contents.weights
+        if old
+        else {},
         class_names=tuple(source.class_names),
         engines=engines,
-        ids=tuple(row.id for row in rows),
-        digests=np.frombuffer(b"".join(digests), np.uint8).reshape(-1, 32),
-        labels=np.array([row.label for row in rows], np.int32),
+        ids=rows.ids,
+        digests=digests,
+        labels=rows.labels,
         splits=splits_of(rows, digests, rule, found.contents),
         origins=origins,
-        groups=tuple(row.group or "" for row in rows) if any(row.group for row in rows) else (),
-        rejected=tuple(_rejected(scan, number, found, rule) for number in lost),
+        groups=groups_of(rows),
+        rejected=tuple(_rejected(scan, number, found, rule) for number in lost.tolist()),
         split_rule=rule,
     )
     return contents, places
 
 
 def _rejected(scan: Scan, number: int, found: Survey, rule: SplitRule) -> Rejected:
-    name, digest = scan.rows[number].id, scan.digests[number]
+    name, digest = scan.rows.ids[number], scan.digests[number]
     if digest in found.rejected:
         return Rejected(name, digest, found.rejected[digest])
     split = found.contents.split_of(name) if found.contents and rule.is_stratified else -1
     return Rejected(name, NO_DIGEST, scan.unreadable.get(name, _VANISHED), split)
 
 
-def splits_of(
-    rows: Sequence[Row], digests: Sequence[bytes], rule: SplitRule, old: Contents | None = None
-) -> np.ndarray:
+def groups_of(rows: Rows) -> tuple[str, ...]:
+    """Return the group of each row, empty for none; nothing where no row has one."""
+    if not (rows.groups >= 0).any():
+        return ()
+    names = [*rows.group_names, ""]  # the last one stands for -1
+    return tuple(names[group] for group in rows.groups)
+
+
+def splits_of(rows: Rows, digests: np.ndarray, rule: SplitRule, old: Contents | None = None) -> np.ndarray:
     """Return the split of each row that a file will have.
 
     Parameters
     ----------
-    rows : sequence of Row
-    digests : sequence of bytes
+    rows : Rows
+    digests : ndarray of uint8, shape (N, 32)
     rule : SplitRule
     old : Contents, optional
         Of the present file: images that it holds keep their split where the rule is stratified.
@@ -94,23 +102,44 @@ def splits_of(
         Indices into `data.splits.SPLIT_NAMES`.
     """
     if rule.is_stratified:
-        labels, groups, own = ([getattr(row, name) for row in rows] for name in ("label", "group", "split"))
-        names = stratified(ToDeal(labels, digests, groups, own, _stored(rows, digests, old)), rule)
-    else:
-        names = [split_of(row, digest) for row, digest in zip(rows, digests, strict=True)]
-    return np.array([SPLIT_NAMES.index(name) for name in names], np.int8)
+        groups = [rows.group(number) for number in range(len(rows))]
+        own, stored = (_names(splits) for splits in (rows.splits, _stored(rows, digests, old)))
+        names = stratified(ToDeal(rows.labels.tolist(), split_digests(digests), groups, own, stored), rule)
+        return np.array([SPLIT_NAMES.index(name) for name in names], np.int8)
+    of_group = [SPLIT_NAMES.index(hashed_split(group_digest(name))) for name in rows.group_names]
+    splits = np.where(rows.groups >= 0, np.array([*of_group, -1], np.int8)[rows.groups], -1).astype(np.int8)
+    alone = np.flatnonzero((rows.splits < 0) & (rows.groups < 0))
+    hashed = map(SPLIT_NAMES.index, map(hashed_split, each_digest(digests[alone, :8])))
+    splits[alone] = np.fromiter(hashed, np.int8, len(alone))
+    return np.where(rows.splits >= 0, rows.splits, splits)
 
 
-def _stored(rows: Sequence[Row], digests: Sequence[bytes], old: Contents | None) -> list[str | None]:
-    """Return the split of each image in the present file: that of its name, else of any row that holds it."""
-    if old is None:
-        return [None] * len(rows)
-    known = [(name, bytes(digest)) for name, digest in zip(old.ids, old.digests, strict=True)]
-    named = {pair: SPLIT_NAMES[split] for pair, split in zip(known, old.splits, strict=True)}
-    of_image = {digest: split for (_, digest), split in reversed(named.items())}
-    dropped = {row.id: SPLIT_NAMES[row.split] for row in old.rejected if row.split >= 0}
-    pairs = zip(rows, digests, strict=True)
-    return [named.get((row.id, image)) or of_image.get(image) or dropped.get(row.id) for row, image in pairs]
+def _names(splits: np.ndarray) -> list[str | None]:
+    return [SPLIT_NAMES[split] if split >= 0 else None for split in splits.tolist()]
+
+
+def _stored(rows: Rows, digests: np.ndarray, old: Contents | None) -> np.ndarray:
+    """Return the split of each image in the present file: that of its name, else of any row that holds it.
+
+    Those are indices into `SPLIT_NAMES`; -1 where it has none.
+    """
+    if old is None or not len(old.ids):
+        return _dropped(rows, old)
+    place = old.ids.find_all(rows.ids)
+    named = (place >= 0) & (old.digests[place] == digests).all(axis=1)
+    held = DigestIndex(old.digests).find(digests)
+    known = np.where(named, place, held)
+    return np.where(known >= 0, old.splits[known], _dropped(rows, old)).astype(np.int8)
+
+
+def _dropped(rows: Rows, old: Contents | None) -> np.ndarray:
+    """Return the splits that rows had before they were rejected."""
+    had = {row.id: row.split for row in old.rejected if row.split >= 0} if old else {}
+    found = np.full(len(rows), -1, np.int8)
+    for name, split in had.items():
+        if (number := rows.ids.find(name)) >= 0:
+            found[number] = split
+    return found
 
 
 def chosen_rule(scan: Scan, found: Survey, wanted: SplitRule | None) -> SplitRule:
@@ -124,7 +153,7 @@ def chosen_rule(scan: Scan, found: Survey, wanted: SplitRule | None) -> SplitRul
     old = found.contents
     if wanted is None:
         return old.split_rule if old else HASH
-    if wanted.is_stratified and scan.rows and all(row.split for row in scan.rows):
+    if wanted.is_stratified and len(scan.rows) and (scan.rows.splits >= 0).all():
         raise UsageError(
             "--split stratified has no row to deal",
             "rows whose source names no split",
@@ -137,20 +166,14 @@ def chosen_rule(scan: Scan, found: Survey, wanted: SplitRule | None) -> SplitRul
     return wanted
 
 
-def coming(scan: Scan, found: Survey) -> tuple[list[Row], list[bytes]]:
-    """Return the rows that a file will have, as far as is known before anything is computed."""
-    pairs = zip(scan.rows, scan.digests, strict=True)
-    kept = [(row, digest) for row, digest in pairs if digest and found.may_have(digest)]
-    return [row for row, _ in kept], [digest for _, digest in kept]
-
-
 def _other_rule(scan: Scan, found: Survey, old: Contents, wanted: SplitRule) -> HeadstartError:
     """Make the error for a rule that would give rows of the present file other splits."""
-    rows, digests = coming(scan, found)
-    was = np.array([split or "" for split in _stored(rows, digests, old)])
-    new = np.array(SPLIT_NAMES)[splits_of(rows, digests, wanted)]
-    others = int(((was != new) & (was != "")).sum())
-    learned = int(((was == "train") & (new != "train")).sum())
+    numbers = found.may_have(scan)
+    rows, digests = scan.rows.at(numbers), scan.digests.array[numbers]
+    was, new = _stored(rows, digests, old), splits_of(rows, digests, wanted)
+    train = SPLIT_NAMES.index("train")
+    others = int(((was != new) & (was >= 0)).sum())
+    learned = int(((was == train) & (new != train)).sum())
     path = str(found.path)
     return HeadstartError(
         f"the splits of {path!r} are by another rule, and stay as they are",
@@ -163,12 +186,19 @@ def _other_rule(scan: Scan, found: Survey, old: Contents, wanted: SplitRule) -> 
     )
 
 
-def engines_of(places: list[tuple[Store, int]]) -> tuple[tuple[EngineInfo, ...], np.ndarray]:
+def engines_of(places: Places) -> tuple[tuple[EngineInfo, ...], np.ndarray]:
     """Return the different engines that computed some rows, and the number of each row's."""
-    used = [store.engine(row) for store, row in places]
-    distinct = sorted(set(used), key=lambda info: (info.device, info.engine, info.others, info.version))
-    index = {engine: number for number, engine in enumerate(distinct)}
-    return tuple(distinct), np.array([index[engine] for engine in used], np.uint8)
+    used: dict[EngineInfo, list[np.ndarray]] = {}
+    for store, numbers, rows in places.by_store():
+        engines, origins = store.engines_at(rows)
+        for each in np.unique(origins):
+            used.setdefault(engines[each], []).append(numbers[origins == each])
+    distinct = sorted(used, key=lambda info: (info.device, info.engine, info.others, info.version))
+    numbered = np.zeros(len(places), np.uint8)
+    for number, engine in enumerate(distinct):
+        for rows in used[engine]:
+            numbered[rows] = number
+    return tuple(distinct), numbered
 
 
 def allowed_rejections(max_bad: str | int, rows: int) -> float:

@@ -8,8 +8,11 @@ import numpy as np
 from data.sources.source import Row, Source
 from data.splits import SPLIT_NAMES, split_of
 from data.text import counted
+from data.texts import Texts
 from extract.feature_file.contents import Contents
-from extract.feature_file.hdf5 import Store, digest_array, split_digests
+from extract.feature_file.digests import DigestIndex, digest_array
+from extract.feature_file.hdf5 import Store
+from extract.feature_file.places import Places
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.writer import write_feature_file
 from extract.run.assemble import engines_of
@@ -73,10 +76,9 @@ def keep_before(found: Survey, leaves: Leaving, contents: Contents) -> None:
     if not leaves.kept:
         return
     rows = {row.digest: row for row in _leaving(found, leaves)}
-    old = set(split_digests(found.old.digests)) if found.old else set()
-    prior = _earlier(found)
-    for row in _rows_of(prior, range(len(prior.digests))) if prior else ():
-        if row.digest not in old:
+    if prior := _earlier(found):
+        old = DigestIndex(found.old.digests if found.old else prior.digests[:0])
+        for row in _rows_of(prior, np.flatnonzero(~old.holds(prior.digests)).tolist()):
             rows.setdefault(row.digest, row)
     chosen = sorted(_named_apart(rows.values()), key=lambda row: row.id.encode())
     shared = _contents(found.old.contents if found.old else contents, chosen)
@@ -103,11 +105,12 @@ def _leaving(found: Survey, leaves: Leaving) -> Iterator[_Kept]:
 
 
 def _rows_of(file: FeatureFile, numbers: Iterable[int]) -> Iterator[_Kept]:
-    contents, digests = file.contents, split_digests(file.digests)
-    labels, groups = contents.classes(), contents.groups or ("",) * len(digests)
+    contents = file.contents
+    labels = [*contents.class_names, ""]  # the last one stands for -1
     for row in numbers:
-        split = int(contents.splits[row])
-        yield _Kept(contents.ids[row], digests[row], labels[row], split, groups[row], (file, row))
+        group = contents.groups[row] if contents.groups else ""
+        label, split = labels[contents.labels[row]], int(contents.splits[row])
+        yield _Kept(contents.ids[row], file.digests[row].tobytes(), label, split, group, (file, row))
 
 
 def _named_apart(rows: Iterable[_Kept]) -> Iterator[_Kept]:
@@ -122,12 +125,12 @@ def _named_apart(rows: Iterable[_Kept]) -> Iterator[_Kept]:
 def _contents(contents: Contents, rows: list[_Kept]) -> Contents:
     names = tuple(dict.fromkeys(row.label for row in rows if row.label))
     index = {name: number for number, name in enumerate(names)} | {"": -1}
-    engines, origins = engines_of([row.place for row in rows])
+    engines, origins = engines_of(Places.of(row.place for row in rows))
     return replace(
         contents,
         class_names=names,
         engines=engines,
-        ids=tuple(row.id for row in rows),
+        ids=Texts(row.id for row in rows),
         digests=digest_array([row.digest for row in rows]),
         labels=np.array([index[row.label] for row in rows], np.int32),
         splits=np.array([row.split for row in rows], np.int8),

@@ -103,12 +103,16 @@ def _calibrated(recipe: Recipe, file: Path | None) -> Recipe | None:
 
 def _sample(recipe: Recipe, source: Source, scan: Scan) -> Iterator[tuple[bytes, np.ndarray]]:
     """Yield digest and pixels of different images that can be decoded, by ascending digest."""
-    rows = {digest: row for row, digest in zip(scan.rows, scan.digests, strict=True) if digest}
-    for digest in sorted(rows):
-        for _, data in bytes_of(source, [rows[digest]]):
+    there = np.flatnonzero(scan.digests.known)
+    order = there[np.lexsort(scan.digests.array[there].view(">u8").T[::-1])]
+    before = None
+    for number in order.tolist():
+        digest = scan.digests.array[number].tobytes()
+        for _, data in bytes_of(source, [scan.rows[number]]) if digest != before else ():
             image = decode(recipe, data)
             if not isinstance(image, ImageError):
                 yield digest, image
+        before = digest
 
 
 def _nncf() -> "ModuleType":

@@ -1,7 +1,7 @@
 """A run: plan, compute the missing parts, assemble the feature file."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +21,7 @@ from extract.engines.engine import check_engine
 from extract.feature_file.contents import Contents, rows_by_split
 from extract.feature_file.hdf5 import Store
 from extract.feature_file.part import count_rows
+from extract.feature_file.places import Places
 from extract.feature_file.reader import FeatureFile, stored_digest
 from extract.feature_file.shards import part_paths
 from extract.feature_file.writer import write_feature_file
@@ -168,9 +169,9 @@ def _work(found: Survey, decided: Plan, leaves: Leaving, options: Options) -> Wo
     )
 
 
-def _write(run: _Run, found: Survey, contents: Contents, rows: Sequence[tuple[Store, int]]) -> Leaving:
+def _write(run: _Run, found: Survey, contents: Contents, rows: Places) -> Leaving:
     check_rejections(found.folder, found.path, contents, run.options.max_bad)
-    leaves = run.check(found, found.leaving_with(contents.rows()), partial(_kept, found.folder))
+    leaves = run.check(found, found.leaving_with(contents), partial(_kept, found.folder))
     keep = partial(keep_before, found, leaves, contents)
     if found.holds(contents):
         keep()  # of parts alone
@@ -312,7 +313,7 @@ def _report(path: Path, source: Source, done: _Done, seconds: float) -> Report:
         trained_classes=trained,
         unlabelled=int((labels < 0).sum()),
         split_rule=contents.split_rule.to_dict(),
-        own_splits=len({row.id for row in source.rows if row.split}.intersection(contents.ids)),
+        own_splits=sum(row.id in contents.ids for row in source.rows if row.split),
         rows_by_split=rows_by_split(labels, contents.splits, contents.class_names),
         warnings=tuple(_warnings(source, done, elsewhere, classes, trained)),
         seconds=round(seconds, 3),

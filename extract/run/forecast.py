@@ -19,9 +19,8 @@ from extract.engines.file_graph import gflop
 from extract.engines.pipeline import compute_features, engine_speed
 from extract.engines.probe import check_probes
 from extract.feature_file.contents import rows_by_split
-from extract.feature_file.hdf5 import digest_array
 from extract.recipe import Probe, Recipe, checked_recipe
-from extract.run.assemble import chosen_rule, coming, splits_of
+from extract.run.assemble import chosen_rule, groups_of, splits_of
 from extract.run.calibrate import quantized
 from extract.run.leaving import ComingRows, moved
 from extract.run.options import PLACES, Options
@@ -180,15 +179,10 @@ def preview(
 
 
 def _rows(source: Source, scan: Scan, found: Survey, rule: SplitRule) -> ComingRows:
-    rows, digests = coming(scan, found)
-    return ComingRows(
-        ids=[row.id for row in rows],
-        digests=digest_array(digests),
-        labels=np.array([row.label for row in rows], np.int32),
-        class_names=source.class_names,
-        splits=splits_of(rows, digests, rule, found.contents),
-        groups=[row.group or "" for row in rows],
-    )
+    numbers = found.may_have(scan)
+    rows, digests = scan.rows.at(numbers), scan.digests.array[numbers]
+    splits = splits_of(rows, digests, rule, found.contents)
+    return ComingRows(rows.ids, digests, rows.labels, source.class_names, splits, groups_of(rows))
 
 
 def _told(rows: ComingRows) -> Iterator[str]:

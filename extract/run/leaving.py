@@ -1,8 +1,8 @@
 """Which rows leave a feature file, may they, and which move? Pure decisions over names and digests."""
 
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,8 @@ from data.errors import HeadstartError
 from data.names import UNKNOWN
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
+from data.texts import Texts
+from extract.feature_file.digests import DigestIndex, digest_array, split_digests
 
 ANSWERS = {  # of `Leaving.answer`; where there are words, a run asks first
     "nothing": "",
@@ -74,11 +76,27 @@ class Leaving:
         return f"{words} (all of {some_of(self.classes, 5)})" if words and self.classes else words
 
 
-def leaving(
-    present: Sequence[tuple[str, bytes, str]],
-    staying: Sequence[tuple[str, bytes, str]],
-    spare: Collection[bytes] = (),
-) -> Leaving:
+class Named(Protocol):
+    """Rows of a file by name, present or coming."""
+
+    @property
+    def ids(self) -> Texts:
+        """Names."""
+
+    @property
+    def digests(self) -> np.ndarray:
+        """Of images, uint8 of shape (N, 32)."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Indices into `class_names`; -1 where unknown."""
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Names of classes."""
+
+
+def leaving(present: Named | None, staying: Named, spare: np.ndarray) -> Leaving:
     """Decide which rows leave: those whose image no row of the source holds any more.
 
     A row that is renamed, moved or labelled anew stays. Of equal images as many stay as there
@@ -86,35 +104,65 @@ def leaving(
 
     Parameters
     ----------
-    present : sequence of (id, digest, class)
-        The rows of the present file; the class is empty where it is unknown.
-    staying : sequence of (id, digest, class)
+    present : Named or None
+        The rows of the present file; None where there is none.
+    staying : Named
         The rows that will have a feature.
-    spare : collection of bytes
+    spare : ndarray of uint8, shape (N, 32)
         Digests of finished parts.
 
     Examples
     --------
-    >>> present = [("a.jpg", b"A", "cat"), ("b.jpg", b"B", "cat"), ("c.jpg", b"C", "dog")]
-    >>> found = leaving(present, [("moved/a.jpg", b"A", "cat"), ("b.jpg", b"new", "cat")])
+    >>> A, B, C, D = (letter * 32 for letter in (b"A", b"B", b"C", b"D"))
+    >>> present = ComingRows.of([("a.jpg", A, "cat"), ("b.jpg", B, "cat"), ("c.jpg", C, "dog")])
+    >>> staying = ComingRows.of([("moved/a.jpg", A, "cat"), ("b.jpg", D, "cat")])
+    >>> found = leaving(present, staying, np.empty((0, 32), np.uint8))
     >>> found.dropped, found.replaced, found.classes, found.answer
     ((2,), (1,), ('dog',), 'most')
     """
-    stay, were = ({name: digest for name, digest, _ in rows} for rows in (staying, present))
-    free = Counter(digest for name, digest in stay.items() if were.get(name) != digest)  # under new names
-    dropped: list[int] = []
-    replaced: list[int] = []
-    for number in [number for number, row in enumerate(present) if stay.get(row[0]) != row[1]]:
-        name, digest, _ = present[number]
-        if free[digest] > 0:
-            free[digest] -= 1
-        else:
-            (replaced if name in stay else dropped).append(number)
-    gone = Counter(present[number][2] for number in [*dropped, *replaced])
-    before, after = (Counter(label for *_, label in rows if label in gone) for rows in (present, staying))
-    classes = sorted(name for name, rows in gone.items() if name and rows == before[name] and not after[name])
-    unused = sorted(set(spare).difference(stay.values(), were.values()))
-    return Leaving(len(present), tuple(dropped), tuple(replaced), tuple(unused), tuple(classes))
+    if present is None:
+        present = ComingRows.of([])
+    rows = len(present.ids)
+    place = present.ids.find_all(staying.ids)
+    same = place >= 0
+    same[same] = (present.digests[place[same]] == staying.digests[same]).all(axis=1)
+    stays, named = np.zeros(rows, bool), np.zeros(rows, bool)
+    stays[place[same]], named[place[place >= 0]] = True, True
+    others = np.flatnonzero(~stays)
+    free = staying.digests[~same]  # under new names
+    gone = others[_beyond(present.digests[others], free)]
+    unused = split_digests(
+        spare[~(DigestIndex(staying.digests).holds(spare) | DigestIndex(present.digests).holds(spare))]
+    )
+    return Leaving(
+        rows,
+        tuple(gone[~named[gone]].tolist()),
+        tuple(gone[named[gone]].tolist()),
+        tuple(sorted(set(unused))),
+        _emptied(present, staying, gone),
+    )
+
+
+def _beyond(digests: np.ndarray, free: np.ndarray) -> np.ndarray:
+    """Tell of each image whether those before it that are equal take all the free ones."""
+    first = DigestIndex(digests).find(digests)
+    order = np.argsort(first, kind="stable")
+    starts = np.maximum.accumulate(np.where(np.diff(first[order], prepend=-1), np.arange(len(order)), 0))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order)) - starts
+    index = DigestIndex(free)
+    counts = np.append(
+        np.bincount(index.find(free), minlength=len(free)), 0
+    )  # the last is of those not there
+    return rank >= counts[index.find(digests)]
+
+
+def _emptied(present: Named, staying: Named, gone: np.ndarray) -> tuple[str, ...]:
+    """Return the classes of which every row is gone, and that no row has any more."""
+    before, left = (Counter(present.labels[rows].tolist()) for rows in (slice(None), gone))
+    after = {staying.class_names[label] for label in np.unique(staying.labels[staying.labels >= 0])}
+    names = {present.class_names[label] for label in left if label >= 0 and left[label] == before[label]}
+    return tuple(sorted(names - after))
 
 
 def check_leaving(found: Leaving, path: Path, source: str, kept: Callable[[], str] = str) -> None:
@@ -159,24 +207,8 @@ def before_path(path: Path) -> Path:
     return path.with_name(path.name + ".before")
 
 
-class Standing(Protocol):
+class Standing(Named, Protocol):
     """What is known of the rows of a file, present or coming, as `Contents` has it."""
-
-    @property
-    def ids(self) -> Sequence[str]:
-        """Names."""
-
-    @property
-    def digests(self) -> np.ndarray:
-        """Of images, uint8 of shape (N, 32)."""
-
-    @property
-    def labels(self) -> np.ndarray:
-        """Indices into `class_names`; -1 where unknown."""
-
-    @property
-    def class_names(self) -> Sequence[str]:
-        """Names of classes."""
 
     @property
     def splits(self) -> np.ndarray:
@@ -191,12 +223,22 @@ class Standing(Protocol):
 class ComingRows:
     """Rows that a file will have, before anything is computed: a `Standing`."""
 
-    ids: Sequence[str]
+    ids: Texts
     digests: np.ndarray
     labels: np.ndarray
     class_names: Sequence[str]
-    splits: np.ndarray
-    groups: Sequence[str]
+    splits: np.ndarray = field(default_factory=lambda: np.empty(0, np.int8))
+    groups: Sequence[str] = ()
+
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str, bytes, str]]) -> "ComingRows":
+        """Make them of names, digests and classes, which are empty where they are unknown."""
+        given = list(rows)
+        names = list(dict.fromkeys(name for *_, name in given if name))
+        index = {name: number for number, name in enumerate(names)} | {"": -1}
+        digests = digest_array([digest for _, digest, _ in given])
+        labels = np.array([index[name] for *_, name in given], np.int32)
+        return cls(Texts(name for name, *_ in given), digests, labels, names)
 
 
 @dataclass(frozen=True)

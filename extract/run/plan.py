@@ -1,10 +1,14 @@
 """What a run has to do: a pure decision over digests, which touches nothing."""
 
-from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, overload
 
+import numpy as np
+
+from data.sources.rows import Rows
 from data.sources.source import Row
+from extract.feature_file.digests import DigestIndex, Digests, each_digest
 from extract.feature_file.part_names import PART_ROWS, part_name
 
 _BYTES_A_ROW = 300  # of id, digest, label, checksums: generous
@@ -17,16 +21,30 @@ class Scan:
 
     Attributes
     ----------
-    rows : sequence of Row
-    digests : sequence of bytes or None
+    rows : Rows, or sequence of Row
+    digests : Digests, or sequence of bytes or None
         Sha256 of each row's bytes; None where they could not be read.
     unreadable : dict of str to str
         Reasons by id, for the rows without a digest.
     """
 
-    rows: Sequence[Row]
-    digests: Sequence[bytes | None]
+    rows: Rows
+    digests: Digests
     unreadable: dict[str, str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rows", Rows.of(self.rows))
+        object.__setattr__(self, "digests", Digests.of(self.digests))
+
+    def at(self, numbers: np.ndarray) -> "Scan":
+        """Return what there is of some rows.
+
+        Parameters
+        ----------
+        numbers : ndarray of int, shape (n,)
+        """
+        digests = Digests(self.digests.array[numbers], self.digests.known[numbers])
+        return Scan(self.rows.at(numbers), digests, self.unreadable)
 
 
 def bytes_needed(rows: int, width: int) -> int:
@@ -60,6 +78,37 @@ class Part:
         return part_name(self.digests)
 
 
+class Parts(Sequence[Part]):
+    """The parts that some rows of a scan make; each is made when it is asked for.
+
+    Parameters
+    ----------
+    scan : Scan
+    numbers : ndarray of int, shape (n,)
+        Of the rows, one for each different image.
+    part_rows : int
+        Images in a part.
+    """
+
+    def __init__(self, scan: Scan, numbers: np.ndarray, part_rows: int) -> None:
+        self._scan, self.numbers, self._part_rows = scan, numbers, part_rows
+
+    def __len__(self) -> int:
+        return -(-len(self.numbers) // self._part_rows)
+
+    @overload
+    def __getitem__(self, number: int) -> Part: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Part]: ...
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[each] for each in range(len(self))[number]]
+        start = range(len(self))[number] * self._part_rows
+        chosen = self.numbers[start : start + self._part_rows]
+        digests = each_digest(self._scan.digests.array[chosen])
+        return Part(tuple(self._scan.rows.at(chosen)), tuple(digests))
+
+
 @dataclass(frozen=True)
 class Plan:
     """The answer: how many rows are known, and which parts the missing images make.
@@ -78,7 +127,7 @@ class Plan:
         Rows with the bytes of another missing row: computed once.
     added, replaced : int
         Why the others are missing: a new name, or a known name with other bytes.
-    parts : tuple of Part
+    parts : Parts
     """
 
     rows: int
@@ -88,12 +137,12 @@ class Plan:
     duplicates: int
     added: int
     replaced: int
-    parts: tuple[Part, ...]
+    parts: Parts
 
     @property
     def missing(self) -> int:
         """Different images that the backbone has to see."""
-        return sum(len(part.rows) for part in self.parts)
+        return len(self.parts.numbers)
 
     def written(self, layout: str, leaving: int) -> int:
         """Return how many rows are written: to parts, to a single file, and beside it those that leave."""
@@ -102,8 +151,8 @@ class Plan:
 
 def plan(
     scan: Scan,
-    known: Container[bytes],
-    rejected: Container[bytes] = (),
+    known: Iterable[bytes] | DigestIndex,
+    rejected: Iterable[bytes] | DigestIndex = (),
     names: Container[str] = (),
     part_rows: int | None = None,
 ) -> Plan:
@@ -112,9 +161,9 @@ def plan(
     Parameters
     ----------
     scan : Scan
-    known : container of bytes
+    known : DigestIndex, or iterable of bytes
         Digests whose feature is at hand.
-    rejected : container of bytes
+    rejected : DigestIndex, or iterable of bytes
         Digests of images that cannot be decoded.
     names : container of str
         Ids that the present file has, which tell replaced images from added ones.
@@ -124,39 +173,25 @@ def plan(
     Examples
     --------
     >>> rows = [Row("a.jpg", 0), Row("copy of a.jpg", 0), Row("b.jpg", 1)]
-    >>> decided = plan(Scan(rows, [b"A", b"A", b"B"], {}), known={b"B"})
+    >>> decided = plan(Scan(rows, [b"A" * 32, b"A" * 32, b"B" * 32], {}), known={b"B" * 32})
     >>> decided.present, decided.duplicates, decided.missing, [row.id for row in decided.parts[0].rows]
     (1, 1, 1, ['a.jpg'])
     """
-    missing: dict[bytes, Row] = {}
-    counts: Counter[str] = Counter()
-    for row, digest in zip(scan.rows, scan.digests, strict=True):
-        kind = _kind(row, digest, known, rejected, names, missing)
-        counts[kind] += 1
-        if digest and kind in ("added", "replaced"):
-            missing[digest] = row
-    items, part_rows = list(missing.items()), part_rows or PART_ROWS
-    parts = tuple(
-        Part(tuple(row for _, row in chosen), tuple(digest for digest, _ in chosen))
-        for chosen in (items[start : start + part_rows] for start in range(0, len(items), part_rows))
+    there = np.flatnonzero(scan.digests.known)
+    digests = scan.digests.array[there]
+    present = DigestIndex.of(known).holds(digests)
+    broken = ~present & DigestIndex.of(rejected).holds(digests)
+    left = ~present & ~broken
+    missing, digests = there[left], digests[left]
+    first = DigestIndex(digests).find(digests) == np.arange(len(digests))
+    replaced = sum(scan.rows.ids[number] in names for number in missing[first].tolist()) if names else 0
+    return Plan(
+        rows=len(scan.rows),
+        present=int(present.sum()),
+        rejected=int(broken.sum()),
+        unreadable=len(scan.rows) - len(there),
+        duplicates=int((~first).sum()),
+        added=int(first.sum()) - replaced,
+        replaced=replaced,
+        parts=Parts(scan, missing[first], part_rows or PART_ROWS),
     )
-    return Plan(rows=len(scan.rows), parts=parts, **{kind: counts[kind] for kind in KINDS})
-
-
-def _kind(
-    row: Row,
-    digest: bytes | None,
-    known: Container[bytes],
-    rejected: Container[bytes],
-    names: Container[str],
-    missing: Container[bytes],
-) -> str:
-    if digest is None:
-        return "unreadable"
-    if digest in known:
-        return "present"
-    if digest in rejected:
-        return "rejected"
-    if digest in missing:
-        return "duplicates"
-    return "replaced" if row.id in names else "added"

@@ -3,8 +3,7 @@
 import hashlib
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,11 @@ import numpy as np
 from data.errors import HeadstartError, is_there, unreadable
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder
-from data.sources.source import Row, Source, Stamp, title
+from data.sources.rows import Rows
+from data.sources.source import Source, title
 from data.tables.groups import Groups
+from data.texts import Texts
+from extract.feature_file.digests import DigestIndex, Digests
 from extract.run.plan import Scan
 
 _RACY = 2_000_000_000  # nanoseconds: a file changed so lately may change again within its mtime's tick
@@ -30,17 +32,36 @@ def grouped(scan: Scan, groups: Groups) -> Scan:
         If the file names none of the images.
     """
     groups.check(digest for digest in scan.digests if digest)
-    rows = [
-        replace(row, group=groups.of.get(digest or b"", row.group))
-        for row, digest in zip(scan.rows, scan.digests, strict=True)
-    ]
-    return replace(scan, rows=rows)
+    listed = DigestIndex.of(groups.of)
+    place = np.where(scan.digests.known, listed.find(scan.digests.array), -1)
+    names = {name: number for number, name in enumerate([*scan.rows.group_names])}
+    named = np.array([names.setdefault(name, len(names)) for name in groups.of.values()], np.int32)
+    of_rows = np.where(place >= 0, named[place], scan.rows.groups)
+    return replace(scan, rows=scan.rows.grouped(of_rows, list(names)))
 
 
-def known_digests(source: Source) -> list[bytes | None]:
+@dataclass(frozen=True)
+class _Stamps:
+    """Stamps of rows as columns: size and version, which rows have one, and which are exact."""
+
+    values: np.ndarray
+    there: np.ndarray
+    exact: np.ndarray
+
+    @classmethod
+    def of(cls, source: Source) -> "_Stamps":
+        rows = len(source.rows)
+        found = cls(np.zeros((rows, 2), np.int64), np.zeros(rows, bool), np.zeros(rows, bool))
+        for number, stamp in enumerate(source.stamps()):
+            if stamp:
+                found.values[number] = stamp.size, stamp.version
+                found.there[number], found.exact[number] = True, stamp.exact
+        return found
+
+
+def known_digests(source: Source) -> Digests:
     """Return the digest of every row of a source that is known without reading it, None of the others."""
-    stamps, sidecar = source.stamps(), _sidecar(source)
-    return _known(source, stamps, {} if sidecar is None else _read_sidecar(sidecar))
+    return _known(Rows.of(source.rows), _Stamps.of(source), _sidecar(source))
 
 
 def scan_source(source: Source, rehash: bool = False) -> Scan:
@@ -60,38 +81,44 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
     HeadstartError
         If files exist but cannot be read: their rows would leave the feature file.
     """
-    stamps = source.stamps()
-    sidecar = _sidecar(source)
-    digests = _known(source, stamps, {} if rehash or sidecar is None else _read_sidecar(sidecar))
-    unknown = [number for number, digest in enumerate(digests) if digest is None]
+    rows, stamps, sidecar = Rows.of(source.rows), _Stamps.of(source), _sidecar(source)
+    digests = _known(rows, stamps, None if rehash else sidecar)
+    unknown = np.flatnonzero(~digests.known)
     refused: HeadstartError | None = None
     gone: dict[str, str] = {}
     failed: dict[str, str] = {}
     started = time.time_ns()
-    rows = [source.rows[number] for number in unknown]
-    for number, row, data in zip(unknown, rows, source.read(rows), strict=True):
+    wanted = (rows[number] for number in map(int, unknown))
+    for number, data in zip(map(int, unknown), source.read(wanted), strict=True):
         if isinstance(data, HeadstartError):  # of a store, which says it of other images too
             refused = data
             break
         if isinstance(data, OSError):
             reasons = failed if is_there(data) else gone
-            reasons[row.id] = f"cannot be read: {data.strerror or data}"
+            reasons[rows.ids[number]] = f"cannot be read: {data.strerror or data}"
         else:
-            digests[number] = hashlib.sha256(data).digest()
-    if sidecar and unknown and any(stamps) and not source.partial:  # a part knows less than the whole
-        _write_sidecar(sidecar, source.rows, stamps, digests, started - _RACY)
+            digests.set(number, hashlib.sha256(data).digest())
+    if sidecar and len(unknown) and not source.partial:  # a part knows less than the whole
+        _write_sidecar(sidecar, rows, stamps, digests, started - _RACY)
     if refused:
         raise refused
     if failed:
         raise unreadable(title(source), failed, "file")
-    return Scan(source.rows, digests, gone)
+    return Scan(rows, digests, gone)
 
 
-def _known(
-    source: Source, stamps: Sequence[Stamp | None], kept: dict[tuple[str, tuple[int, int]], bytes]
-) -> list[bytes | None]:
-    pairs = zip(source.rows, stamps, strict=True)
-    return [kept.get((row.id, (stamp.size, stamp.version))) if stamp else None for row, stamp in pairs]
+def _known(rows: Rows, stamps: _Stamps, sidecar: Path | None) -> Digests:
+    """Return the digests of the rows whose stamp is as it was."""
+    found = Digests.unknown(len(rows))
+    kept = _read_sidecar(sidecar) if sidecar and stamps.there.any() else None
+    if kept is None:
+        return found
+    ids, values, digests = kept
+    place = ids.find_all(rows.ids)
+    same = stamps.there & (place >= 0)
+    same[same] = (values[place[same]] == stamps.values[same]).all(axis=1)
+    found.array[same], found.known[same] = digests[place[same]], True
+    return found
 
 
 def _sidecar(source: Source) -> Path | None:
@@ -101,42 +128,28 @@ def _sidecar(source: Source) -> Path | None:
     return cache_folder() / "hashes" / f"{name}.npz"
 
 
-def _read_sidecar(path: Path) -> dict[tuple[str, tuple[int, int]], bytes]:
-    """Return digests by id and stamp; a sidecar that cannot be read is as none."""
+def _read_sidecar(path: Path) -> tuple[Texts, np.ndarray, np.ndarray] | None:
+    """Return ids, stamps and digests; None where a sidecar cannot be read."""
     try:
         with np.load(path, allow_pickle=False) as file:
             ids, stamps, digests = (file[name] for name in ("ids", "stamps", "digests"))
     except (OSError, ValueError, KeyError, EOFError):
-        return {}
-    names = ids.tobytes().decode().split("\0")
-    block = digests.tobytes()
-    return {
-        (name, tuple(stamp)): block[32 * row : 32 * row + 32]
-        for row, (name, stamp) in enumerate(zip(names, stamps.tolist(), strict=True))
-    }
+        return None
+    names = Texts.parted(ids.tobytes(), b"\0")
+    return (names, stamps, digests) if len(names) == len(stamps) == len(digests) else None
 
 
-def _write_sidecar(
-    path: Path,
-    rows: Sequence[Row],
-    stamps: Sequence[Stamp | None],
-    digests: Sequence[bytes | None],
-    latest: int,
-) -> None:
+def _write_sidecar(path: Path, rows: Rows, stamps: _Stamps, digests: Digests, latest: int) -> None:
     """Keep the digests of files that have been at rest; our cache may be out of reach, the run goes on."""
-    kept = [
-        (row.id, (stamp.size, stamp.version), digest)
-        for row, stamp, digest in zip(rows, stamps, digests, strict=True)
-        if stamp and digest and (stamp.exact or stamp.version < latest)
-    ]
-    if not kept:
+    rests = stamps.exact | (stamps.values[:, 1] < latest)
+    kept = np.flatnonzero(stamps.there & digests.known & rests)
+    if not len(kept):
         return
-    ids = np.frombuffer("\0".join(name for name, _, _ in kept).encode(), np.uint8)
-    block = np.frombuffer(b"".join(digest for _, _, digest in kept), np.uint8).reshape(-1, 32)
+    ids = np.frombuffer(rows.ids.at(kept).joined(b"\0"), np.uint8)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_aside(path) as aside, open(aside, "wb") as file:
-            np.savez(file, ids=ids, stamps=np.array([stamp for _, stamp, _ in kept], np.int64), digests=block)
+            np.savez(file, ids=ids, stamps=stamps.values[kept], digests=digests.array[kept])
     except HeadstartError:
         raise
     except OSError:

@@ -14,13 +14,15 @@ from data.output.checks import check_parent
 from extract.backbones.keras_backend import is_installed
 from extract.engines.probe import check_arithmetic
 from extract.feature_file.contents import Contents
-from extract.feature_file.hdf5 import DAMAGED, Store, split_digests
+from extract.feature_file.digests import DigestIndex
+from extract.feature_file.hdf5 import DAMAGED, Store
 from extract.feature_file.part import PartFile
 from extract.feature_file.part_names import parts_folder
+from extract.feature_file.places import KnownFeatures
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import LAYOUTS, chosen_layout, is_parts_folder, located, part_paths
 from extract.recipe import Probe, Recipe
-from extract.run.leaving import Leaving, leaving
+from extract.run.leaving import ComingRows, Leaving, Named, leaving
 from extract.run.plan import Plan, Scan, plan
 
 Seen = tuple[tuple[int, int, int] | None, tuple[str, ...]]  # of the file, and the names of parts
@@ -46,7 +48,7 @@ class Survey:
         Finished parts of an interrupted run.
     others : tuple of FeatureFile
         Files that the user named to take rows from.
-    features : dict of bytes to (store, row)
+    features : KnownFeatures
         Where the feature of each digest is.
     rejected : dict of bytes to str
         Reasons by digest.
@@ -60,7 +62,7 @@ class Survey:
     old: FeatureFile | None
     parts: tuple[PartFile, ...]
     others: tuple[FeatureFile, ...]
-    features: dict[bytes, tuple[Store, int]] = field(repr=False)
+    features: KnownFeatures = field(repr=False)
     rejected: dict[bytes, str] = field(repr=False)
     seen: Seen = field(repr=False)
 
@@ -82,12 +84,11 @@ class Survey:
         """Return the same with the parts that were finished since."""
         used = self.old.shards.names if self.old and self.old.shards else ()
         new = tuple(_parts(self.folder, self.recipe, {*used, *(part.path.name for part in self.parts)}))
-        features, rejected = _known(new)
         return replace(
             self,
             parts=(*self.parts, *new),
-            features=features | self.features,
-            rejected=self.rejected | rejected,
+            features=KnownFeatures((*self.features.stores, *new)),
+            rejected=self.rejected | _rejected(new),
         )
 
     def holds(self, contents: Contents) -> bool:
@@ -96,26 +97,25 @@ class Survey:
 
     def plan(self, scan: Scan) -> Plan:
         """Decide what is missing for a source."""
-        names = frozenset(self.old.contents.ids) if self.old else frozenset()
-        return plan(scan, self.features, self.rejected, names)
+        return plan(scan, self.features.index, self.rejected, self.old.contents.ids if self.old else ())
 
     def leaving(self, scan: Scan, class_names: Sequence[str]) -> Leaving:
         """Decide what would leave the file, as far as is known before anything is computed."""
-        names = [*class_names, ""]
-        pairs = zip(scan.rows, scan.digests, strict=True)
-        return self.leaving_with(
-            [(row.id, digest, names[row.label]) for row, digest in pairs if digest and self.may_have(digest)]
-        )
+        staying = self.may_have(scan)
+        rows = scan.rows.at(staying)
+        return self.leaving_with(ComingRows(rows.ids, scan.digests.array[staying], rows.labels, class_names))
 
-    def may_have(self, digest: bytes) -> bool:
-        """Tell whether an image has a feature, or may get one."""
-        return digest in self.features or digest not in self.rejected
+    def may_have(self, scan: Scan) -> np.ndarray:
+        """Return the numbers of the rows whose image has a feature, or may get one."""
+        there = np.flatnonzero(scan.digests.known)
+        digests = scan.digests.array[there]
+        broken = DigestIndex.of(self.rejected).holds(digests)
+        return there[~broken | self.features.index.holds(digests)]
 
-    def leaving_with(self, staying: Sequence[tuple[str, bytes, str]]) -> Leaving:
-        """Decide what leaves the file if it will have rows of these ids, digests and classes."""
-        present = self.old.contents.rows() if self.old else []
-        spare = {digest for part in self.parts for digest in split_digests(part.digests)}
-        return leaving(present, staying, spare)
+    def leaving_with(self, staying: Named) -> Leaving:
+        """Decide what leaves the file if it will have these rows."""
+        blocks = [np.empty((0, 32), np.uint8), *(part.digests for part in self.parts)]
+        return leaving(self.contents, staying, np.concatenate(blocks))
 
     def probes(self) -> list[Probe]:
         """Return the probe of each store whose rows will stand beside new ones."""
@@ -130,8 +130,10 @@ class Survey:
         digests : ndarray of uint8, shape (N, 32)
         """
         kinds = {id(store): "parts" for store in self.parts} | {id(store): "others" for store in self.others}
-        found = (self.features.get(digest) for digest in split_digests(digests))
-        counts = Counter(kinds.get(id(place[0]), "file") for place in found if place)
+        found = self.features.index.find(digests)
+        counts: Counter[str] = Counter()
+        for store, numbers, _ in self.features.places(found[found >= 0]).by_store():
+            counts[kinds.get(id(store), "file")] += len(numbers)
         return {name: counts[name] for name in ("file", "parts", "others")}
 
 
@@ -164,8 +166,8 @@ def survey(
     files = tuple(same_recipe(Path(other), recipe, _OTHER_REUSE) for other in others)
     stores: list[Store] = [*([old] if old else []), *parts, *files]
     check_stores(stores)
-    features, rejected = _known(stores)
-    return Survey(path, layout, recipe, old, parts, files, features, _lasting(rejected), seen)
+    rejected = _lasting(_rejected(stores))
+    return Survey(path, layout, recipe, old, parts, files, KnownFeatures(stores), rejected, seen)
 
 
 def check_stores(stores: Iterable[Store]) -> None:
@@ -180,15 +182,8 @@ def check_stores(stores: Iterable[Store]) -> None:
     )
 
 
-def _known(stores: Iterable[Store]) -> tuple[dict[bytes, tuple[Store, int]], dict[bytes, str]]:
-    """Return where the feature of each digest is, in the first of several stores, and what has none."""
-    features: dict[bytes, tuple[Store, int]] = {}
-    rejected: dict[bytes, str] = {}
-    for store in stores:
-        for row, digest in enumerate(split_digests(store.digests)):
-            features.setdefault(digest, (store, row))
-        rejected |= store.rejected
-    return features, rejected
+def _rejected(stores: Iterable[Store]) -> dict[bytes, str]:
+    return {digest: reason for store in stores for digest, reason in store.rejected.items()}
 
 
 def _lasting(rejected: dict[bytes, str]) -> dict[bytes, str]:
