@@ -12,8 +12,8 @@ import numpy as np
 from data.errors import HeadstartError, UsageError
 from data.images import PIXEL_LIMIT, WHITE
 from data.lists import as_list
-from data.resize import FILTERS, PLAIN, Resizing
-from extract.backbones.applications import checked_size, height_and_width, scaling_for
+from data.resize import FILTERS, Resizing
+from extract.backbones.applications import checked_size, height_and_width, resizing_for, scaling_for
 from extract.backbones.kinds import is_own, settled
 from extract.backbones.scaling import written
 
@@ -216,7 +216,7 @@ class Recipe:
         precision: str = "float32",
         pooling: str = "avg",
         scaling: str | None = None,
-        resizing: Resizing = PLAIN,
+        resizing: Resizing | None = None,
     ) -> Self:
         """Make the recipe of a backbone with its own scaling, and find its weights.
 
@@ -234,7 +234,7 @@ class Recipe:
             As `Recipe` has them.
         scaling : str, optional
             By default that of the backbone; a model of the user's has none.
-        resizing : Resizing
+        resizing : Resizing, optional
 
         Raises
         ------
@@ -244,6 +244,7 @@ class Recipe:
         from extract.backbones.weights import find_weights  # which needs the modules of downloading
 
         size = checked_size(backbone, image_size)
+        resizing = resizing or resizing_for(backbone)
         return cls(
             settled(backbone).name if is_own(backbone) else backbone,
             find_weights(backbone, weights, fallback=fallback).digest,

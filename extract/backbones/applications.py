@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral
 
 from data.errors import HeadstartError, UsageError, unknown_name
+from data.resize import PLAIN, Resizing
 from extract.backbones.kinds import is_own, settled, short_name
 from extract.backbones.scaling import scaling_of
 
@@ -80,6 +81,8 @@ class Backbone:
         Which has its ImageNet weights too.
     only_size : tuple of int or None
         Height and width, of a model that takes no others.
+    resizing : Resizing
+        Of images where the user asks for none.
     """
 
     model: str
@@ -91,6 +94,7 @@ class Backbone:
     licence: str = ""
     wheel: Wheel | None = None
     only_size: tuple[int, int] | None = None
+    resizing: Resizing = PLAIN
 
 
 # fmt: off
@@ -149,7 +153,10 @@ def backbone_named(name: str) -> Backbone:
     """
     if is_own(name):
         own = settled(name)
-        return Backbone(own.name, min(own.image_size or (0,)), 1, "", only_size=own.image_size)
+        usual = own.usual_size or own.image_size or (0, 0)
+        return Backbone(
+            own.name, min(usual), 1, own.scaling, only_size=own.image_size, resizing=own.resizing
+        )
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)
     return BACKBONES[name]
@@ -195,6 +202,24 @@ def checked_size(name: str, size: int | Sequence[int] | None = None) -> tuple[in
             f"choose --image-size {entry.min_size} or more",
         )
     return height, width
+
+
+def resizing_for(
+    backbone: str, filter: str | None = None, antialias: bool | None = None, crop: float | None = None
+) -> Resizing:
+    """Return how images are resized: as is asked for, else as a backbone's own entry says.
+
+    Examples
+    --------
+    >>> resizing_for("xception", crop=0.875)
+    Resizing(filter='bilinear', antialias=False, crop=0.875)
+    """
+    own = backbone_named(backbone).resizing
+    return Resizing(
+        own.filter if filter is None else filter,
+        own.antialias if antialias is None else antialias,
+        own.crop if crop is None else crop,
+    )
 
 
 def some_size(name: str) -> tuple[int, int]:

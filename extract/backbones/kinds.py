@@ -11,8 +11,11 @@ from typing import Self
 from data.errors import HeadstartError, NotFoundError, UsageError
 from data.output.atomic import written_aside
 from data.output.cache import cache_folder, in_cache
+from data.resize import PLAIN, Resizing
 
+_SIZES = ("image_size", "usual_size")
 FILE = "file:"  # so begins --backbone where it names a model file
+HUB = "hub:"  # or a preset of KerasHub
 _BY_DIGEST = re.compile(r"([a-z]+):[0-9a-f]{64}")
 _SHORT = 8  # digits of a digest that people are shown
 
@@ -31,12 +34,17 @@ class Own:
         Height and width that it takes; None where it takes any.
     weights : str
         Digest of the weights that the file brought; empty where only the graph was asked for.
+    scaling, resizing, usual_size
+        What its images need, where the file says it; else an empty text, the plain one and None.
     """
 
     name: str
     file: str
     image_size: tuple[int, int] | None
     weights: str = ""
+    scaling: str = ""
+    resizing: Resizing = PLAIN
+    usual_size: tuple[int, int] | None = None
 
     @classmethod
     @in_cache()
@@ -50,8 +58,9 @@ class Own:
         """
         try:
             values = json.loads(_record(name).read_bytes())
-            size = values["image_size"] and (int(values["image_size"][0]), int(values["image_size"][1]))
-            return cls(name, str(values["file"]), size)
+            one, other = (values[key] and (int(values[key][0]), int(values[key][1])) for key in _SIZES)
+            resizing = Resizing(**values["resizing"])
+            return cls(name, str(values["file"]), one, "", str(values["scaling"]), resizing, other)
         except FileNotFoundError:
             raise missing_model(name, "the file that brought it") from None
         except (ValueError, TypeError, KeyError, IndexError) as error:
@@ -143,6 +152,7 @@ KINDS = {  # by what stands before the digest in the name of a backbone; a name 
     "keras": Kind(
         "a Keras model", "`file:MODEL.keras`", "extract.model_files.keras_file", suffixes=(".keras",)
     ),
+    "hub": Kind("a preset of KerasHub", "`hub:FOLDER` or `hub:NAME`", "extract.model_files.hub"),
     "onnx": Kind(
         "an ONNX model", "`file:MODEL.onnx`", "extract.model_files.openvino_graph", "openvino", (".onnx",)
     ),
@@ -202,7 +212,7 @@ def settled(text: str) -> Own:
     Parameters
     ----------
     text : str
-        ``file:PATH``, or a name that `Own` has.
+        ``file:PATH``, ``hub:PRESET``, or a name that `Own` has.
 
     Raises
     ------
@@ -213,13 +223,22 @@ def settled(text: str) -> Own:
     if text.startswith(FILE):
         path = Path(text.removeprefix(FILE))
         return _kept(_kind_of_file(path).module, path, _stamp(path))
+    if text.startswith(HUB) and not _BY_DIGEST.fullmatch(text):
+        preset = text.removeprefix(HUB)
+        return _kept(KINDS["hub"].module, preset, _stamps_in(Path(preset)))
     _prefix(text)
     return Own.read(text)
 
 
 @lru_cache(64)
-def _kept(module: str, path: Path, _stamp: tuple[int, int]) -> Own:
-    return import_module(module).keep(path)
+def _kept(module: str, place: Path | str, _stamp: tuple[int, ...]) -> Own:
+    return import_module(module).keep(place)
+
+
+def _stamps_in(folder: Path) -> tuple[int, ...]:
+    """Return what tells the files of a folder from others; of what is no folder, nothing."""
+    files = sorted(file for file in folder.iterdir() if file.is_file()) if folder.is_dir() else []
+    return tuple(number for file in files for number in _stamp(file))
 
 
 def _kind_of_file(path: Path) -> Kind:
@@ -253,7 +272,7 @@ def _prefix(name: str) -> str:
     if not match or match[1] not in KINDS:
         raise UsageError(
             f"{name!r} names no backbone",
-            f"a name of the table, {FILE}PATH, or {' or '.join(f'{kind}:DIGEST' for kind in KINDS if kind)}",
+            f"a name of the table, {FILE}PATH, {HUB}PRESET, or KIND:DIGEST",
             name,
             "correct --backbone",
         )

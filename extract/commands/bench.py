@@ -82,9 +82,9 @@ def bench(
     precision: Precision = "float32",
     quantization: Quantization = "none",
     decode_scale: DecodeScale = "full",
-    resize: Resize = "bilinear",
-    antialias: Antialias = False,
-    crop: Crop = 0.0,
+    resize: Resize = None,
+    antialias: Antialias = None,
+    crop: Crop = None,
     scaling: ScalingText = None,
     pooling: Pooling = "avg",
     threads: Threads = None,
@@ -98,7 +98,7 @@ def bench(
 
     Example: python -m extract bench photos/
     """
-    from data.resize import Resizing
+    from extract.backbones.applications import resizing_for
     from extract.recipe import Recipe
     from extract.run.bench import bench
     from extract.run.options import Options
@@ -115,7 +115,7 @@ def bench(
         decode_scale=decode_scale,
         pooling=pooling,
         scaling=scaling,
-        resizing=Resizing(resize, antialias, crop),
+        resizing=resizing_for(backbone, resize, antialias, crop),
     )
     if quantization != "none":
         recipe, _ = quantized_recipe(recipe, quantization, None, opened)

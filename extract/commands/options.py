@@ -44,12 +44,14 @@ KerasBackend = Annotated[
 ]
 Precision = Annotated[str, typer.Option(help=values_help("precision", "; "))]
 Quantization = Annotated[str, typer.Option(help=values_help("quantization", ", or "))]
-Resize = Annotated[str, typer.Option(help="bilinear or bicubic.")]
+Resize = Annotated[str | None, typer.Option(help="bilinear or bicubic; default: bilinear.")]
 Antialias = Annotated[
-    bool, typer.Option("--antialias", help="Average pixels of larger images, as Pillow does.")
+    bool | None,
+    typer.Option("--antialias/--no-antialias", help="Average pixels of larger images, as Pillow does."),
 ]
 Crop = Annotated[
-    float, typer.Option(help="Share of the shorter side, cut out of the centre; default: squeeze all.")
+    float | None,
+    typer.Option(help="Share of the shorter side, cut out of the centre; default: squeeze all."),
 ]
 ScalingText = Annotated[
     str | None, typer.Option("--scaling", help="none, a name or MEAN/DEVIATION; default: the backbone's.")

@@ -167,9 +167,9 @@ def run(
     quantization: Quantization = "none",
     calibration: Annotated[str | None, typer.Option(help="Source whose images calibrate int8.")] = None,
     decode_scale: DecodeScale = "full",
-    resize: Resize = "bilinear",
-    antialias: Antialias = False,
-    crop: Crop = 0.0,
+    resize: Resize = None,
+    antialias: Antialias = None,
+    crop: Crop = None,
     scaling: ScalingText = None,
     pooling: Pooling = "avg",
     pixel_limit: Annotated[
@@ -211,7 +211,7 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
-    from data.resize import Resizing
+    from extract.backbones.applications import resizing_for
     from extract.backbones.build import check_layers
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
@@ -247,7 +247,7 @@ def run(
             decode_scale=decode_scale,
             pooling=pooling,
             scaling=scaling,
-            resizing=Resizing(resize, antialias, crop),
+            resizing=resizing_for(backbone, resize, antialias, crop),
         )
         if quantization != "none" or calibration:
             check = partial(survey, path=path, others=reuse or (), layout=layout)

@@ -1,6 +1,7 @@
 """Model files of users as backbones: read without running anything of them, kept in our cache.
 
 keras_file      a Keras model, rebuilt of Keras' own layers
+hub             a preset of KerasHub
 openvino_graph  ONNX and IR files, which OpenVINO alone reads
 onnx_parts      which other files an ONNX file takes its weights from
 """

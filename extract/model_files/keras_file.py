@@ -4,7 +4,7 @@ import hashlib
 import json
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -53,14 +53,18 @@ def keep(path: Path) -> Own:
     """
     origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
     config = _graph_in(path)
-    model = _built(config, path.name)
-    own = Own(f"keras:{_digest(config)}", path.name, _image_size(model, path.name))
+    model = built(config, path.name)
+    own = Own(f"keras:{digest_of(config)}", path.name, image_size_of(model, path.name))
     _load(model, path)
+    return keep_model(own, config, model, origin)
+
+
+def keep_model(own: Own, config: dict, model: "keras.Model", origin: str) -> Own:
+    """Keep a model's graph, what is said of it, and its weights; return it with the digest of these."""
     with in_cache(), written_aside(_graph_place(own.name)) as aside:
         aside.write_text(_canonical(config))
     own.write()
-    found = keep_weights(own.name, model.get_weights(), path.name, origin)
-    return replace(own, weights=found.digest)
+    return replace(own, weights=keep_weights(own.name, model.get_weights(), own.file, origin).digest)
 
 
 def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":
@@ -80,11 +84,11 @@ def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":
     HeadstartError
         If our cache lacks it, or it is damaged.
     """
-    config = _kept_graph(name)
-    return _built(_with_policy(_with_size(config, image_size), policy), name)
+    return built(with_policy(_with_size(kept_graph(name), image_size), policy), name)
 
 
-def _kept_graph(name: str) -> dict:
+def kept_graph(name: str) -> dict:
+    """Return the graph of a model in our cache, verified."""
     path = _graph_place(name)
     with in_cache():
         if not path.is_file():
@@ -108,7 +112,8 @@ def _canonical(config: dict) -> str:
     return json.dumps(config, sort_keys=True, separators=(",", ":"))
 
 
-def _digest(config: dict) -> str:
+def digest_of(config: dict) -> str:
+    """Return the digest of a graph."""
     return hashlib.sha256(_canonical(config).encode()).hexdigest()
 
 
@@ -118,18 +123,28 @@ def _graph_in(path: Path) -> dict:
         with zipfile.ZipFile(path) as archive:
             for name, most in _LARGEST.items():
                 if (size := archive.getinfo(name).file_size) > most:
-                    raise _refused(path.name, f"{name} of {size} bytes", f"{most} bytes at most")
-            values = json.loads(archive.read(_CONFIG))
-        config = _numbered({name: values[name] for name in _OF_GRAPH if name in values}, {})
-        parts = list(_parts(config))
+                    raise refused(path.name, f"{name} of {size} bytes", f"{most} bytes at most")
+            config = checked_graph(json.loads(archive.read(_CONFIG)), path.name, _PACKAGES)
     except HeadstartError:
         raise
     except Exception as error:  # zip and JSON raise anything on damaged files
-        raise _refused(path.name, with_type(error), f"a zip with {_CONFIG} and {_WEIGHTS} in it") from error
-    for part in parts:
-        _check_part(part, path.name)
+        raise refused(path.name, with_type(error), f"a zip with {_CONFIG} and {_WEIGHTS} in it") from error
     if config.get("class_name") not in _MODELS:
-        raise _refused(path.name, f"a {config.get('class_name')}", f"a model that is {' or '.join(_MODELS)}")
+        raise refused(path.name, f"a {config.get('class_name')}", f"a model that is {' or '.join(_MODELS)}")
+    return config
+
+
+def checked_graph(values: dict, file: str, packages: Sequence[str]) -> dict:
+    """Return the graph in a configuration, of which every part is of some packages and has no code.
+
+    Raises
+    ------
+    HeadstartError
+        If a part is not.
+    """
+    config = _numbered({name: values[name] for name in _OF_GRAPH if name in values}, {})
+    for part in _parts(config):
+        _check_part(part, file, packages)
     return config
 
 
@@ -157,44 +172,55 @@ def _parts(value: object) -> Iterator[dict]:
             yield from _parts(each)
 
 
-def _check_part(part: dict, file: str) -> None:
+def _check_part(part: dict, file: str, packages: Sequence[str]) -> None:
     names = ("class_name", "module", "registered_name")
     kind, module, registered = (str(part.get(name) or "") for name in names)
     if kind in _RUN:
-        raise _refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS)
+        raise refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS)
     if kind in _READ_FILES:
-        raise _refused(file, f"a {kind} layer, which may read other files", "layers of images")
-    if module.split(".")[0] not in ("", *_PACKAGES) or ">" in registered:
-        raise _refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS)
+        raise refused(file, f"a {kind} layer, which may read other files", "layers of images")
+    owner = registered.partition(">")[0] if ">" in registered else ""
+    if module.split(".")[0] not in ("", *packages) or owner not in ("", *packages):
+        raise refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS)
 
 
-def _refused(file: str, received: str, expected: str) -> HeadstartError:
+def refused(file: str, received: str, expected: str) -> HeadstartError:
+    """Make the error for a file that cannot be a backbone."""
     return HeadstartError(f"{file!r} cannot be a backbone", expected, received, _SAVE)
 
 
-def _built(config: dict, file: str) -> "keras.Model":
+def built(config: dict, file: str) -> "keras.Model":
     """Build a graph in safe mode, or raise for one that is none of ours."""
     keras_backend()
     import keras
 
     try:
         model = keras.saving.deserialize_keras_object(deepcopy(config), safe_mode=True)
-        ends = len(model.inputs), len(model.outputs)
+        return with_single_ends(model, file)
+    except HeadstartError:
+        raise
     except Exception as error:  # Keras raises anything on configurations that it does not know
         expected = "a model that this version of Keras builds in safe mode"
-        raise _refused(file, with_type(error), expected) from error
+        raise refused(file, with_type(error), expected) from error
+
+
+def with_single_ends(model: "keras.Model", file: str) -> "keras.Model":
+    """Return a model as a functional one, or raise where it has several inputs or outputs."""
+    import keras
+
+    ends = len(model.inputs), len(model.outputs)
     if ends != (1, 1):
         received = f"{counted(ends[0], 'input')} and {counted(ends[1], 'output')}"
-        raise _refused(file, received, "a model with one input and one output")
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # also of a Sequential
+        raise refused(file, received, "a model with one input and one output")
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def _image_size(model: "keras.Model", file: str) -> tuple[int, int] | None:
+def image_size_of(model: "keras.Model", file: str) -> tuple[int, int] | None:
     """Return height and width that a model takes; None for any."""
     shape, dtype = tuple(model.inputs[0].shape), str(model.inputs[0].dtype)
     if len(shape) != 4 or shape[3] != 3 or not dtype.startswith(("float", "bfloat")):
         received = f"an input of the shape {shape} and of {dtype}"
-        raise _refused(file, received, "images of floats, (None, height, width, 3)")
+        raise refused(file, received, "images of floats, (None, height, width, 3)")
     return None if None in shape[1:3] else (shape[1], shape[2])
 
 
@@ -210,15 +236,15 @@ def _with_size(config: dict, image_size: tuple[int, int]) -> dict:
     return config
 
 
-def _with_policy(value: Any, policy: str) -> Any:
+def with_policy(value: Any, policy: str) -> Any:
     """Return a graph all of whose layers compute by a policy."""
     if isinstance(value, list):
-        return [_with_policy(each, policy) for each in value]
+        return [with_policy(each, policy) for each in value]
     if not isinstance(value, dict):
         return value
     if value.get("class_name") == "DTypePolicy":
         return value | {"config": {"name": policy}}
-    return {name: _with_policy(each, policy) for name, each in value.items()}
+    return {name: with_policy(each, policy) for name, each in value.items()}
 
 
 def _load(model: "keras.Model", path: Path) -> None:
@@ -229,11 +255,11 @@ def _load(model: "keras.Model", path: Path) -> None:
                 weights = Path(archive.extract(_WEIGHTS, folder))
             if elsewhere := name_elsewhere(weights):
                 received = f"weights {elsewhere!r} that lie in another file"
-                raise _refused(path.name, received, "weights inside of the file")
+                raise refused(path.name, received, "weights inside of the file")
             model.load_weights(weights)
         except HeadstartError:
             raise
         except Exception as error:  # HDF5, zip and Keras raise anything on damaged files
-            raise _refused(
+            raise refused(
                 path.name, with_type(error), "weights as Keras wrote them for this graph"
             ) from error

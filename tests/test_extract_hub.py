@@ -1,0 +1,182 @@
+"""Presets of KerasHub as backbones, with random weights."""
+
+import json
+import shutil
+
+import keras
+import numpy as np
+import pytest
+from conftest import refused
+from contracts import BackboneContract, drawn_pixels
+from PIL import Image
+
+from data.images import load_image
+from data.sources.arrays import npy_bytes
+from extract import Recipe
+from extract.engines.engine import open_engine
+
+keras_hub = pytest.importorskip("keras_hub")
+MEAN, DEVIATION = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("presets")
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    keras.utils.set_random_seed(0)
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 128],
+        stackwise_num_blocks=[1, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        use_pre_activation=False,
+        image_shape=(None, None, 3),
+    )
+
+
+@pytest.fixture(scope="module")
+def converter():
+    """What the preset does to images: its own size, scaling, filter and crop."""
+    scale, offset = list(1 / (255 * DEVIATION)), list(-MEAN / DEVIATION)
+    return keras_hub.layers.ResNetImageConverter(
+        image_size=(32, 32), scale=scale, offset=offset, interpolation="bilinear", crop_to_aspect_ratio=False
+    )
+
+
+@pytest.fixture(scope="module")
+def preset(folder, backbone, converter):
+    for part in (backbone, converter):
+        part.save_to_preset(str(folder / "tiny_resnet"))
+    return folder / "tiny_resnet"
+
+
+@pytest.fixture(scope="module")
+def recipe(preset, cache):
+    return Recipe.for_backbone(f"hub:{preset}")
+
+
+class TestHub(BackboneContract):
+    tolerance = 1e-4
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def expected(cls, backbone, converter):
+        return lambda pixels: backbone.predict(converter(pixels), verbose=0).mean(axis=(1, 2))
+
+
+def test_the_presets_own_preprocessing_is_in_the_recipe(recipe, converter):
+    assert recipe.image_size == (32, 32) and recipe.resize == "bilinear" and not recipe.antialias
+    assert recipe.scaling == "0.485,0.456,0.406/0.229,0.224,0.225"
+    photo = np.random.default_rng(0).integers(0, 256, (50, 41, 3)).astype(np.float32)
+    ours = load_image(npy_bytes(photo), recipe.image_size, **recipe.decoding)
+    theirs = np.asarray(converter(photo[np.newaxis]))[0] * DEVIATION * 255 + MEAN * 255
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_what_is_asked_for_goes_before_the_preset(preset):
+    from extract.backbones.applications import resizing_for
+
+    name = f"hub:{preset}"
+    other = Recipe.for_backbone(name, scaling="none", image_size=40, resizing=resizing_for(name, crop=0.9))
+    assert (other.scaling, other.image_size, other.crop) == ("none", (40, 40), 0.9)
+
+
+def test_a_crop_of_the_preset(folder, backbone):
+    converter = keras_hub.layers.ResNetImageConverter(
+        image_size=(32, 32), interpolation="bicubic", antialias=True, crop_to_aspect_ratio=True
+    )
+    for part in (backbone, converter):
+        part.save_to_preset(str(folder / "cropping"))
+    recipe = Recipe.for_backbone(f"hub:{folder / 'cropping'}")
+    assert (recipe.resize, recipe.antialias, recipe.crop, recipe.scaling) == ("bicubic", True, 1.0, "none")
+    smooth = np.random.default_rng(0).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    photo = np.asarray(Image.fromarray(smooth).resize((120, 90), Image.Resampling.BICUBIC))
+    ours = load_image(npy_bytes(photo), recipe.image_size, **recipe.decoding)
+    theirs = np.asarray(converter(photo[np.newaxis]))[0]
+    assert np.abs(ours - theirs).mean() < 2
+
+
+def test_tokens_of_a_transformer(folder):
+    keras.utils.set_random_seed(1)
+    made = keras_hub.models.ViTBackbone(
+        image_shape=(32, 32, 3), patch_size=8, num_layers=2, num_heads=2, hidden_dim=24, mlp_dim=48
+    )
+    made.save_to_preset(str(folder / "tiny_vit"))
+    name, pixels = f"hub:{folder / 'tiny_vit'}", drawn_pixels()
+    refused(lambda: Recipe.for_backbone(name), "--scaling")  # this preset says nothing of images
+    tokens = made.predict(pixels / 255, verbose=0)
+    for pooling, expected in (("cls", tokens[:, 0]), ("avg", tokens.mean(axis=1))):
+        found = open_engine("openvino", Recipe.for_backbone(name, scaling="0/1", pooling=pooling))(pixels)[0]
+        np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+def changed(preset, path, file, change):
+    shutil.copytree(preset, path)
+    values = json.loads((path / file).read_text())
+    change(values)
+    (path / file).write_text(json.dumps(values))
+
+
+REFUSED = {
+    "no preset": (lambda preset, path: path.mkdir(), "without config.json"),
+    "cut": (
+        lambda preset, path: (shutil.copytree(preset, path), (path / "config.json").write_text("{"))[0],
+        "as KerasHub wrote it",
+    ),
+    "a module": (
+        lambda preset, path: changed(
+            preset, path, "config.json", lambda values: values.update(module="os", registered_name="x>system")
+        ),
+        "custom object",
+    ),
+    "a Lambda": (
+        lambda preset, path: changed(
+            preset, path, "image_converter.json", lambda values: values.update(class_name="Lambda")
+        ),
+        "Lambda layer, whose code",
+    ),
+    "another class": (
+        lambda preset, path: changed(
+            preset,
+            path,
+            "config.json",
+            lambda values: values.update(class_name="None", registered_name="None"),
+        ),
+        "a preset of KerasHub",
+    ),
+    "no weights": (
+        lambda preset, path: (shutil.copytree(preset, path), (path / "model.weights.h5").unlink())[0],
+        "a preset of KerasHub",
+    ),
+    "padding": (
+        lambda preset, path: changed(
+            preset,
+            path,
+            "image_converter.json",
+            lambda values: values["config"].update(pad_to_aspect_ratio=True, crop_to_aspect_ratio=False),
+        ),
+        "pads images",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_a_backbone(case, preset, tmp_path):
+    write, words = REFUSED[case]
+    write(preset, tmp_path / "bad")
+    refused(
+        lambda: Recipe.for_backbone(f"hub:{tmp_path / 'bad'}", scaling="none"), "cannot be a backbone", words
+    )
+
+
+def test_without_keras_hub_the_extra_is_named(preset, monkeypatch, tmp_path):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    shutil.copytree(preset, tmp_path / "other")
+    refused(lambda: Recipe.for_backbone(f"hub:{tmp_path / 'other'}"), "the extra hub")
