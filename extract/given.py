@@ -11,6 +11,8 @@ from data.errors import HeadstartError
 from data.images import pillow_pixels
 from data.lists import as_list
 from data.sources.arrays import npy_bytes
+from data.stores.files import read
+from data.stores.urls import is_url, shown
 from data.text import printable
 
 Image = str | PathLike[str] | bytes | np.ndarray | Pillow.Image
@@ -87,11 +89,11 @@ def encoded(image: Image, exif_orientation: bool = True) -> bytes:
         return image
     if isinstance(image, Pillow.Image):
         image = pillow_pixels(image, exif_orientation)
-    return npy_bytes(image) if isinstance(image, np.ndarray) else _bytes_at(Path(image))
+    return npy_bytes(image) if isinstance(image, np.ndarray) else _bytes_at(fspath(image))
 
 
 def name_of(image: Image, number: int) -> str:
-    """Return what to call an image: its path, or what it is and its number.
+    """Return what to call an image: its path or address, or what it is and its number.
 
     Examples
     --------
@@ -99,7 +101,7 @@ def name_of(image: Image, number: int) -> str:
     ('cat.jpg', 'bytes 1', 'array 2')
     """
     if is_path(image):
-        return printable(fspath(image))
+        return printable(shown(fspath(image)))
     kinds = {bytes: "bytes", np.ndarray: "array", Pillow.Image: "image"}
     return f"{next(kind for of, kind in kinds.items() if isinstance(image, of))} {number}"
 
@@ -109,10 +111,14 @@ def why_unreadable(error: Exception) -> str:
     return f"cannot be read: {getattr(error, 'strerror', None) or error}"
 
 
-def _bytes_at(path: Path) -> bytes:
-    if path.exists() and not (path.is_file() or path.is_dir()):
+def _bytes_at(place: str) -> bytes:
+    path = Path(place)
+    if not is_url(place) and path.exists() and not (path.is_file() or path.is_dir()):
         raise ValueError("a pipe or a device")  # which may never end, or never begin
-    return path.read_bytes()
+    [data] = read([place])
+    if isinstance(data, OSError):
+        raise data
+    return data
 
 
 def _check_array(X: np.ndarray) -> None:

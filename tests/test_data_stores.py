@@ -15,12 +15,17 @@ import pytest
 from conftest import assert_four_parts, draw_images, refused, run_command
 from servers import SECRET, Trouble, fill, put, serving, web
 
+from classify import Bundle
+from classify.features.images import Images
 from data import HeadstartError, open_source
+from data.contact_sheet import preview
 from data.errors import NotAllowedError, NotFoundError
+from data.sources.options import words_of
 from data.sources.source import source_kind
 from data.stores.urls import Url, shown
 from data.testing.source import SourceContract
 from extract import FeatureFile, Options, extract
+from extract.commands.options import default_name
 from extract.run.scan import scan_source
 
 pytest.importorskip("s3fs", reason="needs the extra stores")
@@ -299,6 +304,26 @@ def test_a_server_that_knows_no_ranges(drawn, tmp_path):
         assert "there is nothing" in message(lambda: open_source(f"{address}/packed/none.tar"))
         words = message(lambda: open_source(f"{address}/packed/none-{{0..1}}.tar"))
         assert "archives that are not there" in words
+
+
+def test_images_of_a_store_are_predicted(bucket, drawn, tiny_bundle):
+    with web(drawn) as address:
+        found = Bundle.load(tiny_bundle).predict([bucket, f"{address}/red/000.png", f"{bucket}/none.png"])
+    here = Bundle.load(tiny_bundle).predict([drawn, drawn / "red" / "000.png"])
+    assert [each.label for each in found[:-1]] == [each.label for each in here] and len(found) == 42
+    assert found[0].file == f"{bucket}/blue/000.png" and "no such object" in found[-1].error
+
+
+def test_commands_that_read_images_again(bucket, drawn, tiny_recipe, tmp_path):
+    extract(open_source(bucket), tiny_recipe, tmp_path / "a.h5", Options(engine="openvino"))
+    images = Images.of(tmp_path / "a.h5")
+    assert images.source.location == bucket and images.read(3) and images.missing == 0
+    again = run_command("extract", "verify", "a.h5", "--source", bucket, "--sample", "3", cwd=tmp_path)
+    assert (again.returncode, again.stdout.strip()) == (0, "a.h5: sound"), again.stderr
+    assert preview(bucket, tmp_path / "sheet.png").images[0]["id"] == "blue/000.png"
+    assert default_name(f"{bucket}?x") == "photos?x.h5" and default_name(f"{bucket}/") == "photos.h5"
+    assert default_name(f"https://me:{SECRET}@host/lists/list.csv?sig={SECRET}") == "list.csv.h5"
+    assert words_of({"root": f"https://me:{SECRET}@host/a"}) == ["--root", "https://host/a"]
 
 
 # What users get wrong, and what goes wrong

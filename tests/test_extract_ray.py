@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, run_command
 from PIL import Image
+from servers import Trouble, fill
 
 from data import HeadstartError, open_source
 from data.machine import cpu
@@ -285,6 +286,27 @@ def test_two_nodes_make_the_file_of_a_local_run(nodes, small, tmp_path, layout):
 
 
 @pytest.mark.slow
+def test_nodes_read_an_object_store_for_themselves(object_store, small, tmp_path):
+    """By their own environment; the driver asks for each image once, to hash it."""
+    place = fill(object_store, "on-ray", small.images)
+    nodes = Nodes(Path(mkdtemp(prefix="hs", dir="/tmp")))
+    drivers, theirs = Trouble(object_store), Trouble(object_store, broken=0.02, cut=0.02)
+    try:
+        with drivers.running() as driver, theirs.running() as node:
+            nodes.environment["AWS_ENDPOINT_URL"] = node
+            nodes.start_both()
+            nodes.environment["AWS_ENDPOINT_URL"] = driver
+            report = ended(nodes.drive(replace(small, images=place), tmp_path / "ray.h5", worker="Slow"))
+    finally:
+        nodes.stop()
+        shutil.rmtree(nodes.folder, ignore_errors=True)
+    assert (report["computed"], report["rejected"]) == (IMAGES, 1)
+    assert (tmp_path / "ray.h5").read_bytes() == small.local.read_bytes()
+    assert len(drivers.images_read()) == IMAGES + 1
+    assert len(theirs.images_read()) >= IMAGES + 1 and theirs.made["cut"]
+
+
+@pytest.mark.slow
 def test_bytes_that_only_the_driver_has_are_sent(nodes, tiny_recipe, tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (40, 24, 24, 3), dtype=np.uint8)
     np.savez(tmp_path / "a.npz", images=images, labels=np.arange(40) % 2)
@@ -444,6 +466,16 @@ def test_a_node_that_does_not_see_the_source_says_so(task, images, spoil):
     spoil(images / task.sample.rows[0].id)
     error = Replica().open(task)
     assert isinstance(error, HeadstartError) and "does not see the source" in str(error)
+
+
+def test_a_node_that_may_not_read_a_store_says_so(task, object_store, images):
+    source = open_source(fill(object_store, "closed", images))
+    trouble = Trouble(object_store)
+    trouble.status["closed"] = 403
+    with trouble.running() as address, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", address)
+        error = Replica().open(replace(task, source=source))
+    assert isinstance(error, HeadstartError) and "not the right credentials" in str(error)
 
 
 def test_a_csv_that_a_node_does_not_see_is_sent(task, images, tmp_path):

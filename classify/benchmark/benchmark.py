@@ -26,6 +26,7 @@ from data.output.ours import kind_of_output
 from data.sources.labels import source_warnings
 from data.sources.options import SourceOptions, as_json
 from data.sources.source import Source, open_source
+from data.stores.urls import shown
 from data.text import counted
 from extract.backbones.keras_backend import need_tensorflow
 from extract.recipe import Recipe
@@ -87,7 +88,7 @@ def benchmark(
     job = Job("", source, as_json(how), comparison.rows, comparison.seed, recipe.to_json(), str(folder))
     results = _run_all(job, started, comparison.budget, say)
     minutes = (time.perf_counter() - started) / 60
-    run = {"source": source, "folder": str(folder), **asdict(comparison), "split_rows": found}
+    run = {"source": shown(source), "folder": str(folder), **asdict(comparison), "split_rows": found}
     machine = this_machine().to_dict()
     run |= {"image_size": list(recipe.image_size), "minutes": round(minutes, 2), "machine": machine}
     report = report_of(run, ARMS, results, [*notes, *_over_budget(minutes, comparison.budget)])

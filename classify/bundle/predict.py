@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from itertools import groupby
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,9 @@ from classify.features.matrix import FeatureSet
 from data.errors import HeadstartError, NotFoundError, is_missing
 from data.images import ImageError
 from data.lists import as_list
-from data.sources.tree import read_tree
+from data.sources.tree import IMAGE_SUFFIXES, read_tree
+from data.stores.files import read
+from data.stores.urls import below, is_url, shown
 from data.text import printable
 from extract.engines.engine import Engine
 from extract.engines.pipeline import compute_features
@@ -120,7 +122,8 @@ def predict(
     ----------
     bundle : Bundle
     images : str, Path, bytes, array or image of Pillow, or an iterable of them
-        Files are taken as they are; of a folder, all files named like images, however deep. Bytes are
+        Files are taken as they are; of a folder, all files named like images, however deep; both may be
+        addresses of object stores. Bytes are
         those of an image file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with
         values in 0..255, and one of the shape (N, H, W, C) is N images.
     abstain : float, optional
@@ -178,46 +181,61 @@ def _features(
     return rows
 
 
-def image_files(paths: Iterable[str | PathLike]) -> list[Path]:
+def image_files(paths: Iterable[str | PathLike]) -> list[str | PathLike]:
     """List the images that paths name, in their order; what folders hold besides is counted in the log.
+
+    An address of an object store names an image where it ends as such, else a folder.
 
     Raises
     ------
     HeadstartError
         If none of the paths exists, a folder cannot be listed or there are no images.
     """
-    files: list[Path] = []
-    given = [Path(path) for path in paths]
-    if given and all(map(is_missing, given)):
+    files: list[str | PathLike] = []
+    given = [fspath(path) for path in paths]
+    if given and all(not is_url(path) and is_missing(path) for path in given):
         raise NotFoundError(
-            f"there is no image {printable(str(given[0]))!r}",
+            f"there is no image {printable(given[0])!r}",
             "image files or folders",
             "a path that does not exist" if len(given) == 1 else f"{len(given)} paths, of which none exists",
             "check the path",
         )
     for path in given:
-        files += _images_below(path) if os.path.isdir(path) else [path]
+        if os.path.isdir(path) or (is_url(path) and Path(shown(path)).suffix.lower() not in IMAGE_SUFFIXES):
+            files += _images_below(path)
+        else:
+            files.append(path if is_url(path) else Path(path))
     if not files:
         raise HeadstartError(
             "no images were found",
             "image files, or folders with images",
-            ", ".join(printable(str(path)) for path in given) or "no paths",
+            ", ".join(printable(shown(path)) for path in given) or "no paths",
             "name other files or folders",
         )
     return files
 
 
-def _images_below(folder: Path) -> list[Path]:
+def _images_below(folder: str) -> list[str | PathLike]:
     tree = read_tree(folder)
     for line in tree.warnings():
         _log.warning("warning: %s", line)
-    return sorted(folder / path for path in tree.images)
+    if is_url(folder):
+        return [below(folder, path) for path in sorted(tree.images)]
+    return [Path(folder) / path for path in sorted(tree.images)]
 
 
 def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+    """Yield the bytes of images by number; those in object stores are read ahead."""
+    places = (fspath(image) if is_path(image) else "" for image in given)
+    fetched = read(place for place in places if is_url(place))
     for number, image in enumerate(given):
         try:
-            data = encoded(image, recipe.exif_orientation)
+            if is_path(image) and is_url(fspath(image)):
+                data = next(fetched)
+                if isinstance(data, OSError):
+                    raise data
+            else:
+                data = encoded(image, recipe.exif_orientation)
         except HeadstartError:
             raise
         except (OSError, ValueError) as error:

@@ -75,6 +75,7 @@ def frontier(
     from classify.frontier.frontier import frontier as compare
     from classify.frontier.grid import Request
     from data.sources.source import open_source
+    from data.stores.urls import shown
     from extract.commands.options import default_name, listed_groups
 
     request = Request(
@@ -102,7 +103,7 @@ def frontier(
         output or Path(f"{stem}-frontier"),
         request,
         groups=listed_groups(groups),
-        place=Place(source, tuple(options), stem),
+        place=Place(shown(source), tuple(options), stem),
         say=say,
     )
     show(found, frontier_lines, as_json)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from data.lists import as_list
+from data.stores.urls import shown
 
 
 class SourceOptions(TypedDict, total=False):
@@ -77,7 +78,7 @@ def option_of(name: str) -> str:
 
 
 def words_of(options: SourceOptions) -> list[str]:
-    """Return options as the command line takes them.
+    """Return options as the command line takes them, for people: without what may be secret in an address.
 
     Examples
     --------
@@ -89,7 +90,7 @@ def words_of(options: SourceOptions) -> list[str]:
         if value is True:
             words.append(option_of(name))
         for text in [] if value is True else as_list(value):
-            words += [option_of(name), str(text)]
+            words += [option_of(name), shown(str(text))]
     return words
 
 
