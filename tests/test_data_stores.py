@@ -395,6 +395,15 @@ def test_what_is_not_read_where_it_lies(object_store, bucket):
     assert source_kind("https://host/list.csv?version=3") == "csv"
 
 
+def test_labels_in_columns_of_classes_are_not_lost_in_silence(object_store, tmp_path):
+    (tmp_path / "train").mkdir()
+    shutil.copy(draw_images(tmp_path / "drawn", each=1) / "red" / "000.png", tmp_path / "train" / "1.png")
+    shutil.rmtree(tmp_path / "drawn")
+    (tmp_path / "train" / "_classes.csv").write_text("filename,red,blue\n1.png,1,0\n")
+    place = fill(object_store, "roboflow", tmp_path)
+    assert "has its labels in _classes.csv" in message(lambda: open_source(place))
+
+
 # Credentials
 
 

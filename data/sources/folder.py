@@ -12,8 +12,9 @@ from data.sources.options import SourceOptions, as_json
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import Tree, read_tree
 from data.stores.files import absolute, portable, read, stamps
-from data.stores.urls import below, shown
-from data.text import printable
+from data.stores.urls import below, is_url, shown
+from data.tables.class_columns import CLASSES_CSV
+from data.text import printable, some_of
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
     """
     root, reading = str(root), Reading(**how)
     tree = read_tree(root)
+    if is_url(root):
+        _refuse_tables(shown(root), tree)
     if not tree.images:
         raise _no_images(root, "; ".join(tree.warnings()) or "an empty folder")
     layout = layout_of(tree.images, shown(root), reading)
@@ -110,6 +113,18 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
         examples=tuple(layout.examples),
         how={"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
     )
+
+
+def _refuse_tables(where: str, tree: Tree) -> None:
+    """Raise if labels stand in tables that are read on a disk alone: they would be lost without a word."""
+    tables = sorted(path for path in tree.others if os.path.basename(path) == CLASSES_CSV)
+    if tables:
+        raise HeadstartError(
+            f"{where!r} has its labels in {CLASSES_CSV}, which is not read in an object store",
+            "folders of classes, or a table path,label",
+            some_of(tables),
+            "download it, or list the images in a CSV file: path,label",
+        )
 
 
 def _without_images(tree: Tree, layout: Layout) -> list[str]:
