@@ -105,6 +105,14 @@ def test_the_same_model_is_the_same_recipe_whatever_its_file(file, recipe, tmp_p
     assert Recipe.for_backbone(f"file:{tmp_path / 'saved again.keras'}", scaling=SCALING) == recipe
 
 
+def test_a_known_file_is_not_built_again(file, recipe, monkeypatch, tmp_path):
+    from extract.model_files import keras_file
+
+    monkeypatch.setattr(keras_file, "built", None)
+    copy = shutil.copy(file, tmp_path / "copy.keras")
+    assert Recipe.for_backbone(f"file:{copy}", scaling=SCALING) == recipe
+
+
 def test_weights_in_another_order_are_others(tmp_path):
     layers = keras.layers
     made = keras.Sequential([keras.Input((32, 32, 3)), layers.Conv2D(3, 3), layers.Conv2D(3, 3)])

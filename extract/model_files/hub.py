@@ -1,5 +1,6 @@
 """A preset of KerasHub as a backbone, with the preset's own preprocessing."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from copy import deepcopy
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from data.errors import HeadstartError, missing_extra
 from data.resize import FILTERS, Resizing
 from data.text import with_type
+from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
 from extract.backbones.kinds import Own
 from extract.model_files.keras_file import (
@@ -19,6 +21,7 @@ from extract.model_files.keras_file import (
     digest_of,
     image_size_of,
     keep_model,
+    kept_before,
     kept_graph,
     refused,
     with_policy,
@@ -48,7 +51,9 @@ def keep(preset: str) -> Own:
         If KerasHub is missing, or there is no such preset; if a folder's has parts that are not KerasHub's,
         or it takes more than an image, or pads images.
     """
-    name = Path(preset).name
+    name, digest = Path(preset).name, _bytes_digest(preset)
+    if kept := kept_before(digest):
+        return kept
     if Path(preset).is_dir():
         _check_folder(Path(preset))
     hub = _keras_hub()
@@ -73,7 +78,15 @@ def keep(preset: str) -> Own:
         resizing=resizing,
         usual_size=size,
     )
-    return keep_model(own, whole, model, f"KerasHub's preset {name}")
+    return keep_model(own, whole, model, f"KerasHub's preset {name}", digest)
+
+
+def _bytes_digest(preset: str) -> str:
+    """Return the digest of the files in a preset's folder, or of its name."""
+    folder = Path(preset)
+    files = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    parts = [f"{path.name} {file_hash(path, 'sha256')}" for path in files] or [preset]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":

@@ -16,7 +16,8 @@ from data.output.cache import in_cache
 from data.text import counted, with_type
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
-from extract.backbones.kinds import Own, missing_model, place_of
+from extract.backbones.kinds import Own, is_kept, missing_model, models_folder, place_of
+from extract.backbones.records import known_weights
 from extract.backbones.tensors import name_elsewhere
 from extract.backbones.weights import keep_weights
 
@@ -51,20 +52,52 @@ def keep(path: Path) -> Own:
         If the file is cut or no such file, is too large, has parts that are not Keras' own, takes anything
         but one image, or has several outputs.
     """
-    origin = f"file {path.name}, sha256 {file_hash(path, 'sha256')}"
+    sha256 = file_hash(path, "sha256")
+    if kept := kept_before(sha256):
+        return kept
     config = _graph_in(path)
     model = built(config, path.name)
     own = Own(f"keras:{digest_of(config)}", path.name, image_size_of(model, path.name))
     _load(model, path)
-    return keep_model(own, config, model, origin)
+    return keep_model(own, config, model, f"file {path.name}, sha256 {sha256}", sha256)
 
 
-def keep_model(own: Own, config: dict, model: "keras.Model", origin: str) -> Own:
-    """Keep a model's graph, what is said of it, and its weights; return it with the digest of these."""
+def keep_model(own: Own, config: dict, model: "keras.Model", origin: str, bytes_digest: str) -> Own:
+    """Keep a model's graph, what is said of it, and its weights; return it with the digest of these.
+
+    Parameters
+    ----------
+    own : Own
+    config : dict
+        The graph.
+    model : keras.Model
+        With its weights.
+    origin : str
+        What `Weights` says of them.
+    bytes_digest : str
+        Of the files that brought it, by which `kept_before` finds it again.
+    """
     with in_cache(), written_aside(_graph_place(own.name)) as aside:
         aside.write_text(_canonical(config))
     own.write()
-    return replace(own, weights=keep_weights(own.name, model.get_weights(), own.file, origin).digest)
+    weights = keep_weights(own.name, model.get_weights(), own.file, origin).digest
+    with in_cache(), written_aside(_note(bytes_digest)) as aside:
+        aside.write_text(f"{own.name} {weights}")
+    return replace(own, weights=weights)
+
+
+@in_cache()
+def kept_before(bytes_digest: str) -> Own | None:
+    """Return the model that files of these bytes brought before, if our cache has it; nothing is built."""
+    note = _note(bytes_digest)
+    name, _, weights = (note.read_text(errors="replace") if note.is_file() else "").partition(" ")
+    if not (name and is_kept(name) and _graph_place(name).is_file() and known_weights(weights)):
+        return None
+    return replace(Own.read(name), weights=weights)
+
+
+def _note(bytes_digest: str) -> Path:
+    return models_folder() / f"{bytes_digest}.name"
 
 
 def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":

@@ -50,11 +50,7 @@ def assemble(source: Source, scan: Scan, found: Survey, rule: SplitRule) -> tupl
     contents = Contents(
         recipe=found.recipe,
         source=source.describe(),
-        weights={"name": weights.name, "origin": weights.origin}
-        if weights
-        else old.contents.weights
-        if old
-        else {},
+        weights=weights.told() if weights else old.contents.weights if old else {},
         class_names=tuple(source.class_names),
         engines=engines,
         ids=rows.ids,
