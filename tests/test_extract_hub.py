@@ -147,11 +147,11 @@ REFUSED = {
             "config.json",
             lambda values: values.update(class_name="None", registered_name="None"),
         ),
-        "a preset of KerasHub",
+        "safe mode",
     ),
     "no weights": (
         lambda preset, path: (shutil.copytree(preset, path), (path / "model.weights.h5").unlink())[0],
-        "a preset of KerasHub",
+        "as many numbers as",
     ),
     "padding": (
         lambda preset, path: changed(
@@ -179,4 +179,5 @@ def test_without_keras_hub_the_extra_is_named(preset, monkeypatch, tmp_path):
 
     monkeypatch.setitem(sys.modules, "keras_hub", None)
     shutil.copytree(preset, tmp_path / "other")
+    (tmp_path / "other" / "README.md").write_text("not known yet")
     refused(lambda: Recipe.for_backbone(f"hub:{tmp_path / 'other'}"), "the extra hub")

@@ -196,6 +196,11 @@ def _first_layer(**values):
     return lambda config: config["config"]["layers"][1].update(values)
 
 
+def widened(config, name, filters):
+    (layer,) = (each for each in config["config"]["layers"] if each["name"] == name)
+    layer["config"]["filters"] = filters
+
+
 def _elsewhere(data, folder):
     path = folder / "linked.h5"
     path.write_bytes(data)
@@ -244,7 +249,7 @@ REFUSED = {
     "cut": (lambda file, path: path.write_bytes(file.read_bytes()[:-900]), "BadZipFile"),
     "no weights": (lambda file, path: changed(file, path, weights=lambda data: None), "model.weights.h5"),
     "weights of another": (
-        lambda file, path: changed(file, path, weights=lambda data: data[:2000]),
+        lambda file, path: changed(file, path, weights=lambda data: data[:-99]),
         "weights as",
     ),
     "weights elsewhere": (
@@ -265,6 +270,12 @@ REFUSED = {
     "a vocabulary": (
         lambda file, path: changed(file, path, config=configured(_first_layer(class_name="StringLookup"))),
         "may read other files",
+    ),
+    "more numbers than the file has": (
+        lambda file, path: changed(
+            file, path, config=configured(lambda config: widened(config, "block3_conv", 10**8))
+        ),
+        "as many numbers as",
     ),
     "a layer that is none": (
         lambda file, path: changed(file, path, config=configured(_first_layer(class_name="Conv9D"))),
@@ -297,7 +308,7 @@ def test_a_file_of_too_many_bytes(file, monkeypatch, tmp_path):
     from extract.model_files import keras_file
 
     monkeypatch.setitem(keras_file._LARGEST, "config.json", 100)
-    path = shutil.copy(file, tmp_path / "large.keras")
+    path = changed(file, tmp_path / "large.keras")
     refused(lambda: Recipe.for_backbone(f"file:{path}", scaling=SCALING), "100 bytes at most")
 
 
@@ -389,6 +400,17 @@ def test_all_the_way_from_the_command_line(file, tmp_path, monkeypatch):
         assert json.loads(invoke(*words).stdout)["largest_difference"] < 1e-5
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another machine"))
     assert "'mine.keras'" in fail("predict", report["bundle"], "photos/blue/000.png")
+
+
+def test_a_frontier_of_it(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    draw_images(tmp_path / "photos", each=40)
+    shutil.copy(file, "mine.keras")
+    words = ("frontier", "photos", "--backbones", "file:mine.keras", "--rows", 40, "--arithmetics", "float32")
+    assert "--scaling" in invoke(*words, "--json").stdout  # it has none of its own
+    result = invoke(*words, "--scaling", SCALING, "--antialias")
+    assert result.exit_code == 0, result.output
+    assert f"--backbone file:mine.keras --image-size 32 --antialias --scaling {SCALING}" in result.stdout
 
 
 def test_int8(recipe, tmp_path):

@@ -11,7 +11,12 @@ from data.errors import HeadstartError, UsageError
 from data.source_options import NONE, takes_source_options
 from data.sources.options import SourceOptions, words_of
 from extract.commands.options import (
+    Antialias,
+    Crop,
     GroupsFile,
+    Pooling,
+    Resize,
+    ScalingText,
     SourceText,
     Threads,
     WeightsText,
@@ -28,7 +33,7 @@ def frontier(
     backbones: Annotated[
         str,
         typer.Option(
-            metavar="NAME,...", help="Models of keras.applications; those without weights are named."
+            metavar="NAME,...", help="As --backbone of extract run; those without weights are named."
         ),
     ] = "xception",
     image_sizes: Annotated[
@@ -47,6 +52,11 @@ def frontier(
         bool, typer.Option("--layers", help="Try the ends of stages, as extract layers lists them.")
     ] = False,
     weights: WeightsText = "imagenet",
+    resize: Resize = None,
+    antialias: Antialias = None,
+    crop: Crop = None,
+    scaling: ScalingText = None,
+    pooling: Pooling = "avg",
     budget: Annotated[
         float | None,
         typer.Option(
@@ -73,7 +83,7 @@ def frontier(
     from classify.frontier.advice import frontier_lines
     from classify.frontier.frontier import Place
     from classify.frontier.frontier import frontier as compare
-    from classify.frontier.grid import Request
+    from classify.frontier.grid import Request, Seen
     from data.sources.source import open_source
     from data.stores.urls import shown
     from extract.commands.options import default_name, listed_groups
@@ -90,13 +100,14 @@ def frontier(
         images_per_second,
         threads,
         seed,
+        seen := Seen(resize, antialias, crop, scaling, pooling),
     )
     opened = open_source(source, **how)
     say_warnings(opened.warnings)
     given: dict[str, object] = {"--weights": weights if weights != "imagenet" else None, "--groups": groups}
     given |= {"--threads": threads}
     options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
-    options += words_of(how)
+    options += [*seen.options(), *words_of(how)]
     stem = Path(default_name(source)).stem
     found = compare(
         opened,

@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from classify.heads.parameters import FRONTIER
 from data.allowed import check_values
 from data.errors import HeadstartError, UsageError, unknown_name
 from data.lists import as_list
-from extract.backbones.applications import backbone_named
+from extract.backbones.applications import backbone_named, checked_size, resizing_for
 
 SHARES = (0.5, 0.75, 1.0, 1.3)  # of the side that a backbone was trained with
 ARITHMETICS = {"int8": 1.0, "bfloat16": 1.5, "float32": 3.0}  # time of an image, where all are computed
@@ -71,6 +72,46 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What backbones see of images where it is not what they usually do; None is as usual.
+
+    Attributes
+    ----------
+    resize : str or None
+    antialias : bool or None
+    crop : float or None
+    scaling : str or None
+    pooling : str
+        As ``extract run`` takes them.
+    """
+
+    resize: str | None = None
+    antialias: bool | None = None
+    crop: float | None = None
+    scaling: str | None = None
+    pooling: str = "avg"
+
+    def fields_for(self, backbone: str) -> dict[str, Any]:
+        """Return what `extract.recipe.Recipe.for_backbone` takes for a backbone."""
+        resizing = resizing_for(backbone, self.resize, self.antialias, self.crop)
+        return {"resizing": resizing, "scaling": self.scaling, "pooling": self.pooling}
+
+    def options(self) -> list[str]:
+        """Return the options of ``extract run`` that say the same.
+
+        Examples
+        --------
+        >>> Seen(crop=0.9, antialias=True).options()
+        ['--antialias', '--crop', '0.9']
+        """
+        flag = {None: [], True: ["--antialias"], False: ["--no-antialias"]}[self.antialias]
+        named = {"--resize": self.resize, "--crop": self.crop, "--scaling": self.scaling}
+        named["--pooling"] = None if self.pooling == "avg" else self.pooling
+        words = [str(word) for pair in named.items() if pair[1] is not None for word in pair]
+        return [*flag, *words]
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked of a frontier.
 
@@ -96,6 +137,8 @@ class Request:
         Of the CPU.
     seed : int
         Of the sample and of the folds.
+    seen : Seen
+        What the backbones see of images.
 
     Raises
     ------
@@ -116,6 +159,7 @@ class Request:
     images_per_second: float | None = None
     threads: int | None = field(default=None, compare=False)
     seed: int = 0
+    seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
         check_values({item.name: getattr(self, item.name) for item in fields(self)}, FRONTIER)
@@ -190,6 +234,10 @@ def sizes_of(backbone: str, sizes: Sequence[int] = ()) -> list[int]:
     ([150, 224, 299, 389], [112, 168, 224, 291])
     """
     entry = backbone_named(backbone)
+    if entry.only_size:
+        return [min(entry.only_size)]
+    if not entry.native_size and not sizes:
+        checked_size(backbone)  # which says what is missing
     sides = sizes or [int(share * entry.native_size + 0.5) for share in SHARES]
     return [side for side in dict.fromkeys(sides) if side >= entry.min_size]
 
@@ -239,7 +287,7 @@ def layers_worth_pooling(backbone: str) -> list[str]:
 
 def work(each: Pass) -> float:
     """Return how much of a pass at the backbone's own size the pixels make: what time grows with."""
-    return (each.size / backbone_named(each.backbone).native_size) ** 2
+    return (each.size / (backbone_named(each.backbone).native_size or each.size)) ** 2
 
 
 def layer_sets(layers: Sequence[str]) -> list[tuple[str, ...]]:

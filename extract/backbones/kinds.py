@@ -2,6 +2,7 @@
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from importlib import import_module
@@ -73,7 +74,10 @@ class Own:
 
     @in_cache()
     def write(self) -> None:
-        """Keep what is said of the model; its graph is kept before."""
+        """Keep what is said of the model, unless its first file said it; its graph is kept before."""
+        with suppress(HeadstartError):
+            Own.read(self.name)
+            return
         values = {name: value for name, value in asdict(self).items() if name not in ("name", "weights")}
         with written_aside(_record(self.name)) as aside:
             aside.write_text(json.dumps(values))

@@ -17,6 +17,7 @@ from extract.backbones.keras_backend import keras_backend
 from extract.backbones.kinds import Own
 from extract.model_files.keras_file import (
     built,
+    check_fits,
     checked_graph,
     digest_of,
     image_size_of,
@@ -54,9 +55,9 @@ def keep(preset: str) -> Own:
     name, digest = Path(preset).name, _bytes_digest(preset)
     if kept := kept_before(digest):
         return kept
+    hub = _keras_hub()
     if Path(preset).is_dir():
         _check_folder(Path(preset))
-    hub = _keras_hub()
     import keras
 
     try:
@@ -119,7 +120,9 @@ def _check_folder(folder: Path) -> None:
         if path.stat().st_size > _LARGEST:
             raise refused(folder.name, f"{name} of {path.stat().st_size} bytes", f"{_LARGEST} bytes at most")
         try:
-            checked_graph(json.loads(path.read_bytes()), folder.name, _PACKAGES)
+            graph = checked_graph(json.loads(path.read_bytes()), folder.name, _PACKAGES)
+            if name == _CONFIG:
+                check_fits(graph, sum(file.stat().st_size for file in folder.glob("*.h5")), folder.name)
         except HeadstartError:
             raise
         except Exception as error:  # JSON raises several things on damaged files

@@ -56,6 +56,8 @@ def keep(path: Path) -> Own:
     if kept := kept_before(sha256):
         return kept
     config = _graph_in(path)
+    with zipfile.ZipFile(path) as archive:
+        check_fits(config, archive.getinfo(_WEIGHTS).file_size, path.name)
     model = built(config, path.name)
     own = Own(f"keras:{digest_of(config)}", path.name, image_size_of(model, path.name))
     _load(model, path)
@@ -235,6 +237,23 @@ def built(config: dict, file: str) -> "keras.Model":
     except Exception as error:  # Keras raises anything on configurations that it does not know
         expected = "a model that this version of Keras builds in safe mode"
         raise refused(file, with_type(error), expected) from error
+
+
+def check_fits(config: dict, size: int, file: str) -> None:
+    """Raise before memory is taken for a graph of more weights than a file of so many bytes can hold.
+
+    Raises
+    ------
+    HeadstartError
+    """
+    keras_backend()
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):  # no weight is made in it
+        numbers = built(config, file).count_params()
+    if numbers > size:
+        expected = f"as many numbers as {size:,} bytes of weights hold"
+        raise refused(file, f"a graph of {numbers:,}", expected)
 
 
 def with_single_ends(model: "keras.Model", file: str) -> "keras.Model":
