@@ -28,7 +28,7 @@ from data.sources.arrays import npy_bytes
 from data.text import with_type
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import need_tensorflow
-from extract.backbones.kinds import kind_of, need_keras_graph
+from extract.backbones.kinds import HUB, kind_of, need_keras_graph
 from extract.engines.probe import probe_image
 from extract.model_files.openvino_graph import quiet_openvino, without_telemetry
 from extract.recipe import Recipe
@@ -188,6 +188,8 @@ def notes_on(recipe: Recipe) -> list[str]:
             "float32, so its probabilities differ somewhat from those of `predict`, and it is checked "
             "against float32 features"
         )
+    if recipe.backbone.startswith(HUB):
+        notes.append("the backbone has layers of KerasHub: who loads a .keras file imports keras_hub first")
     if recipe.decode_scale != "full":
         notes.append(
             "the head was trained on JPEGs decoded at a reduced scale; an image decoded at its full size "
