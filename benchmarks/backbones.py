@@ -28,7 +28,7 @@ from data.console import say
 from data.sources.source import open_source
 
 FOLDS, TIMED, TURNS = 10, 500, 3
-SIZES = {"xception": (150, 299), "efficientnetlite0": (150, 224), "efficientnetlite2": (150, 260)}
+SIZES = {"xception": (150, 299), "efficientnetlite0": (224,), "efficientnetlite2": (260,)}
 ARITHMETICS = {
     "float32": (),
     "bfloat16": ("--precision", "bfloat16"),
