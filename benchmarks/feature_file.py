@@ -20,6 +20,7 @@ from machine import machine
 from PIL import Image
 
 from data import open_source
+from data.split_rule import HASH
 from extract import FeatureFile, Options, Recipe, extract
 from extract.feature_file.writer import write_feature_file
 from extract.run.assemble import assemble
@@ -73,7 +74,7 @@ def hit(images: Path, path: Path) -> float:
 def assembly(images: Path, recipe: Recipe, path: Path) -> float:
     """Time writing the whole file anew from the present one, checksums, sync and all."""
     source, found = open_source(images), survey(recipe, path)
-    contents, rows = assemble(source, scan_source(source), found)
+    contents, rows = assemble(source, scan_source(source), found, HASH)
     target = path.with_name("again.h5")
     started = time.perf_counter()
     write_feature_file(target, contents, rows)
