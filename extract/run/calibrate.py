@@ -16,12 +16,12 @@ from data.errors import HeadstartError, missing_extra
 from data.images import ImageError
 from data.output.cache import check_cache
 from data.sources.source import Source, as_source
-from extract.engines.conversion import float_model, keep_model, kept_model, model_path
+from extract.engines.conversion import converted_model, keep_model, kept_model, model_path
 from extract.engines.engine import check_engine
 from extract.engines.pipeline import decode
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import located
-from extract.model_files.openvino_graph import without_telemetry
+from extract.model_files.openvino_graph import quiet_openvino, without_telemetry
 from extract.recipe import Recipe, checked_recipe
 from extract.run.plan import Scan
 from extract.run.scan import scan_source
@@ -129,7 +129,7 @@ def _quantize(recipe: Recipe, images: list[np.ndarray]) -> "openvino.Model":
     nncf = _nncf()
     with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws progress bars there
         return nncf.quantize(
-            float_model(recipe),
+            quiet_openvino().Core().read_model(converted_model(recipe)),
             nncf.Dataset([image[np.newaxis] for image in images]),
             preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
