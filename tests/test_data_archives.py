@@ -3,9 +3,12 @@
 import io
 import json
 import shutil
+import struct
+import subprocess
 import tarfile
 import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -283,3 +286,111 @@ def test_archives_of_one_name_are_told_apart(tmp_path):
         f"part{p}/x.tar/cat/{n}.png" for p in range(2) for n in range(3)
     ]
     assert list(found.read(found.rows))[3] == png(10)
+
+
+@pytest.mark.parametrize("form", [["gnu"], ["posix", "0.0"], ["posix", "0.1"], ["posix", "1.0"]])
+def test_images_with_holes_are_refused(form, tmp_path):
+    with (save(tmp_path, "cat/1.png") / "cat/1.png").open("ab") as file:
+        file.truncate(1_000_000)
+    versions = [f"--sparse-version={version}" for version in form[1:]]
+    command = ["tar", "-S", f"--format={form[0]}", *versions, "-cf", "x.tar", "cat"]
+    try:
+        subprocess.run(command, cwd=tmp_path, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("needs GNU tar")
+    if (tmp_path / "x.tar").stat().st_size > 500_000:
+        pytest.skip("this file system keeps no holes")
+    assert "holes" in refusal(tmp_path / "x.tar") and "--sparse" in refusal(tmp_path / "x.tar")
+
+
+def test_links_in_a_tar_file_are_the_files_that_they_lead_to(tmp_path):
+    links = {
+        "dog/hard.png": (tarfile.LNKTYPE, "./cat/0.png"),
+        "dog/soft.png": (tarfile.SYMTYPE, "../cat/1.png"),
+        "dog/chain.png": (tarfile.SYMTYPE, "soft.png"),
+        "dog/gone.png": (tarfile.SYMTYPE, "/elsewhere/1.png"),
+    }
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for number in range(2):
+            info = tarfile.TarInfo(f"./cat/{number}.png")
+            info.size = len(png(number))
+            archive.addfile(info, io.BytesIO(png(number)))
+        for name, (kind, target) in links.items():
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target
+            archive.addfile(info)
+    source = open_source(tmp_path / "x.tar")
+    read = dict(zip((row.id for row in source.rows), source.read(source.rows), strict=True))
+    assert read == {
+        "cat/0.png": png(0),
+        "cat/1.png": png(1),
+        "dog/chain.png": png(1),
+        "dog/hard.png": png(0),
+        "dog/soft.png": png(1),
+    }
+    assert any("1 link" in line and "dog/gone.png" in line for line in source.warnings)
+
+
+def test_a_tar_file_behind_another_is_read(tmp_path):
+    parts = [tarred(tmp_path / f"{kind}.tar", {f"{kind}/1.png": png(1)}) for kind in ("cat", "dog")]
+    path = tmp_path / "x.tar"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    source = open_source(path)
+    assert labels_by_id(source) == {"cat/1.png": "cat", "dog/1.png": "dog"} and source.warnings == ()
+    path.write_bytes(parts[0].read_bytes() + b"signature" * 100)
+    assert "behind its end" in open_source(path).warnings[0]
+
+
+def test_names_that_are_there_twice_are_counted(tmp_path):
+    with pytest.warns(UserWarning, match="Duplicate"):
+        zipped(tmp_path / "x.zip", "cat/1.png", "dog/1.png", "cat/1.png")
+    source = open_source(tmp_path / "x.zip")
+    assert "1 file in" in source.warnings[0] and source.warnings[0].endswith("the first: cat/1.png")
+    assert list(source.read(source.rows)) == [png(2), png(1)]
+
+
+def without_flag(path: Path, *names: bytes, extra: bytes = b"") -> Path:
+    """Write a zip file whose names are bytes, as old programs write them."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for number, name in enumerate(names):
+            info = zipfile.ZipInfo(name.decode("cp437").encode("ascii", "replace").decode())
+            info.extra = extra
+            archive.writestr(info, png(number))
+    data = path.read_bytes()
+    for name in names:
+        data = data.replace(name.decode("cp437").encode("ascii", "replace"), name)
+    path.write_bytes(data)
+    return path
+
+
+def test_names_in_zip_files_without_the_flag_of_utf8(tmp_path):
+    raw = "Äpfel/1.png".encode()
+    assert open_source(without_flag(tmp_path / "x.zip", raw)).class_names == ("Äpfel",)
+    raw = b"\x8epfel/1.png"
+    source = open_source(without_flag(tmp_path / "x.zip", raw))
+    assert source.class_names == ("Äpfel",) and "1 name" in source.warnings[0]
+    name = struct.pack("<BL", 1, zlib.crc32(raw)) + "Яблоко/1.png".encode()
+    extra = struct.pack("<HH", 0x7075, len(name)) + name
+    source = open_source(without_flag(tmp_path / "x.zip", raw, extra=extra))
+    assert source.class_names == ("Яблоко",) and source.warnings == ()
+    assert list(source.read(source.rows)) == [png(0)]
+
+
+def test_backslashes_in_zip_files_stand_between_folders(tmp_path):
+    source = open_source(zipped(tmp_path / "x.zip", "cat\\1.png", "dog\\1.png"))
+    assert labels_by_id(source) == {"cat/1.png": "cat", "dog/1.png": "dog"}
+    assert list(source.read(source.rows)) == [png(0), png(1)]
+
+
+def test_labels_beside_hold_also_where_the_first_image_has_none(tmp_path):
+    files = samples(0, 4, cls=str)
+    del files["000000.cls"]
+    assert open_source(tarred(tmp_path / "x.tar", files)).class_names == ("1", "2", "3")
+    files = {name: png(number) for number, name in enumerate(TWELVE)} | {"cat/1.txt": b"a note"}
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert source.class_names == ("cat", "dog") and "1 image of 12" in source.warnings[0]
+
+
+def test_labels_beside_in_capitals(tmp_path):
+    source = open_source(tarred(tmp_path / "x.tar", {"1.PNG": png(1), "1.CLS": b"cat"}))
+    assert labels_by_id(source) == {"1.PNG": "cat"}

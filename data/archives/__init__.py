@@ -1,6 +1,9 @@
 """Images in archives, read in place.
 
 contents  what archives hold: names, places, sizes; none leads out or is a bomb
+listing   the files in an archive
+tars      lists tar files
+zips      lists zip files
 readers   files of archives, in any order
 labels    labels beside images, as WebDataset writes them
 archive   zip and tar files as a source

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from data.archives.contents import Members, files_of, is_seen, members_of, suffix_of
-from data.archives.labels import SIDES, Beside, is_beside, labelled
+from data.archives.contents import Members, files_of, is_seen, suffix_of
+from data.archives.labels import SIDES, Beside, labelled
+from data.archives.listing import files_in
 from data.archives.readers import Readers
 from data.errors import HeadstartError
 from data.sources.layout import Layout, Reading, layout_of
@@ -125,7 +126,7 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
         layout.name,
         absolute(str(text)),
         {"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
-        (*layout.warnings, *passed_over(found.others)),
+        (*found.warnings, *layout.warnings, *passed_over(found.others)),
         tuple(layout.examples),
     )
 
@@ -138,17 +139,20 @@ class _Found:
     ----------
     images : Members
     labels : list or None
-        Of each image; None where none stands beside the first one.
+        Of each image; None where none stands beside any.
     others : list of str
         Names of files that are neither images nor labels.
     count : int
         Of all files.
+    warnings : list of str
+        Of what is not as it seems in the archives.
     """
 
     images: Members
     labels: list[object] | None
     others: list[str]
     count: int
+    warnings: list[str]
 
     @classmethod
     def of(cls, files: Sequence[str], with_labels: bool) -> "_Found":
@@ -156,15 +160,12 @@ class _Found:
         beside = Beside(files) if with_labels else None
         images, count = Members(), 0
         others: list[str] = []
+        warnings: list[str] = []
         tops = _tops(files)
         for number, file in enumerate(files):
-            members = Members(members_of(number, file))
+            members = files_in(number, file, warnings)
             kinds = np.fromiter(map(_kind, members.names), np.int8, len(members))
-            here, sides = (
-                members.at(np.flatnonzero(kinds == kind)).last_of_each() for kind in (_IMAGE, _SIDE)
-            )
-            if beside and not len(images) and len(here) and not is_beside(here.names[0], sides):
-                beside = None
+            here, sides = (members.at(np.flatnonzero(kinds == kind)) for kind in (_IMAGE, _SIDE))
             if beside:
                 beside.add(here, sides)
             images.extend(here)
@@ -172,7 +173,22 @@ class _Found:
                 tops[number] + members.names[place] for place in np.flatnonzero(kinds == _OTHER).tolist()
             ]
             count += len(members)
-        return cls(images, beside.labels if beside else None, others, count)
+        labels = beside.labels if beside and _count(beside.found, images, warnings) else None
+        return cls(images, labels, others, count, warnings)
+
+
+def _count(found: int, images: Members, warnings: list[str]) -> bool:
+    """Tell whether labels beside images count: in folders of classes a few files of text do not."""
+    few = False
+    if 0 < found < len(images) / 2:
+        top = len(_around(images.names))
+        few = any("/" in name[top:] for name in images.names)
+    if few:
+        warnings.append(
+            f"{counted(found, 'image')} of {len(images)} with a file beside that may say a label: they are "
+            "not read, the folders are the classes"
+        )
+    return found > 0 and not few
 
 
 _UNSEEN, _OTHER, _SIDE, _IMAGE = range(4)

@@ -2,30 +2,25 @@
 
 import os
 import re
-import tarfile
-import zipfile
-import zlib
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, overload
+from typing import Any, overload
 
 import numpy as np
 
 from data.errors import HeadstartError, NotFoundError
 from data.sources.naming import BRACES, is_folder
 from data.sources.tree import IMAGE_SUFFIXES, SYSTEM_FOLDERS, role
-from data.stores.files import are_there, names_in, opened
+from data.stores.files import are_there, names_in
 from data.stores.urls import below, shown
-from data.text import counted, one_line, some_of
+from data.text import counted, some_of
 from data.texts import Texts
 
+MOST_PACKED = 200  # times: images are packed already
 _MOST = 2**31  # bytes of one image: no camera makes such
-_MOST_PACKED = 200  # times: images are packed already
-_BLOCK = 512  # bytes of a header in a tar file, and of what each file takes a multiple of
-_BLANKS = 8 * ord(" ")  # that a header's checksum counts in its own place
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of Windows
 
 
@@ -153,114 +148,17 @@ def files_of(text: str) -> list[str]:
     return names
 
 
-def members_of(number: int, file: str) -> Iterator[Member]:
-    """Yield the files of an archive.
+def checked(file: str, member: Member, packed: bool = False) -> Member:
+    """Return a member, named as in a folder; raise if its name leads out of the archive or it is too large.
 
     Parameters
     ----------
-    number : int
-        Of the archive.
     file : str
-
-    Raises
-    ------
-    HeadstartError
-        If it cannot be read, is packed as a whole or encrypted, or holds names that lead out of it or images
-        that unpack to far more than images do.
+        The archive, for messages.
+    member : Member
+    packed : bool
+        Whether it unpacks to far more than images do.
     """
-    where = shown(file)
-    try:
-        with opened(file) as handle:
-            read = _of_zip if zipfile.is_zipfile(handle) else _of_tar
-            yield from read(number, where, handle)
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-        raise HeadstartError(
-            f"{where!r} cannot be read as an archive",
-            "a whole zip or tar file",
-            one_line(error),
-            "write or download it again",
-        ) from error
-
-
-def _of_tar(number: int, file: str, handle: BinaryIO) -> Iterator[Member]:
-    handle.seek(0)
-    if handle.read(6).startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        raise HeadstartError(
-            f"{file!r} is packed as a whole, so that no image in it can be read by itself",
-            "a tar file that is not packed, or a zip file",
-            "gzip, bzip2 or xz",
-            f"unpack that, which keeps the tar file: gunzip, bunzip2 or unxz {file}",
-        )
-    handle.seek(0)
-    with tarfile.open(fileobj=handle, mode="r:") as tar:
-        offset = 0
-        while True:
-            handle.seek(offset)
-            header = handle.read(_BLOCK)
-            plain = None if tar.pax_headers else _plain(header)
-            if plain:
-                yield _checked(file, Member(number, plain[0], offset + _BLOCK, plain[1]))
-                offset += _BLOCK * (1 - (-plain[1] // _BLOCK))
-                continue
-            each = _by_tarfile(tar, offset)
-            if each is None:
-                if any(header):  # `tarfile` takes damage for the end
-                    raise tarfile.ReadError(f"there is no header at byte {offset}")
-                return
-            if each.isreg():
-                yield _checked(file, Member(number, each.name, each.offset_data, each.size))
-            if tar.offset <= offset:
-                raise tarfile.ReadError(f"{each.name} ends before it begins")
-            offset = tar.offset
-
-
-def _by_tarfile(tar: tarfile.TarFile, offset: int) -> tarfile.TarInfo | None:
-    """Return the entry of a tar file that begins at an offset; None at its end."""
-    tar.fileobj.seek(max(0, offset - 1))  # not there, or a cut is not noticed
-    tar.firstmember, tar.offset = None, offset  # type: ignore[attr-defined]
-    tar.members.clear()  # type: ignore[attr-defined]  # a million would take a gigabyte
-    return tar.next()
-
-
-def _plain(header: bytes) -> tuple[str, int] | None:
-    """Return name and size of a file by its header; None of what `tarfile` has to read.
-
-    That are long names, links and the like, numbers out of the usual, and damage: a checksum is right here
-    where the sum of bytes is, of which Adler's holds the remainder.
-    """
-    name, size, said = header[:100].rstrip(b"\0"), header[124:136], header[148:156]
-    if len(header) < _BLOCK or header[156:157] not in (b"0", b"\0") or b"\0" in name or name[-1:] in b"/":
-        return None
-    if header[257:262] == b"ustar" and header[345:346] != b"\0":  # its beginning stands there
-        return None
-    try:
-        length, wanted = int(size.rstrip(b" \0"), 8), int(said.rstrip(b" \0"), 8)
-    except ValueError:
-        return None
-    found = (zlib.adler32(header) & 0xFFFF) - 1 - sum(said) + _BLANKS
-    if length < 0 or (found - wanted) % 65521:
-        return None
-    return name.decode("utf-8", "surrogateescape"), length
-
-
-def _of_zip(number: int, file: str, handle: BinaryIO) -> Iterator[Member]:
-    with zipfile.ZipFile(handle) as archive:
-        for each in archive.infolist():
-            if each.is_dir():
-                continue
-            if each.flag_bits & 1:
-                raise HeadstartError(
-                    f"{file!r} is encrypted",
-                    "an archive without a password",
-                    each.filename,
-                    "unpack it first",
-                )
-            packed = each.file_size > _MOST_PACKED * max(each.compress_size, 1000)
-            yield _checked(file, Member(number, each.filename, each.header_offset, each.file_size), packed)
-
-
-def _checked(file: str, member: Member, packed: bool = False) -> Member:
-    """Return a member, or raise if its name leads out of the archive or it is too large."""
     name = member.name
     parts = PurePosixPath(name.replace("\\", "/")).parts if ".." in name else ()
     if ".." in parts or name[:1] in ("/", "\\") or _DRIVE.match(name):
@@ -273,10 +171,12 @@ def _checked(file: str, member: Member, packed: bool = False) -> Member:
     if (packed or member.size > _MOST) and suffix_of(name) in IMAGE_SUFFIXES:
         raise HeadstartError(
             f"{file!r} holds an image that unpacks to far more than it takes",
-            f"images below {_MOST // 2**30} GB that pack to no less than 1/{_MOST_PACKED} of their size",
+            f"images below {_MOST // 2**30} GB that pack to no less than 1/{MOST_PACKED} of their size",
             f"{member.name!r} of {member.size} bytes",
             "do not trust this archive, or leave the image out of it",
         )
+    if name[:2] == "./" or "//" in name or "/./" in name:
+        return replace(member, name="/".join(part for part in name.split("/") if part not in ("", ".")))
     return member
 
 

@@ -36,10 +36,13 @@ class Beside:
     ----------
     labels : list
         One for each image that was added, None where there is none.
+    found : int
+        Beside how many images there is a file that may say a label.
     """
 
     def __init__(self, files: Sequence[str]) -> None:
         self.labels: list[object] = []
+        self.found = 0
         self._readers = Readers(files)
         self._known: dict[object, object] = {}
 
@@ -48,6 +51,7 @@ class Beside:
         of_each = [_candidates(_key(name), sides) for name in images.names]
         read = self._readers.read(chain.from_iterable(of_each))
         for candidates in of_each:
+            self.found += bool(candidates)
             said = [_said(member.name, data) for member, data in zip(candidates, read, strict=False)]
             label = next((each for each in said if each not in (None, "")), None)
             self.labels.append(self._known.setdefault((type(label), label), label))
@@ -55,7 +59,7 @@ class Beside:
 
 def _candidates(key: str, sides: Members) -> list[Member]:
     """Return the files that may say the label of a sample, the first one before others."""
-    numbers = (sides.names.find(key + suffix) for suffix in SIDES)
+    numbers = (sides.names.find(key + each) for suffix in SIDES for each in (suffix, suffix.upper()))
     found = (sides[number] for number in numbers if number >= 0)
     return [member for member in found if member.size < _LARGEST_SIDE]
 
@@ -64,12 +68,7 @@ def _said(name: str, data: bytes | OSError) -> object:
     if isinstance(data, OSError):
         raise data
     text = data.decode("utf-8", "replace").strip()
-    return _of_json(text) if name.endswith(".json") else text
-
-
-def is_beside(image: str, sides: Members) -> bool:
-    """Tell whether a file stands beside an image that may say its label."""
-    return any(_key(image) + suffix in sides.names for suffix in SIDES)
+    return _of_json(text) if name.lower().endswith(".json") else text
 
 
 def labelled(

@@ -102,18 +102,18 @@ class _Zip(_Archive):
     def __init__(self, path: str) -> None:
         super().__init__(path)
         self._contents = zipfile.ZipFile(self.file)
-        starts = [info.header_offset for info in self._contents.infolist()]
-        self._starts = sorted([*starts, self._contents.start_dir])
+        self._infos = {info.header_offset: info for info in self._contents.infolist()}
+        self._starts = sorted([*self._infos, self._contents.start_dir])
 
     def span(self, member: Member) -> Span:
         """Return where header and bytes of a member lie: no further than the next one begins."""
-        info = self._contents.getinfo(member.name)
+        info = self._infos[member.offset]
         end = self._starts[min(bisect(self._starts, info.header_offset), len(self._starts) - 1)]
         most = _HEADER + _MOST_NAMES + info.compress_size
         return Span(self.path, info.header_offset, max(0, min(end - info.header_offset, most)))
 
     def unpacked(self, member: Member, data: bytes) -> bytes:
-        info = self._contents.getinfo(member.name)
+        info = self._infos[member.offset]
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             with self._contents.open(info) as file:
                 return file.read(member.size)  # no more than the table of contents says
