@@ -394,3 +394,9 @@ def test_labels_beside_hold_also_where_the_first_image_has_none(tmp_path):
 def test_labels_beside_in_capitals(tmp_path):
     source = open_source(tarred(tmp_path / "x.tar", {"1.PNG": png(1), "1.CLS": b"cat"}))
     assert labels_by_id(source) == {"1.PNG": "cat"}
+
+
+def test_folders_in_several_tar_files_are_told_to_be_no_classes(tmp_path):
+    for kind in ("train", "test"):
+        tarred(tmp_path / f"set/{kind}.tar", {"cat/1.png": png(1), "dog/1.png": png(2)})
+    assert "--label-regex" in open_source(tmp_path / "set").warnings[0]

@@ -118,6 +118,11 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
     if found.labels is not None:
         labels = [found.labels[number] for number in layout.numbers.tolist()]
         layout = labelled(layout, labels, members.archives, files, where)
+    elif len(files) > 1 and reading.label_regex is None and any("/" in name for name in members.names):
+        found.warnings.append(
+            "the classes are the names of the archives; folders in them are none, and no name of one is a "
+            "split: open one archive, or give --label-regex"
+        )
     return ArchiveSource(
         tuple(files),
         layout.class_names,
