@@ -31,7 +31,7 @@ def takes_source_options(command: Callable[..., None]) -> Callable[..., None]:
     @wraps(command)
     def taken(**arguments: Any) -> None:
         values = {name: arguments.pop(name, None) for name in SOURCE_OPTIONS}
-        command(**arguments, how={name: value for name, value in values.items() if value})
+        command(**arguments, how={name: value for name, value in values.items() if value or value == ""})
 
     taken.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
     taken.__annotations__ = {each.name: each.annotation for each in parameters}

@@ -210,3 +210,50 @@ def test_a_folder_of_classes_with_such_a_name_in_it_stays_one(tmp_path):
     save(tmp_path, "cat/1.jpg", "dog/2.jpg")
     (tmp_path / "cat/_classes.csv").write_text("filename,a\n")
     assert source_kind(str(tmp_path)) == "folder"
+
+
+@pytest.mark.parametrize(
+    "names", [("train/cat.0.jpg", "test1/1.jpg"), ("train/train/cat.0.jpg", "test/test/1.jpg")]
+)
+def test_folders_of_splits_are_no_classes(names, tmp_path):
+    assert "--label-regex" in refusal(save(tmp_path, *names))
+    assert open_source(tmp_path, folders_are_classes=True).class_names
+    assert open_source(tmp_path, label_regex=r"([a-z]+)\.\d+\.jpg").class_names == ("cat",)
+
+
+def test_labels_in_names_are_thought_of_where_no_image_has_one(tmp_path):
+    (warning,) = open_source(save(tmp_path, "train/cat.0.jpg", "test/1.jpg")).warnings
+    pattern = re.search("--label-regex '(.+)'", warning)[1]
+    assert labels_by_id(open_source(tmp_path, label_regex=pattern))["train/cat.0.jpg"] == "cat"
+
+
+def test_a_folder_around_classes_is_told(tmp_path):
+    (warning,) = open_source(save(tmp_path, "photos/cat/1.jpg", "photos/dog/2.jpg")).warnings
+    assert f"holds folders: cat, dog; if these are the classes, name {tmp_path}/photos" in warning
+
+
+@pytest.mark.parametrize("pattern", ["cat", "cat/", "./cat/*", "/cat/*", "/cat", "./cat"])
+def test_patterns_as_of_git_and_rsync(pattern, tmp_path):
+    save(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    assert labels_by_id(open_source(tmp_path, exclude=[pattern])) == {"dog/2.jpg": "dog"}
+
+
+def test_a_pattern_that_matches_nothing_is_told(tmp_path):
+    save(tmp_path, "cat/1.jpg", "dog/2.jpg")
+    assert "--exclude 'cow' matches no image" in open_source(tmp_path, exclude=["cow", "cat"]).warnings
+    assert "correct --include" in refusal(tmp_path, include=["*.tiff"])
+
+
+def test_an_empty_pattern_is_refused(tmp_path):
+    assert "0 groups" in refusal(save(tmp_path, "cat/1.jpg"), label_regex="")
+
+
+def test_notes_may_lie_beside_shards_and_folders_of_shards_are_named(tmp_path):
+    tarred(tmp_path)
+    (tmp_path / "shards/README.md").write_text("notes")
+    assert open_source(tmp_path / "shards").class_names == ("0", "1")
+    assert f"{tmp_path}/shards" in refusal(tmp_path)
+
+
+def test_braces_are_explained(tmp_path):
+    assert "train-{000..011}.tar" in refusal(str(tmp_path / "{train,val}.tar"))

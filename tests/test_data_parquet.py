@@ -260,3 +260,52 @@ def test_a_folder_of_images_with_a_table_beside_is_a_folder(tmp_path):
     assert source_kind(str(tmp_path / "set")) == "parquet"
     save(tmp_path / "set", "1.png")
     assert source_kind(str(tmp_path / "set")) == "folder"
+
+
+def test_a_folder_of_classes_with_a_table_beside_is_a_folder(tmp_path):
+    write(tmp_path / "set/emb.parquet")
+    save(tmp_path / "set", "cat/1.png", "dog/2.png")
+    assert open_source(tmp_path / "set").class_names == ("cat", "dog")
+
+
+def test_paths_of_a_table_begin_in_its_folder_also_where_the_folder_is_named(tmp_path):
+    save(tmp_path / "other", "1.png")
+    table = pyarrow.table({"path": ["../other/1.png"], "label": ["a"]})
+    (tmp_path / "set").mkdir()
+    parquet.write_table(table, tmp_path / "set/list.parquet")
+    source = open_source(tmp_path / "set")
+    assert list(source.read(source.rows)) == [png(0)]
+
+
+def test_a_missing_shard_is_told(tmp_path):
+    path = write(tmp_path / "set/train-00000-of-00002.parquet")
+    told = "1 file missing, by the names of others: train-00001-of-00002.parquet"
+    assert told in open_source(path).warnings and told in open_source(tmp_path / "set").warnings
+
+
+def test_columns_that_may_be_labels_or_images_are_named(tmp_path):
+    path = write(tmp_path / "x.parquet", 2)
+    kinds = {
+        "fine": {"names": NAMES, "_type": "ClassLabel"},
+        "coarse": {"names": NAMES, "_type": "ClassLabel"},
+    }
+    tags = {"_type": "Sequence", "feature": {"names": NAMES, "_type": "ClassLabel"}}
+    features = {"image": {"_type": "Image"}, "mask": {"_type": "Image"}, "tags": tags, **kinds}
+    table = parquet.read_table(path).drop_columns(["label"])
+    said = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    table = table.append_column("fine", [[0, 1]]).append_column("coarse", [[0, 1]])
+    parquet.write_table(table.replace_schema_metadata(said), path)
+    told = " ".join(open_source(path).warnings)
+    assert "fine, coarse; name one: --label-column" in told and "not read: tags" in told
+    assert "--path-column names another column: mask" in told
+    assert open_source(path, label_column="fine").class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("plain_text/train-00000-of-00001.parquet", "plain_text"), ("data-00000-of-00001.arrow", "to_parquet")],
+)
+def test_packed_images_that_a_folder_hides_are_named(name, told, tmp_path):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).touch()
+    assert told in refusal(tmp_path).rpartition("\n")[2]

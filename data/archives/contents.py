@@ -128,7 +128,8 @@ def files_of(text: str) -> list[str]:
         If some of a range are not there.
     """
     if is_folder(text):
-        return sorted(below(text, name) for name in names_in(text) if not name.startswith("."))
+        tars = (name for name in names_in(text) if name[0] != "." and name.lower().endswith(".tar"))
+        return sorted(below(text, name) for name in tars)
     match = None if os.path.isfile(text) else BRACES.search(text)
     if match is None:
         return [text]

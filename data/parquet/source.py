@@ -34,7 +34,7 @@ from data.text import counted, printable, some_of
 if TYPE_CHECKING:  # an extra
     import pyarrow
 
-_SHARD = re.compile(r"(.+?)-\d+-of-\d+$")  # as train-00000-of-00002
+_SHARD = re.compile(r"(.+?)-(\d+)-of-(\d+)$")  # as train-00000-of-00002
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,8 @@ def _images(
         )
     if labels is None:
         notes = [*notes, f"no column of labels: {counted(len(numbers), 'image')} without a label"]
+        notes += _other_labels(schemas)
+    notes = [*notes, *_missing_shards(files), *_other_images(schemas, image)]
     ids = _ids(path, files, [table.of(image) for table in tables])
     places = zip(_splits_and_groups(files, tables, *others), ids, numbers, strict=True)
     rows = (Row(name, label, split, group) for (split, group), name, label in places)
@@ -297,10 +299,42 @@ def _table(
     records = [(number, dict(zip(COLUMNS, line, strict=True))) for number, line in enumerate(lines, 1)]
     other = tuple(printable(name) for name in there.values() if name not in read.values())
     notes = [f"{shown(path)!r}: columns that are not read: {some_of(other, 5)}"] if other else []
-    start = folder_of(path) if root is None else checked_root(root)
+    start = folder_of(files[0]) if root is None else checked_root(root)
     elsewhere = {} if root is None else {"root": absolute(str(root))}
     found = listed(path, start, Table(records, present, other, notes))
     return replace(found, how={**elsewhere, **called})
+
+
+def _missing_shards(files: Sequence[str]) -> list[str]:
+    """Return a warning where names say that there are more shards than these."""
+    known: dict[tuple[str, int], set[int]] = {}
+    for file in files:
+        if match := _SHARD.match(Path(shown(file)).stem):
+            known.setdefault((match[1], int(match[3])), set()).add(int(match[2]))
+    gone = [
+        f"{name}-{number:05d}-of-{count:05d}.parquet"
+        for (name, count), there in known.items()
+        for number in range(count)
+        if number not in there
+    ]
+    return [f"{counted(len(gone), 'file')} missing, by the names of others: {some_of(gone)}"] if gone else []
+
+
+def _other_labels(schemas: "Sequence[pyarrow.Schema]") -> list[str]:
+    """Return a line that names the columns which may be labels, where none was taken."""
+    features = {name: each for schema in schemas for name, each in features_of(schema).items()}
+    single = [name for name, each in features.items() if each.get("_type") == "ClassLabel"]
+    lists = [name for name, each in features.items() if "ClassLabel" in str(each.get("feature"))]
+    lines = [f"columns that may be it: {some_of(single, 8)}; name one: --label-column NAME"] if single else []
+    return lines + ([f"columns of several labels an image, not read: {some_of(lists)}"] if lists else [])
+
+
+def _other_images(schemas: "Sequence[pyarrow.Schema]", image: str) -> list[str]:
+    features = {name: each for schema in schemas for name, each in features_of(schema).items()}
+    others = [name for name, each in features.items() if each.get("_type") == "Image" and name != image]
+    if not others:
+        return []
+    return [f"images are those of {image!r}; --path-column names another column: {some_of(others, 8)}"]
 
 
 def _text(value: object) -> str:

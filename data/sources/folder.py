@@ -11,7 +11,7 @@ from data.sources.layout import Layout, Reading, layout_of
 from data.sources.options import SourceOptions, as_json
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import Tree, read_tree
-from data.stores.files import absolute, portable, read, stamps
+from data.stores.files import absolute, folder_of, portable, read, stamps
 from data.stores.urls import below, is_url, shown
 from data.tables.class_columns import CLASSES_CSV
 from data.text import printable, some_of
@@ -97,7 +97,7 @@ def open_folder(root: str | Path, **how: Any) -> FileSource:
     if is_url(root):
         _refuse_tables(shown(root), tree)
     if not tree.images:
-        raise _no_images(root, "; ".join(tree.warnings()) or "an empty folder")
+        raise _no_images(root, "; ".join(tree.warnings()) or "an empty folder", tree.others)
     layout = layout_of(tree.images, shown(root), reading)
     if not layout.rows:
         raise _no_images(root, "; ".join(layout.warnings))
@@ -137,10 +137,18 @@ def _without_images(tree: Tree, layout: Layout) -> list[str]:
     return [f"folders without any image, which are no classes: {', '.join(empty)}"] if empty else []
 
 
-def _no_images(root: str, received: str) -> HeadstartError:
+def _no_images(root: str, received: str, others: Iterable[str] = ()) -> HeadstartError:
+    packed = [each for each in others if each.lower().endswith((".tar", ".zip", ".parquet", ".arrow"))]
+    todo = "arrange the images as class/image, or list them in a CSV file: path,label"
+    if packed:
+        place = below(shown(root), min(packed))
+        inner = folder_of(place)
+        todo = f"name what holds them: {place}, or a folder of such files alone: {inner}"
+    if any(each.lower().endswith(".arrow") for each in packed):
+        todo = "write Arrow files as Parquet: datasets.load_from_disk(FOLDER)['train'].to_parquet(FILE)"
     return HeadstartError(
         f"no images were found in {shown(root)!r}",
         "images, best in one subfolder for each class",
         received,
-        "arrange the images as class/image, or list them in a CSV file: path,label",
+        todo,
     )

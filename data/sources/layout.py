@@ -4,11 +4,11 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 
 import numpy as np
 
 from data.errors import HeadstartError, UsageError
+from data.patterns import matching
 from data.placed import Placed, placed
 from data.sources.labels import index_labels
 from data.sources.rows import Rows, unique_ids
@@ -19,6 +19,7 @@ from data.texts import Texts
 
 _MOST_ODD = 2  # folders beside those named as splits that are taken for strays
 _EXAMPLES = 3
+_IN_NAMES = r"where names say the label, as cat.0.jpg: --label-regex '([a-z]+)\.[^/]*$'"
 
 
 @dataclass(frozen=True)
@@ -107,19 +108,29 @@ def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
         If a pattern is none.
     """
     images = Texts.of(images)
-    kept = _kept(images, reading)
+    kept, unmatched = matching(images, reading.include, reading.exclude)
+    if len(images) and not len(kept):
+        raise HeadstartError(
+            f"no image of {where!r} is let in",
+            "patterns that let some in, of names or of paths as cat/*.jpg",
+            "; ".join([*unmatched, *_left_out(len(images))]),
+            "correct --include or --exclude",
+        )
     folders = {tuple(path.split(os.sep, 2)[:-1]) for path in images.some(kept)}
     tops = sorted({names[0] for names in folders if names})
     splits = not reading.folders_are_classes and _are_splits(tops, where)
+    if not reading.folders_are_classes and reading.label_regex is None:
+        _refuse_splits_alone(folders, splits, where)
     found = placed(images, kept, splits, anywhere=reading.label_regex is not None)
     names, labels, examples = _labels(found, reading)
     groups, more = _by_pattern(found, reading.group_regex, "--group-regex")
     rows, numbers, paths = _rows(found, labels, groups, where)
-    warnings = [*_left_out(len(images) - len(kept)), *escaped(paths), *_loose(found.loose)]
+    warnings = [*unmatched, *_left_out(len(images) - len(kept)), *escaped(paths), *_loose(found.loose)]
     warnings += _unlabelled(rows, reading)
     if not splits:
         below = {pair for pair in folders if len(pair) > 1}
         warnings += [*_splits_as_classes(tops, below, reading.folders_are_classes), *_splits_inside(below)]
+        warnings += _around(tops, below, where) if reading.label_regex is None else []
     shown = tuple(printable(name) for name in names)
     return Layout(_name(found, reading), shown, rows, numbers, paths, warnings, [*examples, *more])
 
@@ -165,26 +176,6 @@ def escaped(paths: Mapping[str, str]) -> list[str]:
     if not odd:
         return []
     return [f"{len(odd)} file names are not UTF-8; their ids are escaped, the first: {odd[0]}"]
-
-
-def _kept(images: Texts, reading: Reading) -> np.ndarray:
-    """Return the numbers of the paths that patterns let in."""
-    if not reading.include and not reading.exclude:
-        return np.arange(len(images))
-    wanted = (
-        (not reading.include or _matches(path, reading.include)) and not _matches(path, reading.exclude)
-        for path in images
-    )
-    return np.flatnonzero(np.fromiter(wanted, bool, len(images)))
-
-
-def _matches(path: str, patterns: Iterable[str]) -> bool:
-    path = path.replace(os.sep, "/")
-    parts = path.split("/")
-    return any(
-        fnmatchcase(path, pattern) if "/" in pattern else any(fnmatchcase(part, pattern) for part in parts)
-        for pattern in patterns
-    )
 
 
 def _labels(found: Placed, reading: Reading) -> tuple[Sequence[str], np.ndarray, list[str]]:
@@ -260,7 +251,8 @@ def _unlabelled(rows: Rows, reading: Reading) -> list[str]:
     if reading.label_regex is not None:
         return [f"{images}: --label-regex finds nothing in {some_of(rows.ids.at(without))}"]
     splits = sorted(SPLIT_NAMES[split] for split in np.unique(rows.splits[without]) if split >= 0)
-    return [f"{images}, in no folder of a class{' of ' + ', '.join(splits) if splits else ''}"]
+    line = f"{images}, in no folder of a class{' of ' + ', '.join(splits) if splits else ''}"
+    return [line if (rows.labels >= 0).any() else f"{line}; {_IN_NAMES}"]
 
 
 def _are_splits(tops: list[str], where: str) -> bool:
@@ -276,6 +268,34 @@ def _are_splits(tops: list[str], where: str) -> bool:
         f"{printable(', '.join(splits))}; beside them {printable(', '.join(odd))}",
         "take these elsewhere; or, if all of them are classes, say --folders-are-classes",
     )
+
+
+def _refuse_splits_alone(folders: Set[tuple[str, ...]], splits: bool, where: str) -> None:
+    """Raise where folders would be classes that are those of splits, as Kaggle's train and test1."""
+    held = {names for names in folders if names}
+    names = {pair[0] for pair in held}
+    repeated = splits and all(len(pair) > 1 and pair[0] == pair[1] for pair in held)
+    numbered = not splits and _mixed(_split_names(each.rstrip("0123456789") for each in names))
+    flat = all(len(pair) == 1 and role(pair[0].rstrip("0123456789")) == "split" for pair in held)
+    if not held or not (repeated or (numbered and flat)):
+        return
+    raise HeadstartError(
+        f"{where!r} has folders of splits, and none of classes",
+        "folders of classes, or labels in names",
+        some_of(sorted("/".join(pair) for pair in held)),
+        f"{_IN_NAMES}; or, if these are classes, say --folders-are-classes",
+    )
+
+
+def _around(tops: list[str], below: Set[tuple[str, ...]], where: str) -> list[str]:
+    """Return a warning where the only class is a folder that holds several."""
+    inner = sorted(printable(pair[1]) for pair in below)
+    if len(tops) != 1 or len(inner) < 2:
+        return []
+    return [
+        f"the only class is {printable(tops[0])}, which holds folders: {some_of(inner)}; "
+        f"if these are the classes, name {where.rstrip('/')}/{printable(tops[0])}"
+    ]
 
 
 def _split_names(names: Iterable[str]) -> list[str]:

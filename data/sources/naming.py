@@ -10,6 +10,7 @@ from data.stores.urls import Url, below, is_url
 
 _PACKED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _FILES = (".zip", ".tar", *_PACKED, ".parquet", ".csv", ".tsv", ".tab", ".npz")
+_NOTES = (".md", ".txt", ".json")  # beside shards
 BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")  # a range of archives
 
 
@@ -32,10 +33,12 @@ def is_folder(text: str) -> bool:
 
 
 def names_archives(text: str) -> bool:
-    """Tell whether a text names archives: a file, a range in braces, or a folder of tar files alone."""
+    """Tell whether a text names archives: a file, a range in braces, or a folder of tar files and notes."""
     if is_folder(text):
-        tars = (name.lower().endswith(".tar") for name in _names_in(text) if name[0] != ".")
-        return next(tars, False) and all(tars)
+        names = [name.lower() for name in _names_in(text) if name[0] != "."]
+        return any(name.endswith(".tar") for name in names) and all(
+            name.endswith((".tar", *_NOTES)) for name in names
+        )
     several = text.lower().endswith((".zip", ".tar")) and bool(BRACES.search(text))
     return several or is_file(".zip", ".tar", *_PACKED)(text)
 
@@ -50,7 +53,19 @@ def holds_parquet(text: str) -> bool:
     for name in _names_in(text):
         inner = _names_in(below(text, name)) if name == "data" else ()
         endings.update(os.path.splitext(each)[1].lower() for each in (name, *inner))
-    return ".parquet" in endings and not endings & IMAGE_SUFFIXES
+    return ".parquet" in endings and not endings & IMAGE_SUFFIXES and not _holds_images(text)
+
+
+def _holds_images(folder: str) -> bool:
+    """Tell whether images lie in folders below one; in a store, in those of the first level."""
+    from data.sources.tree import IMAGE_SUFFIXES
+
+    if is_url(folder):
+        inner = (below(folder, name) for name in _names_in(folder) if not os.path.splitext(name)[1])
+        found = (name for each in inner for name in _names_in(each))
+    else:
+        found = (name for _, _, names in os.walk(folder) for name in names if name[0] != ".")
+    return any(os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES for name in found)
 
 
 def _names_in(folder: str) -> Iterator[str]:

@@ -213,7 +213,7 @@ def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
     (600, ('0', '1', '2'))
     """
     kind = SOURCES[source_kind(str(text))]
-    given = {name: value for name, value in options.items() if value}
+    given = {name: value for name, value in options.items() if value or value == ""}
     for name in given:
         if name not in SOURCE_OPTIONS:
             raise TypeError(f"open_source() takes no {name}; it takes {', '.join(SOURCE_OPTIONS)}")
@@ -277,7 +277,10 @@ def source_kind(text: str) -> str:
             f"there is no source {text!r}",
             grammar(),
             "a path that does not exist" if text else "an empty text",
-            "check the path; a folder has one subfolder for each class",
+            "braces stand for one range of numbers in names of tar or zip files, as 'train-{000..011}.tar'; "
+            "or name the folder that the files are in"
+            if "{" in text
+            else "check the path; a folder has one subfolder for each class",
         )
     raise HeadstartError(
         f"{text!r} is not a source of labelled images",
