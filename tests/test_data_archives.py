@@ -396,7 +396,43 @@ def test_labels_beside_in_capitals(tmp_path):
     assert labels_by_id(source) == {"1.PNG": "cat"}
 
 
-def test_folders_in_several_tar_files_are_told_to_be_no_classes(tmp_path):
-    for kind in ("train", "test"):
-        tarred(tmp_path / f"set/{kind}.tar", {"cat/1.png": png(1), "dog/1.png": png(2)})
-    assert "--label-regex" in open_source(tmp_path / "set").warnings[0]
+def test_folders_in_several_tar_files_are_classes(tmp_path):
+    for number, kind in enumerate(("train", "test")):
+        files = {"cat/1.png": png(number), "dog/1.png": png(number + 2)}
+        tarred(tmp_path / f"split/{kind}.tar", files)
+        tarred(tmp_path / f"plain/{number}.tar", {f"pets/{name}": data for name, data in files.items()})
+    splits, plain = open_source(tmp_path / "split"), open_source(tmp_path / "plain")
+    assert splits.class_names == plain.class_names == ("cat", "dog")
+    assert {(row.id, row.label, row.split) for row in splits.rows} == {
+        (f"{kind}.tar/{name}/1.png", label, kind)
+        for kind in ("train", "test")
+        for label, name in enumerate(("cat", "dog"))
+    }
+    assert sorted(row.id for row in plain.rows) == [
+        f"{number}.tar/pets/{name}/1.png" for number in (0, 1) for name in ("cat", "dog")
+    ]
+    assert {row.split for row in plain.rows} == {None} and not splits.warnings
+    (held,) = splits.read([next(row for row in splits.rows if row.id == "test.tar/dog/1.png")])
+    assert held == png(3)
+
+
+def test_tar_files_without_folders_are_classes_or_shards(tmp_path):
+    for number in range(2):
+        tarred(tmp_path / f"inet/n0144076{number}.tar", {f"{number}_1.png": png(number)})
+        tarred(tmp_path / f"bare/set-{number:03d}.tar", {"1.png": png(number)})
+        tarred(tmp_path / f"named/val-{number:03d}.tar", {"1.png": png(number)})
+    assert open_source(tmp_path / "inet").class_names == ("n01440760", "n01440761")
+    bare, named = open_source(tmp_path / "bare"), open_source(tmp_path / "named")
+    assert [row.label for row in (*bare.rows, *named.rows)] == [-1] * 4
+    assert {row.split for row in named.rows} == {"validation"}
+
+
+def test_patterns_see_the_names_of_several_tar_files(tmp_path):
+    for number in range(2):
+        tarred(tmp_path / f"set/{number}.tar", {"cat/v1_1.png": png(number), "dog/v2_1.png": png(number + 2)})
+    source = open_source(tmp_path / "set", group_regex=r"^([01])\.tar/", exclude=["1.tar/dog/*"])
+    assert [(row.id, row.group) for row in source.rows] == [
+        ("0.tar/cat/v1_1.png", "0"),
+        ("1.tar/cat/v1_1.png", "1"),
+        ("0.tar/dog/v2_1.png", "0"),
+    ]

@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from data.archives.contents import Members, files_of, is_seen, suffix_of
-from data.archives.labels import SIDES, Beside, labelled
+from data.archives.labels import SHARD, SIDES, Beside, labelled
 from data.archives.listing import files_in
 from data.archives.readers import Readers
 from data.errors import HeadstartError
@@ -19,7 +19,7 @@ from data.sources.options import SourceOptions, as_json
 from data.sources.rows import Rows
 from data.sources.source import Row, Source, Stamp
 from data.sources.tree import IMAGE_SUFFIXES, passed_over
-from data.splits import is_split
+from data.splits import is_split, split_of_shard
 from data.stores.files import absolute, portable, stamps
 from data.stores.urls import shown
 from data.text import counted, printable
@@ -111,18 +111,11 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
     found = _Found.of(files, with_labels=reading.label_regex is None)
     if not len(found.images):
         raise _no_images(where, found.count)
-    tops = _tops(files)
-    names = Texts(tops[each.archive] + each.name for each in found.images)
-    layout = _by_folders(names, where, reading)
+    layout = _by_folders(found.images, files, where, reading)
     members = found.images.at(layout.numbers)
     if found.labels is not None:
         labels = [found.labels[number] for number in layout.numbers.tolist()]
         layout = labelled(layout, labels, members.archives, files, where)
-    elif len(files) > 1 and reading.label_regex is None and any("/" in name for name in members.names):
-        found.warnings.append(
-            "the classes are the names of the archives; folders in them are none, and no name of one is a "
-            "split: open one archive, or give --label-regex"
-        )
     return ArchiveSource(
         tuple(files),
         layout.class_names,
@@ -226,15 +219,44 @@ def _no_images(text: str, files: int) -> HeadstartError:
     )
 
 
-def _by_folders(names: Texts, text: str, reading: Reading) -> Layout:
-    """Read classes from folders, less those that are around all images, unless they are a split."""
+def _by_folders(images: Members, files: Sequence[str], text: str, reading: Reading) -> Layout:
+    """Read classes from the folders in archives, less those that are around all images."""
+    inner = _in_system(_inside(images.names))
+    if len(files) == 1:
+        layout = layout_of(inner, text, reading)
+        ids = Texts(printable(images.names[number]) for number in layout.numbers.tolist())
+        return replace(layout, rows=layout.rows.named(ids))
+    tops = _tops(files)
+    names = Texts(tops[each.archive] + each.name for each in images)
+    before = _folders_of_archives(inner, files, reading)
+    numbers = images.archives.tolist()
+    arranged = Texts(before[number] + path for number, path in zip(numbers, inner, strict=True))
+    return layout_of(_in_system(names), text, reading, arranged)
+
+
+def _folders_of_archives(inner: Texts, files: Sequence[str], reading: Reading) -> list[str]:
+    """Return which folders the images of each of several archives are in besides those inside.
+
+    Of archives that all have a split in their names it is that. Where no image is in a folder, each archive
+    is a class of its name, unless the names say that they are shards.
+    """
+    stems = [Path(shown(file)).stem for file in files]
+    splits = [split_of_shard(stem, SHARD) for stem in stems]
+    if all(splits) and not reading.folders_are_classes:
+        return [split + os.sep for split in splits]
+    alone = all(os.sep not in path for path in inner) and not all(map(SHARD.fullmatch, stems))
+    return [stem + os.sep if alone else "" for stem in stems]
+
+
+def _inside(names: Texts) -> Texts:
+    """Return paths below the folders that are around all of them."""
     top = _around(names)
-    inner = Texts(name[len(top) :].replace("/", os.sep) for name in names) if top or os.sep != "/" else names
-    layout = layout_of(inner, text, reading)
-    if top:
-        ids = Texts(printable(names[number]) for number in layout.numbers.tolist())
-        layout = replace(layout, rows=layout.rows.named(ids))
-    return layout
+    return Texts(name[len(top) :] for name in names) if top else names
+
+
+def _in_system(paths: Texts) -> Texts:
+    """Return paths with the separator of this system."""
+    return paths if os.sep == "/" else Texts(path.replace("/", os.sep) for path in paths)
 
 
 def _around(names: Texts) -> str:

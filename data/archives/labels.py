@@ -21,7 +21,7 @@ from data.text import counted
 SIDES = (".cls", ".json", ".txt")  # what stands beside an image, the first says the label
 _IN_JSON = ("label", "cls", "class", "class_name")
 _LARGEST_SIDE = 1_000_000  # bytes
-_SHARD = re.compile(r"(.+?)[-_.]\d+$")  # as train-000012
+SHARD = re.compile(r"(.+?)[-_.]\d+$")  # as train-000012
 
 
 class Beside:
@@ -90,7 +90,7 @@ def labelled(
         The source, for messages.
     """
     names, numbers = index_labels(labels)
-    shards = [split_name(split_of_shard(Path(shown(file)).stem, _SHARD), text) for file in files]
+    shards = [split_name(split_of_shard(Path(shown(file)).stem, SHARD), text) for file in files]
     splits = np.array([SPLIT_NAMES.index(split) if split else -1 for split in shards], np.int8)
     rows = places.rows
     found = Rows.columns(rows.ids, np.array(numbers), splits[archives], rows.groups, rows.group_names)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class Layout:
     examples: list[str] = field(default_factory=list)
 
 
-def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
+def layout_of(images: Iterable[str], where: str, reading: Reading, arranged: Texts | None = None) -> Layout:
     """Read classes and splits from the folders of images, or labels and groups from their names.
 
     Images in folders of classes are labelled with these, however deep they lie. The first level is read
@@ -99,6 +99,8 @@ def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
     where : str
         The source, for messages.
     reading : Reading
+    arranged : Texts, optional
+        Paths of the same images whose folders are splits and classes, where those of `images` are not.
 
     Raises
     ------
@@ -116,12 +118,14 @@ def layout_of(images: Iterable[str], where: str, reading: Reading) -> Layout:
             "; ".join([*unmatched, *_left_out(len(images))]),
             "correct --include or --exclude",
         )
-    folders = {tuple(path.split(os.sep, 2)[:-1]) for path in images.some(kept)}
+    arranged = images if arranged is None else arranged
+    folders = {tuple(path.split(os.sep, 2)[:-1]) for path in arranged.some(kept)}
     tops = sorted({names[0] for names in folders if names})
     splits = not reading.folders_are_classes and _are_splits(tops, where)
     if not reading.folders_are_classes and reading.label_regex is None:
         _refuse_splits_alone(folders, splits, where)
-    found = placed(images, kept, splits, anywhere=reading.label_regex is not None)
+    found = placed(arranged, kept, splits, anywhere=reading.label_regex is not None)
+    found = replace(found, images=images)
     names, labels, examples = _labels(found, reading)
     groups, more = _by_pattern(found, reading.group_regex, "--group-regex")
     rows, numbers, paths = _rows(found, labels, groups, where)
