@@ -9,11 +9,12 @@ import time
 from functools import partial
 from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
 from conftest import assert_four_parts, draw_images, refused, run_command
-from servers import SECRET, Trouble, fill, put, serving, web
+from servers import SECRET, Trouble, Web, fill, put, serving, web
 
 from classify import Bundle
 from classify.features.images import Images
@@ -22,6 +23,8 @@ from data.contact_sheet import preview
 from data.errors import NotAllowedError, NotFoundError
 from data.sources.options import words_of
 from data.sources.source import source_kind
+from data.stores.faults import StoreError
+from data.stores.files import read
 from data.stores.urls import Url, shown
 from data.testing.source import SourceContract
 from extract import FeatureFile, Options, extract
@@ -402,6 +405,137 @@ def test_labels_in_columns_of_classes_are_not_lost_in_silence(object_store, tmp_
     (tmp_path / "train" / "_classes.csv").write_text("filename,red,blue\n1.png,1,0\n")
     place = fill(object_store, "roboflow", tmp_path)
     assert "has its labels in _classes.csv" in message(lambda: open_source(place))
+
+
+# Answers that are not what they seem
+
+
+class Odd(Web):
+    """Sends half of `half.png` and closes, a page of a login for `page.png`, and leads in circles."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        self.asked.append(self.path)
+        if "half" in self.path:
+            data = Path(self.translate_path(self.path)).read_bytes()
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(data[: len(data) // 2])
+            self.close_connection = True
+        elif "circle" in self.path:
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+        elif "page" in self.path:
+            page = b"<!doctype html><title>Sign in</title>"
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html; charset=utf-8")
+            self.send_header("Content-Length", str(len(page)))
+            self.end_headers()
+            self.wfile.write(page)
+        else:
+            super().do_GET()
+
+
+@pytest.fixture
+def odd(drawn, tmp_path):
+    for name in ("half", "circle", "page", "whole"):
+        shutil.copy(drawn / "red" / "000.png", tmp_path / f"{name}.png")
+    handler = type("OddHere", (Odd,), {"asked": []})
+    with serving(partial(handler, directory=str(tmp_path))) as address:
+        yield address, handler.asked
+
+
+def test_half_an_object_is_asked_for_again_and_is_no_broken_image(odd, monkeypatch):
+    monkeypatch.setattr("data.stores.remote._FIRST_WAIT", 0.001)
+    address, asked = odd
+    half, whole = read([f"{address}/half.png", f"{address}/whole.png"])
+    assert isinstance(half, StoreError) and isinstance(whole, bytes)
+    size = len(whole)
+    assert f"{address}/half.png" in str(half) and f"{size // 2} of {size} bytes, 8 times" in str(half)
+    assert asked.count("/half.png") == 8
+
+
+def test_a_web_page_for_an_image_is_named(odd, tmp_path):
+    address, asked = odd
+    (tmp_path / "list.csv").write_text(f"path,label\n{address}/page.png,red\n{address}/whole.png,red\n")
+    scan = scan_source(open_source(tmp_path / "list.csv"))
+    [reason] = scan.unreadable.values()
+    assert "sent a web page" in reason and "a login or a token may be missing" in reason
+    assert asked.count("/page.png") == 1
+
+
+def test_a_redirect_in_circles_ends_at_once(odd):
+    address, _ = odd
+    [error] = read([f"{address}/circle.png"])
+    assert "TooManyRedirects" in str(error) and "times" not in str(error)
+
+
+def test_a_stamp_is_of_the_bytes_that_were_read(object_store, drawn, monkeypatch):
+    place = fill(object_store, "replaced", drawn)
+    source = open_source(place)
+    listed = source.stamps()
+    new = (drawn / "blue" / "009.png").read_bytes()
+    put(object_store, f"{place}/red/003.png", new)
+    monkeypatch.setattr(type(source), "stamps", lambda self: listed)
+    first = scan_source(source).digests
+    monkeypatch.undo()
+    assert scan_source(source).digests == first and source.stamps() != listed
+    put(object_store, f"{place}/red/003.png", (drawn / "red" / "003.png").read_bytes())
+    assert scan_source(source).digests != first
+
+
+def test_keys_that_no_path_can_have_are_told(object_store, drawn):
+    data = (drawn / "red" / "000.png").read_bytes()
+    fill(object_store, "slashes", drawn / "red", "dd/dog/")
+    put(object_store, "s3://slashes/dd/cat//a.png", data)
+    source = open_source("s3://slashes/dd")
+    assert source.warnings == ("1 folder whose name is empty, . or .. passed over: cat//",)
+    assert len(source.rows) == 20
+
+
+def test_an_object_of_the_name_of_the_folder_is_told(object_store, drawn):
+    place = fill(object_store, "twice", drawn, "obj.png/")
+    assert open_source(place).warnings == ()
+    put(object_store, place, (drawn / "red" / "000.png").read_bytes())
+    assert open_source(place).warnings == ("1 object of the folder's own name passed over: obj.png",)
+
+
+def test_refusals_say_what_was_missing(bucket, drawn, monkeypatch):
+    with web(drawn.parent, f"me:{SECRET}") as address:
+        words = message(lambda: open_source(f"{address}/images"))
+        assert "the address holds no login" in words and "401 Unauthorized" in words and ".netrc" in words
+    assert "AWS" not in message(lambda: open_source("http://127.0.0.1:9/images"))
+    words = message(lambda: open_source("s3://images/none.csv"))
+    assert "check the address" in words and "mend" not in words
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    with serving(Denying) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        for place in ("s3://images/photos", "s3://images/list.csv"):
+            words = message(lambda place=place: open_source(place))
+            assert "no AWS credentials were found, access was anonymous" in words
+            assert "403 AccessDenied" in words and "~/.aws/credentials" in words
+
+
+class Denying(Web):
+    """An object store that knows nobody."""
+
+    def do_GET(self):
+        data = b"<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No</Message></Error>"
+        self.send_response(403)
+        self.send_header("Content-Type", "application/xml")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+def test_other_schemes_are_told_which_there_are():
+    for place in (f"ftp://me:{SECRET}@host/x", "htps://host/list.csv"):
+        words = message(lambda place=place: open_source(place))
+        assert "s3://, gs://, hf://, https://, http://" in words and SECRET not in words
 
 
 # Credentials

@@ -10,7 +10,7 @@ from data.errors import HeadstartError
 from data.sources.layout import Layout, Reading, layout_of
 from data.sources.options import SourceOptions, as_json
 from data.sources.source import Row, Source, Stamp
-from data.sources.tree import Tree, read_tree
+from data.sources.tree import UNNAMED, Tree, read_tree
 from data.stores.files import absolute, folder_of, portable, read, stamps
 from data.stores.urls import below, is_url, shown
 from data.tables.class_columns import CLASSES_CSV
@@ -133,6 +133,7 @@ def _without_images(tree: Tree, layout: Layout) -> list[str]:
         return []
     level = layout.name.count("/") - 1
     found = {folder.split(os.sep)[level] for folder in tree.folders if folder.count(os.sep) == level}
+    found -= {path.split("/")[level] for path, kind in tree.odd.items() if kind == UNNAMED}
     empty = sorted({printable(name) for name in found}.difference(layout.class_names))
     return [f"folders without any image, which are no classes: {', '.join(empty)}"] if empty else []
 

@@ -11,7 +11,7 @@ from data.errors import HeadstartError, NotFoundError, UsageError, is_missing
 from data.sources.naming import BRACES, holds_parquet, is_file, is_folder, name_of, names_archives
 from data.sources.options import SOURCE_OPTIONS, SourceOptions, option_of
 from data.stores.stamp import Stamp
-from data.stores.urls import is_url, shown
+from data.stores.urls import SCHEMES, is_url, shown
 from data.tables.class_columns import class_tables_in
 
 
@@ -271,6 +271,14 @@ def source_kind(text: str) -> str:
             grammar(),
             "a file of arrays in an object store",
             "download it, and name the file",
+        )
+    scheme, is_address, _ = text.partition("://")
+    if is_address and is_missing(text):
+        raise UsageError(
+            "addresses of this kind are not read",
+            ", ".join(f"{name}://" for name in SCHEMES),
+            f"{scheme}://",
+            "correct the address, or download the images",
         )
     if not text or is_missing(text):
         raise NotFoundError(

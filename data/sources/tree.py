@@ -10,8 +10,9 @@ from data.errors import HeadstartError, unreadable
 from data.output.drawn import Drawn
 from data.output.ours import kind_of_output
 from data.splits import is_split
-from data.stores.files import paths_below
-from data.stores.urls import is_url
+from data.stores.files import paths_below, stamps
+from data.stores.remote import NO_NAMES
+from data.stores.urls import Url, is_url
 from data.text import counted, printable, some_of
 
 _SUFFIXES = "avif bmp gif jfif jp2 jpe jpeg jpg mpo pbm pgm png pnm ppm tga tif tiff webp"
@@ -35,6 +36,8 @@ _ABOVE = ("link", "to a folder above it ")
 _AGAIN = ("link", "to a folder that is read already ")
 _NOWHERE = ("link", "to nothing ")
 _SPECIAL = ("pipe or device", "")
+UNNAMED = ("folder", "whose name is empty, . or .. ")  # of a store: keys with // in them
+_SAME_NAME = ("object", "of the folder's own name ")
 _NOT_ENTERED = ("hidden", "system")
 _KINDS_NAMED = 8
 
@@ -135,12 +138,19 @@ def _tree_of_store(root: str) -> Tree:
     tree = Tree("")
     for path, is_folder in paths_below(root, lambda path: role(os.path.basename(path)) not in _NOT_ENTERED):
         kind = role(os.path.basename(path))
-        if is_folder and kind == "system":
+        if is_folder and os.path.basename(path) in NO_NAMES:
+            tree.odd[f"{path}/"] = UNNAMED
+        elif is_folder and kind == "system":
             tree.system[printable(os.path.basename(path))] += 1
         elif is_folder and kind != "hidden":
             tree.folders.append(path)
         elif not is_folder and not os.path.basename(path).startswith(_HIDDEN):
             (tree.images if _suffix(path) in IMAGE_SUFFIXES else tree.others).append(path)
+    url = Url.of(root)
+    if (
+        url.path and not url.is_web and (stamp := stamps([root])[0]) and stamp.size
+    ):  # a mark of a folder is empty
+        tree.odd[url.name] = _SAME_NAME
     return tree
 
 

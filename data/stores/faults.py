@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from data.errors import HeadstartError, NotAllowedError, NotFoundError
 from data.stores.urls import Url
@@ -29,6 +30,8 @@ _UNTRUSTED = {
 }
 _SLOW = {"TimeoutError", "ReadTimeoutError", "ConnectTimeoutError", "FSTimeoutError"}
 _NO_ADDRESS = {"InvalidURL", "ParamValidationError", "InvalidBucketName", "InvalidRegionError"}
+_LOST = {"TooManyRedirects"}
+_KNOWN = (("denied", _DENIED), ("untrusted", _UNTRUSTED), ("address", _NO_ADDRESS), ("refused", _LOST))
 _BUSY = {408, 425, 429}
 
 
@@ -55,9 +58,10 @@ class Fault:
     ----------
     kind : str
         ``gone``, ``bucket`` (there is none of that name), ``denied``, ``silent`` (no host answers),
-        ``untrusted`` (its certificate), ``address``, ``refused`` (what is asked for) or ``busy``.
+        ``untrusted`` (its certificate), ``address``, ``refused`` (what is asked for), ``page`` (of the web,
+        in place of the object) or ``busy``.
     words : str
-        A status, or what kind of error it was.
+        A status, the store's own word, or what kind of error it was.
     """
 
     kind: str
@@ -68,11 +72,12 @@ class Fault:
         """How many are made in all before it counts."""
         return {"busy": _MANY, "silent": _FEW}.get(self.kind, 1)
 
-    def error(self, url: Url, made: int) -> OSError:
+    def error(self, url: Url, made: int, anonymous: bool) -> OSError:
         """Return what the user is told after so many attempts; what is gone is as a missing file."""
-        if self.kind == "gone":
-            return FileNotFoundError(errno.ENOENT, "no such object", str(url))
-        happened, expected, todo = _TOLD[self.kind]
+        if self.kind in ("gone", "page"):
+            reason = self.words if self.kind == "page" else "no such object"
+            return FileNotFoundError(errno.ENOENT, reason, str(url))
+        happened, expected, todo = _TOLD[self._told(url, anonymous)]
         place = url.host if self.kind in ("bucket", "silent", "untrusted") else str(url)
         kinds: dict[str, type[NotFoundError | NotAllowedError]] = {
             "bucket": NotFoundError,
@@ -83,6 +88,20 @@ class Fault:
         error.strerror = received
         return error
 
+    def _told(self, url: Url, anonymous: bool) -> str:
+        """Return the entry of `_TOLD` for an address."""
+        if self.kind == "denied" and anonymous and (url.is_web or url.scheme == "s3"):
+            return "no login" if url.is_web else "no credentials"
+        return "silent store" if self.kind == "silent" and url.scheme == "s3" else self.kind
+
+
+class AnswerError(Exception):
+    """An answer that is not what was asked for, though its status says so."""
+
+    def __init__(self, fault: Fault) -> None:
+        super().__init__(fault.words)
+        self.fault = fault
+
 
 _TOLD = {
     "bucket": ("there is no bucket {}", "the name of a bucket that exists", "correct the address"),
@@ -92,10 +111,22 @@ _TOLD = {
         "give them as the store's own programs take them: AWS_PROFILE or AWS_ACCESS_KEY_ID for s3://, "
         "~/.netrc or USER:PASSWORD@HOST for https://; an address that was signed may have expired",
     ),
-    "silent": (
+    "no credentials": (
+        "{} may not be read: no AWS credentials were found, access was anonymous",
+        "credentials that the store knows, which may list and read there",
+        "set AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; they are looked for in "
+        "~/.aws/credentials, ~/.aws/config and the role of the machine too",
+    ),
+    "no login": (
+        "{} may not be read: the address holds no login",
+        "a login or a token that the server knows",
+        "give it in ~/.netrc, as https://USER:PASSWORD@HOST, or by an address that holds a token",
+    ),
+    "silent": ("no answer from {}", "a host that this machine reaches", "check the address and the network"),
+    "silent store": (
         "no answer from {}",
         "a host that this machine reaches",
-        "check the address, AWS_ENDPOINT_URL for s3://, and the network",
+        "check AWS_ENDPOINT_URL and the network",
     ),
     "untrusted": (
         "the certificate of {} is not trusted",
@@ -120,15 +151,17 @@ def fault_of(error: BaseException) -> Fault:
     >>> fault_of(ConnectionResetError(104, "Connection reset by peer"))
     Fault(kind='busy', words='ConnectionResetError')
     """
+    if isinstance(error, AnswerError):
+        return error.fault
     causes = list(_causes(error))
     names = {kind.__name__ for each in causes for kind in type(each).__mro__}
     codes = {code for each in causes if (code := _code(each))}
     status = next((found for each in causes if (found := _status(each))), 0)
-    words = next(iter(sorted(codes - {str(status)})), "") or type(causes[-1]).__name__
+    words = next(iter(sorted(codes - {str(status)})), "") or _phrase(status) or type(causes[-1]).__name__
     words = f"{status} {words}" if status else words
     if "NoSuchBucket" in codes or "RepositoryNotFoundError" in names:
         return Fault("bucket", words)
-    for kind, known in (("denied", _DENIED), ("untrusted", _UNTRUSTED), ("address", _NO_ADDRESS)):
+    for kind, known in _KNOWN:
         if known & (names | codes):
             return Fault(kind, words)
     if status in (401, 403):
@@ -146,6 +179,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__
+
+
+def _phrase(status: int) -> str:
+    """Return the name of a status, empty where it has none."""
+    return next((each.phrase for each in HTTPStatus if each == status), "")
 
 
 def _code(error: BaseException) -> str:

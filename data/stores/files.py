@@ -178,7 +178,7 @@ def names_in(folder: str) -> Iterator[str]:
     OSError
     """
     if is_url(folder):
-        yield from (entry.path for entry in wait(listed(Url.of(folder))))
+        yield from (entry.path for entry in wait(listed(Url.of(folder))) if entry.path)
         return
     with os.scandir(folder) as listing:
         yield from (entry.name for entry in listing)

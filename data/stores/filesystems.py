@@ -45,7 +45,12 @@ def filesystem(url: Url) -> "AsyncFileSystem":
         raise
     except Exception as error:  # of botocore, google-auth and others
         fault = fault_of(error)
-    raise fault.error(url, 1)
+    raise fault.error(url, 1, anonymous=False)
+
+
+def is_anonymous(url: Url, files: "AsyncFileSystem") -> bool:
+    """Tell whether a store is asked without credentials; of the web, by the address alone."""
+    return not (url.login or url.query) if url.is_web else bool(getattr(files, "anon", False))
 
 
 @lru_cache(maxsize=16)

@@ -1,7 +1,6 @@
 """Objects of a store, listed and fetched, with a few more attempts where that fails."""
 
 import asyncio
-import hashlib
 import html
 import io
 import random
@@ -9,13 +8,13 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import replace
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from data.errors import HeadstartError
+from data.stores.answers import body_of, stamp_of
 from data.stores.faults import StoreError, fault_of
-from data.stores.filesystems import AHEAD, filesystem
+from data.stores.filesystems import AHEAD, filesystem, is_anonymous
 from data.stores.stamp import Stamp
 from data.stores.urls import Url
 
@@ -25,11 +24,15 @@ if TYPE_CHECKING:  # an extra
 T = TypeVar("T")
 R = TypeVar("R")
 _MOST_HELD = 256_000_000  # bytes that have come and wait
+NO_NAMES = ("", ".", "..")  # as parts of keys, which no path on a disk can have
 _FIRST_WAIT, _LONGEST_WAIT = 0.1, 5.0  # seconds, before another attempt
 
 
 class Entry(NamedTuple):
-    """What lies in a folder of a store: its path from there, what is known of it, None for a folder."""
+    """What lies in a folder of a store: its path from there, what is known of it, None for a folder.
+
+    Keys with ``//`` in them make a folder of no name, which has no path of its own: it is not entered.
+    """
 
     path: str
     stamp: Stamp | None
@@ -70,7 +73,7 @@ async def attempted(
             fault = fault_of(error)
         made += 1
         if made >= fault.attempts:
-            return fault.error(url, made)
+            return fault.error(url, made, is_anonymous(url, files))
         await asyncio.sleep(min(_LONGEST_WAIT, _FIRST_WAIT * 2**made) * random.uniform(0.5, 1))
 
 
@@ -78,11 +81,7 @@ async def fetched(url: Url, start: int | None = None, size: int | None = None) -
     """Return the bytes of an object, or so many of them from a place on."""
     end = None if start is None or size is None else start + size
 
-    async def request(files: "AsyncFileSystem") -> bytes:
-        data: bytes = await files._cat_file(url.full, start=start, end=end)
-        return data
-
-    found = await attempted(url, request, filesystem(url))
+    found = await attempted(url, lambda files: body_of(files, url, start, end), filesystem(url))
     if size is None or isinstance(found, OSError) or len(found) == size:
         return found
     return StoreError(
@@ -97,7 +96,7 @@ async def stamped(url: Url) -> Stamp | OSError | None:
     """Return the stamp of an object, None where the store gives it none that counts."""
 
     async def request(files: "AsyncFileSystem") -> Stamp | None:
-        return _stamp(await files._info(url.full))
+        return stamp_of(await files._info(url.full))
 
     return await attempted(url, request, filesystem(url))
 
@@ -134,7 +133,7 @@ def walked(root: Url, enter: Callable[[str], bool]) -> Iterator[Entry]:
             for entry in result_of(listing):
                 inner = entry._replace(path=f"{path}/{entry.path}" if path else entry.path)
                 yield inner
-                if entry.is_folder and enter(inner.path):
+                if entry.is_folder and entry.path not in NO_NAMES and enter(inner.path):
                     below.append(inner.path)
         level = below
 
@@ -189,24 +188,9 @@ def _entry(folder: Url, info: dict[str, Any]) -> Entry | None:
         inner = "" if set(inner) & set("?#") else unquote(html.unescape(inner))
     is_folder = info["type"] == "directory"
     inner = inner.removesuffix("/") if is_folder else inner
-    if inner in ("", ".", "..") or "/" in inner:
+    if "/" in inner or (inner in NO_NAMES and (folder.is_web or not is_folder)):
         return None
-    return Entry(inner, None if is_folder else _stamp(info), is_folder)
-
-
-def _stamp(info: dict[str, Any]) -> Stamp | None:
-    """Return the stamp of an object; a weak ETag does not speak of its bytes."""
-    size = info.get("size")
-    tag = next((str(info[name]) for name in ("ETag", "etag", "blob_id") if info.get(name)), "")
-    if not isinstance(size, int):
-        return None
-    if tag and not tag.startswith("W/"):
-        return Stamp(size, int.from_bytes(hashlib.sha256(tag.encode()).digest()[:8]) >> 1, exact=True)
-    try:
-        changed = parsedate_to_datetime(info["Last-Modified"])
-    except (KeyError, ValueError):
-        return None
-    return Stamp(size, int(changed.timestamp()) * 10**9)
+    return Entry(inner, None if is_folder else stamp_of(info), is_folder)
 
 
 class RemoteFile(io.RawIOBase):

@@ -11,7 +11,7 @@ from pathlib import Path
 from data.errors import HeadstartError
 from data.names import visible
 from data.stores.files import read
-from data.stores.urls import shown
+from data.stores.urls import is_url, shown
 from data.text import printable, some_of
 
 TO_UTF8 = "as 'CSV UTF-8' of a spreadsheet, or by iconv -f ENCODING -t UTF-8 (SHIFT_JIS, GBK, CP1251, ...)"
@@ -138,7 +138,8 @@ def _bytes_of(path: str, where: str, form: str) -> bytes:
     if isinstance(data, HeadstartError):
         raise data
     if isinstance(data, OSError):
-        raise _refused(where, form, "cannot be read", str(data.strerror or data), "mend that") from data
+        todo = "check the address" if is_url(path) else "mend that"
+        raise _refused(where, form, "cannot be read", str(data.strerror or data), todo) from data
     return data
 
 

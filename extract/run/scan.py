@@ -13,6 +13,7 @@ from data.output.atomic import written_aside
 from data.output.cache import cache_folder
 from data.sources.rows import Rows
 from data.sources.source import Source, title
+from data.stores.answers import Body
 from data.tables.groups import Groups
 from data.texts import Texts
 from extract.feature_file.digests import DigestIndex, Digests
@@ -58,6 +59,12 @@ class _Stamps:
                 found.there[number], found.exact[number] = True, stamp.exact
         return found
 
+    def take(self, number: int, data: bytes) -> None:
+        """Keep the stamp of the answer that held a row's bytes: the object may be another one by now."""
+        stamp = data.stamp if isinstance(data, Body) else None
+        if stamp and self.there[number] and self.exact[number] == stamp.exact:
+            self.values[number] = stamp.size, stamp.version
+
 
 def known_digests(source: Source) -> Digests:
     """Return the digest of every row of a source that is known without reading it, None of the others."""
@@ -98,6 +105,7 @@ def scan_source(source: Source, rehash: bool = False) -> Scan:
             reasons[rows.ids[number]] = f"cannot be read: {data.strerror or data}"
         else:
             digests.set(number, hashlib.sha256(data).digest())
+            stamps.take(number, data)
     if sidecar and len(unknown) and not source.partial:  # a part knows less than the whole
         _write_sidecar(sidecar, rows, stamps, digests, started - _RACY)
     if refused:
