@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from data.child import command_of, environment
+from data.errors import UsageError
 from extract.backbones.build import check_pooling, flops, pooled_backbone
-from extract.backbones.kinds import kind_of
+from extract.backbones.kinds import kind_of, short_name
 from extract.backbones.scaling import scaling_of
 from extract.model_files.openvino_graph import Graph, opened_graph, outputs_of, quiet_openvino
 from extract.recipe import Recipe
@@ -47,12 +48,26 @@ def _with_ends(recipe: Recipe, graph: Graph) -> "openvino.Model":
     if graph.channels_first:
         images = ops.transpose(images, ops.constant(np.array(TO_CHANNELS_FIRST)))
     if (kind := given.get_element_type().get_type_name()) != "f32":
-        images = ops.convert(images, kind)
+        images = ops.convert(images if "f" in kind else _whole(images, recipe), kind)
     outputs = outputs_of(graph, recipe.layers)
     vectors = [pooled_node(each, recipe.pooling, _places(each, graph.channels_first)) for each in outputs]
     results = [ops.result(ops.convert(each, "f32")) for each in vectors]
     given.output(0).replace(images.output(0))
     return quiet_openvino().Model(results, [pixels], "features")
+
+
+def _whole(images: "openvino.Node", recipe: Recipe) -> "openvino.Node":
+    """Round pixels for a model that takes whole numbers, or raise where scaling leaves nothing of them."""
+    from openvino import opset13 as ops
+
+    if recipe.scaling != "none":
+        raise UsageError(
+            f"{short_name(recipe.backbone)} takes whole numbers, of which scaled pixels are none",
+            "--scaling none: such a model scales by itself",
+            f"--scaling {recipe.scaling}",
+            "correct --scaling",
+        )
+    return ops.round(images, "HALF_TO_EVEN")
 
 
 def _rows_are_their_own(model: "openvino.Model") -> bool:
