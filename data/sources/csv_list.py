@@ -78,7 +78,7 @@ def listed(path: str | Path, root: str | Path, table: Table) -> FileSource:
         )
     _refuse_unread_labels(where, table)
     records = table.records
-    texts = [{name: windows_text(where, text) for name, text in fields.items()} for _, fields in records]
+    texts = [_in_unicode(where, fields) for _, fields in records]
     names, numbers = index_labels(text["label"] for text in texts)
     rows: list[Row] = []
     paths: dict[str, str] = {}
@@ -99,6 +99,12 @@ def listed(path: str | Path, root: str | Path, table: Table) -> FileSource:
         warnings += (f"{where!r} has no column of labels: {counted(len(rows), 'image')} without a label",)
     sent = not any(map(is_url, [root, *paths.values()]))
     return FileSource(root, names, found, paths, "csv", absolute(str(path)), warnings, sendable=sent)
+
+
+def _in_unicode(where: str, fields: dict[str, str]) -> dict[str, str]:
+    """Return the fields of a line as text: the same dictionary where all of them are, as a rule."""
+    texts = {name: windows_text(where, text) for name, text in fields.items()}
+    return fields if texts == fields else texts
 
 
 def _refuse_unread_labels(where: str, table: Table) -> None:

@@ -122,7 +122,7 @@ def read_table(path: str | Path, columns: Columns) -> Table:
     filled = [called[name] for name in columns.names[: columns.filled] if called[name] in names]
     for line, fields in lines:
         _check_fields(where, line, names, fields, filled)
-    found = [(line, dict(zip(names, fields, strict=False))) for line, fields in lines]
+    found = ((line, dict(zip(names, fields, strict=False))) for line, fields in lines)
     records = [
         (line, {name: fields.get(called[name], "").strip() for name in columns.names})
         for line, fields in found
