@@ -15,7 +15,7 @@ from conftest import ROOT
 from image_files import labels_by_id, png, refusal, save
 from typer.testing import CliRunner
 
-from data import open_source
+from data import HeadstartError, open_source
 from data.sources.source import source_kind
 from extract.cli import app
 from extract.feature_file.contents import UNKNOWN
@@ -143,7 +143,7 @@ def test_names_of_kaggle_that_say_the_label(tmp_path):
     assert [row.split for row in source.rows] == ["test", "train", "train"]
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".JPG", ".JPEG"])
 def test_names_without_a_suffix(suffix, tmp_path):
     save(tmp_path, f"train/1{suffix}", f"train/2.x{suffix}", "labels.csv")
     (tmp_path / "labels.csv").write_text("id,breed\n1,pug\n2.x,husky\n3,pug\n")
@@ -151,6 +151,13 @@ def test_names_without_a_suffix(suffix, tmp_path):
     source = open_source(tmp_path / "labels.csv", root=tmp_path / "train", **named)
     assert labels_by_id(source) == {f"1{suffix}": "pug", f"2.x{suffix}": "husky", "3": "pug"}
     assert isinstance(list(source.read(source.rows))[2], FileNotFoundError)
+
+
+def test_a_name_without_a_suffix_that_two_images_have_is_refused(tmp_path):
+    save(tmp_path, "train/1.jpg", "train/1.PNG", "labels.csv")
+    (tmp_path / "labels.csv").write_text("path,label\n1,pug\n")
+    with pytest.raises(HeadstartError, match="line 2 may name several images"):
+        open_source(tmp_path / "labels.csv", root=tmp_path / "train")
 
 
 # Roboflow's columns of classes

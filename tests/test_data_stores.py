@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import re
 import shutil
 import sys
 import tarfile
@@ -13,7 +14,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from conftest import assert_four_parts, draw_images, refused, run_command
+from conftest import ROOT, assert_four_parts, draw_images, refused, run_command
 from servers import SECRET, Trouble, Web, fill, put, serving, web
 
 from classify import Bundle
@@ -72,6 +73,15 @@ class TestBucket(SourceContract):
     @pytest.fixture
     def opened(self, bucket):
         return lambda: open_source(bucket)
+
+
+def test_the_command_of_the_page_reads_a_bucket(object_store, drawn, tmp_path):
+    page = (ROOT / "docs/sources.md").read_text()
+    (command,) = re.findall(r"\| in a bucket \| .+ \| `python -m (extract run s3://bucket/photos/)` \|", page)
+    fill(object_store, "bucket", drawn, "photos/")
+    options = ["--backbone", "mobilenet", "--image-size", "32", "--weights", "none", "--plan", "--json"]
+    planned = json.loads(run_command(*command.split(), *options, cwd=tmp_path).stdout)
+    assert planned["rows"] == 40
 
 
 class TestTableInABucket(SourceContract):

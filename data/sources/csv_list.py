@@ -3,7 +3,6 @@
 import os
 import posixpath
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
 from unicodedata import normalize
 
@@ -20,7 +19,7 @@ from data.stores.urls import below, is_url, shown
 from data.tables.csv_text import TO_UTF8, Columns, Table, read_table, windows_text
 from data.text import counted, printable, some_of
 
-_SUFFIXES = sorted(IMAGE_SUFFIXES, key=lambda suffix: (suffix != ".jpg", suffix))  # the usual one first
+_SUFFIXES = sorted(IMAGE_SUFFIXES)
 COLUMNS = ("path", "label", "split", "group")
 
 
@@ -150,10 +149,25 @@ def _existing(where: str, root: str, line: int, raw: str, text: str) -> tuple[st
         return (shown(text), text) if is_url(text) else (way := posixpath.normpath(text), way)
     accents = [normalize(form, text) for form in ("NFC", "NFD")]
     spellings = dict.fromkeys([raw, text, *accents, text.replace("\\", "/")])
-    bare = os.path.splitext(text)[1].lower() not in IMAGE_SUFFIXES
-    suffixed = (text + suffix for suffix in _SUFFIXES if bare)
-    there = (each for each in chain(spellings, suffixed) if os.path.lexists(os.path.join(root, each)))
-    return _way(root, next(there, text))
+    there = next((each for each in spellings if os.path.lexists(os.path.join(root, each))), None)
+    return _way(root, there or _suffixed(where, root, line, text))
+
+
+def _suffixed(where: str, root: str, line: int, text: str) -> str:
+    """Return a path with the suffix under which the image is there, or as it is written; or raise for two."""
+    if os.path.splitext(text)[1].lower() in IMAGE_SUFFIXES:
+        return text
+    names = [text + each for suffix in _SUFFIXES for each in (suffix, suffix.upper())]
+    places = {os.path.join(root, name): name for name in names}
+    found = {os.lstat(place).st_ino: name for place, name in places.items() if os.path.lexists(place)}
+    if len(found) > 1:
+        raise HeadstartError(
+            f"{where!r}, line {line} may name several images",
+            "one file of that name, or a name with its suffix",
+            some_of(sorted(found.values())),
+            "add the suffix to the line",
+        )
+    return next(iter(found.values()), text)
 
 
 def _way(root: str, written: str) -> tuple[str, str]:
