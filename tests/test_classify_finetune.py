@@ -64,7 +64,7 @@ def test_the_bundle_serves_evaluate_and_predict(tuned, small_bundle, drawn, tmp_
     extract(drawn, recipe, tmp_path / "tuned.h5")
     scores = bundle.evaluate(load_features(tmp_path / "tuned.h5"))
     assert scores["log_loss"]["value"] == pytest.approx(report["after"]["log_loss"]["value"], abs=1e-4)
-    assert bundle.predict([drawn.root / "red" / "000.png"])[0].label in ("blue", "red")
+    assert bundle.predict([Path(drawn.root) / "red" / "000.png"])[0].label in ("blue", "red")
     assert not folder.with_name("tuned.run").exists()
 
 
@@ -81,7 +81,7 @@ def test_a_tuned_bundle_tells_what_is_unknown(tuned, drawn, tmp_path):
     Image.fromarray(np.random.default_rng(0).integers(0, 2, (32, 32, 3), np.uint8) * 255).save(
         tmp_path / "strange.png"
     )
-    found = bundle.predict([drawn.root / "red" / "000.png", tmp_path / "strange.png"], abstain=0.1)
+    found = bundle.predict([Path(drawn.root) / "red" / "000.png", tmp_path / "strange.png"], abstain=0.1)
     assert [prediction.unknown for prediction in found] == [False, True]
     assert len(bundle.conformal.scores) == len(features.rows("validation"))
 
@@ -96,13 +96,13 @@ def test_a_bundle_without_a_detector_says_what_makes_one(tuned, drawn, digest, c
 
 
 def test_the_bundle_moves_as_one(tuned, tmp_path, monkeypatch, drawn):
-    expected = Bundle.load(tuned[1]).predict([drawn.root / "red" / "001.png"])[0].probability
+    expected = Bundle.load(tuned[1]).predict([Path(drawn.root) / "red" / "001.png"])[0].probability
     shutil.copytree(tuned[1], tmp_path / "moved")
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another cache"))
     Bundle.load(tmp_path / "moved").save(tmp_path / "again")
     assert not (tmp_path / "another cache").exists()  # reading and writing bundles is no use of a backbone
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "a third one"))
-    found = Bundle.load(tmp_path / "again").predict([drawn.root / "red" / "001.png"])[0].probability
+    found = Bundle.load(tmp_path / "again").predict([Path(drawn.root) / "red" / "001.png"])[0].probability
     assert found == pytest.approx(expected, abs=1e-5)
 
 
@@ -118,7 +118,7 @@ def test_a_damaged_backbone_in_a_bundle_is_named(tuned, tmp_path, monkeypatch, d
             file[name][...] = 0
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another cache"))
     with pytest.raises(HeadstartError, match=r"the backbone of the bundle .* is damaged") as caught:
-        Bundle.load(folder).predict([drawn.root / "red" / "001.png"])
+        Bundle.load(folder).predict([Path(drawn.root) / "red" / "001.png"])
     assert_four_parts(str(caught.value))
     assert "--backbone" not in str(caught.value)
 
@@ -227,7 +227,7 @@ def test_transplanted_logits_are_those_of_the_head(small_bundle, drawn):
     rows = load_rows(drawn, recipe_of(bundle), 10)["train"]
     guide = GuideModel(bundle, augment=True, seed=0)
     ours = 1 / (1 + np.exp(-guide.model.predict(rows.pixels, verbose=0)[:, 0]))
-    files = [drawn.root / name for name in rows.ids]
+    files = [Path(drawn.root) / name for name in rows.ids]
     theirs = [prediction.probabilities["red"] for prediction in bundle.predict(files)]
     np.testing.assert_allclose(ours, theirs, atol=1e-4)
 

@@ -56,9 +56,11 @@ def _begun(file: str | Span) -> "Future[bytes | OSError] | None":
 def _from_disk(file: str | Span) -> bytes | OSError:
     place, start, size = file if isinstance(file, Span) else (file, 0, -1)
     try:
-        with open(place, "rb") as opened:
-            opened.seek(start)
-            return opened.read(size)
+        with open(place, "rb") as handle:
+            handle.seek(start)
+            return handle.read(size)
+    except HeadstartError:
+        raise
     except OSError as error:
         return error
 

@@ -62,6 +62,8 @@ class Own:
             one, other = (values[key] and (int(values[key][0]), int(values[key][1])) for key in _SIZES)
             resizing = Resizing(**values["resizing"])
             return cls(name, str(values["file"]), one, "", str(values["scaling"]), resizing, other)
+        except HeadstartError:
+            raise
         except FileNotFoundError:
             raise missing_model(name, "the file that brought it") from None
         except (ValueError, TypeError, KeyError, IndexError) as error:

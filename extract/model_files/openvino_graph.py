@@ -213,6 +213,8 @@ def _check_xml(path: Path) -> None:
             if element.tag != "net":
                 raise _refused(path.name, f"XML of {element.tag!r}", "an OpenVINO model")
             return
+    except HeadstartError:
+        raise
     except (ElementTree.ParseError, OSError) as error:
         raise _refused(path.name, with_type(error), "an OpenVINO model in XML") from error
 
