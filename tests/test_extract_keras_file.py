@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 from classify import Bundle, load_features
 from data import open_source
 from extract import FeatureFile, Recipe
+from extract.backbones.build import build_backbone
 from extract.backbones.layers import output_layers
 from extract.cli import app
 from extract.engines.engine import open_engine
@@ -302,6 +303,15 @@ def test_what_cannot_be_a_backbone(case, file, tmp_path):
         words,
     )
     assert set((tmp_path.parent).rglob("*")) == before
+
+
+def test_weights_that_were_only_counted_are_not_made_with_the_next_model(file, tmp_path):
+    """Layers of its own have Keras compute in a scope, behind which it makes what waits for it."""
+    write, words = REFUSED["more numbers than the file has"]
+    path = tmp_path / "wide.keras"
+    write(file, path)
+    refused(lambda: Recipe.for_backbone(f"file:{path}", scaling=SCALING), words)
+    assert build_backbone("convnexttiny", (32, 32)).output.shape == (None, 1, 1, 768)
 
 
 def test_a_file_of_too_many_bytes(file, monkeypatch, tmp_path):

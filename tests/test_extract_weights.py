@@ -135,7 +135,7 @@ def test_where_nothing_is_reached_every_reason_is_told(own_cache):
     assert_four_parts(text)
     assert "Keras' cache has no" in text
     assert "cannot be reached" in text
-    assert "hold xception alone" in text
+    assert "on the package index hold xception, efficientnetlite0" in text
 
 
 def test_the_wheel_can_be_switched_off(own_cache):

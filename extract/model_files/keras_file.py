@@ -5,6 +5,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -246,14 +247,27 @@ def check_fits(config: dict, size: int, file: str) -> None:
     ------
     HeadstartError
     """
-    keras_backend()
-    import keras
-
-    with keras.StatelessScope(initialize_variables=False):  # no weight is made in it
+    with _without_weights():
         numbers = built(config, file).count_params()
     if numbers > size:
         expected = f"as many numbers as {size:,} bytes of weights hold"
         raise refused(file, f"a graph of {numbers:,}", expected)
+
+
+@contextmanager
+def _without_weights() -> Iterator[None]:
+    """Let models be built whose weights are never made; Keras would make them when it builds the next one."""
+    keras_backend()
+    import keras
+    from keras.src.backend.common import global_state
+
+    name = "uninitialized_variables"
+    before = list(global_state.get_global_attribute(name) or [])
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            yield
+    finally:
+        global_state.set_global_attribute(name, before)
 
 
 def with_single_ends(model: "keras.Model", file: str) -> "keras.Model":
