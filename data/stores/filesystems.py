@@ -36,9 +36,7 @@ def filesystem(url: Url) -> "AsyncFileSystem":
         there.
     """
     host = url.host if url.is_web else ""
-    settings = tuple(
-        sorted(item for item in os.environ.items() if item[0].startswith(("AWS_", "HF_", "GOOGLE_")))
-    )
+    settings = tuple(sorted(item for item in os.environ.items() if item[0].startswith(_SETTINGS)))
     try:
         return _made(url.scheme, host, url.login, settings, os.getpid())
     except HeadstartError:
