@@ -3,9 +3,9 @@
     python benchmarks/backbones.py WORK photos=PHOTOS trash=TRASH
 
 Every recipe extracts all images of each set, and `logistic` is cross-validated on all rows; differences are
-paired. Then 500 images of the first set are extracted from the shell by every recipe, whose backbone is
-converted by now, in turns: seconds of the clock, and of the processor, which other work changes less. What
-WORK holds is not computed again.
+paired. Then some images of the first set are extracted from the shell by every recipe, in turns, its backbone
+converted and calibrated by then; at last `frontier` chooses among all these backbones. What WORK holds is not
+computed again. Times want a machine without other work; its load stands beside them.
 """
 
 import json
@@ -27,7 +27,7 @@ from classify.scores.cross_validation import cross_validate, together
 from data.console import say
 from data.sources.source import open_source
 
-FOLDS, TIMED, TURNS = 10, 500, 3
+FOLDS, TIMED, TURNS = 10, 400, 3
 SIZES = {"xception": (150, 299), "efficientnetlite0": (224,), "efficientnetlite2": (260,)}
 ARITHMETICS = {
     "float32": (),
@@ -49,10 +49,11 @@ def main() -> None:
     """Measure and write the JSON."""
     work = Path(sys.argv[1])
     sets = dict(each.split("=", 1) for each in sys.argv[2:])
-    result = {"machine": machine(), "folds": FOLDS, "sets": {}}
-    for name, path in sets.items():
-        result["sets"][name] = judged_set(path, work / name)
-    result |= {"timed_images": TIMED, "times": timed(next(iter(sets.values())), work / "timed")}
+    judged = {name: judged_set(path, work / name) for name, path in sets.items()}
+    result = {"machine": machine(), "folds": FOLDS, "sets": judged}
+    first = next(iter(sets.values()))
+    result |= {"timed_images": TIMED, "times": timed(first, work / "timed"), "load": os.getloadavg()[0]}
+    result["frontier"] = front(first, work / "frontier")
     RESULT.write_text(json.dumps(result, indent=1) + "\n")
     say(f"wrote {RESULT}")
 
@@ -90,7 +91,8 @@ def judged_set(path: str, folder: Path) -> list[dict]:
         {
             **described(arm),
             **{name: one.found.report()[name] for name in ("rows", "accuracy", "log_loss")},
-            "against_best": None if arm == best else difference(one, judged[best], 1).to_dict(),
+            "against_best": None if arm == best else difference(one, judged[best]).to_dict(),
+            "against_bilinear": difference(one, judged[*arm[:3], "bilinear"]).to_dict(),
         }
         for arm, one in judged.items()
     ]
@@ -106,10 +108,15 @@ def stem(arm: Arm) -> str:
     return "-".join(map(str, arm)).replace(" ", "_")
 
 
-def run(path: str, file: Path, words: list[str]) -> None:
-    """Extract from the shell."""
-    command = [sys.executable, "-m", "extract", "run", path, "-o", str(file), *words]
-    subprocess.run(command, check=True, capture_output=True)
+def run(path: str, file: Path, words: list[str]) -> dict:
+    """Extract from the shell, and return the report."""
+    return shell("extract", "run", path, "-o", str(file), *words)
+
+
+def shell(package: str, *words: str) -> dict:
+    """Run a command, and return what it says as JSON."""
+    command = [sys.executable, "-m", package, *words, "--json"]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def judge(file: Path) -> Judged:
@@ -125,25 +132,41 @@ def timed(path: str, folder: Path) -> list[dict]:
     images = folder / "images"
     link_some(path, images)
     chosen = {arm: words for arm, words in arms().items() if arm[3] == "bilinear"}
-    taken: dict[Arm, list[tuple[float, float]]] = {arm: [] for arm in chosen}
+    taken: dict[Arm, list[dict]] = {arm: [one_run(images, arm, words)] for arm, words in chosen.items()}
     for _ in range(TURNS):
         for arm, words in chosen.items():
-            file = folder / (stem(arm) + ".h5")
-            file.unlink(missing_ok=True)
-            before, started = os.times(), time.perf_counter()
-            run(str(images), file, words)
-            seconds, after = time.perf_counter() - started, os.times()
-            spent = sum(after[2:4]) - sum(before[2:4])  # of children: user and system
-            taken[arm].append((round(seconds, 2), round(spent, 2)))
-    return [
-        {
-            **described(arm),
-            "seconds": statistics.median(seconds for seconds, _ in turns),
-            "processor_seconds": statistics.median(spent for _, spent in turns),
-            "turns": turns,
-        }
-        for arm, turns in taken.items()
-    ]
+            taken[arm].append(one_run(images, arm, words))
+    return [{**described(arm), **medians(each[1:])} for arm, each in taken.items()]
+
+
+def one_run(images: Path, arm: Arm, words: list[str]) -> dict:
+    """Return what one run takes, from the shell and from opening the source to the finished file."""
+    file = images.parent / (stem(arm) + ".h5")
+    file.unlink(missing_ok=True)
+    before, started = os.times(), time.perf_counter()
+    report = run(str(images), file, words)
+    seconds, after = time.perf_counter() - started, os.times()
+    if report["computed"] != TIMED:
+        raise SystemExit(f"{arm} computed {report['computed']} images of {TIMED}")
+    spent = sum(after[2:4]) - sum(before[2:4])  # of children: user and system
+    return {"seconds": seconds, "processor_seconds": spent, "images_per_second": TIMED / report["seconds"]}
+
+
+def medians(turns: list[dict]) -> dict:
+    """Return the median of each figure, and all of them."""
+    return {
+        name: {"median": statistics.median(values), "turns": [round(value, 2) for value in values]}
+        for name in turns[0]
+        if (values := [turn[name] for turn in turns])
+    }
+
+
+def front(path: str, folder: Path) -> dict:
+    """Return what `frontier` says of all backbones."""
+    found = shell("classify", "frontier", path, "-o", str(folder), "--backbones", ",".join(SIZES))
+    keys = ("name", "rows", "log_loss", "accuracy", "images_per_second", "on_front")
+    recipes = [{key: each[key] for key in keys} for each in found["recipes"]]
+    return {**{key: found[key] for key in ("images", "best", "named", "alike")}, "recipes": recipes}
 
 
 def link_some(path: str, folder: Path) -> None:

@@ -1,8 +1,11 @@
 """Images as a caller has them: paths, encoded bytes, arrays, images of Pillow."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from os import PathLike, fspath
 from pathlib import Path
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 from PIL import Image as Pillow
@@ -11,9 +14,28 @@ from data.errors import HeadstartError
 from data.images import pillow_pixels
 from data.lists import as_list
 from data.sources.arrays import npy_bytes
+from data.sources.source import Row, Source
 from data.stores.files import read
 from data.stores.urls import is_url, shown
 from data.text import printable
+
+
+@dataclass(frozen=True, eq=False)
+class Inside:
+    """An image of a source, as an archive is one.
+
+    Attributes
+    ----------
+    source : Source
+    row : Row
+    place : str
+        How the source is called.
+    """
+
+    source: Source
+    row: Row
+    place: str
+
 
 Image = str | PathLike[str] | bytes | np.ndarray | Pillow.Image
 _KINDS = (str, PathLike, bytes, np.ndarray, Pillow.Image)
@@ -64,7 +86,7 @@ def is_one_image(X: object) -> bool:
     return isinstance(X, np.ndarray) and (X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (1, 3, 4)))
 
 
-def is_path(image: Image) -> TypeGuard[str | PathLike[str]]:
+def is_path(image: Image | Inside) -> TypeGuard[str | PathLike[str]]:
     """Tell whether an image is given by its path."""
     return isinstance(image, str | PathLike)
 
@@ -92,7 +114,34 @@ def encoded(image: Image, exif_orientation: bool = True) -> bytes:
     return npy_bytes(image) if isinstance(image, np.ndarray) else _bytes_at(fspath(image))
 
 
-def name_of(image: Image, number: int) -> str:
+def bytes_of(images: Sequence[Image | Inside], exif_orientation: bool = True) -> Iterator[bytes | Exception]:
+    """Yield what `encoded` returns of each image, or the error that says why it cannot be read.
+
+    Images in object stores are read ahead, those in a source in its own way.
+    """
+    fetched = read(fspath(image) for image in images if _is_address(image))
+    for source, several in groupby(images, lambda image: image.source if isinstance(image, Inside) else None):
+        if source:
+            yield from source.read([image.row for image in several if isinstance(image, Inside)])
+            continue
+        for image in several:
+            yield next(fetched) if _is_address(image) else _read(image, exif_orientation)
+
+
+def _is_address(image: object) -> TypeGuard[str | PathLike[str]]:
+    return isinstance(image, str | PathLike) and is_url(fspath(image))
+
+
+def _read(image: Any, exif_orientation: bool) -> bytes | Exception:
+    try:
+        return encoded(image, exif_orientation)
+    except HeadstartError:
+        raise
+    except (OSError, ValueError) as error:
+        return error
+
+
+def name_of(image: Image | Inside, number: int) -> str:
     """Return what to call an image: its path or address, or what it is and its number.
 
     Examples
@@ -100,6 +149,8 @@ def name_of(image: Image, number: int) -> str:
     >>> name_of("cat.jpg", 0), name_of(b"...", 1), name_of(np.zeros((8, 8)), 2)
     ('cat.jpg', 'bytes 1', 'array 2')
     """
+    if isinstance(image, Inside):
+        return printable(f"{shown(image.place)}/{image.row.id}")
     if is_path(image):
         return printable(shown(fspath(image)))
     kinds = {bytes: "bytes", np.ndarray: "array", Pillow.Image: "image"}

@@ -41,6 +41,7 @@ def benchmarked(folder, backbone: str):
     source = draw_images(folder / "images", each=60)
     words = ["benchmark", source, "-o", folder / "out", "--rows", 40, "--budget", 0.001, "--json"]
     words += ["--backbone", backbone, "--weights", "none", "--image-size", 32, "--target", 0.5]
+    words += ["--crop", 0.9, "--scaling", "0/1"]
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.output
     return json.loads(result.stdout), folder / "out"
@@ -142,6 +143,11 @@ def test_the_cached_head_and_the_live_arms_have_the_same_rows(run, cache):
     job = Job("live", source, {}, 40, 0, "", str(folder))
     features = load_features(folder / "features.h5")
     assert {row.id for row in some_rows(job).rows} == set(features.ids)
+
+
+def test_what_the_backbone_sees_is_as_asked(run):
+    (own,) = load_features(run[1] / "features.h5").feature_sets
+    assert (own.recipe.crop, own.recipe.scaling) == (0.9, "0.0,0.0,0.0/1.0,1.0,1.0")
 
 
 def arm(epochs, seconds, accuracy=0.5, rows=400, right=200):

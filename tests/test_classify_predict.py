@@ -4,6 +4,8 @@ import io
 import multiprocessing
 import os
 import shutil
+import tarfile
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -59,6 +61,45 @@ def test_one_prediction_for_each_path_in_order(bundle, paths, tmp_path):
     assert [each.label for each in found] == ["blue", "blue", "red", "red", "blue"]
     assert found[0] == found[-1]
     assert len(bundle.predict([a, a.parent])) == 61
+
+
+def archived(folder, files):
+    """Write a zip and a tar file with the same files."""
+    with zipfile.ZipFile(folder / "new.zip", "w") as zipped, tarfile.open(folder / "new.tar", "w") as tarred:
+        for name, data in files.items():
+            zipped.writestr(name, data)
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            tarred.addfile(member, io.BytesIO(data))
+    return folder / "new.zip", folder / "new.tar"
+
+
+def test_images_in_archives_whatever_their_folders(bundle, paths, tmp_path):
+    """Folders named as splits, and images beside them, are no reason to leave one out."""
+    names = ["train/a.png", "test1/b.png", "c.png", "one/two/d.png"]
+    files = dict(zip(names, (path.read_bytes() for path in paths), strict=True))
+    expected = dict(zip(names, bundle.predict(paths), strict=True))
+    for archive in archived(tmp_path, files | {"broken.png": b"no image", "readme.txt": b"x"}):
+        first, *found = bundle.predict([paths[0], archive])
+        assert first.file == str(paths[0])
+        by_name = {each.file.removeprefix(f"{archive}/"): each for each in found}
+        assert by_name.keys() == {*names, "broken.png"}
+        assert "not an image" in by_name.pop("broken.png").error
+        close([by_name[name] for name in names], [expected[name] for name in names])
+
+
+def test_images_in_a_parquet_file(bundle, paths, tmp_path):
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    images = [{"bytes": path.read_bytes(), "path": path.name} for path in paths]
+    parquet.write_table(pyarrow.table({"image": images}), tmp_path / "new.parquet", row_group_size=2)
+    close(bundle.predict(tmp_path / "new.parquet"), bundle.predict(paths))
+
+
+def test_an_archive_without_images_is_told(bundle, tmp_path):
+    archive, _ = archived(tmp_path, {"a.txt": b"x"})
+    with pytest.raises(HeadstartError, match="no images were found") as caught:
+        bundle.predict(archive)
+    assert_four_parts(str(caught.value))
 
 
 @pytest.mark.parametrize("form", [str, Path])

@@ -129,6 +129,37 @@ def test_images_without_a_label_beside_are_told(tmp_path):
     assert "1 image without a label beside" in source.warnings
 
 
+def test_fields_of_json_that_are_no_label_are_named(tmp_path):
+    files = samples(
+        0, 3, json=lambda number: json.dumps({"caption": "a cat", "url": "x"} if number else {"label": 1})
+    )
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert any("label, cls, class or class_name: it has caption, url" in each for each in source.warnings)
+    empty = samples(0, 3, json=lambda number: json.dumps({"label": None if number else 1}))
+    assert not any("it has" in each for each in open_source(tarred(tmp_path / "y.tar", empty)).warnings)
+
+
+def test_masks_beside_the_image_of_a_sample_are_no_images(tmp_path):
+    files = samples(0, 3, cls=str) | {f"{number:06d}.seg.png": png(9) for number in range(3)}
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert [row.id for row in source.rows] == [f"{number:06d}.png" for number in range(3)]
+    assert list(source.read(source.rows)) == [png(number) for number in range(3)]
+    assert "3 images beside another one of the sample, as 000000.seg.png, left out" in source.warnings
+    folders = open_source(
+        tarred(tmp_path / "y.tar", {"a/1.png": png(1), "a/1.v2.png": png(2), "b/1.png": png(3)})
+    )
+    assert len(folders.rows) == 3  # classes are in folders here: a name says nothing
+
+
+def test_gaps_in_the_numbers_of_shards_are_told(tmp_path):
+    for shard in (0, 1, 3):
+        tarred(tmp_path / f"set/train-{shard:03d}.tar", samples(shard, 1, cls=str))
+    assert "1 file missing, by the numbers of others: train-002.tar" in open_source(tmp_path / "set").warnings
+    for year in (1999, 2024):
+        tarred(tmp_path / f"years/photos-{year}.tar", samples(1, 1, cls=str))
+    assert open_source(tmp_path / "years").warnings == ()
+
+
 def test_patterns_and_groups_in_names(tmp_path):
     path = tarred(tmp_path / "x.tar", samples(0, 6, cls=lambda number: str(number % 2)))
     source = open_source(path, exclude=["*5.png"], group_regex="00000([0-4])")

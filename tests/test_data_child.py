@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -34,18 +35,21 @@ import sys, time
 try:
     print(sys.argv[1:], __name__, flush=True)
     time.sleep(60)
+    open("slept to the end", "w").close()
 finally:
     open("ended in order", "w").close()
 """
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
-def test_a_process_of_ours_ends_with_the_one_that_started_it(tmp_path):
+@pytest.mark.parametrize("ignored", [False, True])  # as it is behind nohup, and in a script behind &
+def test_a_process_of_ours_ends_with_the_one_that_started_it(ignored, tmp_path):
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules/waiting.py").write_text(WAITING)
     paths = os.pathsep.join([str(tmp_path / "modules"), str(ROOT)])
     with subprocess.Popen(
         [sys.executable, "-c", PARENT],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.SIG_DFL),
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE,
@@ -56,7 +60,7 @@ def test_a_process_of_ours_ends_with_the_one_that_started_it(tmp_path):
         assert parent.stdout.readline() == "['word'] __main__\n"
         parent.kill()
         parent.stdout.read()  # to its end: the child has it too
-    assert (tmp_path / "ended in order").exists()
+    assert (tmp_path / "ended in order").exists() and not (tmp_path / "slept to the end").exists()
 
 
 def test_a_process_whose_parent_has_ended_already_does_nothing(tiny_file):

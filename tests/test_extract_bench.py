@@ -9,11 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from conftest import run_command
+from typer.testing import CliRunner
 
 from data import open_source
 from data.machine import cpu
 from data.sources.arrays import from_arrays
 from extract import Options
+from extract.cli import app
 from extract.engines.limit import _product, matrix_product
 from extract.model_files.openvino_graph import quiet_openvino
 from extract.run.bench import bench, benches
@@ -39,9 +41,15 @@ def test_the_command(images, tmp_path):
     assert values["gflop"] == pytest.approx(0.0236, rel=0.05)  # 1.15 at 224 pixels, as its authors say
 
 
-def test_the_table(images, tmp_path):
-    words = (*TINY, "--engine", "keras", "--threads", "1", "--repeats", "1")
-    done = run_command("extract", "bench", "images", *words, cwd=tmp_path)
+def benched(images, *words):
+    """Run the command in this process."""
+    done = CliRunner().invoke(app, ["bench", str(images), *TINY, "--repeats", "1", *words])
+    assert done.exit_code == 0, done.output
+    return done
+
+
+def test_the_table(images):
+    done = benched(images, "--engine", "keras", "--threads", "1")
     lines = done.stdout.splitlines()
     assert lines[0].startswith("keras ") and "1 thread, batches of 32; 6 images" in lines[0]
     assert [line.split()[-1] for line in lines if line.startswith("Keras' own")] == ["1.00"]
@@ -49,25 +57,22 @@ def test_the_table(images, tmp_path):
     assert lines[-1] in ("bottleneck: engine", "bottleneck: decode", "bottleneck: read")
 
 
-def test_images_that_are_left_out_are_named(images, tmp_path):
+def test_images_that_are_left_out_are_named(images):
     """Not counted silently among those that were asked for."""
     for name in ("aaa", "zzz"):  # the first and the last are always among those that are measured
         (images / "blue" / f"{name}.png").write_text("no image")
         (images / "red" / f"{name}.png").write_text("no image")
-    words = ("bench", "images", *TINY, "--engine", "openvino", "--images", "20", "--repeats", "1")
-    done = run_command("extract", *words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+    words = ("--engine", "openvino", "--images", "20")
+    done = benched(images, *words)
     assert done.stderr.count("rejected: ") == 4 and "rejected: blue/aaa.png: " in done.stderr
     assert done.stdout.splitlines()[-2] == "left out: 4 images that cannot be decoded"
-    values = json.loads(run_command("extract", *words, "--json", cwd=tmp_path).stdout)
+    values = json.loads(benched(images, *words, "--json").stdout)
     assert (values["images"], len(values["rejections"])) == (16, 4)
     assert values["rejections"][0][0] == "blue/aaa.png" and values["rejections"][0][1]
 
 
-def test_the_command_takes_layers(images, tmp_path):
-    words = ("bench", "images", *TINY, "--engine", "openvino", "--repeats", "1", "--layer", "conv_pw_1_relu")
-    done = run_command("extract", *words, "--json", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
+def test_the_command_takes_layers(images):
+    done = benched(images, "--engine", "openvino", "--layer", "conv_pw_1_relu", "--json")
     assert json.loads(done.stdout)["gflop"] == pytest.approx(0.0236 * 0.0707, rel=0.05)
 
 

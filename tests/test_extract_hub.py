@@ -6,13 +6,17 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from conftest import refused
+from conftest import draw_images, refused, trained
 from contracts import BackboneContract, drawn_pixels
+from invoking import fail, invoke, succeed
 from PIL import Image
+from typer.testing import CliRunner
 
+from classify import load_features
 from data.images import load_image
 from data.sources.arrays import npy_bytes
 from extract import Recipe
+from extract.cli import app
 from extract.engines.engine import open_engine
 
 keras_hub = pytest.importorskip("keras_hub")
@@ -181,3 +185,26 @@ def test_without_keras_hub_the_extra_is_named(preset, monkeypatch, tmp_path):
     shutil.copytree(preset, tmp_path / "other")
     (tmp_path / "other" / "README.md").write_text("not known yet")
     refused(lambda: Recipe.for_backbone(f"hub:{tmp_path / 'other'}"), "the extra hub")
+
+
+def test_all_the_way_from_the_command_line(preset, tmp_path, monkeypatch):
+    """Run, train, predict, fine-tune, export, int8; another machine wants the preset."""
+    monkeypatch.chdir(tmp_path)
+    draw_images(tmp_path / "photos", each=40)
+    words = ["run", "photos", "--backbone", f"hub:{preset}"]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    bundle = trained(tmp_path / "photos.h5")
+    assert "blue" in succeed("predict", bundle, "photos/blue/000.png")
+    tuned = json.loads(invoke("finetune", bundle, "photos", "--epochs", 1, "--json").stdout)
+    assert tuned["parameters"]["trainable"] > 0
+    for format, suffix in (("openvino", "xml"), ("keras", "keras")):
+        words_of = ("export", tuned["bundle"], "-o", f"exported.{suffix}", "--format", format, "--json")
+        assert json.loads(invoke(*words_of).stdout)["largest_difference"] < 1e-5
+    pytest.importorskip("nncf")
+    done = CliRunner().invoke(app, [*words, "--quantization", "int8", "-o", "int8.h5"])
+    assert done.exit_code == 0, done.output
+    exact, near = (load_features(file).X for file in ("photos.h5", "int8.h5"))
+    assert 0 < np.abs(exact - near).max() < 0.2 * np.abs(exact).max()
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another machine"))
+    assert preset.name in fail("predict", tuned["bundle"], "photos/blue/000.png")

@@ -127,6 +127,7 @@ def test_weights_in_another_order_are_others(tmp_path):
     assert one.backbone == two.backbone and one.weights != two.weights
 
 
+@pytest.mark.slow
 def test_the_real_xception_gives_the_features_that_it_gives_by_name(imagenet, tmp_path):
     from extract.backbones.weights import load_backbone
 

@@ -118,7 +118,7 @@ class TestOpenVinoFile(BackboneContract):
         return lambda pixels: model.predict(scaled(pixels), verbose=0).mean(axis=1)
 
 
-@pytest.mark.parametrize("name", ["xception", "efficientnetlite0"])
+@pytest.mark.parametrize("name", [pytest.param("xception", marks=pytest.mark.slow), "efficientnetlite0"])
 def test_real_nets_give_their_features_out_of_an_onnx_file(name, cache, tmp_path):
     try:
         weights = find_weights(name).digest
@@ -278,7 +278,7 @@ REFUSED = {
     "eight images": (_shaped(8, 3, 32, 32), "[8,3,32,32]"),
     "no images": (_vectors, "[?,16]"),
     "no weights": (_no_bin, "no file 'bad.bin'"),
-    "few weights": (_short_bin, "OpenVINO reads"),
+    "few weights": (_short_bin, "received: Incorrect weights in bin file!"),
     "text": (lambda file, path: path.write_text("no model"), "ONNX file, whole"),
     "nothing": (lambda file, path: path.write_bytes(b""), "an empty file"),
     "cut": (lambda file, path: path.write_bytes(file.read_bytes()[:-900]), "ends before its last field"),
@@ -301,11 +301,14 @@ def test_what_cannot_be_a_backbone(case, file, tmp_path):
     refused(lambda: Recipe.for_backbone(name, scaling="none"), f"{path.name!r} cannot be a backbone", words)
 
 
-def test_a_model_that_gives_nan(folder, tmp_path):
-    name = saved(small_graph(wrong=np.nan), folder / "nan.xml")
+@pytest.mark.parametrize(
+    ("wrong", "words"), [(np.nan, "no numbers"), (0.0, "same features for other images")]
+)
+def test_a_model_that_gives_nothing(wrong, words, folder, tmp_path):
+    name = saved(small_graph(wrong=wrong), folder / "wrong.xml")
     recipe = Recipe.for_backbone(name, scaling="0/1", image_size=32)
     images = open_source(draw_images(tmp_path / "images", each=3))
-    refused(lambda: extract_with(images, recipe, tmp_path / "rows.h5"), "no numbers", "--scaling")
+    refused(lambda: extract_with(images, recipe, tmp_path / "rows.h5"), words, "--scaling")
     assert not (tmp_path / "rows.h5").exists()
 
 

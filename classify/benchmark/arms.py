@@ -8,6 +8,7 @@ from classify.heads.parameters import BENCHMARK
 from data.allowed import check_values
 from data.sources.source import Source, open_source
 from data.sources.subset import SomeRows
+from extract.backbones.seen import Seen
 
 FEATURES, HEAD, RESULT, TABLE, FIGURE = (
     "features.h5",
@@ -66,6 +67,7 @@ class Comparison:
     seed : int
     backbone, weights : str
     image_size : tuple of int or None
+    seen : Seen
 
     Raises
     ------
@@ -80,6 +82,7 @@ class Comparison:
     backbone: str = "xception"
     weights: str = "imagenet"
     image_size: tuple[int, int] | None = None
+    seen: Seen = field(default_factory=Seen)
 
     def __post_init__(self) -> None:
         check_values(vars(self), BENCHMARK)

@@ -101,7 +101,10 @@ def benchmark(
 
 def _recipe_of(comparison: Comparison) -> Recipe:
     return Recipe.for_backbone(
-        comparison.backbone, weights=comparison.weights, image_size=comparison.image_size
+        comparison.backbone,
+        weights=comparison.weights,
+        image_size=comparison.image_size,
+        **comparison.seen.fields_for(comparison.backbone),
     )
 
 

@@ -17,19 +17,29 @@ from classify.features.matrix import FeatureSet
 from data.errors import HeadstartError, NotFoundError, is_missing
 from data.images import ImageError
 from data.lists import as_list
+from data.sources.source import holds_many, open_many
 from data.sources.tree import IMAGE_SUFFIXES, read_tree
-from data.stores.files import read
 from data.stores.urls import below, is_url, shown
 from data.text import printable
 from extract.engines.engine import Engine
 from extract.engines.pipeline import compute_features
-from extract.given import Image, checked_images, encoded, is_one_image, is_path, name_of, why_unreadable
+from extract.given import (
+    Image,
+    Inside,
+    bytes_of,
+    checked_images,
+    is_one_image,
+    is_path,
+    name_of,
+    why_unreadable,
+)
 from extract.recipe import Recipe
 from extract.run.worker import warn_of_dim
 
 _log = logging.getLogger("headstart.predict")
 
 Opening = Future[list[Engine]]
+Given = Image | Inside
 
 
 def open_engines(feature_sets: Sequence[FeatureSet]) -> list[Engine]:
@@ -100,7 +110,7 @@ class Predictor:
             engines += open_engines(self._bundle.feature_sets[len(engines) :])
             yield engines
 
-    def _rows(self, engines: list[Engine], given: list[Image], errors: dict[int, str]) -> np.ndarray:
+    def _rows(self, engines: list[Engine], given: list[Given], errors: dict[int, str]) -> np.ndarray:
         """Return the features of each image that can be read; of the others put the reason into `errors`."""
         sets = zip(engines, self._bundle.feature_sets, strict=True)
         found = [_features(engine, each, given, errors) for engine, each in sets]
@@ -122,10 +132,10 @@ def predict(
     ----------
     bundle : Bundle
     images : str, Path, bytes, array or image of Pillow, or an iterable of them
-        Files are taken as they are; of a folder, all files named like images, however deep; both may be
-        addresses of object stores. Bytes are
-        those of an image file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with
-        values in 0..255, and one of the shape (N, H, W, C) is N images.
+        Files are taken as they are; of a folder, all files named like images, however deep; of an archive
+        or a Parquet file, all images. Each may be an address of an object store. Bytes are those of an image
+        file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with values in 0..255, and one
+        of the shape (N, H, W, C) is N images.
     abstain : float, optional
         Call images unknown that are unlike the training images, and this share of images that
         are like them.
@@ -151,8 +161,8 @@ def predict(
     return Predictor(bundle)(images, abstain, top_k=top_k, coverage=coverage)
 
 
-def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
-    """Yield single images, those of a folder in its place."""
+def _expanded(images: Image | Sequence[Image]) -> Iterator[Given]:
+    """Yield single images, those of a folder or an archive in its place."""
     if isinstance(images, np.ndarray) and is_one_image(images):
         images = images[np.newaxis]
     given = images if isinstance(images, np.ndarray) else as_list(images)
@@ -165,7 +175,7 @@ def _expanded(images: Image | Sequence[Image]) -> Iterator[Image]:
 
 
 def _features(
-    engine: Engine, each: FeatureSet, given: list[Image], errors: dict[int, str]
+    engine: Engine, each: FeatureSet, given: list[Given], errors: dict[int, str]
 ) -> dict[int, np.ndarray]:
     """Return the features of a feature set by image; of images that cannot be read, the reason."""
     rows: dict[int, np.ndarray] = {}
@@ -181,27 +191,30 @@ def _features(
     return rows
 
 
-def image_files(paths: Iterable[str | PathLike]) -> list[str | PathLike]:
+def image_files(paths: Iterable[str | PathLike]) -> list[Given]:
     """List the images that paths name, in their order; what folders hold besides is counted in the log.
 
-    An address of an object store names an image where it ends as such, else a folder.
+    An address of an object store names an image where it ends as such, or an archive, else a folder.
 
     Raises
     ------
     HeadstartError
         If none of the paths exists, a folder cannot be listed or there are no images.
     """
-    files: list[str | PathLike] = []
+    files: list[Given] = []
     given = [fspath(path) for path in paths]
-    if given and all(not is_url(path) and is_missing(path) for path in given):
+    several = {path for path in given if Path(path).suffix.lower() not in IMAGE_SUFFIXES and holds_many(path)}
+    if given and not several and all(not is_url(path) and is_missing(path) for path in given):
         raise NotFoundError(
             f"there is no image {printable(given[0])!r}",
-            "image files or folders",
+            "image files, folders or archives",
             "a path that does not exist" if len(given) == 1 else f"{len(given)} paths, of which none exists",
             "check the path",
         )
     for path in given:
-        if os.path.isdir(path) or (is_url(path) and Path(shown(path)).suffix.lower() not in IMAGE_SUFFIXES):
+        if path in several:
+            files += _images_in(path)
+        elif os.path.isdir(path) or (is_url(path) and Path(shown(path)).suffix.lower() not in IMAGE_SUFFIXES):
             files += _images_below(path)
         else:
             files.append(path if is_url(path) else Path(path))
@@ -215,7 +228,7 @@ def image_files(paths: Iterable[str | PathLike]) -> list[str | PathLike]:
     return files
 
 
-def _images_below(folder: str) -> list[str | PathLike]:
+def _images_below(folder: str) -> list[Given]:
     tree = read_tree(folder)
     for line in tree.warnings():
         _log.warning("warning: %s", line)
@@ -224,21 +237,19 @@ def _images_below(folder: str) -> list[str | PathLike]:
     return [Path(folder) / path for path in sorted(tree.images)]
 
 
-def _bytes_of(given: list[Image], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
-    """Yield the bytes of images by number; those in object stores are read ahead."""
-    places = (fspath(image) if is_path(image) else "" for image in given)
-    fetched = read(place for place in places if is_url(place))
-    for number, image in enumerate(given):
-        try:
-            if is_path(image) and is_url(fspath(image)):
-                data = next(fetched)
-                if isinstance(data, OSError):
-                    raise data
-            else:
-                data = encoded(image, recipe.exif_orientation)
-        except HeadstartError:
-            raise
-        except (OSError, ValueError) as error:
-            errors[number] = why_unreadable(error)
-            continue
-        yield number, data
+def _images_in(source: str) -> list[Inside]:
+    opened = open_many(source)
+    for line in opened.warnings:
+        _log.warning("warning: %s", line)
+    return [Inside(opened, row, source) for row in opened.rows]
+
+
+def _bytes_of(given: list[Given], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:
+    """Yield the bytes of images by number, and put the others into `errors`."""
+    for number, data in enumerate(bytes_of(given, recipe.exif_orientation)):
+        if isinstance(data, HeadstartError):
+            raise data
+        if isinstance(data, bytes):
+            yield number, data
+        else:
+            errors[number] = why_unreadable(data)

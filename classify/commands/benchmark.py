@@ -10,8 +10,13 @@ from data.console import say, show
 from data.source_options import NONE, takes_source_options
 from data.sources.options import SourceOptions
 from extract.commands.options import (
+    Antialias,
     BackboneName,
+    Crop,
     ImageSize,
+    Pooling,
+    Resize,
+    ScalingText,
     SourceText,
     WeightsText,
 )
@@ -34,6 +39,11 @@ def benchmark(
     image_size: ImageSize = "",
     backbone: BackboneName = "xception",
     weights: WeightsText = "imagenet",
+    resize: Resize = None,
+    antialias: Antialias = None,
+    crop: Crop = None,
+    scaling: ScalingText = None,
+    pooling: Pooling = "avg",
     seed: Seed = 0,
     how: SourceOptions = NONE,
     as_json: AsJson = False,
@@ -48,9 +58,11 @@ def benchmark(
     from classify.benchmark.arms import Comparison
     from classify.benchmark.benchmark import benchmark as compare
     from classify.benchmark.report import benchmark_lines
+    from extract.backbones.seen import Seen
     from extract.commands.options import default_name, parse_size
 
-    comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size))
+    seen = Seen(resize, antialias, crop, scaling, pooling)
+    comparison = Comparison(rows, budget, target, seed, backbone, weights, parse_size(image_size), seen)
     folder = output or Path(Path(default_name(source)).stem + "-benchmark")
     report = compare(source, folder, comparison, how, say=say)
     show(report, benchmark_lines, as_json)

@@ -83,9 +83,10 @@ def frontier(
     from classify.frontier.advice import frontier_lines
     from classify.frontier.frontier import Place
     from classify.frontier.frontier import frontier as compare
-    from classify.frontier.grid import Request, Seen
+    from classify.frontier.grid import Request
     from data.sources.source import open_source
     from data.stores.urls import shown
+    from extract.backbones.seen import Seen
     from extract.commands.options import default_name, listed_groups
 
     request = Request(

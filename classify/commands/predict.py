@@ -35,7 +35,7 @@ def predict(
         typer.Argument(
             readable=False,
             metavar="PATH...",
-            help="Images and folders of them, or a feature file; - takes paths from standard input.",
+            help="Images, folders, archives, or a feature file; - takes paths from standard input.",
         ),
     ] = None,
     listed: Annotated[

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 from classify.heads.parameters import FRONTIER
 from data.allowed import check_values
 from data.errors import HeadstartError, UsageError, unknown_name
 from data.lists import as_list
-from extract.backbones.applications import backbone_named, checked_size, resizing_for
+from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.seen import Seen
 
 SHARES = (0.5, 0.75, 1.0, 1.3)  # of the side that a backbone was trained with
 ARITHMETICS = {"int8": 1.0, "bfloat16": 1.5, "float32": 3.0}  # time of an image, where all are computed
@@ -69,46 +69,6 @@ class Pass:
     def replaced(self, arithmetic: str) -> "Pass":
         """Return the same pass in another arithmetic."""
         return replace(self, arithmetic=arithmetic)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What backbones see of images where it is not what they usually do; None is as usual.
-
-    Attributes
-    ----------
-    resize : str or None
-    antialias : bool or None
-    crop : float or None
-    scaling : str or None
-    pooling : str
-        As ``extract run`` takes them.
-    """
-
-    resize: str | None = None
-    antialias: bool | None = None
-    crop: float | None = None
-    scaling: str | None = None
-    pooling: str = "avg"
-
-    def fields_for(self, backbone: str) -> dict[str, Any]:
-        """Return what `extract.recipe.Recipe.for_backbone` takes for a backbone."""
-        resizing = resizing_for(backbone, self.resize, self.antialias, self.crop)
-        return {"resizing": resizing, "scaling": self.scaling, "pooling": self.pooling}
-
-    def options(self) -> list[str]:
-        """Return the options of ``extract run`` that say the same.
-
-        Examples
-        --------
-        >>> Seen(crop=0.9, antialias=True).options()
-        ['--antialias', '--crop', '0.9']
-        """
-        flag = {None: [], True: ["--antialias"], False: ["--no-antialias"]}[self.antialias]
-        named = {"--resize": self.resize, "--crop": self.crop, "--scaling": self.scaling}
-        named["--pooling"] = None if self.pooling == "avg" else self.pooling
-        words = [str(word) for pair in named.items() if pair[1] is not None for word in pair]
-        return [*flag, *words]
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from data.archives.contents import Members, files_of, is_seen, suffix_of
-from data.archives.labels import SHARD, SIDES, Beside, labelled
+from data.archives.contents import Members, files_of, is_seen, missing_shards, suffix_of
+from data.archives.labels import SHARD, SIDES, Beside, labelled, parts_of_samples, parts_told
 from data.archives.listing import files_in
 from data.archives.readers import Readers
 from data.errors import HeadstartError
@@ -124,7 +124,7 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
         layout.name,
         absolute(str(text)),
         {"folders_are_classes": True, **as_json(cast(SourceOptions, how))},
-        (*found.warnings, *layout.warnings, *passed_over(found.others)),
+        (*missing_shards(files), *found.warnings, *layout.warnings, *passed_over(found.others)),
         tuple(layout.examples),
     )
 
@@ -171,8 +171,12 @@ class _Found:
                 tops[number] + members.names[place] for place in np.flatnonzero(kinds == _OTHER).tolist()
             ]
             count += len(members)
-        labels = beside.labels if beside and _count(beside.found, images, warnings) else None
-        return cls(images, labels, others, count, warnings)
+        if not beside or not _count(beside.found, images, warnings):
+            return cls(images, None, others, count, warnings)
+        whole = np.flatnonzero(~parts_of_samples(images.names))
+        warnings += [*parts_told(images.names, len(whole)), *beside.warnings()]
+        labels = [beside.labels[number] for number in whole.tolist()]
+        return cls(images.at(whole), labels, others, count, warnings)
 
 
 def _count(found: int, images: Members, warnings: list[str]) -> bool:

@@ -21,6 +21,7 @@ from data.texts import Texts
 
 MOST_PACKED = 200  # times: images are packed already
 _MOST = 2**31  # bytes of one image: no camera makes such
+_NUMBERED = re.compile(r"(.*?)(\d+)(\.\w+)")  # names of shards
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")  # of Windows
 
 
@@ -147,6 +148,30 @@ def files_of(text: str) -> list[str]:
             "correct the range in braces",
         )
     return names
+
+
+def missing_shards(files: Sequence[str]) -> list[str]:
+    """Return a warning where numbers in the names of archives leave gaps, as after a download that failed.
+
+    Examples
+    --------
+    >>> missing_shards(["train-000.tar", "train-001.tar", "train-003.tar"])
+    ['1 file missing, by the numbers of others: train-002.tar']
+    """
+    known: dict[tuple[str, int, str], set[int]] = {}
+    for file in files:
+        if match := _NUMBERED.fullmatch(PurePosixPath(shown(file)).name):
+            known.setdefault((match[1], len(match[2]), match[3]), set()).add(int(match[2]))
+    gone = [
+        f"{before}{number:0{digits}d}{behind}"
+        for (before, digits, behind), there in known.items()
+        if max(there) - min(there) < 2 * len(there)  # else the numbers count something else, as days
+        for number in range(min(there), max(there))
+        if number not in there
+    ]
+    return (
+        [f"{counted(len(gone), 'file')} missing, by the numbers of others: {some_of(gone)}"] if gone else []
+    )
 
 
 def checked(file: str, member: Member, packed: bool = False) -> Member:

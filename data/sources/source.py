@@ -228,6 +228,34 @@ def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
     return kind.open(str(text), **given)
 
 
+_OF_MANY: dict[str, SourceOptions] = {  # of kinds, and how folders and labels inside mean nothing
+    "parquet": {},
+    "archive": {"label_regex": "(.)"},
+}
+
+
+def holds_many(text: str) -> bool:
+    """Tell whether a text names files of many images each: archives, Parquet files.
+
+    Examples
+    --------
+    >>> holds_many("train-{000..011}.tar"), holds_many("cat.jpg")
+    (True, False)
+    """
+    return any(SOURCES[name].matches(text) for name in _OF_MANY)
+
+
+def open_many(text: str) -> Source:
+    """Open what `holds_many` names for its images alone: what it says of labels is not to be used.
+
+    Raises
+    ------
+    HeadstartError
+        As `open_source` does.
+    """
+    return open_source(text, **_OF_MANY[source_kind(text)])
+
+
 def as_source(source: Source | str | Path) -> Source:
     """Return a source as it is, or open the one that a text or a path names.
 

@@ -3,6 +3,7 @@
 kinds          KINDS: what a backbone may be; models of users in our cache
 scaling        what backbones expect of pixels, by name or by numbers
 applications   BACKBONES: scaling, sizes and published weights of each model
+seen           what a backbone sees of images, as options of commands say it
 keras_backend  which backend Keras computes with
 graph          a graph step by step: names that stay, where all paths meet
 build          the Keras graph: made, tapped at layers, scaled, pooled

@@ -18,6 +18,15 @@ _SIZES = ("image_size", "usual_size")
 FILE = "file:"  # so begins --backbone where it names a model file
 HUB = "hub:"  # or a preset of KerasHub
 _BY_DIGEST = re.compile(r"([a-z]+):[0-9a-f]{64}")
+_BY_KERAS = "save it by Keras 3: keras.models.load_model(FILE, compile=False).save('MODEL.keras')"
+_BY_TORCH = "export it: torch.onnx.export(model.eval(), images, 'MODEL.onnx', dynamo=True)"
+_SAVED_AS = {
+    **dict.fromkeys((".h5", ".hdf5"), _BY_KERAS),
+    **dict.fromkeys((".pt", ".pth", ".safetensors"), _BY_TORCH),
+    **dict.fromkeys(
+        (".tflite", ".pb"), "convert it: openvino.save_model(openvino.convert_model(FILE), 'MODEL.xml')"
+    ),
+}
 _SHORT = 8  # digits of a digest that people are shown
 
 
@@ -254,7 +263,7 @@ def _kind_of_file(path: Path) -> Kind:
             f"{path.name!r} is no model file that a backbone can be",
             f"a file that ends in {' or '.join(known)}",
             f"one that ends in {path.suffix or 'nothing'}",
-            "save the model in one of these formats",
+            _SAVED_AS.get(path.suffix.lower(), "save the model in one of these formats"),
         )
     return known[path.suffix.lower()]
 
@@ -305,5 +314,5 @@ def need_keras_graph(name: str, what: str) -> None:
             f"{what} needs a backbone whose graph is Keras'",
             "a backbone with a name, or a .keras file",
             f"{kind.words} ({short_name(name)}), whose weights OpenVINO computes as they are",
-            "take the model in Keras' format: --backbone file:MODEL.keras",
+            "extract with the model in Keras' format, as --backbone file:MODEL.keras, and train on that",
         )

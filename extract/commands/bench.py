@@ -98,7 +98,7 @@ def bench(
 
     Example: python -m extract bench photos/
     """
-    from extract.backbones.applications import resizing_for
+    from extract.backbones.seen import Seen
     from extract.recipe import Recipe
     from extract.run.bench import bench
     from extract.run.options import Options
@@ -113,9 +113,7 @@ def bench(
         layers=tuple(dict.fromkeys(layer)),
         precision=precision,
         decode_scale=decode_scale,
-        pooling=pooling,
-        scaling=scaling,
-        resizing=resizing_for(backbone, resize, antialias, crop),
+        **Seen(resize, antialias, crop, scaling, pooling).fields_for(backbone),
     )
     if quantization != "none":
         recipe, _ = quantized_recipe(recipe, quantization, None, opened)

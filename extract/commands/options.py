@@ -34,7 +34,9 @@ Fractions = Annotated[
     typer.Option(metavar="TRAIN,VALIDATION,TEST", help="With --split stratified; default: 0.8,0.1,0.1."),
 ]
 SplitSeed = Annotated[int | None, typer.Option(min=0, help="With --split stratified; default: 0.")]
-BackboneName = Annotated[str, typer.Option(help="A name of the table, as xception; or file:MODEL.keras.")]
+BackboneName = Annotated[
+    str, typer.Option(help="A name of the table, as xception; file:MODEL or hub:PRESET.")
+]
 ImageSize = Annotated[str, typer.Option(help="Side, or HEIGHTxWIDTH, in pixels; Xception: 150.")]
 OutputLayers = Annotated[list[str], typer.Option(help="Output layer, pooled; repeatable.")]
 WeightsText = Annotated[str, typer.Option(help="imagenet, none (random) or a file.")]

@@ -211,8 +211,8 @@ def run(
     Example: python -m extract run photos/ -o photos.h5 --image-size 299
     """
     from data.progress import progress_bar
-    from extract.backbones.applications import resizing_for
     from extract.backbones.build import check_layers
+    from extract.backbones.seen import Seen
     from extract.cluster.connect import Cluster
     from extract.cluster.driver import ray_map, rooms
     from extract.engines.engine import cpu_engine
@@ -245,9 +245,7 @@ def run(
             pixel_limit=pixel_limit or PIXEL_LIMIT,
             precision=precision,
             decode_scale=decode_scale,
-            pooling=pooling,
-            scaling=scaling,
-            resizing=resizing_for(backbone, resize, antialias, crop),
+            **Seen(resize, antialias, crop, scaling, pooling).fields_for(backbone),
         )
         if quantization != "none" or calibration:
             check = partial(survey, path=path, others=reuse or (), layout=layout)

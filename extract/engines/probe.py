@@ -79,15 +79,23 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
     Raises
     ------
     HeadstartError
-        As `check_probe` raises it; if a feature is no finite number.
+        As `check_probe` raises it; if a feature is no finite number; if all are those of another image too.
     """
-    ours = [rows[0] for rows in engine(probe_image(recipe.image_size)[np.newaxis])]
-    if not all(np.isfinite(feature).all() for feature in ours):
+    image = probe_image(recipe.image_size)
+    ours, others = ([rows[0] for rows in engine(each[np.newaxis])] for each in (image, 255 - image))
+    if not all(np.isfinite(feature).all() for feature in (*ours, *others)):
         raise HeadstartError(
             "the backbone gives features that are no numbers",
             "finite numbers for an image",
             "NaN or infinity, of the probe image",
             "check --scaling, --precision and the weights of the model",
+        )
+    if all(map(np.array_equal, ours, others)):
+        raise HeadstartError(
+            "the backbone gives the same features for other images",
+            "features that tell the probe image from its negative",
+            f"{ours[0].size} values that are the same for both",
+            "check --layer, --scaling and the weights of the model",
         )
     if probes:
         mine = Probe("this machine", engine.describe(), dict(zip(recipe.layers, ours, strict=True)))

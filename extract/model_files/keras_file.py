@@ -41,7 +41,10 @@ _RUN = {
 _OWN_LAYERS = "layers that are Keras' own"
 _MODELS = ("Functional", "Sequential")
 _READ_FILES = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
-_SAVE = "save it by Keras 3, of Keras' own layers alone: model.save('MODEL.keras')"
+_SAVE = "save the model again by Keras 3: model.save('MODEL.keras')"
+_REBUILD = "build it of Keras' own layers, give it the weights, and save that: model.save('MODEL.keras')"
+_PART = "save the part from one input to one output: keras.Model(INPUT, OUTPUT).save('MODEL.keras')"
+_RGB = "save a model around it that takes RGB images, channels last, and makes of them what it needs"
 
 
 def keep(path: Path) -> Own:
@@ -212,17 +215,17 @@ def _check_part(part: dict, file: str, packages: Sequence[str]) -> None:
     names = ("class_name", "module", "registered_name")
     kind, module, registered = (str(part.get(name) or "") for name in names)
     if kind in _RUN:
-        raise refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS)
+        raise refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS, _REBUILD)
     if kind in _READ_FILES:
-        raise refused(file, f"a {kind} layer, which may read other files", "layers of images")
+        raise refused(file, f"a {kind} layer, which may read other files", "layers of images", _REBUILD)
     owner = registered.partition(">")[0] if ">" in registered else ""
     if module.split(".")[0] not in ("", *packages) or owner not in ("", *packages):
-        raise refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS)
+        raise refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS, _REBUILD)
 
 
-def refused(file: str, received: str, expected: str) -> HeadstartError:
+def refused(file: str, received: str, expected: str, advice: str = _SAVE) -> HeadstartError:
     """Make the error for a file that cannot be a backbone."""
-    return HeadstartError(f"{file!r} cannot be a backbone", expected, received, _SAVE)
+    return HeadstartError(f"{file!r} cannot be a backbone", expected, received, advice)
 
 
 def built(config: dict, file: str) -> "keras.Model":
@@ -277,7 +280,7 @@ def with_single_ends(model: "keras.Model", file: str) -> "keras.Model":
     ends = len(model.inputs), len(model.outputs)
     if ends != (1, 1):
         received = f"{counted(ends[0], 'input')} and {counted(ends[1], 'output')}"
-        raise refused(file, received, "a model with one input and one output")
+        raise refused(file, received, "a model with one input and one output", _PART)
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
@@ -286,7 +289,7 @@ def image_size_of(model: "keras.Model", file: str) -> tuple[int, int] | None:
     shape, dtype = tuple(model.inputs[0].shape), str(model.inputs[0].dtype)
     if len(shape) != 4 or shape[3] != 3 or not dtype.startswith(("float", "bfloat")):
         received = f"an input of the shape {shape} and of {dtype}"
-        raise refused(file, received, "images of floats, (None, height, width, 3)")
+        raise refused(file, received, "images of floats, (None, height, width, 3)", _RGB)
     return None if None in shape[1:3] else (shape[1], shape[2])
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from data.errors import HeadstartError, unknown_name
 from data.output.atomic import written_aside
 from data.output.cache import in_cache
 from data.output.disk import try_room
-from data.text import counted, with_type
+from data.text import counted, one_line, with_type
 from extract.backbones.build import AVG_POOL
 from extract.backbones.download import file_hash
 from extract.backbones.kinds import Own, missing_model, place_of
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 ANY_OR_ONE = (-1, 1)
 _LARGEST = 16 << 30  # bytes of a file
 _CHANNELS = 3
+_WHERE = re.compile(
+    r"Exception from \S+:\d+:|Check '.*?' failed at \S+:\d+:", re.DOTALL
+)  # OpenVINO's own code
 _FLOATS = ("f16", "f32", "bf16", "f64")
 
 
@@ -115,7 +119,7 @@ def opened_graph(name: str, image_size: tuple[int, int], batches: Sequence[int] 
             try:
                 model.reshape({model.inputs[0]: quiet_openvino().PartialShape(shape)})
             except RuntimeError as error:
-                failed = with_type(error)
+                failed = _said(error)
                 continue
             if batch == 1 or all(_has_batch(output) for output in model.outputs):
                 return Graph(model, first)
@@ -239,12 +243,23 @@ def _read(path: Path, file: str) -> "openvino.Model":
         model = core.read_model(path)
         inputs = model.inputs
     except Exception as error:  # OpenVINO raises anything on what it cannot read
-        raise _refused(file, with_type(error), "a model that OpenVINO reads") from error
+        raise _refused(file, _said(error), "a model that OpenVINO reads") from error
     if len(inputs) != 1:
         names = ", ".join(sorted(min(each.get_names(), default="?") for each in inputs))
         raise _refused(file, f"{counted(len(inputs), 'input')}: {names}", "a model with one input")
     _layouts(model, file)
     return model
+
+
+def _said(error: Exception) -> str:
+    """Return what OpenVINO says of a model, without where its own code says it.
+
+    Examples
+    --------
+    >>> _said(RuntimeError("Exception from src/core.cpp:84:\\nCheck 'a' failed at x.cpp:9:\\nIt is cut!"))
+    'It is cut!'
+    """
+    return one_line(_WHERE.sub("", str(error)).strip()) or with_type(error)
 
 
 def _layouts(model: "openvino.Model", file: str) -> list[bool]:
