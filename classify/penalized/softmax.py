@@ -1,11 +1,14 @@
 """Penalized logistic regression, binary and multinomial, by L-BFGS: several fits over the same rows."""
 
+import sys
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import DTypeLike
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from classify.features.blocks import Blocks, ordered_parts
 from classify.scores.calibration import number_of_logits
@@ -120,7 +123,7 @@ def _vectors(pairs: int, units: int, width: int) -> int:
 def mean_loss(problem: Problem, weights: np.ndarray) -> float:
     """Return the mean log loss of all fits over their rows, by the rows' weights."""
     value = 0.0
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         for rows, _, losses, _ in _judged(problem, weights, np.float32):
             value += float((problem.shares[rows] * losses).sum())
     total = float(problem.shares.sum())
@@ -140,7 +143,7 @@ def proba_of_own(problem: Problem, weights: np.ndarray) -> np.ndarray:
     ndarray of float64, shape (n, K)
     """
     fit, found = problem.shares.argmax(axis=1), np.empty((len(problem.y), problem.classes))
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         for rows, _, _, proba in _judged(problem, weights, np.float64):
             found[rows] = proba[np.arange(len(proba)), fit[rows]]
     return found
@@ -175,10 +178,20 @@ def _minimize(
         if objective.slope <= loose * objective.first_slope:
             raise StopIteration
 
-    # Of products so small threads wait for each other longer than they compute.
-    with threadpool_limits(1, "blas"):
+    with _one_thread():
         found = minimize(objective, first, method="L-BFGS-B", jac=True, options=options, callback=stop)
     return found.x.reshape(start.shape), int(found.nit)
+
+
+def _one_thread() -> AbstractContextManager[object]:
+    """Let BLAS take one thread: of products so small several wait for each other longer than they compute."""
+    return _libraries(len(sys.modules)).limit(limits=1, user_api="blas")
+
+
+@lru_cache(1)
+def _libraries(_modules: int) -> ThreadpoolController:
+    """Return what sets threads; beside TensorFlow it takes 10 ms to look for them, so as modules come."""
+    return ThreadpoolController()
 
 
 class _Objective:
