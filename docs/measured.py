@@ -721,6 +721,71 @@ def sources() -> str:
     return block("sources", "benchmarks/sources.py PHOTOS", words, table(head, rows))
 
 
+def backbones() -> str:
+    """Compare backbones, sizes and arithmetics, ways of resizing, and what `frontier` says of them."""
+    result = stored("backbones")
+    words = (
+        f"`logistic`, cross-validated in {result['folds']} folds on all rows, with intervals of 95 %; "
+        "*against best* and *against bilinear* are paired differences of log loss on the same rows, below 0 "
+        f"better. Times are of `extract run` from the shell on {result['timed_images']} of the photographs, "
+        f"medians of {len(result['times'][0]['seconds']['turns'])} runs in turns, backbones converted and "
+        "calibrated before: images/s from opening the source to the finished file, *seconds* from the shell. "
+        f"The load of the machine was {result['load']:.1f}."
+    )
+    tables = [_times(result["times"])]
+    for name, arms in result["sets"].items():
+        plain = [arm for arm in arms if arm["resizing"] == "bilinear"]
+        resized = [arm for arm in arms if arm["resizing"] != "bilinear"]
+        tables += [
+            f"{name}: {arms[0]['rows']:,} images.",
+            _judged(plain, "against_best"),
+            _judged(resized, "against_bilinear"),
+        ]
+    front = result["frontier"]
+    said = (
+        f"`classify frontier` with these backbones on photographs ({front['images']:,} images): the front. "
+        f"Its best is {front['best']}; it names {front['named']}."
+    )
+    rows = [
+        (
+            each["name"],
+            *map(_interval, (each["log_loss"], each["accuracy"])),
+            figure(each["images_per_second"]),
+        )
+        for each in front["recipes"]
+        if each["on_front"]
+    ]
+    tables += [paragraph(said), table(("recipe", "log loss", "accuracy", "images/s"), rows)]
+    return block("backbones", "benchmarks/backbones.py WORK photos=PHOTOS trash=TRASH", words, *tables)
+
+
+def _times(times: list[dict[str, Any]]) -> str:
+    head = ("recipe", "images/s", "turns", "seconds", "turns", "processor's seconds", "turns")
+    names = ("images_per_second", "seconds", "processor_seconds")
+    return table(
+        head,
+        [(_arm(each), *(text for name in names for text in turns(each[name]["turns"]))) for each in times],
+    )
+
+
+def _judged(arms: list[dict[str, Any]], against: str) -> str:
+    rows = []
+    for arm in arms:
+        gap = arm[against]
+        compared = _interval(gap["log_loss"], "+") if gap else "best"
+        rows.append((_arm(arm), *map(_interval, (arm["log_loss"], arm["accuracy"])), compared))
+    return table(("recipe", "log loss", "accuracy", against.replace("_", " ")), rows)
+
+
+def _arm(each: dict[str, Any]) -> str:
+    resizing = "" if each["resizing"] == "bilinear" else f" {each['resizing']}"
+    return f"{each['backbone']} {each['image_size']} px {each['arithmetic']}{resizing}"
+
+
+def _interval(score: dict[str, float], sign: str = "") -> str:
+    return f"{score['value']:{sign}.4f} [{score['low']:{sign}.4f}, {score['high']:{sign}.4f}]"
+
+
 MEASURED: dict[str, Callable[[], str]] = {
     "extraction": extraction,
     "layers": layers,
@@ -740,4 +805,5 @@ MEASURED: dict[str, Callable[[], str]] = {
     "duplicates": duplicates,
     "benchmark": benchmark,
     "sources": sources,
+    "backbones": backbones,
 }

@@ -188,7 +188,7 @@ def test_without_keras_hub_the_extra_is_named(preset, monkeypatch, tmp_path):
 
 
 def test_all_the_way_from_the_command_line(preset, tmp_path, monkeypatch):
-    """Run, train, predict, fine-tune, export, int8; another machine wants the preset."""
+    """Run, train, predict, fine-tune, export, int8; on another machine the tuned one is whole."""
     monkeypatch.chdir(tmp_path)
     draw_images(tmp_path / "photos", each=40)
     words = ["run", "photos", "--backbone", f"hub:{preset}"]
@@ -206,5 +206,7 @@ def test_all_the_way_from_the_command_line(preset, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     exact, near = (load_features(file).X for file in ("photos.h5", "int8.h5"))
     assert 0 < np.abs(exact - near).max() < 0.2 * np.abs(exact).max()
+    here = invoke("predict", tuned["bundle"], "photos").stdout
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another machine"))
-    assert preset.name in fail("predict", tuned["bundle"], "photos/blue/000.png")
+    assert preset.name in fail("predict", bundle, "photos/blue/000.png")
+    assert invoke("predict", tuned["bundle"], "photos").stdout == here

@@ -18,9 +18,12 @@ from classify import Bundle, load_features
 from data import open_source
 from extract import FeatureFile, Recipe
 from extract.backbones.build import build_backbone
+from extract.backbones.kinds import settled
 from extract.backbones.layers import output_layers
 from extract.cli import app
 from extract.engines.engine import open_engine
+from extract.model_files.carried import GRAPH_FILE, bring_graph, carry_graph
+from extract.model_files.keras_file import digest_of
 
 SCALING = "0/1"
 
@@ -409,8 +412,35 @@ def test_all_the_way_from_the_command_line(file, tmp_path, monkeypatch):
     for format, suffix in (("openvino", "xml"), ("keras", "keras")):
         words = ("export", report["bundle"], "-o", f"exported.{suffix}", "--format", format, "--json")
         assert json.loads(invoke(*words).stdout)["largest_difference"] < 1e-5
+    here = invoke("predict", report["bundle"], "photos").stdout
     monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another machine"))
-    assert "'mine.keras'" in fail("predict", report["bundle"], "photos/blue/000.png")
+    assert "'mine.keras'" in fail("predict", bundle, "photos/blue/000.png")
+    Bundle.load(report["bundle"]).save("copied")  # not used on this machine yet
+    assert invoke("predict", "copied", "photos").stdout == here  # a tuned one brings its graph
+
+
+def test_a_graph_that_a_bundle_brings_is_checked(recipe, file, tmp_path, monkeypatch):
+    weights, graph = tmp_path / "backbone.weights.h5", tmp_path / GRAPH_FILE
+    weights.write_bytes(bytes(1 << 20))
+    carry_graph(recipe.backbone, graph)
+    told = json.loads(graph.read_text())
+    monkeypatch.setenv("HEADSTART_CACHE", str(tmp_path / "another machine"))
+
+    def bring(values, name=recipe.backbone):
+        graph.write_text(json.dumps(values))
+        bring_graph(name, weights, "mine.keras")
+
+    refused(lambda: bring({**told, "graph": {}}), "is damaged", "copy the bundle")
+    refused(lambda: bring({"graph": told["graph"]}), "is damaged")
+    run = told["graph"] | {"class_name": "Lambda"}
+    refused(lambda: bring({**told, "graph": run}, f"keras:{digest_of(run)}"), "whose code is in the file")
+    weights.write_bytes(b"few")
+    refused(lambda: bring(told), "3 bytes of weights")
+    weights.write_bytes(bytes(1 << 20))
+    graph.unlink()
+    refused(lambda: bring_graph(recipe.backbone, weights, "mine.keras"), "'mine.keras'", "file:MODEL")
+    bring(told)
+    assert settled(recipe.backbone).file == file.name
 
 
 def test_a_frontier_of_it(file, tmp_path, monkeypatch):

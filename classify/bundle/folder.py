@@ -36,6 +36,7 @@ from data.output.ours import kind_of_output
 from data.output.swap import check_swap, recover, swapped
 from data.text import with_type
 from extract.backbones.keras_backend import keras_backend
+from extract.model_files.carried import GRAPH_FILE
 from extract.recipe import EngineInfo, Recipe
 
 T = TypeVar("T")
@@ -169,6 +170,7 @@ def _write(folder: Path, bundle: BundleContents) -> None:
     for each in bundle.feature_sets:
         if each.weights.get("name") == TUNED_WEIGHTS:
             each.copy_weights(folder / TUNED_WEIGHTS)
+    values["graph"] = (folder / GRAPH_FILE).is_file()
     if bundle.detector is not None:
         bundle.detector.save(folder / DETECTOR)
     if len(bundle.seen):

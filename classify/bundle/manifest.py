@@ -11,12 +11,13 @@ import numpy as np
 from data.errors import HeadstartError
 from data.text import some_of
 from extract.backbones.download import file_hash
+from extract.model_files.carried import GRAPH_FILE
 
 FORMAT, FORMAT_VERSION = "headstart bundle", 4
 MANIFEST = "bundle.json"
 DETECTOR, SEEN, CONFORMAL = "detector.npz", "seen.npy", "conformal.npy"
 TUNED_WEIGHTS = "backbone.weights.h5"  # of a fine-tuned backbone: they move with their bundle
-FILES = (MANIFEST, "head.skops", "head.keras", DETECTOR, SEEN, CONFORMAL, TUNED_WEIGHTS)
+FILES = (MANIFEST, "head.skops", "head.keras", DETECTOR, SEEN, CONFORMAL, TUNED_WEIGHTS, GRAPH_FILE)
 _OTHERWISE_KNOWN = {MANIFEST, TUNED_WEIGHTS}  # by its own digest; by that in the recipe, where they are used
 
 
@@ -69,6 +70,7 @@ def read_manifest(folder: Path, *, verify: bool = True) -> dict:
 def files_of(values: dict) -> set[str]:
     """Return the files that ``bundle.json`` names, itself too; never others than `FILES`."""
     kept = {DETECTOR: values["detector"], SEEN: values["seen"], CONFORMAL: values["conformal"]}
+    kept[GRAPH_FILE] = values.get("graph")  # of a model of the user's, fine-tuned
     names = {MANIFEST, values["head"]["file"], *(name for name, is_kept in kept.items() if is_kept)}
     return (names | {each["weights"]["name"] for each in values["feature_sets"]}).intersection(FILES)
 

@@ -16,11 +16,12 @@ from data.errors import HeadstartError
 from data.splits import SPLIT_NAMES
 from data.text import counted, some_of
 from extract.backbones.applications import BACKBONES
-from extract.backbones.kinds import is_kept, is_own, missing_model, short_name
+from extract.backbones.kinds import is_own, short_name
 from extract.backbones.records import known_weights
 from extract.backbones.weights import copy_weights, ensure_weights, install_weights
 from extract.engines.engine import Engine, open_engine
 from extract.engines.probe import check_probes
+from extract.model_files.carried import GRAPH_FILE, bring_graph, carry_graph
 from extract.recipe import EngineInfo, Probe, Recipe
 from extract.run.survey import refuse_other_recipe
 
@@ -93,15 +94,17 @@ class FeatureSet:
                 f"a recipe of {backbone}",
                 "install the version that computed the features",
             )
-        if is_own(backbone) and not is_kept(backbone):
-            raise missing_model(backbone, f"the file {self.weights.get('model', 'of that model')!r}")
+        if is_own(backbone):
+            bring_graph(backbone, self.weights_file, self.weights.get("model", "of that model"))
         if self.weights_file is None or known_weights(digest):
             ensure_weights(backbone, digest, self.weights.get("name", "unknown"))
             return
         install_weights(self.weights_file, self.recipe)
 
     def copy_weights(self, path: Path) -> None:
-        """Copy the weights of the backbone, as a file that ``--weights`` takes."""
+        """Copy the weights of the backbone, as a file that ``--weights`` takes; beside it a user's graph."""
+        if is_own(self.recipe.backbone):
+            carry_graph(self.recipe.backbone, path.with_name(GRAPH_FILE), self.weights_file)
         if self.weights_file is None or known_weights(self.recipe.weights):
             copy_weights(self.recipe.weights, path)
         else:

@@ -57,6 +57,17 @@ class Own:
     usual_size: tuple[int, int] | None = None
 
     @classmethod
+    def of(cls, name: str, values: dict) -> Self:
+        """Return what `told` says of a model; values that say nothing raise as Python does."""
+        one, other = (values[key] and (int(values[key][0]), int(values[key][1])) for key in _SIZES)
+        resizing = Resizing(**values["resizing"])
+        return cls(name, str(values["file"]), one, "", str(values["scaling"]), resizing, other)
+
+    def told(self) -> dict:
+        """Return what stays of the model where its weights are others, ready for JSON."""
+        return {name: value for name, value in asdict(self).items() if name not in ("name", "weights")}
+
+    @classmethod
     @in_cache()
     def read(cls, name: str) -> Self:
         """Return what our cache keeps of a model.
@@ -67,10 +78,7 @@ class Own:
             If it has none of this name, or its record is damaged.
         """
         try:
-            values = json.loads(_record(name).read_bytes())
-            one, other = (values[key] and (int(values[key][0]), int(values[key][1])) for key in _SIZES)
-            resizing = Resizing(**values["resizing"])
-            return cls(name, str(values["file"]), one, "", str(values["scaling"]), resizing, other)
+            return cls.of(name, json.loads(_record(name).read_bytes()))
         except HeadstartError:
             raise
         except FileNotFoundError:
@@ -89,9 +97,8 @@ class Own:
         with suppress(HeadstartError):
             Own.read(self.name)
             return
-        values = {name: value for name, value in asdict(self).items() if name not in ("name", "weights")}
         with written_aside(_record(self.name)) as aside:
-            aside.write_text(json.dumps(values))
+            aside.write_text(json.dumps(self.told()))
 
 
 @in_cache()

@@ -2,6 +2,7 @@
 
 keras_file      a Keras model, rebuilt of Keras' own layers
 hub             a preset of KerasHub
+carried         their graphs in a file of its own, as a fine-tuned bundle carries it
 openvino_graph  ONNX and IR files, which OpenVINO alone reads
 onnx_parts      which other files an ONNX file takes its weights from
 """

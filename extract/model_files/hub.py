@@ -100,6 +100,13 @@ def build(name: str, image_size: tuple[int, int], policy: str) -> "keras.Model":
     return built(with_policy(graph, policy), name)
 
 
+def check_brought(whole: dict, size: int, file: str) -> None:
+    """Raise for a graph that `keep` would refuse, with weights in a file of so many bytes."""
+    _keras_hub()
+    graph = checked_graph(whole["backbone"], file, _PACKAGES)
+    check_fits(graph, size, file)
+
+
 def _keras_hub() -> ModuleType:
     keras_backend()
     try:

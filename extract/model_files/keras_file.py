@@ -83,13 +83,25 @@ def keep_model(own: Own, config: dict, model: "keras.Model", origin: str, bytes_
     bytes_digest : str
         Of the files that brought it, by which `kept_before` finds it again.
     """
-    with in_cache(), written_aside(_graph_place(own.name)) as aside:
-        aside.write_text(_canonical(config))
-    own.write()
+    keep_graph(own, config)
     weights = keep_weights(own.name, model.get_weights(), own.file, origin).digest
     with in_cache(), written_aside(_note(bytes_digest)) as aside:
         aside.write_text(f"{own.name} {weights}")
     return replace(own, weights=weights)
+
+
+@in_cache()
+def keep_graph(own: Own, config: dict) -> None:
+    """Keep a model's graph and what is said of it."""
+    with written_aside(_graph_place(own.name)) as aside:
+        aside.write_text(_canonical(config))
+    own.write()
+
+
+def check_brought(config: dict, size: int, file: str) -> None:
+    """Raise for a graph that `keep` would refuse, with weights in a file of so many bytes."""
+    checked_graph(config, file, _PACKAGES)
+    check_fits(config, size, file)
 
 
 @in_cache()
