@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 from classify.bundle.detector import Detector
@@ -11,6 +10,7 @@ from classify.bundle.manifest import DETECTOR
 from classify.scores.intervals import SCORES
 from data.errors import HeadstartError
 from data.output.ours import kind_of_output
+from data.text import shell_word
 from extract.recipe import Recipe
 
 _PLAIN = (bool, int, float, str, tuple, list, dict, type(None))
@@ -50,7 +50,7 @@ def summary(folder: str | Path) -> dict:
             f"{str(folder)!r} is a {kind}, and no bundle",
             "a folder that `python -m classify train` wrote",
             f"a {kind}",
-            f"python -m extract info {quote(str(folder))} says what it holds",
+            f"python -m extract info {shell_word(folder)} says what it holds",
         )
     return read_as(folder, lambda values: _summary(folder, values))
 

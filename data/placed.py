@@ -2,7 +2,7 @@
 
 import os
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -103,3 +103,25 @@ def _ranked(names: Mapping[str, int]) -> tuple[list[str], np.ndarray]:
     ranks = np.full(len(names) + 1, -1, np.int32)
     ranks[[names[name] for name in ordered]] = np.arange(len(names))
     return ordered, ranks
+
+
+def once(paths: Texts, role: Callable[[str], str]) -> Texts:
+    """Return paths without their first folder where each holds one of its name, as Kaggle's archives have it.
+
+    Parameters
+    ----------
+    paths : Texts
+    role : callable
+        Tells of a folder's name whether it is ``split``.
+
+    Examples
+    --------
+    >>> list(once(Texts(["train/train/cat/1.jpg"]), lambda name: "split"))
+    ['train/cat/1.jpg']
+    """
+
+    def is_twice(path: str) -> bool:
+        first, *inner = path.split(os.sep, 3)
+        return len(inner) == 3 and first == inner[0] and role(first) == "split"
+
+    return Texts(path.partition(os.sep)[2] for path in paths) if all(map(is_twice, paths)) else paths

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from shlex import quote
 
 
 def one_line(text: object, most: int | None = 300) -> str:
@@ -87,3 +88,23 @@ def printable(path: str) -> str:
     'cat/caf\\\\udce9.jpg'
     """
     return path.replace(os.sep, "/").encode("utf-8", "backslashreplace").decode()
+
+
+_PLAIN = frozenset(
+    b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,_+:@%/=-"
+)  # in quotes of bash
+
+
+def shell_word(path: object) -> str:
+    """Return a path as one writes it in a shell, also one that begins as an option does, or is not UTF-8.
+
+    Examples
+    --------
+    >>> shell_word("my file.h5"), shell_word("-dash.h5"), shell_word("lat\\udce9.h5")
+    ("'my file.h5'", './-dash.h5', "$'lat\\\\xe9.h5'")
+    """
+    text = f"./{path}" if str(path).startswith("-") else str(path)
+    data = os.fsencode(text)
+    if data == text.encode("utf-8", "ignore"):
+        return quote(text)
+    return "$'" + "".join(chr(each) if each in _PLAIN else f"\\x{each:02x}" for each in data) + "'"

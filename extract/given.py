@@ -29,12 +29,25 @@ class Inside:
     source : Source
     row : Row
     place : str
-        How the source is called.
+        What stands before the ids of its rows.
     """
 
     source: Source
     row: Row
     place: str
+
+
+@dataclass(frozen=True)
+class Unread:
+    """What was given and holds images, none of which can be read.
+
+    Attributes
+    ----------
+    place, reason : str
+    """
+
+    place: str
+    reason: str
 
 
 Image = str | PathLike[str] | bytes | np.ndarray | Pillow.Image
@@ -86,7 +99,7 @@ def is_one_image(X: object) -> bool:
     return isinstance(X, np.ndarray) and (X.ndim == 2 or (X.ndim == 3 and X.shape[2] in (1, 3, 4)))
 
 
-def is_path(image: Image | Inside) -> TypeGuard[str | PathLike[str]]:
+def is_path(image: Image | Inside | Unread) -> TypeGuard[str | PathLike[str]]:
     """Tell whether an image is given by its path."""
     return isinstance(image, str | PathLike)
 
@@ -114,8 +127,10 @@ def encoded(image: Image, exif_orientation: bool = True) -> bytes:
     return npy_bytes(image) if isinstance(image, np.ndarray) else _bytes_at(fspath(image))
 
 
-def bytes_of(images: Sequence[Image | Inside], exif_orientation: bool = True) -> Iterator[bytes | Exception]:
-    """Yield what `encoded` returns of each image, or the error that says why it cannot be read.
+def bytes_of(
+    images: Sequence[Image | Inside | Unread], exif_orientation: bool = True
+) -> Iterator[bytes | Exception]:
+    """Yield what `encoded` returns of each image, or the error that says why it cannot be.
 
     Images in object stores are read ahead, those in a source in its own way.
     """
@@ -133,6 +148,8 @@ def _is_address(image: object) -> TypeGuard[str | PathLike[str]]:
 
 
 def _read(image: Any, exif_orientation: bool) -> bytes | Exception:
+    if isinstance(image, Unread):
+        return OSError(image.reason)
     try:
         return encoded(image, exif_orientation)
     except HeadstartError:
@@ -141,7 +158,7 @@ def _read(image: Any, exif_orientation: bool) -> bytes | Exception:
         return error
 
 
-def name_of(image: Image | Inside, number: int) -> str:
+def name_of(image: Image | Inside | Unread, number: int) -> str:
     """Return what to call an image: its path or address, or what it is and its number.
 
     Examples
@@ -149,8 +166,10 @@ def name_of(image: Image | Inside, number: int) -> str:
     >>> name_of("cat.jpg", 0), name_of(b"...", 1), name_of(np.zeros((8, 8)), 2)
     ('cat.jpg', 'bytes 1', 'array 2')
     """
+    if isinstance(image, Unread):
+        return printable(shown(image.place))
     if isinstance(image, Inside):
-        return printable(f"{shown(image.place)}/{image.row.id}")
+        return printable("/".join(filter(None, (shown(image.place), image.row.id))))
     if is_path(image):
         return printable(shown(fspath(image)))
     kinds = {bytes: "bytes", np.ndarray: "array", Pillow.Image: "image"}

@@ -95,6 +95,36 @@ def test_images_in_a_parquet_file(bundle, paths, tmp_path):
     close(bundle.predict(tmp_path / "new.parquet"), bundle.predict(paths))
 
 
+def test_names_of_several_archives_are_paths(bundle, paths, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "shards").mkdir()
+    for number in range(2):
+        _, made = archived(tmp_path, {"a.png": paths[number].read_bytes()})
+        made.rename(tmp_path / f"shards/new-{number:02d}.tar")
+    expected = [f"shards/new-{number:02d}.tar/a.png" for number in range(2)]
+    for given in ("shards/new-{00..01}.tar", "shards"):
+        assert [each.file for each in bundle.predict(given)] == expected
+
+
+def test_what_cannot_be_opened_does_not_keep_others_from_being_classified(bundle, paths, tmp_path):
+    (tmp_path / "cut.zip").write_bytes(b"PK\3\4 cut")
+    (tmp_path / "list.csv").write_text("path,label\na.png,cat\n")
+    cut, table, image = bundle.predict([tmp_path / "cut.zip", tmp_path / "list.csv", paths[0]])
+    assert "cannot be read as an archive" in cut.error and cut.file == str(tmp_path / "cut.zip")
+    assert "--list" in table.error and image.label == "blue"
+    with pytest.raises(HeadstartError, match="cannot be read as an archive"):
+        bundle.predict(tmp_path / "cut.zip")
+
+
+def test_no_option_is_advised_that_predict_lacks(bundle, tmp_path):
+    pyarrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    parquet.write_table(pyarrow.table({"place": ["a.png"]}), tmp_path / "table.parquet")
+    with pytest.raises(HeadstartError) as caught:
+        bundle.predict(tmp_path / "table.parquet")
+    assert "extract it, and classify the feature file; there, " in caught.value.todo
+    assert f"python -m extract run {tmp_path}/table.parquet" in caught.value.todo
+
+
 def test_an_archive_without_images_is_told(bundle, tmp_path):
     archive, _ = archived(tmp_path, {"a.txt": b"x"})
     with pytest.raises(HeadstartError, match="no images were found") as caught:

@@ -144,11 +144,90 @@ def test_masks_beside_the_image_of_a_sample_are_no_images(tmp_path):
     source = open_source(tarred(tmp_path / "x.tar", files))
     assert [row.id for row in source.rows] == [f"{number:06d}.png" for number in range(3)]
     assert list(source.read(source.rows)) == [png(number) for number in range(3)]
-    assert "3 images beside another one of the sample, as 000000.seg.png, left out" in source.warnings
+    told = "3 images beside another one of the sample, as 000000.seg.png, left out; --include chooses others"
+    assert told in source.warnings
+    chosen = open_source(tmp_path / "x.tar", include=["*.seg.png"])
+    assert [row.id for row in chosen.rows] == [f"{number:06d}.seg.png" for number in range(3)]
     folders = open_source(
         tarred(tmp_path / "y.tar", {"a/1.png": png(1), "a/1.v2.png": png(2), "b/1.png": png(3)})
     )
     assert len(folders.rows) == 3  # classes are in folders here: a name says nothing
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [(".jpg", ".png"), (".image.jpg", ".mask.png"), (".png", ".mask.png")],
+)
+def test_which_image_of_a_sample_is_its_photograph(image, mask, tmp_path):
+    files = {}
+    for number in range(4):
+        files |= {
+            f"{number}{mask}": png(9),
+            f"{number}{image}": png(number),
+            f"{number}.cls": b"%d" % (number % 2),
+        }
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert {row.id for row in source.rows} == {f"{number}{image}" for number in range(4)}
+
+
+def test_why_files_beside_say_no_label(tmp_path):
+    values = ['{"label": ["cat", "pet"]}', '{"label": "cat', '{"label": "dog"}']
+    source = open_source(tarred(tmp_path / "x.tar", samples(0, 3, json=lambda number: values[number])))
+    assert labels_by_id(source) == {"000000.png": None, "000001.png": None, "000002.png": "dog"}
+    told = "1 file beside, as {}, without a label: it {}"
+    assert told.format("000000.json", "has a list as its label") in source.warnings
+    assert told.format("000001.json", "is no JSON") in source.warnings
+
+
+def test_captions_are_asked_about(tmp_path):
+    captions = samples(0, 12, txt=lambda number: f"a photo of cat {number}")
+    source = open_source(tarred(tmp_path / "x.tar", captions))
+    assert "12 different labels of 12 images: are they names or captions?" in source.warnings
+
+
+def test_files_beside_that_overrule_folders_are_told(tmp_path):
+    files = {
+        f"{name}/{number}.{end}": data
+        for name in ("cat", "dog")
+        for number in range(2)
+        for end, data in (("png", png(number)), ("cls", b"%d" % number))
+    }
+    source = open_source(tarred(tmp_path / "x.tar", files))
+    assert source.class_names == ("0", "1")
+    assert "labels are those beside the images; folders say no class: cat, dog" in source.warnings
+
+
+def test_labels_beside_names_with_dots(tmp_path):
+    files = {
+        f"im.{number}.{end}": data
+        for number in range(4)
+        for end, data in (("png", png(number)), ("cls", b"%d" % (number % 2)))
+    }
+    assert labels_by_id(open_source(tarred(tmp_path / "x.tar", files)))["im.3.png"] == "1"
+
+
+def test_a_tar_file_without_an_end_is_told(tmp_path):
+    path = tarred(tmp_path / "x.tar", {name: png(1) for name in TWELVE})
+    assert open_source(path).warnings == ()
+    path.write_bytes(path.read_bytes()[: 6 * 1024])
+    source = open_source(path)
+    assert len(source.rows) == 6
+    assert source.warnings == (
+        f"{str(path)!r} has no mark at its end, as one that was cut between two files",
+    )
+
+
+def test_a_folder_of_a_split_in_one_of_its_name(tmp_path):
+    names = [f"{split}/{split}/{name}" for split in ("training_set", "test_set") for name in TWELVE]
+    for source in (
+        open_source(zipped(tmp_path / "x.zip", *names)),
+        open_source(save(tmp_path / "x", *names)),
+    ):
+        assert source.class_names == ("cat", "dog") and {row.split for row in source.rows} == {
+            "train",
+            "test",
+        }
+        assert "training_set/training_set/cat/0.png" in {row.id for row in source.rows}
 
 
 def test_gaps_in_the_numbers_of_shards_are_told(tmp_path):

@@ -56,6 +56,21 @@ class TestShards(SourceContract):
         assert [row.split for row in source.rows] == ["test"] * 12 + ["train"] * 24
 
 
+@pytest.mark.parametrize("kind", [STRUCT, pyarrow.binary()])
+def test_of_several_columns_that_may_be_images_one_is_taken_by_its_name(kind, tmp_path):
+    wrap = (lambda data: {"bytes": data, "path": None}) if kind == STRUCT else (lambda data: data)
+    columns = {
+        name: pyarrow.array([wrap(png(shade + row)) for row in range(4)], kind)
+        for name, shade in (("annotation", 100), ("image", 0))
+    }
+    parquet.write_table(pyarrow.table({**columns, "label": [0, 1] * 2}), tmp_path / "x.parquet")
+    source = open_source(tmp_path / "x.parquet")
+    assert list(source.read(source.rows)) == [png(row) for row in range(4)]
+    assert "images are those of 'image'; --path-column names another column: annotation" in source.warnings
+    other = open_source(tmp_path / "x.parquet", path_column="annotation")
+    assert next(other.read(other.rows)) == png(100)
+
+
 def test_names_of_classes_are_taken(tmp_path):
     source = open_source(write(tmp_path / "images.parquet", label=[0, 1, None, -1, *[0] * 8]))
     assert source.class_names == ("cat", "dog")

@@ -90,6 +90,13 @@ def test_what_is_asked_for_goes_before_the_preset(preset):
     assert (other.scaling, other.image_size, other.crop) == ("none", (40, 40), 0.9)
 
 
+def test_an_oblong_size_of_the_preset(folder, backbone):
+    converter = keras_hub.layers.ResNetImageConverter(image_size=(32, 48))
+    for part in (backbone, converter):
+        part.save_to_preset(str(folder / "oblong"))
+    assert Recipe.for_backbone(f"hub:{folder / 'oblong'}").image_size == (32, 48)
+
+
 def test_a_crop_of_the_preset(folder, backbone):
     converter = keras_hub.layers.ResNetImageConverter(
         image_size=(32, 32), interpolation="bicubic", antialias=True, crop_to_aspect_ratio=True

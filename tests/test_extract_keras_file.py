@@ -15,11 +15,14 @@ from invoking import fail, invoke, succeed
 from typer.testing import CliRunner
 
 from classify import Bundle, load_features
+from classify.finetuning.model import blocks, unfreeze
+from classify.frontier.grid import Request
 from data import open_source
 from extract import FeatureFile, Recipe
 from extract.backbones.build import build_backbone
 from extract.backbones.kinds import settled
 from extract.backbones.layers import output_layers
+from extract.backbones.seen import Seen
 from extract.cli import app
 from extract.engines.engine import open_engine
 from extract.model_files.carried import GRAPH_FILE, bring_graph, carry_graph
@@ -97,6 +100,60 @@ def test_kinds_of_models(make, engine, tmp_path):
     np.testing.assert_allclose(
         open_engine(engine, recipe)(pixels)[0], made.predict(pixels / 255, verbose=0), atol=1e-5
     )
+
+
+def of_any_size_inside():
+    inner = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.Conv2D(4, 3, 2), keras.layers.ReLU()]
+    )
+    images = keras.Input((32, 32, 3))
+    return keras.Model(images, keras.layers.GlobalAveragePooling2D()(inner(images)))
+
+
+def test_the_cost_of_a_model_of_any_size_inside_of_one(tmp_path):
+    of_any_size_inside().save(tmp_path / "made.keras")
+    (whole,) = output_layers(f"file:{tmp_path / 'made.keras'}")[-1:]
+    assert whole.gflop == pytest.approx(2 * 15 * 15 * 3 * 3 * 3 * 4 / 1e9)
+
+
+@pytest.mark.parametrize("name", ["my layer", "ünicode", "a,b", "_hidden"])
+def test_names_that_tensorflow_takes_for_no_scope(name, tmp_path):
+    images = keras.Input((32, 32, 3), name=name)
+    values = keras.layers.Conv2D(8, 3, 2, activation="relu", name=f"{name}1")(images)
+    made = keras.Model(images, keras.layers.Conv2D(4, 3, name=f"{name}2")(values), name=name)
+    made.save(tmp_path / "made.keras")
+    recipe, pixels = Recipe.for_backbone(f"file:{tmp_path / 'made.keras'}", scaling=SCALING), drawn_pixels()
+    expected = np.asarray(made(pixels / 255)).mean(axis=(1, 2))  # not traced, which it cannot be
+    for engine in ("keras", "openvino"):
+        np.testing.assert_allclose(open_engine(engine, recipe)(pixels)[0], expected, atol=1e-5)
+
+
+def test_features_that_are_probabilities_of_classes_are_told(tmp_path):
+    images = keras.Input((32, 32, 3))
+    values = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(8, 3, name="last_conv")(images))
+    keras.Model(images, keras.layers.Dense(3, activation="softmax")(values)).save(tmp_path / "made.keras")
+    source = open_source(draw_images(tmp_path / "images", each=4))
+    name, told = f"file:{tmp_path / 'made.keras'}", "probabilities of the model's own classes; --layer NAME"
+    report = extract_with(source, Recipe.for_backbone(name, scaling=SCALING), tmp_path / "rows.h5")
+    assert any(told in line for line in report.warnings)
+    recipe = Recipe.for_backbone(name, scaling=SCALING, layers="last_conv")
+    report = extract_with(source, recipe, tmp_path / "other.h5")
+    assert not any(told in line for line in report.warnings)
+
+
+def test_the_last_layer_is_the_last_block_where_no_name_has_a_number():
+    made = keras.Sequential(
+        [
+            keras.Input((8, 8, 3)),
+            keras.layers.Conv2D(4, 3, name="first"),
+            keras.layers.ReLU(),
+            keras.layers.Conv2D(4, 3, name="second"),
+        ]
+    )
+    made = keras.Model(made.inputs[0], made.outputs[0])
+    unfreeze(made, "last")
+    assert [layer.trainable for layer in made.layers] == [False, False, False, True]
+    assert blocks(made) == {"first": 1, "second": 3}
 
 
 def test_the_same_model_is_the_same_recipe_whatever_its_file(file, recipe, tmp_path):
@@ -452,6 +509,14 @@ def test_a_frontier_of_it(file, tmp_path, monkeypatch):
     result = invoke(*words, "--scaling", SCALING, "--antialias")
     assert result.exit_code == 0, result.output
     assert f"--backbone file:mine.keras --image-size 32 --antialias --scaling {SCALING}" in result.stdout
+
+
+def test_a_frontier_with_others_gives_the_scaling_to_it_alone(file, small_recipe):
+    request = Request(backbones=(f"file:{file}", "smallnet"), seen=Seen(scaling=SCALING, crop=0.9))
+    assert request.seen_by(f"file:{file}") == request.seen
+    assert request.seen_by("smallnet") == Seen(crop=0.9)
+    alone = Request(backbones=("smallnet",), seen=Seen(scaling=SCALING))
+    assert alone.seen_by("smallnet") == alone.seen
 
 
 def test_int8(recipe, tmp_path):

@@ -23,6 +23,7 @@ from extract.cli import app
 from extract.engines.engine import open_engine
 from extract.engines.file_graph import gflop
 from extract.engines.keras_engine import feature_model
+from extract.engines.probe import check_probes
 
 onnx = pytest.importorskip("onnx")
 SCALING = "0.5,0.4,0.3/0.2,0.25,0.3"
@@ -310,6 +311,18 @@ def test_a_model_that_gives_nothing(wrong, words, folder, tmp_path):
     images = open_source(draw_images(tmp_path / "images", each=3))
     refused(lambda: extract_with(images, recipe, tmp_path / "rows.h5"), words, "--scaling")
     assert not (tmp_path / "rows.h5").exists()
+
+
+def test_a_model_that_is_never_the_same(folder):
+    images = ops.parameter([-1, 3, 32, 32], np.float32)
+    vectors = ops.reduce_mean(images, ops.constant(np.array([2, 3])))
+    noise = ops.random_uniform(
+        ops.shape_of(vectors), ops.constant(np.float32(0)), ops.constant(np.float32(9)), "f32"
+    )
+    model = openvino.Model([ops.result(ops.add(vectors, noise))], [images])
+    recipe = Recipe.for_backbone(saved(model, folder / "noise.xml"), scaling="none")
+    engine = open_engine("openvino", recipe)
+    refused(lambda: check_probes(engine, recipe, []), "other features for the same image", "random")
 
 
 def test_a_size_that_the_graph_does_not_take(file, folder):

@@ -17,15 +17,17 @@ from classify.features.matrix import FeatureSet
 from data.errors import HeadstartError, NotFoundError, is_missing
 from data.images import ImageError
 from data.lists import as_list
+from data.sources.naming import BRACES
 from data.sources.source import holds_many, open_many
 from data.sources.tree import IMAGE_SUFFIXES, read_tree
 from data.stores.urls import below, is_url, shown
-from data.text import printable
+from data.text import printable, shell_word
 from extract.engines.engine import Engine
 from extract.engines.pipeline import compute_features
 from extract.given import (
     Image,
     Inside,
+    Unread,
     bytes_of,
     checked_images,
     is_one_image,
@@ -39,7 +41,8 @@ from extract.run.worker import warn_of_dim
 _log = logging.getLogger("headstart.predict")
 
 Opening = Future[list[Engine]]
-Given = Image | Inside
+Given = Image | Inside | Unread
+_TABLES = (".csv", ".tsv", ".tab")
 
 
 def open_engines(feature_sets: Sequence[FeatureSet]) -> list[Engine]:
@@ -213,9 +216,11 @@ def image_files(paths: Iterable[str | PathLike]) -> list[Given]:
         )
     for path in given:
         if path in several:
-            files += _images_in(path)
+            files += _images_in(path, alone=len(given) == 1)
         elif os.path.isdir(path) or (is_url(path) and Path(shown(path)).suffix.lower() not in IMAGE_SUFFIXES):
             files += _images_below(path)
+        elif path.lower().endswith(_TABLES) and os.path.isfile(path):
+            files.append(Unread(path, "a table: --list takes paths, a line each; `extract run` takes tables"))
         else:
             files.append(path if is_url(path) else Path(path))
     if not files:
@@ -237,11 +242,31 @@ def _images_below(folder: str) -> list[Given]:
     return [Path(folder) / path for path in sorted(tree.images)]
 
 
-def _images_in(source: str) -> list[Inside]:
-    opened = open_many(source)
+def _images_in(path: str, alone: bool) -> list[Given]:
+    """Return the images of an archive or a Parquet file; one of several that cannot be opened is `Unread`."""
+    try:
+        opened = open_many(path)
+    except HeadstartError as error:
+        told = _without_options(error, path)
+        if alone:
+            raise told from error
+        return [Unread(path, f"{told.happened}: {told.received}")]
     for line in opened.warnings:
         _log.warning("warning: %s", line)
-    return [Inside(opened, row, source) for row in opened.rows]
+    of_several = (
+        BRACES.search(path) or opened.describe()["kind"] == "files"
+    )  # whose ids are the paths of files
+    place = path.rpartition("/")[0] if of_several else path
+    return [Inside(opened, row, place) for row in opened.rows]
+
+
+def _without_options(error: HeadstartError, path: str) -> HeadstartError:
+    """Return an error that does not advise options of sources, which are those of an extraction."""
+    if "--" not in error.todo:
+        return error
+    run = f"python -m extract run {shell_word(path)}"
+    todo = f"extract it, and classify the feature file; there, {error.todo}: {run}"
+    return HeadstartError(error.happened, error.expected, error.received, todo)
 
 
 def _bytes_of(given: list[Given], recipe: Recipe, errors: dict[int, str]) -> Iterator[tuple[int, bytes]]:

@@ -101,21 +101,21 @@ def frontier(
         images_per_second,
         threads,
         seed,
-        seen := Seen(resize, antialias, crop, scaling, pooling),
+        Seen(resize, antialias, crop, scaling, pooling),
     )
     opened = open_source(source, **how)
     say_warnings(opened.warnings)
     given: dict[str, object] = {"--weights": weights if weights != "imagenet" else None, "--groups": groups}
     given |= {"--threads": threads}
     options = [str(word) for name, value in given.items() if value is not None for word in (name, value)]
-    options += [*seen.options(), *words_of(how)]
+    options += words_of(how)
     stem = Path(default_name(source)).stem
     found = compare(
         opened,
         output or Path(f"{stem}-frontier"),
         request,
         groups=listed_groups(groups),
-        place=Place(shown(source), tuple(options), stem),
+        place=Place(shown(source), tuple(options), stem, request),
         say=say,
     )
     show(found, frontier_lines, as_json)

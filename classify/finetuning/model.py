@@ -139,7 +139,8 @@ def blocks(backbone: "keras.Model") -> dict[str, int]:
     """Return the blocks of a backbone, each with the place of its first layer.
 
     A block is what the names of layers have in common up to their first number, as ``block14``
-    of ``block14_sepconv1``. Layers that Keras named itself belong to the block they stand in.
+    of ``block14_sepconv1``. Layers that Keras named itself belong to the block they stand in. Where no name
+    has a number, each layer with weights is a block.
 
     Parameters
     ----------
@@ -150,7 +151,7 @@ def blocks(backbone: "keras.Model") -> dict[str, int]:
         match = _NUMBERED.match(layer.name)
         if match and not _named_by_keras(layer):
             found.setdefault(match[0], place)
-    return found
+    return found or {layer.name: place for place, layer in enumerate(backbone.layers) if layer.weights}
 
 
 def counts(model: "keras.Model") -> Counts:

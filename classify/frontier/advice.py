@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from shlex import join
 
+from classify.frontier.grid import Request
 from classify.frontier.race import Entrant
 from classify.scores.intervals import score_text
 from data.names import table_lines
@@ -28,11 +29,14 @@ class Place:
         Of ``extract run`` that open it.
     output : str
         How feature files of it begin.
+    request : Request, optional
+        What was asked of the frontier.
     """
 
     text: str
     options: tuple[str, ...] = ()
     output: str = "features"
+    request: Request | None = None
 
 
 def commands(place: Place, entrants: Iterable[Entrant]) -> list[str]:
@@ -40,7 +44,8 @@ def commands(place: Place, entrants: Iterable[Entrant]) -> list[str]:
     lines, files = [], []
     for each in entrants:
         file = f"{place.output}-{each.of.stem}.h5"
-        words = ["extract", "run", place.text, "-o", file, *each.of.options(), *place.options]
+        seen = place.request.seen_by(each.of.backbone).options() if place.request else []
+        words = ["extract", "run", place.text, "-o", file, *each.of.options(), *seen, *place.options]
         lines.append(f"python -m {join([*words, '--reuse', str(each.path)])}")
         files.append(file)
     return [*lines, f"python -m {join(['classify', 'train', *files])}"]

@@ -111,7 +111,7 @@ class Workshop:
             image_size=each.size,
             layers=each.layers,
             precision=each.precision,
-            **self.request.seen.fields_for(each.backbone),
+            **self.request.seen_by(each.backbone).fields_for(each.backbone),
         )
         return quantized(recipe, self.source, scan=self.scan) if each.arithmetic == "int8" else recipe
 

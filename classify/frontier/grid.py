@@ -8,6 +8,7 @@ from data.allowed import check_values
 from data.errors import HeadstartError, UsageError, unknown_name
 from data.lists import as_list
 from extract.backbones.applications import backbone_named, checked_size
+from extract.backbones.kinds import FILE
 from extract.backbones.seen import Seen
 
 SHARES = (0.5, 0.75, 1.0, 1.3)  # of the side that a backbone was trained with
@@ -146,6 +147,11 @@ class Request:
                 f"--layers and --layer {' --layer '.join(self.layers)}",
                 "leave one of them out",
             )
+
+    def seen_by(self, backbone: str) -> Seen:
+        """Return what a backbone sees: beside model files, which need a scaling, others keep their own."""
+        has_files = any(name.startswith(FILE) for name in self.backbones)
+        return replace(self.seen, scaling=None) if has_files and not backbone.startswith(FILE) else self.seen
 
 
 def _too_small(size: int, least: int, backbones: Sequence[str]) -> HeadstartError:

@@ -11,6 +11,7 @@ from classify.scores.temperature import calibration_text
 from data import __version__
 from data.machine import cpu, versions
 from data.splits import SPLIT_NAMES
+from data.text import shell_word
 from extract.feature_file.reader import FeatureFile
 
 Tables = Mapping[str, list[tuple[str, str]]]
@@ -54,8 +55,15 @@ def provenance(
 def training_command(name: str, bundle: Bundle, files: Sequence[str], *options: str) -> str:
     """Return the command that trains such a head on such files; a fine-tuned one has no such command."""
     params = [f"--param {quote(f'{key}={value}')}" for key, value in _changed(bundle).items()]
-    words = ["python -m classify train", *map(quote, files), "--head", quote(bundle.name), *params, *options]
-    return " ".join([*words, "-o", quote(name)])
+    words = [
+        "python -m classify train",
+        *map(shell_word, files),
+        "--head",
+        quote(bundle.name),
+        *params,
+        *options,
+    ]
+    return " ".join([*words, "-o", shell_word(name)])
 
 
 def head_words(bundle: Bundle) -> str:

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from shlex import quote
 
 from classify.features.matrix import FeatureMatrix
 from classify.scores.cross_validation import possible_folds
-from data.text import counted
+from data.text import counted, shell_word
 
 _FEW = 10  # rows: below, 95 % intervals of an accuracy are wider than half of all that it can be
 _FOLDS = 5
@@ -73,10 +72,10 @@ def advice(
     next: python -m classify evaluate a-ridge a.h5 --cv 3
     """
     options, notes = _options(rows), _notes(rows)
-    command = " ".join(["python -m classify evaluate", *(quote(str(word)) for word in (bundle, *files))])
+    command = " ".join(["python -m classify evaluate", *(shell_word(word) for word in (bundle, *files))])
     joined = "" if join == "strict" else f" --join {join}"
-    joined += "" if corrections is None else f" --corrections {quote(str(corrections))}"
-    joined += f" --groups {quote(str(groups))}" if groups and "--cv" in (options or "") else ""
+    joined += "" if corrections is None else f" --corrections {shell_word(corrections)}"
+    joined += f" --groups {shell_word(groups)}" if groups and "--cv" in (options or "") else ""
     nothing = "extract more images with labels: no rows are left to judge the head by"
     return [
         *([f"note: {'; '.join(notes)}"] if notes else []),

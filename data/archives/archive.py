@@ -10,9 +10,10 @@ from typing import Any, cast
 import numpy as np
 
 from data.archives.contents import Members, files_of, is_seen, missing_shards, suffix_of
-from data.archives.labels import SHARD, SIDES, Beside, labelled, parts_of_samples, parts_told
+from data.archives.labels import SHARD, SIDES, Beside, labelled
 from data.archives.listing import files_in
 from data.archives.readers import Readers
+from data.archives.samples import parts_of_samples, parts_told
 from data.errors import HeadstartError
 from data.sources.layout import Layout, Reading, layout_of
 from data.sources.options import SourceOptions, as_json
@@ -108,7 +109,7 @@ def open_archive(text: str | Path, **how: Any) -> ArchiveSource:
         unpack to far more than images do, or no images.
     """
     files, reading, where = files_of(str(text)), Reading(**how), shown(str(text))
-    found = _Found.of(files, with_labels=reading.label_regex is None)
+    found = _Found.of(files, reading)
     if not len(found.images):
         raise _no_images(where, found.count)
     layout = _by_folders(found.images, files, where, reading)
@@ -153,10 +154,10 @@ class _Found:
     warnings: list[str]
 
     @classmethod
-    def of(cls, files: Sequence[str], with_labels: bool) -> "_Found":
+    def of(cls, files: Sequence[str], reading: Reading) -> "_Found":
         """List archives one by one."""
-        beside = Beside(files) if with_labels else None
-        images, count = Members(), 0
+        beside = Beside(files, reads=reading.label_regex is None)
+        images, count, parts = Members(), 0, [np.zeros(0, bool)]
         others: list[str] = []
         warnings: list[str] = []
         tops = _tops(files)
@@ -164,18 +165,19 @@ class _Found:
             members = files_in(number, file, warnings)
             kinds = np.fromiter(map(_kind, members.names), np.int8, len(members))
             here, sides = (members.at(np.flatnonzero(kinds == kind)) for kind in (_IMAGE, _SIDE))
-            if beside:
-                beside.add(here, sides)
+            beside.add(here, sides)
+            parts.append(parts_of_samples(here.names))
             images.extend(here)
             others += [
                 tops[number] + members.names[place] for place in np.flatnonzero(kinds == _OTHER).tolist()
             ]
             count += len(members)
-        if not beside or not _count(beside.found, images, warnings):
+        if not _count(beside.found, images, warnings if beside.labels else []):
             return cls(images, None, others, count, warnings)
-        whole = np.flatnonzero(~parts_of_samples(images.names))
-        warnings += [*parts_told(images.names, len(whole)), *beside.warnings()]
-        labels = [beside.labels[number] for number in whole.tolist()]
+        out = np.concatenate(parts) & (not reading.include)
+        warnings += [*parts_told(images.names.at(np.flatnonzero(out))), *beside.warnings()]
+        whole = np.flatnonzero(~out)
+        labels = [beside.labels[number] for number in whole.tolist()] if beside.labels else None
         return cls(images.at(whole), labels, others, count, warnings)
 
 

@@ -11,14 +11,13 @@ import numpy as np
 
 from data.archives.contents import Member, Members
 from data.archives.readers import Readers
+from data.archives.samples import key_of
 from data.sources.labels import index_labels, label_warnings
 from data.sources.layout import Layout
 from data.sources.rows import Rows
-from data.sources.tree import IMAGE_SUFFIXES
 from data.splits import SPLIT_NAMES, split_name, split_of_shard
 from data.stores.urls import shown
 from data.text import counted, some_of
-from data.texts import Texts
 
 SIDES = (".cls", ".json", ".txt")  # what stands beside an image, the first says the label
 _IN_JSON = ("label", "cls", "class", "class_name")
@@ -33,6 +32,8 @@ class Beside:
     ----------
     files : sequence of str
         The archives.
+    reads : bool
+        Whether labels are wanted, or how many there are alone.
 
     Attributes
     ----------
@@ -40,20 +41,23 @@ class Beside:
         One for each image that was added, None where there is none.
     found : int
         Beside how many images there is a file that may say a label.
-    other_fields : set of str
-        Of JSON without a label.
     """
 
-    def __init__(self, files: Sequence[str]) -> None:
+    def __init__(self, files: Sequence[str], reads: bool = True) -> None:
         self.labels: list[object] = []
         self.found = 0
-        self.other_fields: set[str] = set()
+        self._reads = reads
         self._readers = Readers(files)
         self._known: dict[object, object] = {}
+        self._fields: set[str] = set()  # of JSON without a label
+        self._odd: dict[str, list[str]] = {}  # files beside that say none, by what is wrong
 
     def add(self, images: Members, sides: Members) -> None:
         """Read the labels of the images of one archive."""
-        of_each = [_candidates(_key(name), sides) for name in images.names]
+        of_each = [_candidates(name, sides) for name in images.names]
+        if not self._reads:
+            self.found += sum(map(bool, of_each))
+            return
         read = self._readers.read(chain.from_iterable(of_each))
         for candidates in of_each:
             self.found += bool(candidates)
@@ -65,56 +69,42 @@ class Beside:
         if isinstance(data, OSError):
             raise data
         text = data.decode("utf-8", "replace").strip()
-        return self._of_json(text) if name.lower().endswith(".json") else text
+        return self._of_json(name, text) if name.lower().endswith(".json") else text
 
-    def _of_json(self, text: str) -> object:
+    def _of_json(self, name: str, text: str) -> object:
         try:
             values = json.loads(text)
         except ValueError:
+            self._odd.setdefault("is no JSON", []).append(name)
             return None
         if not isinstance(values, dict):
             return values if isinstance(values, str | int) else None
-        label = next((values[name] for name in _IN_JSON if isinstance(values.get(name), str | int)), None)
-        if not any(name in values for name in _IN_JSON):
-            self.other_fields |= values.keys()
+        said = {field: values[field] for field in _IN_JSON if field in values}
+        label = next((each for each in said.values() if isinstance(each, str | int)), None)
+        for field, value in said.items():
+            if label is None and value is not None:
+                kind = "a list" if isinstance(value, list) else "no text and no whole number"
+                self._odd.setdefault(f"has {kind} as its {field}", []).append(name)
+        self._fields |= values.keys() if not said else set()
         return label
 
     def warnings(self) -> list[str]:
-        """Return a line that names the fields of JSON in which no label was found."""
-        if not self.other_fields:
-            return []
-        wanted = f"{', '.join(_IN_JSON[:-1])} or {_IN_JSON[-1]}"
-        return [f"JSON beside images without {wanted}: it has {some_of(sorted(self.other_fields), 5)}"]
+        """Return lines about files beside in which no label was found."""
+        lines = [
+            f"{counted(len(names), 'file')} beside, as {names[0]}, without a label: it {reason}"
+            for reason, names in self._odd.items()
+        ]
+        if self._fields and None in self.labels:
+            wanted = f"{', '.join(_IN_JSON[:-1])} or {_IN_JSON[-1]}"
+            lines.append(f"JSON beside images without {wanted}: it has {some_of(sorted(self._fields), 5)}")
+        return lines
 
 
-def parts_of_samples(names: Texts) -> np.ndarray:
-    """Tell which images belong to another one of their sample, as ``1.seg.png`` to ``1.jpg``.
-
-    Examples
-    --------
-    >>> parts_of_samples(Texts(["1.jpg", "1.seg.png", "2.v2.jpg"])).tolist()
-    [False, True, False]
-    """
-
-    def is_part(name: str) -> bool:
-        key = _key(name)
-        is_short = name.count(".", len(key)) < 2
-        return not is_short and any(names.find(key + suffix) >= 0 for suffix in sorted(IMAGE_SUFFIXES))
-
-    return np.fromiter(map(is_part, names), bool, len(names))
-
-
-def parts_told(names: Texts, whole: int) -> list[str]:
-    """Return a line that says how many images are parts of samples."""
-    if len(names) == whole:
-        return []
-    first = names[int(parts_of_samples(names).argmax())]
-    return [f"{counted(len(names) - whole, 'image')} beside another one of the sample, as {first}, left out"]
-
-
-def _candidates(key: str, sides: Members) -> list[Member]:
-    """Return the files that may say the label of a sample, the first one before others."""
-    numbers = (sides.names.find(key + each) for suffix in SIDES for each in (suffix, suffix.upper()))
+def _candidates(name: str, sides: Members) -> list[Member]:
+    """Return the files that may say the label of an image, the first one before others."""
+    keys = dict.fromkeys([key_of(name), name.rpartition(".")[0]])
+    endings = [each for suffix in SIDES for each in (suffix, suffix.upper())]
+    numbers = (sides.names.find(key + ending) for key in keys for ending in endings)
     found = (sides[number] for number in numbers if number >= 0)
     return [member for member in found if member.size < _LARGEST_SIDE]
 
@@ -144,11 +134,9 @@ def labelled(
     found = Rows.columns(rows.ids, np.array(numbers), splits[archives], rows.groups, rows.group_names)
     unknown = int((found.labels < 0).sum())
     notes = [f"{counted(unknown, 'image')} without a label beside"] if unknown else []
+    if len(places.class_names) > 1:
+        notes.append(
+            f"labels are those beside the images; folders say no class: {some_of(places.class_names)}"
+        )
     notes += label_warnings([label for label in labels if label is not None])
     return replace(places, name="labels beside images", class_names=names, rows=found, warnings=notes)
-
-
-def _key(name: str) -> str:
-    """Return what files of one sample share: the name up to the first dot behind its folders."""
-    folder, _, last = name.rpartition("/")
-    return (folder + "/" if folder else "") + last.split(".")[0]

@@ -57,6 +57,8 @@ def _entries(
                 if again:
                     warnings.append(f"{file!r} holds no tar file behind its end: what is there is not read")
                     return
+                if not header and not again:
+                    warnings.append(f"{file!r} has no mark at its end, as one that was cut between two files")
                 if any(header):  # `tarfile` takes damage for the end
                     raise tarfile.ReadError(f"there is no header at byte {offset}")
                 offset, again = _behind(handle, offset), True

@@ -65,18 +65,22 @@ def features_of(schema: "pyarrow.Schema") -> dict[str, dict]:
         return {}
 
 
+_IMAGES = ("image", "img", "jpg", "jpeg", "png", "picture", "photo")  # usual names
+
+
 def image_column(schema: "pyarrow.Schema", named: str | None) -> str | None:
     """Return the column of images: the one that is named, or one that can hold images.
 
-    Of several, that which datasets calls one of images comes first, then ``{"bytes", "path"}``, then bytes.
+    Of several, that which datasets calls one of images comes first, then ``{"bytes", "path"}``, then bytes,
+    and of those one with a usual name.
     """
     images = {name for name, each in features_of(schema).items() if each.get("_type") == "Image"}
     found = []
     for each in schema:
         struct = _is_struct(each.type)
         if (struct or _is_binary(each.type)) and named in (None, each.name):
-            found.append((each.name not in images, not struct, str(each.name)))
-    return min(found, key=lambda each: each[:2])[2] if found else None
+            found.append((each.name not in images, not struct, each.name not in _IMAGES, str(each.name)))
+    return min(found, key=lambda each: each[:3])[3] if found else None
 
 
 def _is_struct(kind: "pyarrow.DataType") -> bool:

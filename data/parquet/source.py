@@ -331,7 +331,9 @@ def _other_labels(schemas: "Sequence[pyarrow.Schema]") -> list[str]:
 
 def _other_images(schemas: "Sequence[pyarrow.Schema]", image: str) -> list[str]:
     features = {name: each for schema in schemas for name, each in features_of(schema).items()}
-    others = [name for name, each in features.items() if each.get("_type") == "Image" and name != image]
+    said = [name for name, each in features.items() if each.get("_type") == "Image"]
+    held = [name for schema in schemas for name in schema.names if image_column(schema, name)]
+    others = [name for name in dict.fromkeys([*said, *held]) if name != image]
     if not others:
         return []
     return [f"images are those of {image!r}; --path-column names another column: {some_of(others, 8)}"]

@@ -15,6 +15,7 @@ from data.text import counted, some_of
 
 _WHOLE = re.compile(r"-?\d+(\.0*)?")
 _WORDS = {"nan", "na", "n/a", "#n/a", "<na>", "nat", "none", "null", "nil", "inf", "+inf", "-inf", "infinity"}
+_MANY = 10  # labels, most of which one image alone has
 _NUMBERS = {255, 999, 9999, 2**15 - 1, 2**16 - 1, 2**31 - 1, 2**32 - 1}  # the last of a type, or far off
 
 
@@ -76,6 +77,8 @@ def label_warnings(labels: Sequence[object], named: bool = False) -> list[str]:
     unknown = sorted(odd) if whole or named else []
     taken = "unknown, as " + ("class names count from 0" if named else "all labels are whole numbers")
     lines += [f"{counted(counts[text], 'image')} with the label {text}: {taken}" for text in unknown]
+    if len(counts) >= _MANY and len(counts) > len(labels) / 2:
+        lines.append(f"{len(counts)} different labels of {len(labels)} images: are they names or captions?")
     classes = {text: counts[text] for text in counts if text not in unknown}
     return lines if named else lines + _doubtful_classes(classes, whole)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from data.errors import HeadstartError, UsageError
 from data.patterns import matching
-from data.placed import Placed, placed
+from data.placed import Placed, once, placed
 from data.sources.labels import index_labels
 from data.sources.rows import Rows, unique_ids
 from data.sources.tree import role
@@ -119,6 +119,7 @@ def layout_of(images: Iterable[str], where: str, reading: Reading, arranged: Tex
             "correct --include or --exclude",
         )
     arranged = images if arranged is None else arranged
+    arranged = arranged if reading.folders_are_classes else once(arranged, role)
     folders = {tuple(path.split(os.sep, 2)[:-1]) for path in arranged.some(kept)}
     tops = sorted({names[0] for names in folders if names})
     splits = not reading.folders_are_classes and _are_splits(tops, where)

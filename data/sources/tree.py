@@ -270,6 +270,9 @@ class _Walk:
             self.tree.others.append(path)
 
 
+_SOURCES = (".zip", ".tar", ".parquet", ".npz")
+
+
 def passed_over(paths: list[str], root: str = "") -> list[str]:
     """Return lines that count files that were not taken for images, and say what may be done.
 
@@ -292,7 +295,9 @@ def passed_over(paths: list[str], root: str = "") -> list[str]:
             f"; images by their content, which a name as 1.jpg would let in: {printable(', '.join(images))}"
         )
     no_image = kinds.keys() - set(images)
-    return [line, *([_NO_HEIC] if no_image & _HEIC else [])]
+    archives = sum(counts[kind] for kind in _SOURCES)
+    told = f"{counted(archives, 'file')} of these of many images each: name them, one by one, to have these"
+    return [line, *([told] if archives else []), *([_NO_HEIC] if no_image & _HEIC else [])]
 
 
 def _by_kind(counts: Counter) -> str:

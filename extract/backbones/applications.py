@@ -73,8 +73,8 @@ class Backbone:
         A name in `extract.backbones.scaling.SCALINGS`; empty where the user has to say it.
     published : KerasFile or None
         Its ImageNet weights; None where there are none.
-    default_size : int
-        Side where the user asks for none; 0 stands for the native one.
+    default_size : int, tuple of int or None
+        Side, or height and width, where the user asks for none; None stands for the native one.
     licence : str
         Of the published weights, as those who published them name it; empty where they name none.
     wheel : Wheel or None
@@ -90,7 +90,7 @@ class Backbone:
     min_size: int
     scaling: str
     published: KerasFile | None = None
-    default_size: int = 0
+    default_size: int | tuple[int, int] | None = None
     licence: str = ""
     wheel: Wheel | None = None
     only_size: tuple[int, int] | None = None
@@ -155,7 +155,13 @@ def backbone_named(name: str) -> Backbone:
         own = settled(name)
         usual = own.usual_size or own.image_size or (0, 0)
         return Backbone(
-            own.name, min(usual), 1, own.scaling, only_size=own.image_size, resizing=own.resizing
+            own.name,
+            min(usual),
+            1,
+            own.scaling,
+            default_size=own.usual_size,
+            only_size=own.image_size,
+            resizing=own.resizing,
         )
     if name not in BACKBONES:
         raise unknown_name("backbone", name, BACKBONES)

@@ -195,9 +195,19 @@ def operation_flops(operation: "keras.Operation") -> int:
     import keras
 
     if isinstance(operation, keras.Model):
-        return flops(operation)
+        return flops(_of_known_size(operation))
     kernels = [weight.shape for weight in getattr(operation, "weights", ()) if "kernel" in weight.name]
     return 2 * math.prod(operation.output.shape[1:-1]) * sum(map(math.prod, kernels)) if kernels else 0
+
+
+def _of_known_size(model: "keras.Model") -> "keras.Model":
+    """Return a model that is a layer of another one with the size of the images that it gets there."""
+    import keras
+
+    if not any(None in layer.output.shape[1:] for layer in model.layers if layer.weights):
+        return model
+    (given,) = model._inbound_nodes[-1].input_tensors  # of Keras, which has no public name for it
+    return keras.models.clone_model(model, input_tensors=keras.Input(given.shape[1:]))
 
 
 def scaled(pixels: "keras.KerasTensor", scaling: str) -> "keras.KerasTensor":
@@ -243,7 +253,7 @@ def check_pooling(axes: int, pooling: str, name: str) -> None:
             f"the output {name!r} cannot be pooled by {pooling}",
             f"{' or '.join(kinds[each] for each in fitting)}",
             kinds.get(axes, f"an output with {axes} axes"),
-            "choose another --pooling, or another output with --layer",
+            f"choose {'another --pooling, or ' if axes > 1 else ''}another output with --layer",
         )
 
 

@@ -41,7 +41,7 @@ def steps_of(model: "keras.Model") -> list[Step]:
     model : keras.Model
         Functional, with one output.
     """
-    nodes, numbers = _nodes_behind(model.output)
+    nodes, numbers = _nodes_behind(model.outputs[0])
     names = _first_names([node.operation for node in nodes])
     return [
         Step(name, node.operation, node.output_tensors[0], _numbers(node, numbers))

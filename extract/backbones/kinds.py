@@ -122,11 +122,12 @@ def missing_model(name: str, file: str) -> HeadstartError:
     file : str
         Which file is wanted.
     """
+    word = "layers" if kind_of(name).graph == "keras" else "run SOURCE"
     return HeadstartError(
         f"the model {name[:14]} that this recipe names is not in the cache",
         f"{file}, whose graph has the digest {name.partition(':')[2]}, in {models_folder()}",
         "no such model",
-        "bring it: python -m extract run ... --backbone file:MODEL; the cache keeps it from then on",
+        f"bring it: python -m extract {word} --backbone file:MODEL; the cache keeps it from then on",
     )
 
 

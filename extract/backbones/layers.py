@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 
 from extract.backbones.applications import checked_size
-from extract.backbones.build import AVG_POOL, build_backbone, map_size, operation_flops
+from extract.backbones.build import AVG_POOL, map_size, operation_flops, pooled_backbone
 from extract.backbones.graph import Step, meeting, needed, steps_of, takers_of
 
 
@@ -72,7 +72,7 @@ def output_layers(backbone: str, size: int | Sequence[int] | None = None) -> lis
     >>> [layer.name for layer in output_layers("vgg16", 64)]  # doctest: +SKIP
     ['block1_conv2', 'block2_conv2', 'block3_conv3', 'block4_conv3', 'avg_pool']
     """
-    steps = steps_of(build_backbone(backbone, checked_size(backbone, size)))
+    steps = steps_of(pooled_backbone(backbone, checked_size(backbone, size), (AVG_POOL,)))
     costs = [operation_flops(step.operation) for step in steps]
     found = [_layer(steps, costs, number) for number in _Points(steps, costs).worth_pooling()]
     deepest = {layer.gflop: layer for layer in found if layer.gflop}

@@ -75,19 +75,20 @@ def read_into(model: "keras.Model", path: Path) -> None:
     """
     import h5py
 
+    tensors = path
     with tempfile.TemporaryDirectory() as folder:
         try:
             if zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
-                    path = Path(archive.extract("model.weights.h5", folder))
-            with h5py.File(path) as file:
+                    tensors = Path(archive.extract("model.weights.h5", folder))
+            with h5py.File(tensors) as file:
                 legacy = "layer_names" in file.attrs or "model_weights" in file
                 group = None if legacy else _backbone_group(file, model)
                 if group is not None:
-                    path = Path(folder) / "backbone.weights.h5"
-                    with h5py.File(path, "w") as target:
+                    tensors = Path(folder) / "backbone.weights.h5"
+                    with h5py.File(tensors, "w") as target:
                         file.copy(group, target, "layers")
-            model.load_weights(path)
+            model.load_weights(tensors)
         except HeadstartError:
             raise
         except (OSError, KeyError, ValueError) as error:

@@ -55,7 +55,7 @@ def bench_lines(values: dict) -> list[str]:
             for name, text in words.items()
             if name in values["medians"]
         ),
-        *(() if values["ratios"] else ["Keras' own needs TensorFlow: no ratio to it"]),
+        *(() if values["ratios"] else ["Keras' own needs TensorFlow and a graph of Keras': no ratio to it"]),
         f"the whole pipeline is at {values['pipeline_over_engine']:.0%} of the engine alone",
         *(
             [f"left out: {counted(len(values['rejections']), 'image')} that cannot be decoded"]

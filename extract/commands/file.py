@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from shlex import quote
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from data.sources.labels import source_warnings
 from data.sources.options import SourceOptions, option_of
 from data.sources.source import grammar, open_source
 from data.split_rule import SplitRule
-from data.text import counted, some_of
+from data.text import counted, shell_word, some_of
 from extract.commands.options import (
     AsJson,
     FilePath,
@@ -54,7 +53,7 @@ def verdict_lines(values: dict) -> list[str]:
         damaged = counted(len(values["damaged"]), "damaged row")
         lines.append(f"{values['file']}: {damaged}: {some_of(values['damaged_ids'], 5)}")
     remedies = {
-        "repair": f"python -m extract repair {quote(values['file'])}",
+        "repair": f"python -m extract repair {shell_word(values['file'])}",
         # A cache other than the one of `verify` may take a changed file for the one it knows.
         "run": f"the command that made {values['file']}, again with --rehash: it reads every file, and "
         "computes only what is missing or has changed",
@@ -152,7 +151,7 @@ def info(
             f"{str(file)!r} is a bundle, and no feature file",
             "a file that `python -m extract run` wrote",
             "a bundle",
-            f"python -m classify info {quote(str(file))} says what it is",
+            f"python -m classify info {shell_word(file)} says what it is",
         )
     show(FeatureFile(file).summary(), info_lines, as_json)
 

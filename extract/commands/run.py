@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -15,7 +14,7 @@ from data.source_options import NONE, takes_source_options
 from data.sources.options import SourceOptions
 from data.sources.source import SOURCES, Source, open_source, source_kind
 from data.split_rule import SplitRule
-from data.text import counted
+from data.text import counted, shell_word
 from extract.commands.file import class_lines, rule_lines
 from extract.commands.options import (
     Antialias,
@@ -82,7 +81,7 @@ def report_lines(report: dict) -> list[str]:
     if report["unlabelled"]:
         lines.append(f"without a label: {counted(report['unlabelled'], 'row')}")
     if report["trained_classes"] > 1:
-        lines.append(f"next: python -m classify train {quote(report['file'])} --head logistic")
+        lines.append(f"next: python -m classify train {shell_word(report['file'])} --head logistic")
     return lines
 
 
@@ -118,8 +117,8 @@ def preview_lines(values: dict) -> list[str]:
     if values["refused"]:
         lines.append(f"{values['refused']} would leave the file: refused without --allow-drop")
     if SplitRule.from_dict(values["split_rule"]).is_stratified:
-        names = list(values["rows_by_split"]["train"])
-        lines += [*rule_lines(values["split_rule"]), *class_lines(names, values["rows_by_split"])]
+        lines += rule_lines(values["split_rule"])
+    lines += class_lines(list(values["rows_by_split"]["train"]), values["rows_by_split"])
     if not values["missing"]:
         return lines
     replicas = sum(node["replicas"] for node in values["nodes"])

@@ -44,6 +44,14 @@ _EXACT = (relative_difference, 1e-4)
 _COMPARED = {"float32": _EXACT, "float16": _EXACT, "bfloat16": (relative_distance, 0.05)}
 
 
+_NOTHING = 1e-8  # features that differ by less than this say nothing
+
+
+def _features(engine: Engine, image: np.ndarray) -> list[np.ndarray]:
+    """Return what an engine computes of one image, for each layer."""
+    return [rows[0] for rows in engine(image[np.newaxis])]
+
+
 def difference(recipe: Recipe, mine: np.ndarray, stored: np.ndarray) -> float:
     """Return how far two features of one image are apart, as the recipe's precision allows to judge."""
     measure, _ = _COMPARED[recipe.precision]
@@ -82,7 +90,7 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
         As `check_probe` raises it; if a feature is no finite number; if all are those of another image too.
     """
     image = probe_image(recipe.image_size)
-    ours, others = ([rows[0] for rows in engine(each[np.newaxis])] for each in (image, 255 - image))
+    ours, others, again = (_features(engine, each) for each in (image, 255 - image, image))
     if not all(np.isfinite(feature).all() for feature in (*ours, *others)):
         raise HeadstartError(
             "the backbone gives features that are no numbers",
@@ -90,11 +98,21 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
             "NaN or infinity, of the probe image",
             "check --scaling, --precision and the weights of the model",
         )
-    if all(map(np.array_equal, ours, others)):
+    measure, allowed = _COMPARED[recipe.precision]
+    if (apart := max(map(measure, again, ours))) > allowed:
+        raise HeadstartError(
+            "the backbone gives other features for the same image each time",
+            f"the same ones, within {allowed:g}",
+            f"a difference of {apart:.3g} between two runs of the probe image",
+            "take out what is random in the model, as noise or dropout that stays on",
+        )
+    if all(
+        np.allclose(one, other, rtol=1e-6, atol=_NOTHING) for one, other in zip(ours, others, strict=True)
+    ):
         raise HeadstartError(
             "the backbone gives the same features for other images",
             "features that tell the probe image from its negative",
-            f"{ours[0].size} values that are the same for both",
+            f"{sum(map(len, ours))} values that are the same for both",
             "check --layer, --scaling and the weights of the model",
         )
     if probes:

@@ -55,6 +55,8 @@ def bring_graph(name: str, weights: Path | None, model: str) -> None:
         values = json.loads(path.read_bytes())
         graph, own = values["graph"], Own.of(name, values["told"])
         found = digest_of(graph)
+    except HeadstartError:
+        raise
     except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
         raise _damaged(path, name, with_type(error)) from error
     if found != name.partition(":")[2]:

@@ -15,16 +15,15 @@ from data.text import with_type
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
 from extract.backbones.kinds import Own
+from extract.model_files.graph_parts import checked_graph, refused
 from extract.model_files.keras_file import (
     built,
     check_fits,
-    checked_graph,
     digest_of,
     image_size_of,
     keep_model,
     kept_before,
     kept_graph,
-    refused,
     with_policy,
     with_single_ends,
 )
@@ -65,7 +64,7 @@ def keep(preset: str) -> Own:
         config = keras.saving.serialize_keras_object(backbone)
     except Exception as error:  # KerasHub raises anything on presets that it does not know
         expected = "the folder or the name of a preset of KerasHub"
-        raise refused(preset, with_type(error), expected) from error
+        raise refused(preset, with_type(error), expected, "check the folder, or the name") from error
     graph = checked_graph(json.loads(json.dumps(config)), name, _PACKAGES)
     converter = _converter(hub, preset)
     model = with_single_ends(backbone, name)

@@ -15,34 +15,22 @@ from data.errors import HeadstartError
 from data.output.atomic import written_aside
 from data.output.cache import in_cache
 from data.text import counted, with_type
+from extract.backbones.build import AVG_POOL
 from extract.backbones.download import file_hash
 from extract.backbones.keras_backend import keras_backend
 from extract.backbones.kinds import Own, is_kept, missing_model, models_folder, place_of
 from extract.backbones.records import known_weights
 from extract.backbones.tensors import name_elsewhere
 from extract.backbones.weights import keep_weights
+from extract.model_files.graph_parts import checked_graph, is_classifier, names_in, refused
 
 if TYPE_CHECKING:
     import keras
 
 _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # in the file, which is a zip
 _LARGEST = {_CONFIG: 64 << 20, _WEIGHTS: 16 << 30}  # bytes of each, unpacked
-_OF_GRAPH = ("module", "class_name", "config", "registered_name", "build_config")  # the rest is of training
-_SHARED = "shared_object_id"
 _PACKAGES = ("builtins", "keras")  # whose classes are Keras' own
-_RUN = {
-    "Lambda",
-    "__lambda__",
-    "TFSMLayer",
-    "TorchModuleWrapper",
-    "JaxLayer",
-    "FlaxLayer",
-}  # code of the file's
-_OWN_LAYERS = "layers that are Keras' own"
 _MODELS = ("Functional", "Sequential")
-_READ_FILES = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
-_SAVE = "save the model again by Keras 3: model.save('MODEL.keras')"
-_REBUILD = "build it of Keras' own layers, give it the weights, and save that: model.save('MODEL.keras')"
 _PART = "save the part from one input to one output: keras.Model(INPUT, OUTPUT).save('MODEL.keras')"
 _RGB = "save a model around it that takes RGB images, channels last, and makes of them what it needs"
 
@@ -155,6 +143,19 @@ def kept_graph(name: str) -> dict:
     return json.loads(text)
 
 
+def output_warnings(name: str, layers: Sequence[str]) -> list[str]:
+    """Return a line where features of a user's model are the probabilities of its own classes."""
+    if not name.startswith("keras:") or AVG_POOL not in layers or not is_kept(name):
+        return []
+    graph = kept_graph(name)
+    if AVG_POOL in names_in(graph) or not is_classifier(graph):
+        return []
+    return [
+        "the features are the probabilities of the model's own classes; --layer NAME takes what stands "
+        "before them: `python -m extract layers` lists names"
+    ]
+
+
 def _graph_place(name: str) -> Path:
     return place_of(name).with_suffix(".json")
 
@@ -183,61 +184,6 @@ def _graph_in(path: Path) -> dict:
     if config.get("class_name") not in _MODELS:
         raise refused(path.name, f"a {config.get('class_name')}", f"a model that is {' or '.join(_MODELS)}")
     return config
-
-
-def checked_graph(values: dict, file: str, packages: Sequence[str]) -> dict:
-    """Return the graph in a configuration, of which every part is of some packages and has no code.
-
-    Raises
-    ------
-    HeadstartError
-        If a part is not.
-    """
-    config = _numbered({name: values[name] for name in _OF_GRAPH if name in values}, {})
-    for part in _parts(config):
-        _check_part(part, file, packages)
-    return config
-
-
-def _numbered(value: Any, numbers: dict[int, int]) -> Any:
-    """Return a graph whose shared objects are numbered; Keras writes where they lay in memory."""
-    if isinstance(value, list):
-        return [_numbered(each, numbers) for each in value]
-    if not isinstance(value, dict):
-        return value
-    found = {name: _numbered(each, numbers) for name, each in value.items() if name != _SHARED}
-    if _SHARED in value and value.get("class_name") != "DTypePolicy":
-        found[_SHARED] = numbers.setdefault(value[_SHARED], len(numbers))
-    return found
-
-
-def _parts(value: object) -> Iterator[dict]:
-    """Yield all that names a class or a function, however deep."""
-    if isinstance(value, dict):
-        if "class_name" in value:
-            yield value
-        for each in value.values():
-            yield from _parts(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _parts(each)
-
-
-def _check_part(part: dict, file: str, packages: Sequence[str]) -> None:
-    names = ("class_name", "module", "registered_name")
-    kind, module, registered = (str(part.get(name) or "") for name in names)
-    if kind in _RUN:
-        raise refused(file, f"a {kind.strip('_')} layer, whose code is in the file", _OWN_LAYERS, _REBUILD)
-    if kind in _READ_FILES:
-        raise refused(file, f"a {kind} layer, which may read other files", "layers of images", _REBUILD)
-    owner = registered.partition(">")[0] if ">" in registered else ""
-    if module.split(".")[0] not in ("", *packages) or owner not in ("", *packages):
-        raise refused(file, f"the custom object {registered or f'{module}.{kind}'}", _OWN_LAYERS, _REBUILD)
-
-
-def refused(file: str, received: str, expected: str, advice: str = _SAVE) -> HeadstartError:
-    """Make the error for a file that cannot be a backbone."""
-    return HeadstartError(f"{file!r} cannot be a backbone", expected, received, advice)
 
 
 def built(config: dict, file: str) -> "keras.Model":

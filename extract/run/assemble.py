@@ -1,7 +1,6 @@
 """Known features in the order of a file, unless too many images were rejected; nothing is written here."""
 
 from pathlib import Path
-from shlex import quote
 
 import numpy as np
 
@@ -11,7 +10,7 @@ from data.sources.source import Source
 from data.split_rule import HASH, SplitRule
 from data.splits import SPLIT_NAMES, group_digest, hashed_split
 from data.stratified import ToDeal, stratified
-from data.text import counted
+from data.text import counted, shell_word
 from extract.backbones.records import known_weights
 from extract.feature_file.contents import NO_DIGEST, Contents, Rejected
 from extract.feature_file.digests import DigestIndex, each_digest, split_digests
@@ -178,7 +177,7 @@ def _other_rule(scan: Scan, found: Survey, old: Contents, wanted: SplitRule) -> 
         f"{learned} of them training rows that would come to judge: heads trained on the file, and scores "
         "compared with theirs, would be worth nothing",
         f"leave --split out; or make another file, for which nothing is computed again, and train its "
-        f"heads anew: -o OTHER.h5 --reuse {quote(path)}",
+        f"heads anew: -o OTHER.h5 --reuse {shell_word(path)}",
     )
 
 

@@ -25,6 +25,7 @@ from extract.feature_file.places import Places
 from extract.feature_file.reader import FeatureFile, stored_digest
 from extract.feature_file.shards import part_paths
 from extract.feature_file.writer import write_feature_file
+from extract.model_files.keras_file import output_warnings
 from extract.recipe import Recipe, checked_recipe
 from extract.run.assemble import allowed_rejections, assemble, check_rejections, chosen_rule
 from extract.run.before import check_before, keep_before
@@ -279,6 +280,7 @@ def _warnings(source: Source, done: _Done, elsewhere: Moved, classes: int, train
     yield from check_labels(rows.labels, rows.splits, rows.digests, rows.ids, rows.class_names, rows.groups)
     yield from thin_classes(rows.labels, rows.splits, rows.class_names)
     yield from elsewhere.lines
+    yield from output_warnings(rows.recipe.backbone, rows.recipe.layers)
     if done.computed.dim:
         yield dim_warning(done.computed.dim)
     if len(rows.ids) == 1:

@@ -19,6 +19,7 @@ from extract.engines.file_graph import gflop
 from extract.engines.pipeline import compute_features, engine_speed
 from extract.engines.probe import check_probes
 from extract.feature_file.contents import rows_by_split
+from extract.model_files.keras_file import output_warnings
 from extract.recipe import Probe, Recipe, checked_recipe
 from extract.run.assemble import chosen_rule, groups_of, splits_of
 from extract.run.calibrate import quantized
@@ -172,6 +173,7 @@ def preview(
             *source.warnings,
             *_told(rows),
             *elsewhere.lines,
+            *output_warnings(recipe.backbone, recipe.layers),
             *([dim_warning(sorted(row.id for row in dim))] if dim else ()),
         ),
         examples=tuple(source.examples),
