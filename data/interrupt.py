@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command: heard also where a library swallows it, and with a limit to the waiting."""
+"""Ctrl-C and SIGTERM end a command: heard also where a library swallows them, with a limit to the waiting."""
 
 import atexit
 import math
@@ -19,17 +19,17 @@ _PASSED_ON = "KeyboardInterrupt: <EMPTY MESSAGE>"  # in what pybind11 makes of o
 _SWALLOWED = 255  # the number of no signal
 _pipe: int | None = None  # to the thread that watches; None where nobody listens
 _settled = False
-_heard = False
+_heard = 0  # the first signal that was; 0 for none
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """End this process with 130 after SIGINT: in order, or after `SECONDS`, or at the second one.
+    """End this process with 130 after SIGINT, 143 after SIGTERM: in order, after `SECONDS`, or at a second.
 
     Python hears a signal between two steps of its own, so not while a library computes for long; and
     what it raises then vanishes in callbacks that cannot raise, as those of the import system. A thread
     hears it at once; an interrupt that vanished is sent again. For the main program alone, from its
-    first line; where SIGINT is ignored (nohup), it stays so.
+    first line; where SIGINT is ignored (nohup), it stays so, and SIGTERM is heard.
 
     Examples
     --------
@@ -38,7 +38,9 @@ def interruptible() -> Iterator[None]:
     """
     _open_closed()
     try:
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _on_term)
+        if _signals():
             _listen()
         yield
     except BaseException as error:
@@ -67,7 +69,23 @@ def _leave() -> None:
         with suppress(OSError, ValueError):
             stream.flush()
     _end_children()
-    os._exit(130)
+    os._exit(_code())
+
+
+def _signals() -> list[signal.Signals]:
+    """Return the signals that interrupt this process."""
+    both = (signal.SIGINT, signal.SIGTERM)
+    return [each for each in both if signal.getsignal(each) in (signal.default_int_handler, _on_term)]
+
+
+def _on_term(number: int, _: object) -> None:
+    global _heard
+    _heard = _heard or number
+    raise KeyboardInterrupt
+
+
+def _code() -> int:
+    return 128 + (_heard or signal.SIGINT)
 
 
 def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
@@ -97,14 +115,15 @@ def interrupt_of(error: BaseException) -> KeyboardInterrupt | None:
 def _was_heard() -> bool:
     if _pipe is not None:
         time.sleep(0.1)  # until the thread that listens has run
-    return _heard
+    return bool(_heard)
 
 
 def settle() -> None:
-    """Let no other SIGINT disturb the end that has begun; the limit stays."""
+    """Let no other signal disturb the end that has begun; the limit stays."""
     global _settled
     if _pipe is not None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        for each in _signals():
+            signal.signal(each, signal.SIG_IGN)
         _settled = True
 
 
@@ -113,10 +132,17 @@ def _listen() -> None:
     reading, _pipe = os.pipe()
     os.set_blocking(_pipe, False)
     signal.set_wakeup_fd(_pipe, warn_on_full_buffer=False)
-    os.register_at_fork(after_in_child=lambda: signal.set_wakeup_fd(-1))  # the pipe is the parent's
+    os.register_at_fork(after_in_child=_as_before)
     threading.Thread(target=_watch, args=(reading, threading.get_ident()), daemon=True).start()
     tell = sys.unraisablehook
     sys.unraisablehook = lambda lost: None if _on_lost(lost) else tell(lost)
+
+
+def _as_before() -> None:
+    """Let a fork not hear: the pipe is its parent's, and who ends it sends SIGTERM."""
+    signal.set_wakeup_fd(-1)
+    if signal.getsignal(signal.SIGTERM) is _on_term:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _on_lost(lost: "sys.UnraisableHookArgs") -> bool:
@@ -130,7 +156,7 @@ def _on_lost(lost: "sys.UnraisableHookArgs") -> bool:
 def _watch(reading: int, main: int) -> None:
     """Wait for what the system or `_on_lost` writes, and end the process when it is time."""
     global _heard
-    first, sent = math.inf, 0  # until the first interrupt
+    first, sent, signals = math.inf, 0, _signals()  # until the first interrupt
     while True:
         left = None if first == math.inf else max(0, first + SECONDS - time.monotonic())
         if not select.select([reading], [], [], left)[0]:
@@ -139,12 +165,12 @@ def _watch(reading: int, main: int) -> None:
             if number == _SWALLOWED:
                 time.sleep(0.05)
                 sent += 1
-                signal.pthread_kill(main, signal.SIGINT)
-            elif number == signal.SIGINT and sent:
+                signal.pthread_kill(main, signals[0])
+            elif number == signals[0] and sent:
                 sent -= 1
-            elif number == signal.SIGINT and first == math.inf:
-                first, _heard = time.monotonic(), True
-            elif number == signal.SIGINT and time.monotonic() > first + _SETTLED:
+            elif number in signals and first == math.inf:
+                first, _heard = time.monotonic(), number
+            elif number in signals and time.monotonic() > first + _SETTLED:
                 _end("interrupted twice; ended without more ado")
 
 
@@ -163,4 +189,4 @@ def _end(text: str) -> None:
         shown = "\x1b[?25h\n" if sys.stderr.isatty() else ""  # a progress bar hides the cursor
         os.write(sys.stderr.fileno(), f"{shown}{text}\n".encode())
     _end_children()
-    os._exit(130)
+    os._exit(_code())

@@ -561,6 +561,10 @@ def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
     table = lines[lines.index(next(line for line in lines if line.startswith("compared with c"))) :]
     assert any(line.startswith("  a ") and line.endswith("told apart") for line in table)
     assert any(line.startswith("  b ") and line.endswith("about 9,000") for line in table)
+    told = "not tried: efficientnetlite0 and efficientnetlite2, made for CPUs: --backbones xception,"
+    for backbones, is_told in ((["xception"], True), (["xception", "efficientnetlite2"], False)):
+        found["recipes"][0]["passes"] = [{"backbone": each} for each in backbones]
+        assert any(line.startswith(told) for line in frontier_lines(found)) is is_told
     told = [line for line in lines if "~" in line]
     assert len(told) == 2 and "~20.0" in told[0] and "fewer than 64 images" in told[1]
 

@@ -1,4 +1,4 @@
-"""Ctrl-C at any moment ends a command with 130, soon, and in words."""
+"""Ctrl-C and SIGTERM at any moment end a command with 130 and 143, soon, and in words."""
 
 import os
 import signal
@@ -61,6 +61,30 @@ except KeyboardInterrupt as error:  # as Python 3.11 itself does it
 @pytest.mark.parametrize("code", _IN_ORDER.values(), ids=_IN_ORDER)
 def test_an_interrupt_ends_in_order(code):
     assert ends(code) == (130, "interrupted\n")
+
+
+@pytest.mark.parametrize("ignored", [False, True])  # SIGINT, as behind nohup
+def test_sigterm_ends_in_order(ignored):
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_IGN) if ignored else _HEARD
+    code = """
+try:
+    interrupt.os.kill(interrupt.os.getpid(), signal.SIGTERM)
+    time.sleep(60)
+finally:
+    sys.stderr.write('kept, ')"""
+    assert ends(code, heard=heard) == (143, "kept, interrupted\n")
+
+
+def test_sigterm_ends_a_fork_at_once():
+    """As who ends a pool of processes expects it."""
+    code = """
+child = interrupt.os.fork()
+if not child:
+    time.sleep(60)
+time.sleep(0.3)
+interrupt.os.kill(child, signal.SIGTERM)
+sys.exit(interrupt.os.waitpid(child, 0)[1])"""
+    assert ends(code) == (signal.SIGTERM, "")
 
 
 def test_what_does_not_end_in_order_ends_all_the_same():

@@ -33,7 +33,7 @@ def frontier(
     backbones: Annotated[
         str,
         typer.Option(
-            metavar="NAME,...", help="As --backbone of extract run; those without weights are named."
+            metavar="NAME,...", help="Each as --backbone of extract run; those without weights are named."
         ),
     ] = "xception",
     image_sizes: Annotated[

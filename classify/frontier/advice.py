@@ -14,6 +14,7 @@ from extract.run.assemble import allowed_rejections
 from extract.run.options import Options
 
 _HEADS = ("recipe", "log loss", "accuracy", "images/s", "time", "size")
+_FOR_CPUS = ("efficientnetlite0", "efficientnetlite2")  # by benchmarks/backbones.py
 _RIGHT = ("images/s", "time", "size")
 
 
@@ -84,6 +85,7 @@ def frontier_lines(found: dict) -> list[str]:
         *_told_alike(found),
         *_told_stopped(found),
         *_told_left_out(found),
+        *_told_faster(found),
         f"named: {found['named'] or 'none'}",
         *(f"{'next' if not number else 'then'}: {line}" for number, line in enumerate(found["commands"])),
         f"drawn in {found['figure']}",
@@ -171,6 +173,17 @@ def _told_stopped(found: dict) -> list[str]:
     return [
         f"stopped at {rows} rows, adding nothing to {faster}: {', '.join(names)}"
         for (rows, faster), names in by_cause.items()
+    ]
+
+
+def _told_faster(found: dict) -> list[str]:
+    """Name the backbones that were measured to be better on CPUs, where none of them was tried."""
+    passes = [one for each in [*found["recipes"], *found["stopped"]] for one in each.get("passes", ())]
+    tried = list(dict.fromkeys(one["backbone"] for one in passes))
+    if not tried or set(tried) & set(_FOR_CPUS):
+        return []
+    return [
+        f"not tried: {' and '.join(_FOR_CPUS)}, made for CPUs: --backbones {','.join([*tried, *_FOR_CPUS])}"
     ]
 
 
