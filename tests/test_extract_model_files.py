@@ -119,7 +119,13 @@ class TestOpenVinoFile(BackboneContract):
         return lambda pixels: model.predict(scaled(pixels), verbose=0).mean(axis=1)
 
 
-@pytest.mark.parametrize("name", [pytest.param("xception", marks=pytest.mark.slow), "efficientnetlite0"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "efficientnetlite0",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("efficientnetlite2", "xception")),
+    ],
+)
 def test_real_nets_give_their_features_out_of_an_onnx_file(name, cache, tmp_path):
     try:
         weights = find_weights(name).digest
