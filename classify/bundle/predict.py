@@ -253,10 +253,8 @@ def _images_in(path: str, alone: bool) -> list[Given]:
         return [Unread(path, f"{told.happened}: {told.received}")]
     for line in opened.warnings:
         _log.warning("warning: %s", line)
-    of_several = (
-        BRACES.search(path) or opened.describe()["kind"] == "files"
-    )  # whose ids are the paths of files
-    place = path.rpartition("/")[0] if of_several else path
+    ids_are_paths = BRACES.search(path) or opened.describe()["kind"] == "files"
+    place = path.rpartition("/")[0] if ids_are_paths else path
     return [Inside(opened, row, place) for row in opened.rows]
 
 
