@@ -737,7 +737,7 @@ def backbones() -> str:
         plain = [arm for arm in arms if arm["resizing"] == "bilinear"]
         resized = [arm for arm in arms if arm["resizing"] != "bilinear"]
         tables += [
-            f"{name}: {arms[0]['rows']:,} images.",
+            f"{name}: {arms[0]['rows']:,} images; the best is {_best(arms)}.",
             _judged(plain, "against_best"),
             _judged(resized, "against_bilinear"),
         ]
@@ -775,6 +775,10 @@ def _judged(arms: list[dict[str, Any]], against: str) -> str:
         compared = _interval(gap["log_loss"], "+") if gap else "best"
         rows.append((_arm(arm), *map(_interval, (arm["log_loss"], arm["accuracy"])), compared))
     return table(("recipe", "log loss", "accuracy", against.replace("_", " ")), rows)
+
+
+def _best(arms: list[dict[str, Any]]) -> str:
+    return next(_arm(arm) for arm in arms if arm["against_best"] is None)
 
 
 def _arm(each: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from small import drawn_features, drawn_set
 from typer.testing import CliRunner
 
 from classify.frontier.advice import Place, commands, frontier_lines
-from classify.frontier.budget import Budget
+from classify.frontier.budget import Budget, Cost
 from classify.frontier.compare import Judged, adds_nothing, difference, error_of_mean, rows_to_tell
 from classify.frontier.extraction import Speed
 from classify.frontier.figure import _limits, _ticks
@@ -293,6 +294,19 @@ def test_the_one_that_is_named_is_within_the_limits():
         "15 s for all",
     )
     refused(lambda: named(every, Request(budget=0.1, images_per_second=100), 1200), *words)
+
+
+def test_bfloat16_is_judged_by_the_speeds_of_its_own_backbone():
+    costs = [
+        Cost(Pass(backbone, 96, arithmetic), 1, Speed(speed, 64))
+        for backbone, exact, near in (("xception", 72, 64), ("mobilenet", 396, 571))
+        for arithmetic, speed in (("float32", exact), ("bfloat16", near))
+    ]
+    shop = SimpleNamespace(request=Request(backbones=("xception", "mobilenet")))
+    race = Race(shop, Budget(None), print, {}, [])
+    race._costs += costs
+    assert "not worth it" in race._against(Pass("xception", 128, "bfloat16"), 60)
+    assert not race._against(Pass("mobilenet", 128, "bfloat16"), 60)
 
 
 def test_of_those_as_good_as_the_best_the_fastest_is_named():

@@ -26,7 +26,7 @@ from extract.backbones.seen import Seen
 from extract.cli import app
 from extract.engines.engine import open_engine
 from extract.model_files.carried import GRAPH_FILE, bring_graph, carry_graph
-from extract.model_files.keras_file import digest_of
+from extract.model_files.keras_file import digest_of, output_warnings
 
 SCALING = "0/1"
 
@@ -136,6 +136,12 @@ def test_features_that_are_probabilities_of_classes_are_told(tmp_path):
     name, told = f"file:{tmp_path / 'made.keras'}", "probabilities of the model's own classes; --layer NAME"
     report = extract_with(source, Recipe.for_backbone(name, scaling=SCALING), tmp_path / "rows.h5")
     assert any(told in line for line in report.warnings)
+    inner = keras.Sequential(
+        [keras.Input((None, None, 3)), keras.layers.GlobalAveragePooling2D(), keras.layers.Softmax()]
+    )
+    keras.Model(images, inner(images)).save(tmp_path / "nested.keras")
+    nested = Recipe.for_backbone(f"file:{tmp_path / 'nested.keras'}", scaling=SCALING)
+    assert told in output_warnings(nested.backbone, nested.layers)[0]
     recipe = Recipe.for_backbone(name, scaling=SCALING, layers="last_conv")
     report = extract_with(source, recipe, tmp_path / "other.h5")
     assert not any(told in line for line in report.warnings)

@@ -103,7 +103,8 @@ def _check_digests(folder: Path, values: dict) -> None:
             f"the bundle {str(folder)!r} is damaged",
             f"files as they were written, by the digests in {MANIFEST}",
             f"changed or missing: {some_of(wrong)}",
-            "copy the bundle again, or train it again: python -m classify train FILE.h5",
+            "copy the bundle again, or make it again: python -m classify "
+            + ("finetune BUNDLE SOURCE" if GRAPH_FILE in stored else "train FILE.h5"),
         )
 
 

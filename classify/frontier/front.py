@@ -97,7 +97,7 @@ def alike(contenders: Sequence[Contender], stopped: Sequence[Contender], best: C
 
 
 def named(contenders: Sequence[Contender], request: Request, images: int) -> Contender:
-    """Return the one to extract: of those within the limits the fastest that is as good as the best.
+    """Return the one to extract: of those within the limits the fastest on their front as good as the best.
 
     As good is within one standard error of the difference: the rule of L. Breiman and others (1984),
     Classification and regression trees, section 3.4.3.
@@ -111,7 +111,7 @@ def named(contenders: Sequence[Contender], request: Request, images: int) -> Con
     if not fitting:
         raise _none_fits(contenders, request, images)
     best = best_of(fitting)
-    good = [each for each in fitting if each is best or difference(each.judged, best.judged).is_near]
+    good = [each for each in pareto(fitting) if each is best or difference(each.judged, best.judged).is_near]
     return max(good, key=lambda each: each.images_per_second)
 
 

@@ -129,7 +129,7 @@ class Race:
         if not self.budget.holds(predicted(each, rows, self._costs)):
             return "it does not fit the budget"
         if each.arithmetic == "bfloat16":
-            return _not_worth(self._costs)
+            return _not_worth([cost for cost in self._costs if cost.of.backbone == each.backbone])
         tried = each.layers != LAST and each.replaced("bfloat16") in self.entrants
         return "it is tried in bfloat16" if tried else ""
 
@@ -217,7 +217,7 @@ def _changed(name: str, before: int, now: int) -> HeadstartError:
 
 
 def _not_worth(costs: Sequence[Cost]) -> str:
-    """Return why bfloat16 is not tried: on smaller images it was hardly faster than float32.
+    """Return why bfloat16 of a backbone is not tried: on smaller images it was hardly faster than float32.
 
     Examples
     --------

@@ -14,6 +14,7 @@ _OWN_LAYERS = "layers that are Keras' own"
 _READ_FILES = {"StringLookup", "IntegerLookup", "IndexLookup", "TextVectorization"}
 _SAVE = "save the model again by Keras 3: model.save('MODEL.keras')"
 _REBUILD = "build it of Keras' own layers, give it the weights, and save that: model.save('MODEL.keras')"
+_OF_CLASSES = ("softmax", "sigmoid")
 _ODD = re.compile(r"[^A-Za-z0-9_.-]|^[^A-Za-z0-9]")  # in names that TensorFlow takes for no scope
 
 
@@ -124,4 +125,10 @@ def is_classifier(config: dict) -> bool:
     layers = inner.get("layers") or [{}]
     ends = str(inner.get("output_layers", ""))
     last = [each for each in layers if repr(each.get("config", {}).get("name")) in ends] or layers[-1:]
-    return any(each.get("config", {}).get("activation") in ("softmax", "sigmoid") for each in last)
+    return any(map(_ends_in_probabilities, last))
+
+
+def _ends_in_probabilities(layer: dict) -> bool:
+    inner = layer.get("config", {})
+    one = inner.get("activation") in _OF_CLASSES or layer.get("class_name", "").lower() in _OF_CLASSES
+    return one or ("layers" in inner and is_classifier(layer))

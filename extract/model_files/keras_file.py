@@ -151,8 +151,8 @@ def output_warnings(name: str, layers: Sequence[str]) -> list[str]:
     if AVG_POOL in names_in(graph) or not is_classifier(graph):
         return []
     return [
-        "the features are the probabilities of the model's own classes; --layer NAME takes what stands "
-        "before them: `python -m extract layers` lists names"
+        "the features are the probabilities of the model's own classes; --layer NAME takes what another "
+        "layer gives, as the one before them"
     ]
 
 
