@@ -157,7 +157,7 @@ class _Found:
     def of(cls, files: Sequence[str], reading: Reading) -> "_Found":
         """List archives one by one."""
         beside = Beside(files, reads=reading.label_regex is None)
-        images, count, parts = Members(), 0, [np.zeros(0, bool)]
+        images, count = Members(), 0
         others: list[str] = []
         warnings: list[str] = []
         tops = _tops(files)
@@ -166,7 +166,6 @@ class _Found:
             kinds = np.fromiter(map(_kind, members.names), np.int8, len(members))
             here, sides = (members.at(np.flatnonzero(kinds == kind)) for kind in (_IMAGE, _SIDE))
             beside.add(here, sides)
-            parts.append(parts_of_samples(here.names))
             images.extend(here)
             others += [
                 tops[number] + members.names[place] for place in np.flatnonzero(kinds == _OTHER).tolist()
@@ -174,11 +173,21 @@ class _Found:
             count += len(members)
         if not _count(beside.found, images, warnings if beside.labels else []):
             return cls(images, None, others, count, warnings)
-        out = np.concatenate(parts) & (not reading.include)
+        out = np.zeros(len(images), bool) if reading.include else _parts(images)
         warnings += [*parts_told(images.names.at(np.flatnonzero(out))), *beside.warnings()]
         whole = np.flatnonzero(~out)
         labels = [beside.labels[number] for number in whole.tolist()] if beside.labels else None
         return cls(images.at(whole), labels, others, count, warnings)
+
+
+def _parts(images: Members) -> np.ndarray:
+    """Tell which images belong to another one of their sample, which lies in the same archive."""
+    out = np.zeros(len(images), bool)
+    archives = images.archives
+    for number in np.unique(archives):
+        here = np.flatnonzero(archives == number)
+        out[here] = parts_of_samples(images.names.at(here))
+    return out
 
 
 def _count(found: int, images: Members, warnings: list[str]) -> bool:

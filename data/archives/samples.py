@@ -37,15 +37,15 @@ def parts_of_samples(names: Texts) -> np.ndarray:
     >>> parts_of_samples(Texts(["1.jpg", "1.seg.png", "2.jpg", "2.png", "3.a.png", "3.b.png"])).tolist()
     [False, True, False, True, False, False]
     """
+    ranked = [(key := key_of(name), _rank(name, key)) for name in names]
     best: dict[str, tuple[bool, bool]] = {}
-    for name in names:
-        key, rank = key_of(name), _rank(name)
+    for key, rank in ranked:
         best[key] = min(rank, best.get(key, rank))
-    return np.fromiter((_rank(name) > best[key_of(name)] for name in names), bool, len(names))
+    return np.fromiter((rank > best[key] for key, rank in ranked), bool, len(ranked))
 
 
-def _rank(name: str) -> tuple[bool, bool]:
-    words = name[len(key_of(name)) + 1 :].lower().split(".")[:-1]
+def _rank(name: str, key: str) -> tuple[bool, bool]:
+    words = name[len(key) + 1 :].lower().split(".")[:-1]
     return bool(words) and not _OF_IMAGES.intersection(words), suffix_of(name) in _LOSSLESS
 
 

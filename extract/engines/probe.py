@@ -1,6 +1,7 @@
 """Do we compute the features that were stored? One fixed image tells, before any other is computed."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -42,8 +43,6 @@ def relative_distance(one: np.ndarray, other: np.ndarray) -> float:
 # makes 0.07 and more of it.
 _EXACT = (relative_difference, 1e-4)
 _COMPARED = {"float32": _EXACT, "float16": _EXACT, "bfloat16": (relative_distance, 0.05)}
-
-
 _NOTHING = 1e-8  # features that differ by less than this say nothing
 
 
@@ -98,11 +97,10 @@ def check_probes(engine: Engine, recipe: Recipe, probes: Sequence[Probe]) -> lis
             "NaN or infinity, of the probe image",
             "check --scaling, --precision and the weights of the model",
         )
-    measure, allowed = _COMPARED[recipe.precision]
-    if (apart := max(map(measure, again, ours))) > allowed:
+    if (apart := max(map(partial(difference, recipe), again, ours))) > tolerance(recipe):
         raise HeadstartError(
             "the backbone gives other features for the same image each time",
-            f"the same ones, within {allowed:g}",
+            f"the same ones, within {tolerance(recipe):g}",
             f"a difference of {apart:.3g} between two runs of the probe image",
             "take out what is random in the model, as noise or dropout that stays on",
         )
