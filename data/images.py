@@ -1,7 +1,6 @@
 """Encoded bytes to pixels: the one place that says what pixels a model sees."""
 
 import io
-import math
 import re
 import struct
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from PIL.GifImagePlugin import GifImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from data.jpeg import jpeg_pixels
+from data.npy import is_npy, npy_pixels
 from data.resize import PLAIN, Resizing, fitted
 from data.text import one_line
 
@@ -124,7 +124,7 @@ def small_image(data: bytes, longest: int) -> np.ndarray:
     >>> small_image(npy_bytes(np.full((8, 6), 51, np.uint8)), 4).shape
     (8, 6, 3)
     """
-    if not data or data.startswith(b"\x93NUMPY"):
+    if not data or is_npy(data):
         return load_image(data, None).round().astype(np.uint8)
     image = open_header(data)
     if image.format in _JPEGS:
@@ -149,8 +149,10 @@ def is_dim(data: bytes, image: np.ndarray) -> bool:
 
 def _bits(data: bytes) -> int:
     """Return how many bits a value of an image file has, of those that can have more than 8."""
-    if data.startswith((b"\x89PNG", b"\x93NUMPY")):
-        return data[24] if data.startswith(b"\x89PNG") else 8
+    if is_npy(data):
+        return 8
+    if data.startswith(b"\x89PNG"):
+        return data[24]
     image = Image.open(io.BytesIO(data), formats=_formats())
     if isinstance(image, TiffImageFile):
         return max(image.tag_v2.get(_BITS, (1,)))
@@ -162,8 +164,8 @@ def _decode(
 ) -> np.ndarray:
     if not data:
         raise ImageError("the file is empty")
-    if data.startswith(b"\x93NUMPY"):
-        return _decode_array(data)
+    if is_npy(data):
+        return _array_pixels(data)
     image = open_header(data, pixel_limit)
     if not _tensorflow_decodes(image, data):
         return pillow_pixels(image, exif_orientation)
@@ -319,24 +321,11 @@ def _as_image_errors() -> Iterator[None]:
         raise ImageError(one_line(error)) from error
 
 
-def _decode_array(data: bytes) -> np.ndarray:
-    stream = io.BytesIO(data)
+def _array_pixels(data: bytes) -> np.ndarray:
     try:
-        version = np.lib.format.read_magic(stream)
-        read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-        shape, fortran_order, dtype = read[version](stream)
-    except (ValueError, EOFError, KeyError) as error:
-        raise ImageError(f"broken .npy header: {one_line(error)}") from error
-    shaped = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 2, 3, 4))
-    if not shaped or dtype.kind not in "buif" or 0 in shape:
-        raise ImageError(f"an array of {dtype} with the shape {shape} is no image")
-    if len(data) - stream.tell() != math.prod(shape) * dtype.itemsize:
-        raise ImageError(f"the array says {shape} of {dtype}, but holds {len(data) - stream.tell()} bytes")
-    pixels = np.frombuffer(data, dtype, offset=stream.tell())
-    if not (pixels.min() >= 0 and pixels.max() <= 255):
-        raise ImageError(f"values from {pixels.min()} to {pixels.max()} are not in 0..255")
-    pixels = pixels.astype(np.float32).reshape(shape, order="F" if fortran_order else "C")
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+        return npy_pixels(data)
+    except ValueError as error:
+        raise ImageError(str(error)) from error
 
 
 def _to_rgb(pixels: np.ndarray, background: tuple[int, int, int]) -> np.ndarray:

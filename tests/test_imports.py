@@ -13,7 +13,7 @@ PACKAGES = ("data", "extract", "classify")
 # Rooms, and modules beside them: each may import those before it, as docs/architecture.md shows.
 PLACES = {
     "data": "text texts errors lists names allowed splits split_rule stratified augment machine scratch"
-    " resize jpeg images output stores tables placed patterns sources archives parquet testing interrupt"
+    " resize jpeg npy images output stores tables placed patterns sources archives parquet testing interrupt"
     " child attached document console source_options progress contact_sheet cli",
     "extract": "siblings given ported backbones model_files recipe engines feature_file run row_cache"
     " transformer cluster commands cli",

@@ -10,6 +10,7 @@ from PIL import Image
 
 from classify.features.images import Images
 from data.images import ImageError, load_image, open_header
+from data.npy import is_npy
 from data.text import one_line
 from extract.engines.engine import available_threads
 
@@ -141,7 +142,7 @@ def _of_image(item: tuple[int, bytes | None]) -> _Found | None:
 
 def _of_header(data: bytes) -> tuple[tuple[int, int], float, tuple[str, str]]:
     """Return width and height, quality, format and camera."""
-    if data.startswith(b"\x93NUMPY"):
+    if is_npy(data):
         pixels = load_image(data, None)
         return (pixels.shape[1], pixels.shape[0]), np.nan, ("array", "")
     image = open_header(data)
