@@ -17,7 +17,7 @@ from data.sources.arrays import from_arrays
 from extract import Options
 from extract.cli import app
 from extract.engines.limit import _product, matrix_product
-from extract.model_files.openvino_graph import quiet_openvino
+from extract.model_files.openvino_graph import cpu_core
 from extract.run.bench import bench, benches
 
 VNNI = {"avx512_vnni", "avx_vnni"}
@@ -109,7 +109,7 @@ def test_the_limit_is_a_product_in_the_arithmetic_of_the_recipe(tiny_recipe, mon
 )
 def test_int8_products_are_computed_in_int8():
     """Else OpenVINO would multiply floats, and the limit would be too low."""
-    core = quiet_openvino().Core()
+    core = cpu_core()
     compiled = core.compile_model(_product("int8"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     told = (operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops())
     types = {each["layerType"].astype(str): each["primitiveType"].astype(str) for each in told}

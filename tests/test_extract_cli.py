@@ -16,7 +16,7 @@ from data.machine import cpu
 from extract import FeatureFile
 from extract.cli import app
 from extract.engines.openvino_engine import computes_bfloat16
-from extract.model_files.openvino_graph import quiet_openvino
+from extract.model_files.openvino_graph import cpu_core
 from extract.run import forecast
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")
@@ -315,7 +315,7 @@ def test_run_offers_no_training_that_would_be_refused(command, images):
 
 
 def computes_bfloat16_here() -> bool:
-    capable = quiet_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capable = cpu_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return computes_bfloat16(capable, cpu().instruction_sets)
 
 

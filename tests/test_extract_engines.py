@@ -95,6 +95,23 @@ def test_a_converted_model_is_kept_and_a_damaged_one_converted_again(tiny_recipe
     assert calls == [tiny_recipe]
 
 
+def test_a_signal_is_heard_after_engines_have_come_and_gone(tiny_recipe):
+    """OpenVINO would put back a stack for signals that went with the first engine: a crash."""
+    code = """
+import signal, sys
+from extract import Recipe
+from extract.engines.engine import open_engine
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+for size in (32, 33):
+    engine = open_engine("openvino", Recipe("mobilenet", weights=sys.argv[1], image_size=(size, size)))
+del engine
+signal.raise_signal(signal.SIGINT)
+"""
+    words = [sys.executable, "-c", code, tiny_recipe.weights]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
 def test_telemetry_is_as_if_not_installed():
     code = """
 import sys

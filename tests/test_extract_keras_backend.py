@@ -15,6 +15,7 @@ from extract.backbones import keras_backend as chosen
 from extract.engines import conversion
 from extract.engines.probe import probe_image, relative_difference
 from extract.engines.runtime import runtime_class
+from extract.model_files.openvino_graph import cpu_core
 
 # A backbone of each family, and a size at which it is quick.
 FAMILIES = {
@@ -149,7 +150,7 @@ def _run(words, environment, folder=None):
 
 def _assert_conversions_agree(recipe, within=1e-5):
     """Features of both ways to OpenVINO's format differ by rounding alone, as a share of the largest."""
-    core = conversion.quiet_openvino().Core()
+    core = cpu_core()
     images = probe_image(recipe.image_size)[np.newaxis]
     options = {"INFERENCE_PRECISION_HINT": "f32"}
     with_tensorflow, without = (

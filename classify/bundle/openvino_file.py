@@ -18,7 +18,7 @@ import numpy as np
 
 from extract.backbones.kinds import plain_name
 from extract.engines.file_graph import file_model
-from extract.model_files.openvino_graph import quiet_openvino
+from extract.model_files.openvino_graph import cpu_core, quiet_openvino
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def shape_of(end: "keras.KerasTensor | openvino.Output") -> list[int | None]:
 
 def run(path: Path, options: dict[str, str] | None = None) -> Callable[[np.ndarray], np.ndarray]:
     """Return what a model does to images, by default with the options that OpenVINO has by default."""
-    model = quiet_openvino().Core().compile_model(path, "CPU", options or {})
+    model = cpu_core().compile_model(path, "CPU", options or {})
     return lambda images: model(images)[0]
 
 

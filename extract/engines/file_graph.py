@@ -12,7 +12,7 @@ from data.errors import UsageError
 from extract.backbones.build import check_pooling, flops, pooled_backbone
 from extract.backbones.kinds import kind_of, short_name
 from extract.backbones.scaling import scaling_of
-from extract.model_files.openvino_graph import Graph, opened_graph, outputs_of, quiet_openvino
+from extract.model_files.openvino_graph import Graph, cpu_core, opened_graph, outputs_of, quiet_openvino
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def _rows_are_their_own(model: "openvino.Model") -> bool:
     sides = [side.get_length() for side in list(model.inputs[0].get_partial_shape())[1:]]
     images = np.random.default_rng(0).integers(0, 256, (3, *sides)).astype(np.float32)
     images *= np.array([0.2, 0.6, 1.0], np.float32).reshape(3, 1, 1, 1)  # unlike each other in the mean too
-    compiled = quiet_openvino().Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    compiled = cpu_core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     try:
         together = [np.array(found) for found in compiled(images).values()]
         alone = [[np.array(found) for found in compiled(image[np.newaxis]).values()] for image in images]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extract.model_files.openvino_graph import quiet_openvino
+from extract.model_files.openvino_graph import cpu_core
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def _by_numpy() -> float:
 def _by_openvino(arithmetic: str, threads: int) -> Callable[[], float]:
     hint = "bf16" if arithmetic == "bfloat16" else "f32"
     options = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
-    compiled = quiet_openvino().Core().compile_model(_product(arithmetic), "CPU", options)
+    compiled = cpu_core().compile_model(_product(arithmetic), "CPU", options)
     request = compiled.create_infer_request()
     one = np.ones((_SIDE, _SIDE), np.float32)
     return lambda: _gflops(lambda: request.infer([one], share_inputs=True, share_outputs=True))

@@ -11,6 +11,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -43,6 +44,16 @@ def quiet_openvino() -> ModuleType:
     with without_telemetry():
         import openvino
     return openvino
+
+
+@cache
+def cpu_core() -> "openvino.Core":
+    """Return the core by which this process compiles for its CPU: one, kept to its end.
+
+    OpenVINO's CPU plugin gives the thread that loads it a stack for signals and frees it with the core.
+    Of two cores, the second one puts back the first one's, which may be gone: Ctrl-C would be a crash.
+    """
+    return quiet_openvino().Core()
 
 
 @contextmanager
