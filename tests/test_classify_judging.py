@@ -51,7 +51,9 @@ def scores_of(y: list[int], predicted: list[int]) -> dict:
 @pytest.mark.parametrize(
     ("train", "validation", "said"),
     [
-        (([0, 1, 2], [0, 1, 2]), ([0, 1], [1, 1]), "predicts bee for all 2 validation rows"),
+        (([0, 1, 2], [0, 1, 2]), ([0, 1] * 5, [1] * 10), "predicts bee for all 10 validation rows"),
+        (([0, 1, 2], [0, 1, 2]), ([0] * 4 + [1] * 6, [1] * 10), None),
+        (([0, 1, 2], [1, 1, 1]), ([0] + [1] * 99, [1] * 100), "predicts bee for all 3 training rows"),
         (([0, 1, 2], [2, 2, 2]), None, "predicts cow for all 3 training rows, though they are of 3 classes"),
         (([0, 1], [2, 2]), ([1, 1], [2, 2]), "predicts cow for all 2 training rows"),
         (([0, 1], [0, 0]), ([0, 1], [0, 1]), None),

@@ -11,6 +11,7 @@ from data.text import counted, shell_word
 _FEW = 10  # rows: below, 95 % intervals of an accuracy are wider than half of all that it can be
 _FOLDS = 5
 _ROWS = {"judged": "judged", "validation": "validation", "train": "training"}
+_TELLING = {"judged": 5, "validation": 5, "train": 1}  # rows of other classes: fewer may just be missed
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def lone_answer(scores: dict) -> list[str]:
     ----------
     scores : dict
         By split, or ``judged`` for rows of any, as `classify.scores.evaluate.evaluate` returns them: the
-        validation rows tell, and the training rows where those are missing or of one class.
+        validation rows tell, and the training rows where nearly all of those are of one class.
 
     Examples
     --------
@@ -122,24 +123,22 @@ def lone_answer(scores: dict) -> list[str]:
     the head predicts cat for all 4 training rows, though they are of 2 classes: it has learned nothing \
 that tells them apart; give it more rows or epochs, another learning rate, or take another head
     """
-    for split in _ROWS:
+    for split, least in _TELLING.items():
         report = scores.get(split)
-        if report and sum(row["rows"] > 0 for row in report["classes"]) > 1:
-            return _lone_answer(split, report)
+        rows = [row["rows"] for row in report["classes"]] if report else [0]
+        predicted = _predicted(report) if sum(rows) > max(rows) else []
+        if len(predicted) > 1:
+            return []
+        if predicted and sum(rows) - max(rows) >= least:
+            classes = counted(len(rows) - rows.count(0), "class")
+            return [
+                f"the head predicts {predicted[0]} for all {sum(rows)} {_ROWS[split]} rows, though they are "
+                f"of {classes}: it has learned nothing that tells them apart; give it more rows or epochs, "
+                "another learning rate, or take another head"
+            ]
     return []
 
 
-def _lone_answer(split: str, report: dict) -> list[str]:
-    present, rows = sum(row["rows"] > 0 for row in report["classes"]), f"{_ROWS[split]} rows"
-    predicted = [
-        row["name"]
-        for row, column in zip(report["classes"], zip(*report["confusion"], strict=True), strict=True)
-        if any(column)
-    ]
-    if len(predicted) > 1:
-        return []
-    return [
-        f"the head predicts {predicted[0]} for all {report['rows']} {rows}, though they are of "
-        f"{counted(present, 'class')}: it has learned nothing that tells them apart; give it more rows or "
-        "epochs, another learning rate, or take another head"
-    ]
+def _predicted(report: dict) -> list[str]:
+    columns = zip(*report["confusion"], strict=True)
+    return [row["name"] for row, column in zip(report["classes"], columns, strict=True) if any(column)]
