@@ -6,6 +6,8 @@ import runpy
 import signal
 import sys
 
+from data.interrupt import end_signal
+
 _PR_SET_PDEATHSIG = 1  # of Linux' prctl; elsewhere the process goes on alone
 
 
@@ -13,19 +15,13 @@ def main() -> None:
     """Run the module that the first two words name: the process to end with, and the module."""
     parent, module = sys.argv[1:3]
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, _interrupting())
+        if end_signal() is not signal.SIGINT:
+            signal.signal(end_signal(), signal.default_int_handler)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, end_signal())
         if os.getppid() != int(parent):  # it has ended already
             sys.exit(128 + signal.SIGINT)
     del sys.argv[1:3]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
-
-
-def _interrupting() -> signal.Signals:
-    """Return a signal that interrupts this process: another one where SIGINT is ignored (``nohup``)."""
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        return signal.SIGINT
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    return signal.SIGTERM
 
 
 if __name__ == "__main__":

@@ -78,6 +78,17 @@ def _signals() -> list[signal.Signals]:
     return [each for each in both if signal.getsignal(each) in (signal.default_int_handler, _on_term)]
 
 
+def end_signal() -> signal.Signals:
+    """Return the signal that ends what this process starts: SIGTERM where SIGINT is ignored (``nohup``).
+
+    Examples
+    --------
+    >>> end_signal() in (signal.SIGINT, signal.SIGTERM)
+    True
+    """
+    return signal.SIGTERM if signal.getsignal(signal.SIGINT) is signal.SIG_IGN else signal.SIGINT
+
+
 def _on_term(number: int, _: object) -> None:
     global _heard
     _heard = _heard or number

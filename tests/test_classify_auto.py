@@ -29,8 +29,10 @@ if act == "fail":
 if act == "killed":
     os.kill(os.getpid(), signal.SIGKILL)
 if act == "interrupt":
-    signal.signal(signal.SIGINT, lambda *_: (acts.write_text("ended"), os._exit(130)))
-    os.kill(os.getppid(), signal.SIGINT)
+    ignored = signal.getsignal(signal.SIGINT) is signal.SIG_IGN  # as behind nohup
+    ends = signal.SIGTERM if ignored else signal.SIGINT
+    signal.signal(ends, lambda *_: (acts.write_text("ended"), os._exit(130)))
+    os.kill(os.getppid(), ends)
     time.sleep(60)
 for option, path in zip(words, words[1:]):
     path = pathlib.Path(path)
@@ -208,15 +210,19 @@ def test_a_step_that_fails_is_named_and_gone_on_from(fake, name, what, told):
     assert ran() == list(dict.fromkeys(["run", *ALL[ALL.index(name) :]]))
 
 
-def test_ctrl_c_waits_for_the_step_and_goes_on(fake, monkeypatch):
+@pytest.mark.parametrize("ignored", [False, True])  # SIGINT, as behind nohup, where SIGTERM comes
+def test_a_signal_waits_for_the_step_and_goes_on(fake, ignored):
     ran, act = fake
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+    on_int = signal.SIG_IGN if ignored else signal.default_int_handler
+    before = [(signal.SIGINT, signal.signal(signal.SIGINT, on_int))]
+    before += [(signal.SIGTERM, signal.signal(signal.SIGTERM, signal.default_int_handler))]
     try:
         act("audit", "interrupt")
         with pytest.raises(KeyboardInterrupt, match="the same line goes on"):
             auto("photos", None, Path("out"), None, False)
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before:
+            signal.signal(each, handler)
     assert Path("log.audit").read_text() == "ended", "the step ended by itself"
     assert ran() == ["run", "sweep", "audit"]
     succeed_quietly("auto", "photos", "-o", "out")

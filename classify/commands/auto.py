@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ from data import __version__
 from data.child import command_of, environment
 from data.console import json_option, say, show, stderr_handle
 from data.errors import HeadstartError
+from data.interrupt import end_signal
 from data.output.ours import AUTO
 from data.text import with_type
 
@@ -179,13 +179,14 @@ def _run(step: Step, as_json: bool) -> dict:
                 _show(printed[-1:], as_json)
             code = child.wait()
         except KeyboardInterrupt:
-            child.send_signal(signal.SIGINT)  # a terminal has sent it already: both at once are one
+            child.send_signal(end_signal())  # a terminal has sent it already: both at once are one
             child.wait()
             raise KeyboardInterrupt(f"interrupted; {_GOES_ON}") from None
     if code:
         killed = " (killed: too little memory?)" if code < 0 else ""
         say(f"this step ended with exit code {code}{killed}: {step.line}")
-        say(f"to go on: mend what it says; {_GOES_ON}")
+        options = " (options of extract run go behind --)" if step.command == "extract run" else ""
+        say(f"to go on: mend what it says{options}; {_GOES_ON}")
         raise typer.Exit(max(code, 1))
     return {"printed": printed, "seconds": round(time.monotonic() - started, 1)}
 

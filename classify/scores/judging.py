@@ -124,8 +124,8 @@ def lone_answer(scores: dict) -> list[str]:
 that tells them apart; give it more rows or epochs, another learning rate, or take another head
     """
     for split, least in _TELLING.items():
-        report = scores.get(split)
-        rows = [row["rows"] for row in report["classes"]] if report else [0]
+        report = scores.get(split) or {"classes": [{"rows": 0}]}
+        rows = [row["rows"] for row in report["classes"]]
         predicted = _predicted(report) if sum(rows) > max(rows) else []
         if len(predicted) > 1:
             return []
