@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from classify.frontier.advice import Place, commands, frontier_lines
 from classify.frontier.budget import Budget, Cost
 from classify.frontier.compare import Judged, adds_nothing, difference, error_of_mean, rows_to_tell
-from classify.frontier.extraction import Speed
+from classify.frontier.extraction import Speed, Workshop
 from classify.frontier.figure import _limits, _ticks
 from classify.frontier.front import Contender, alike, best_of, named, pairs_to_join, pareto
 from classify.frontier.grid import Pass, Request, layers_worth_pooling, passes, sizes_of
@@ -715,6 +715,20 @@ def test_the_recipes_of_another_source_are_replaced_with_a_word(photos, tmp_path
     assert "take their place" not in invoke("frontier", photos, *words).stderr
     told = " ".join(invoke("frontier", other, *words).stderr.split())
     assert f"kept holds the recipes of {str(photos)!r}; those of {str(other)!r} take their place" in told
+
+
+def test_what_is_interrupted_keeps_features_and_says_so(photos, tmp_path, monkeypatch, small_recipe, seen):
+    words = ("frontier", photos, "-o", tmp_path / "kept", *TINY, "--image-sizes", "16", "--rows", "30")
+    with monkeypatch.context() as patched:
+        patched.setattr(Workshop, "judge", interrupted)
+        done = invoke(*words)
+    assert done.exit_code == 130 and f"kept in {tmp_path / 'kept'}: the same line goes on" in done.output
+    computed = sum(seen)
+    assert invoke(*words).exit_code == 0 and sum(seen) == computed > 0
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
 
 
 def test_the_report_shows_the_front(first, photos, small_bundle, small_file, tmp_path):

@@ -58,6 +58,8 @@ def frontier(
     ------
     HeadstartError
         If the source is too small, or no recipe can be tried.
+    KeyboardInterrupt
+        With what is kept.
 
     Examples
     --------
@@ -80,6 +82,9 @@ def frontier(
         race.leave(name, reason)
     try:
         race.run()
+    except KeyboardInterrupt:
+        kept = f"features and speeds so far are kept in {folder}: the same line goes on"
+        raise KeyboardInterrupt(f"interrupted; {kept}") from None
     finally:
         _keep_speeds(folder, record, race)
     found = _document(race, len(scan.rows))

@@ -147,7 +147,10 @@ def _versions() -> dict[str, str]:
 
 def _named(recipe: Recipe, versions: dict[str, str]) -> Path:
     plain = replace(recipe, precision="float32")
-    key = hashlib.sha256(json.dumps([plain.key, versions], sort_keys=True).encode()).hexdigest()
+    told: list[object] = [plain.key, versions]
+    if len(recipe.layers) > 1:
+        told.append("outputs by place")  # models that were kept without may have two of them exchanged
+    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
     return cache_folder() / "openvino" / f"{key[:32]}.xml"
 
 
