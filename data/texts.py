@@ -1,18 +1,20 @@
 """Many texts in one block of bytes: names by the million, which take little more than their letters."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
+
+from data.columns import Columns
 
 _ERRORS = "surrogatepass"  # a name of a file may hold any
 _AT_ONCE = 65536  # texts in memory beside the block
 _WIDE = 4  # times the letters that there are: where one text is so long, no array of equal widths is made
 
 
-class Texts(Sequence[str]):
+class Texts(Columns[str]):
     """Texts, one after the other in one block of bytes; each is made when it is asked for.
 
     Parameters
@@ -125,14 +127,9 @@ class Texts(Sequence[str]):
     def __eq__(self, other: object) -> bool:
         if isinstance(other, Texts):
             return self.block == other.block and np.array_equal(self.ends, other.ends)
-        if not isinstance(other, Sequence) or isinstance(other, str):
-            return NotImplemented
-        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
+        return super().__eq__(other)
 
-    __hash__ = None  # type: ignore[assignment]  # as a list
-
-    def __repr__(self) -> str:
-        return f"Texts({len(self)})"
+    __hash__ = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_hashed"}  # of one process

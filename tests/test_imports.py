@@ -12,9 +12,9 @@ from conftest import CODE, ROOT
 PACKAGES = ("data", "extract", "classify")
 # Rooms, and modules beside them: each may import those before it, as docs/architecture.md shows.
 PLACES = {
-    "data": "text texts errors lists names allowed splits split_rule stratified augment machine scratch"
-    " resize jpeg npy images output stores tables placed patterns sources archives parquet testing interrupt"
-    " child attached document console source_options progress contact_sheet cli",
+    "data": "text columns texts errors lists names allowed splits split_rule stratified augment machine"
+    " scratch resize jpeg npy images output stores tables placed patterns sources archives parquet testing"
+    " interrupt child attached document console source_options progress contact_sheet cli",
     "extract": "siblings given ported backbones model_files recipe engines feature_file run row_cache"
     " transformer cluster commands cli",
     "classify": "head features scores penalized heads bundle abstain judge summary selection audit"

@@ -6,13 +6,14 @@ from typing import Any, overload
 
 import numpy as np
 
+from data.columns import Columns
 from data.errors import HeadstartError
 from data.sources.source import Row
 from data.splits import SPLIT_NAMES
 from data.texts import Texts
 
 
-class Rows(Sequence[Row]):
+class Rows(Columns[Row]):
     """Rows of a source; each `Row` is made when it is asked for.
 
     Parameters
@@ -96,16 +97,6 @@ class Rows(Sequence[Row]):
     def _row(self, name: str, label: int, split: int, group: int) -> Row:
         named = self.group_names[group] if group >= 0 else None
         return Row(name, int(label), SPLIT_NAMES[split] if split >= 0 else None, named)
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
-
-    def __repr__(self) -> str:
-        return f"Rows({len(self)})"
 
     def at(self, numbers: np.ndarray) -> "Rows":
         """Return some of the rows.

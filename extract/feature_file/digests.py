@@ -5,10 +5,12 @@ from typing import Any, overload
 
 import numpy as np
 
+from data.columns import Columns
+
 _WIDTH = 32
 
 
-class Digests(Sequence[bytes | None]):
+class Digests(Columns[bytes | None]):
     """Digests of rows, some of which may be unknown; each is made when it is asked for.
 
     Parameters
@@ -54,16 +56,6 @@ class Digests(Sequence[bytes | None]):
         if isinstance(number, slice):
             return Digests(self.array[number], self.known[number])
         return self.array[number].tobytes() if self.known[number] else None
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence):
-            return NotImplemented
-        return len(self) == len(other) and all(one == two for one, two in zip(self, other, strict=True))
-
-    __hash__ = None  # type: ignore[assignment]  # as a list
-
-    def __repr__(self) -> str:
-        return f"Digests({len(self)})"
 
     def set(self, number: int, digest: bytes) -> None:
         """Make one known."""
