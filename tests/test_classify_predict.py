@@ -95,6 +95,12 @@ def test_images_in_a_parquet_file(bundle, paths, tmp_path):
     close(bundle.predict(tmp_path / "new.parquet"), bundle.predict(paths))
 
 
+def test_what_an_archive_leaves_out_is_told_without_options_of_run(bundle, paths, tmp_path, caplog):
+    _, sample = archived(tmp_path, dict.fromkeys(["1.png", "1.seg.png"], paths[0].read_bytes()))
+    assert len(bundle.predict(sample)) == 1
+    assert "warning: 1 image beside another one of the sample, as 1.seg.png, left out" in caplog.messages
+
+
 def test_names_of_several_archives_are_paths(bundle, paths, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "shards").mkdir()

@@ -252,7 +252,7 @@ def _images_in(path: str, alone: bool) -> list[Given]:
             raise told from error
         return [Unread(path, f"{told.happened}: {told.received}")]
     for line in opened.warnings:
-        _log.warning("warning: %s", line)
+        _log.warning("warning: %s", line.partition("; --")[0])  # less the option that an extraction has
     ids_are_paths = BRACES.search(path) or opened.describe()["kind"] == "files"
     place = path.rpartition("/")[0] if ids_are_paths else path
     return [Inside(opened, row, place) for row in opened.rows]
