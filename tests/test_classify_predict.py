@@ -96,7 +96,8 @@ def test_images_in_a_parquet_file(bundle, paths, tmp_path):
 
 
 def test_what_an_archive_leaves_out_is_told_without_options_of_run(bundle, paths, tmp_path, caplog):
-    _, sample = archived(tmp_path, dict.fromkeys(["1.png", "1.seg.png"], paths[0].read_bytes()))
+    photo = paths[0].read_bytes()
+    _, sample = archived(tmp_path, {"1.png": photo, "1.seg.png": photo, "1.cls": b"0"})
     assert len(bundle.predict(sample)) == 1
     assert "warning: 1 image beside another one of the sample, as 1.seg.png, left out" in caplog.messages
 
