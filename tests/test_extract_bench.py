@@ -17,7 +17,7 @@ from data.sources.arrays import from_arrays
 from extract import Options
 from extract.cli import app
 from extract.engines.limit import _product, matrix_product
-from extract.model_files.openvino_graph import cpu_core
+from extract.model_files.core import cpu_core
 from extract.run.bench import bench, benches
 
 VNNI = {"avx512_vnni", "avx_vnni"}

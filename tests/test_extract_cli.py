@@ -16,7 +16,7 @@ from data.machine import cpu
 from extract import FeatureFile
 from extract.cli import app
 from extract.engines.openvino_engine import computes_bfloat16
-from extract.model_files.openvino_graph import cpu_core
+from extract.model_files.core import cpu_core
 from extract.run import forecast
 
 TINY = ("--backbone", "mobilenet", "--weights", "none", "--image-size", "32")

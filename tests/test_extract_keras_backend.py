@@ -15,7 +15,7 @@ from extract.backbones import keras_backend as chosen
 from extract.engines import conversion
 from extract.engines.probe import probe_image, relative_difference
 from extract.engines.runtime import runtime_class
-from extract.model_files.openvino_graph import cpu_core
+from extract.model_files.core import cpu_core
 
 # A backbone of each family, and a size at which it is quick.
 FAMILIES = {

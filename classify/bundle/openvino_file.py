@@ -18,7 +18,8 @@ import numpy as np
 
 from extract.backbones.kinds import plain_name
 from extract.engines.file_graph import file_model
-from extract.model_files.openvino_graph import cpu_core, quiet_openvino
+from extract.model_files.core import cpu_core
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from data.errors import UsageError
 from extract.backbones.build import check_pooling, flops, pooled_backbone
 from extract.backbones.kinds import kind_of, short_name
 from extract.backbones.scaling import scaling_of
-from extract.model_files.openvino_graph import Graph, cpu_core, opened_graph, outputs_of, quiet_openvino
+from extract.model_files.core import cpu_core
+from extract.model_files.openvino_graph import Graph, opened_graph, outputs_of, quiet_openvino
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from extract.model_files.openvino_graph import cpu_core
+from extract.model_files.core import cpu_core
 from extract.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from data.machine import cpu
 from data.text import counted
 from extract.engines.conversion import converted_model
 from extract.engines.engine import Engine, SimulatedError
-from extract.model_files.openvino_graph import cpu_core, quiet_openvino
+from extract.model_files.core import cpu_core
+from extract.model_files.openvino_graph import quiet_openvino
 from extract.recipe import EngineInfo, Recipe
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ class OpenVinoEngine(Engine):
 
     def __init__(self, recipe: Recipe, threads: int) -> None:
         self.ahead = threads
-        capable = cpu_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        core = cpu_core()
+        capable = core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if recipe.precision == "bfloat16" and not computes_bfloat16(capable, cpu().instruction_sets):
             raise _no_bfloat16()
         options = {
@@ -54,7 +56,7 @@ class OpenVinoEngine(Engine):
             "NUM_STREAMS": threads,
             "ENABLE_CPU_PINNING": False,  # engines of several processes would share the first cores
         }
-        self._compiled = _compiled(recipe, options)
+        self._compiled = _compiled(core, recipe, options)
         self._free = [self._compiled.create_infer_request() for _ in range(threads + 1)]
         self._int8 = recipe.quantization == "int8"
         self._outputs = range(len(recipe.layers))
@@ -163,11 +165,11 @@ def _cpu_told() -> str:
     return f"{cpu().model} ({' '.join(cpu().instruction_sets)})"
 
 
-def _compiled(recipe: Recipe, options: dict) -> "openvino.CompiledModel":
+def _compiled(core: "openvino.Core", recipe: Recipe, options: dict) -> "openvino.CompiledModel":
     """Compile the backbone, which fails in bfloat16 where ``ONEDNN_MAX_CPU_ISA`` limits a CPU."""
-    model = cpu_core().read_model(converted_model(recipe))
+    model = core.read_model(converted_model(recipe))
     try:
-        return cpu_core().compile_model(model, "CPU", options)
+        return core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         if recipe.precision != "bfloat16":
             raise

@@ -5,5 +5,6 @@ graph_parts     what a Keras graph may be made of
 hub             a preset of KerasHub
 carried         their graphs in a file of its own, as a fine-tuned bundle carries it
 openvino_graph  ONNX and IR files, which OpenVINO alone reads
+core            OpenVINO's core, which leaves signals as they were
 onnx_parts      which other files an ONNX file takes its weights from
 """

@@ -11,7 +11,6 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -44,20 +43,6 @@ def quiet_openvino() -> ModuleType:
     with without_telemetry():
         import openvino
     return openvino
-
-
-def cpu_core() -> "openvino.Core":
-    """Return the core by which this process compiles for its CPU: one, kept to its end.
-
-    OpenVINO's CPU plugin gives the thread that loads it a stack for signals and frees it with the core.
-    Of two cores, the second one puts back the first one's, which may be gone: Ctrl-C would be a crash.
-    """
-    return _core_of(os.getpid())
-
-
-@cache
-def _core_of(process: int) -> "openvino.Core":  # a fork has its parent's core, but none of its threads
-    return quiet_openvino().Core()
 
 
 @contextmanager

@@ -21,6 +21,7 @@ from extract.engines.engine import check_engine
 from extract.engines.pipeline import decode
 from extract.feature_file.reader import FeatureFile
 from extract.feature_file.shards import located
+from extract.model_files.core import same_signal_stack
 from extract.model_files.openvino_graph import quiet_openvino, without_telemetry
 from extract.recipe import Recipe, checked_recipe
 from extract.run.plan import Scan
@@ -127,7 +128,7 @@ def _nncf() -> "ModuleType":
 
 def _quantize(recipe: Recipe, images: list[np.ndarray]) -> "openvino.Model":
     nncf = _nncf()
-    with contextlib.redirect_stdout(io.StringIO()):  # NNCF draws progress bars there
+    with contextlib.redirect_stdout(io.StringIO()), same_signal_stack():  # NNCF draws progress bars there
         return nncf.quantize(
             quiet_openvino().Core().read_model(converted_model(recipe)),
             nncf.Dataset([image[np.newaxis] for image in images]),
