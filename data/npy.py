@@ -25,6 +25,31 @@ def is_npy(data: bytes) -> bool:
     return data.startswith(_MAGIC)
 
 
+def how_to_scale(dtype: np.dtype, low: float, high: float) -> str:
+    """Return what to do with an array whose values are not pixels in 0..255, or "" if they may be.
+
+    Parameters
+    ----------
+    dtype : dtype
+    low, high : float
+        The lowest and the highest value. Floats up to 1 are taken for scaled ones.
+
+    Examples
+    --------
+    >>> how_to_scale(np.dtype("f4"), 0.0, 1.0), how_to_scale(np.dtype("u1"), 0, 1)
+    ('multiply by 255', '')
+    >>> how_to_scale(np.dtype("f4"), -1.0, 1.0), how_to_scale(np.dtype("?"), False, True)
+    ('give (array + 1) * 127.5', "give array.astype('uint8') * 255")
+    """
+    if dtype.kind == "b":
+        return "give array.astype('uint8') * 255"
+    if dtype.kind == "f" and low < 0 and low >= -1 and high <= 1:
+        return "give (array + 1) * 127.5"
+    if dtype.kind == "f" and low >= 0 and 0 < high <= 1:
+        return "multiply by 255"
+    return "" if low >= 0 and high <= 255 else "scale them to 0..255; NaN is not a pixel"
+
+
 def npy_pixels(data: bytes) -> np.ndarray:
     """Return the pixels of an array's ``.npy`` bytes, of NumPy's format 1.0 or 2.0.
 
@@ -57,6 +82,8 @@ def npy_pixels(data: bytes) -> np.ndarray:
         raise ValueError(f"an array of the shape {shape} is no image")
     if len(data) - start != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"the array says {shape} of {dtype}, but holds {len(data) - start} bytes")
+    if dtype.kind == "b":
+        raise ValueError(f"an array of {dtype}: {how_to_scale(dtype, False, True)}")
     pixels = np.frombuffer(data, dtype, offset=start)
     if not (pixels.min() >= 0 and pixels.max() <= 255):
         raise ValueError(f"values from {pixels.min()} to {pixels.max()} are not in 0..255")

@@ -13,6 +13,7 @@ from PIL import Image as Pillow
 from data.errors import HeadstartError
 from data.images import pillow_pixels
 from data.lists import as_list
+from data.npy import how_to_scale
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source
 from data.stores.files import read
@@ -80,11 +81,7 @@ def checked_images(X: object) -> list[Image]:
     wrong = [image for image in images if not isinstance(image, _KINDS)]
     if wrong or not images:
         raise _no_images("something else", repr(wrong[0])[:100] if wrong else "no images")
-    arrays = [image for image in images if isinstance(image, np.ndarray)]
-    if arrays and all(array.dtype.kind == "f" for array in arrays):
-        highest = max((array.max() for array in arrays if array.size), default=0)
-        if 0 < highest <= 1:
-            raise _no_images("values that are not in 0..255", f"values up to {highest}", "multiply by 255")
+    _check_values([image for image in images if isinstance(image, np.ndarray) and image.size])
     return images
 
 
@@ -199,6 +196,17 @@ def _check_array(X: np.ndarray) -> None:
         raise _no_images("an array of another shape", f"{X.dtype} of shape {X.shape}")
     if X.ndim == 3 and is_one_image(X):
         raise _no_images("one image", f"the shape {X.shape}", "give X[numpy.newaxis]")
+
+
+def _check_values(arrays: list[np.ndarray]) -> None:
+    """Refuse arrays of True and False, and floats of which none is above 1, as scaled ones are."""
+    of_bools = [array for array in arrays if array.dtype.kind == "b"]
+    for several in (of_bools, arrays if all(array.dtype.kind == "f" for array in arrays) else []):
+        if several:
+            low, high = min(array.min() for array in several), max(array.max() for array in several)
+            todo = how_to_scale(several[0].dtype, low, high)
+            if todo and high <= 1:
+                raise _no_images("values that are not in 0..255", f"values from {low} to {high}", todo)
 
 
 def _no_images(

@@ -575,6 +575,8 @@ def test_lines_name_the_fastest_that_is_alike_and_what_was_stopped():
     table = lines[lines.index(next(line for line in lines if line.startswith("compared with c"))) :]
     assert any(line.startswith("  a ") and line.endswith("told apart") for line in table)
     assert any(line.startswith("  b ") and line.endswith("about 9,000") for line in table)
+    recipes[2]["images_per_second"] = 40.0
+    assert "the fastest of these: c" in frontier_lines(found), "the best is one of these"
     told = "not tried: efficientnetlite0 and efficientnetlite2, made for CPUs: --backbones xception,"
     for backbones, is_told in ((["xception"], True), (["xception", "efficientnetlite2"], False)):
         found["recipes"][0]["passes"] = [{"backbone": each} for each in backbones]

@@ -95,6 +95,14 @@ def test_images_in_a_parquet_file(bundle, paths, tmp_path):
     close(bundle.predict(tmp_path / "new.parquet"), bundle.predict(paths))
 
 
+def test_images_in_an_npz_file(bundle, paths, tmp_path):
+    images = np.stack([np.asarray(Image.open(path).resize((24, 24))) for path in paths])
+    np.savez(tmp_path / "new.npz", images=images)
+    found = bundle.predict(tmp_path / "new.npz")
+    assert [each.file for each in found] == [f"{tmp_path / 'new.npz'}/{number:08d}" for number in range(4)]
+    close(found, bundle.predict(images))
+
+
 def test_what_an_archive_leaves_out_is_told_without_options_of_run(bundle, paths, tmp_path, caplog):
     photo = paths[0].read_bytes()
     _, sample = archived(tmp_path, {"1.png": photo, "1.seg.png": photo, "1.cls": b"0"})
@@ -196,6 +204,38 @@ def test_what_is_no_image_has_its_reason(bundle, paths):
     assert [bool(each.error) for each in found] == [True, False, True, True]
     assert "not an image" in found[0].error and "0..255" in found[2].error and "range" in found[3].error
     assert [each.file for each in found[::2]] == ["bytes 0", "array 2"]
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.ones((2, 8, 8, 3), bool), "give array.astype('uint8') * 255"),
+        ([np.zeros((8, 8), np.uint8), np.ones((8, 8), bool)], "give array.astype('uint8') * 255"),
+        (np.linspace(-1, 1, 384).reshape(2, 8, 8, 3), "give (array + 1) * 127.5"),
+        (np.linspace(0, 1, 384).reshape(2, 8, 8, 3), "multiply by 255"),
+    ],
+)
+def test_values_of_another_scale_are_refused_with_the_way_back(bundle, given, words):
+    with pytest.raises(HeadstartError) as caught:
+        bundle.predict(given)
+    assert caught.value.todo == words
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        (lambda X: X[0], "no rows of features"),
+        (lambda X: X.astype(str), "no rows of features"),
+        (lambda X: np.where(np.arange(len(X))[:, None] == 1, np.nan, X), "1 row with one, the first: 1"),
+        (lambda X: X[:, :-1], "different number of features"),
+    ],
+)
+def test_rows_that_are_no_features_are_refused(bundle, rows, words):
+    X = np.ones((3, bundle.head.n_features_in_))
+    assert np.array_equal(bundle.predict_proba(X.tolist()), bundle.predict_proba(X))
+    with pytest.raises(HeadstartError) as caught:
+        bundle.predict_proba(rows(X))
+    assert words in str(caught.value)
 
 
 @pytest.mark.parametrize("given", [[], [5], None, [None], np.random.default_rng(0).random((2, 8, 8, 3))])

@@ -788,6 +788,12 @@ def test_infinity_and_odd_numbers_in_arrays_are_named(tmp_path):
     )
 
 
+def test_npz_without_labels_is_told(tmp_path):
+    source = open_source(save_npz(tmp_path, images=pixels()))
+    assert [row.label for row in source.rows] == [-1] * 4 and source.class_names == ()
+    assert source.warnings == ("no array of labels: 4 images without a label",)
+
+
 def test_npz_labels_with_nan_fit_class_names_and_arrays_that_are_not_read_are_named(tmp_path):
     path = save_npz(
         tmp_path, images=pixels(), labels=[1, 0, np.nan, -1], class_names=[b"a", b"b"], split=["train"] * 4
@@ -862,12 +868,14 @@ def test_bytes_of_arrays_do_not_depend_on_memory_layout():
         ({"images": pixels() / 1.0 - 1, "labels": [0, 1, 0, 1]}, ["0..255", "-1"]),
         ({"images": pixels() * 256.0, "labels": [0, 1, 0, 1]}, ["0..255"]),
         ({"images": np.full((2, 4, 4), np.nan), "labels": [0, 1]}, ["0..255", "nan"]),
-        ({"images": np.full((2, 4, 4), "a"), "labels": [0, 1]}, ["(2, 4, 4)"]),
+        ({"images": np.full((2, 4, 4), "a"), "labels": [0, 1]}, ["(2, 4, 4)", "give whole numbers"]),
+        ({"images": pixels() > 9, "labels": [0, 1, 0, 1]}, ["0..255", "astype('uint8') * 255"]),
+        ({"images": pixels() / 127.5 - 1, "labels": [0, 1, 0, 1]}, ["0..255", "(array + 1) * 127.5"]),
+        ({"images": pixels(), "labels": np.eye(4)}, ["several values for each", "labels.argmax(1)"]),
         ({"images": pixels()[0, 0], "labels": [0, 1, 0, 1, 0]}, ["(5, 3)"]),
         ({"images": np.zeros((2, 4, 4, 2), np.uint8), "labels": [0, 1]}, ["(2, 4, 4, 2)"]),
-        ({"images": np.zeros((0, 4, 4, 3), np.uint8), "labels": []}, ["(0, 4, 4, 3)"]),
+        ({"images": np.zeros((0, 4, 4, 3), np.uint8), "labels": []}, ["(0, 4, 4, 3)", "one image or more"]),
         ({"labels": [0, 1]}, ["'images'", "labels"]),
-        ({"images": pixels()}, ["'labels'", "images"]),
         ({"images": pixels(), "labels": np.array([0, 1, "a", None], object)}, ["pickle"]),
     ],
 )

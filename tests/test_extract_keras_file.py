@@ -306,7 +306,17 @@ def _tokens(file, path):
     keras.Model(words, keras.layers.Dense(2)(words)).save(path)
 
 
+def _without_input(file, path):
+    layers = [
+        keras.layers.Rescaling(1 / 255),
+        keras.layers.Conv2D(2, 3),
+        keras.layers.GlobalAveragePooling2D(),
+    ]
+    keras.Sequential(layers).save(path)
+
+
 REFUSED = {
+    "no input": (_without_input, "begin with keras.Input"),
     "a Lambda": (_saved(keras.layers.Lambda(lambda x: x * 2)), "Lambda layer, whose code"),
     "a layer of the user's": (_saved(lambda images: Own()(images)), "custom object"),
     "two outputs": (_saved(lambda images: [keras.layers.Flatten()(images), images]), "2 outputs"),
@@ -409,6 +419,8 @@ def test_what_a_model_has_to_be_asked_with(given, words, file):
         ("file:missing.keras", "no model file"),
         ("file:.", "no model file that"),
         ("file:model.h5", "ends in .keras"),
+        ("file:model.h5", "keras.models.load_model(FILE"),
+        ("file:model.weights.h5", "load these weights into their model"),
         ("keras:123", "names no backbone"),
         ("torch:" + "0" * 64, "names no backbone"),
         ("keras:" + "0" * 64, "not in the cache"),

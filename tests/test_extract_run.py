@@ -16,6 +16,7 @@ from conftest import assert_four_parts, draw_images, extract_with
 from PIL import Image
 
 from data import HeadstartError, Source, open_source
+from data.errors import UsageError
 from data.sources.arrays import from_arrays
 from data.splits import SPLIT_NAMES, hashed_split
 from extract import FeatureFile, Options, extract
@@ -35,6 +36,13 @@ def run(tiny_recipe, tmp_path, images):
 @pytest.fixture
 def file(tmp_path):
     return lambda: FeatureFile(tmp_path / "out.h5")
+
+
+@pytest.mark.parametrize("name", ["threads", "batch_size", "replicas"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "2", True])
+def test_numbers_of_options_are_whole_and_above_0(name, value):
+    with pytest.raises(UsageError, match=f"{name} must be None or a whole number, 1 or more"):
+        Options(**{name: value})
 
 
 def test_a_first_run(run, file, images, tmp_path):

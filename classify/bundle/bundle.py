@@ -8,8 +8,9 @@ from pathlib import Path
 from queue import Queue
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from classify.bundle.checked_head import check_head, check_width
+from classify.bundle.checked_head import check_head, checked_rows
 from classify.bundle.detector import Detector
 from classify.bundle.folder import BundleContents, read_bundle, write_bundle
 from classify.bundle.predict import Opening, Predictor, open_engines
@@ -98,20 +99,24 @@ class Bundle(BundleContents):
         )
         return bundle._judged(features)
 
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+    def predict_proba(self, X: ArrayLike) -> np.ndarray:
         """Return the probability of each class of `class_names`; of those never trained, 0.
 
         Parameters
         ----------
-        X : ndarray of shape (N, D)
+        X : array_like of shape (N, D)
             Features by the bundle's recipes.
 
         Returns
         -------
         ndarray of float64, shape (N, K)
+
+        Raises
+        ------
+        HeadstartError
+            If these are no rows of such features, or not finite.
         """
-        check_width(self.head, X.shape[1])
-        proba = head_proba(self.head, X, self.temperature)
+        proba = head_proba(self.head, checked_rows(self.head, X), self.temperature)
         return of_all_classes(proba, self.head.classes_, len(self.class_names))
 
     def predict(

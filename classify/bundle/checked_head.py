@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from classify.head import Head
 from data.errors import HeadstartError
@@ -57,6 +58,38 @@ def check_head(head: Head, features: "FeatureMatrix") -> None:
             some_of([repr(label) for label in labels.tolist()]),
             'fit it on the features\' own labels: head.fit(*features.split("train"))',
         )
+
+
+def checked_rows(head: Head, X: ArrayLike) -> np.ndarray:
+    """Return features as the rows that a fitted head takes.
+
+    Parameters
+    ----------
+    head : Head
+    X : array_like of shape (N, D)
+
+    Raises
+    ------
+    HeadstartError
+        If they have another shape, or are no finite numbers.
+    """
+    rows = np.asarray(X)
+    if rows.ndim != 2 or rows.dtype.kind not in "uif":
+        raise HeadstartError(
+            "these are no rows of features",
+            "numbers of shape (N, D), a row for each image",
+            f"{rows.dtype} of shape {rows.shape}",
+            "give one row as X[numpy.newaxis]; for images there is predict",
+        )
+    check_width(head, rows.shape[1])
+    if not (known := np.isfinite(rows).all(axis=1)).all():
+        raise HeadstartError(
+            "some features are no finite numbers",
+            "rows without NaN and infinity",
+            f"{counted(int((~known).sum()), 'row')} with one, the first: {int(np.argmin(known))}",
+            "leave these rows out",
+        )
+    return rows
 
 
 def check_width(head: Head, width: int) -> None:

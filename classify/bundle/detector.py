@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from classify.features.matrix import FeatureMatrix
-from data.errors import HeadstartError
+from data.errors import HeadstartError, UsageError
 from data.output.atomic import written_aside
 from data.text import counted, with_type
 
@@ -277,13 +277,17 @@ def _check(X_train: np.ndarray, X_val: np.ndarray, neighbours: int) -> None:
 
 
 def _check_rate(rate: float, validation: int) -> None:
-    if not 0 < rate < 1 or validation + 1 < 1 / rate - 1e-9:
-        needed = (
-            f", with {int(np.ceil(1 / rate - 1e-9)) - 1} validation images or more" if 0 < rate < 1 else ""
+    if not 0 < rate < 1:
+        raise UsageError(
+            "the rate of unknown images is no share",
+            "a number between 0 and 1, both excluded",
+            f"{rate}",
+            "choose another rate, as 0.05",
         )
+    if validation + 1 < 1 / rate - 1e-9:
         raise HeadstartError(
             "the threshold for unknown images cannot be set",
-            f"a rate between 0 and 1, both excluded{needed}",
+            f"{int(np.ceil(1 / rate - 1e-9)) - 1} validation images or more",
             f"the rate {rate} and {counted(validation, 'validation image')}",
             "train with more validation images, or choose another rate",
         )

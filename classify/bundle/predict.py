@@ -135,10 +135,10 @@ def predict(
     ----------
     bundle : Bundle
     images : str, Path, bytes, array or image of Pillow, or an iterable of them
-        Files are taken as they are; of a folder, all files named like images, however deep; of an archive
-        or a Parquet file, all images. Each may be an address of an object store. Bytes are those of an image
-        file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with values in 0..255, and one
-        of the shape (N, H, W, C) is N images.
+        Files are taken as they are; of a folder, all files named like images, however deep; of an archive,
+        a Parquet or an NPZ file, all images. Each may be an address of an object store. Bytes are those of
+        an image file; an array has the shape (H, W) or (H, W, C), C being 1, 3 or 4, with values in 0..255,
+        and one of the shape (N, H, W, C) is N images.
     abstain : float, optional
         Call images unknown that are unlike the training images, and this share of images that
         are like them.
@@ -243,7 +243,7 @@ def _images_below(folder: str) -> list[Given]:
 
 
 def _images_in(path: str, alone: bool) -> list[Given]:
-    """Return the images of an archive or a Parquet file; one of several that cannot be opened is `Unread`."""
+    """Return the images in a file of many; one of several such files that cannot be opened is `Unread`."""
     try:
         opened = open_many(path)
     except HeadstartError as error:

@@ -154,7 +154,7 @@ def _told_alike(found: dict) -> list[str]:
     words = [*shown, *([f"{more} of those that were stopped"] if more else [])]
     return [
         f"best: {found['best']}; these rows cannot tell it from {', '.join(words)}",
-        *([f"the fastest of these: {_fastest(found, shown)}"] if shown else []),
+        *([f"the fastest of these: {_fastest(found, [found['best'], *shown])}"] if shown else []),
     ]
 
 

@@ -267,7 +267,7 @@ def _command(context: Context, name: str, *options: str) -> str:
 
 def _calibrated(context: Context) -> Iterator[Notice]:
     ece = context.scores["ece"]
-    if ece["low"] > _UNCALIBRATED:
+    if ece["low"] > _UNCALIBRATED and context.scores["rows"] >= _FEW:
         gaps = [
             row["rows"] * (row["confidence"] - row["accuracy"])
             for row in context.scores["reliability"]

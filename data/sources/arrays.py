@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike
 
 from data.errors import HeadstartError
 from data.lists import as_list
+from data.npy import how_to_scale
 from data.sources.labels import index_labels, label_text, label_warnings
 from data.sources.rows import Rows
 from data.sources.source import Row, Source
 from data.splits import split_name
-from data.text import one_line, some_of
+from data.text import counted, one_line, some_of
 
 Column = Sequence[object] | np.ndarray  # a value for each image
 DIGITS = "digits"  # the sample
@@ -121,12 +122,12 @@ def from_arrays(
 
 
 def open_npz(path: str | Path) -> ArraySource:
-    """Open an NPZ file with ``images,labels[,splits][,class_names]``.
+    """Open an NPZ file with ``images[,labels][,splits][,class_names]``.
 
     Raises
     ------
     HeadstartError
-        If it is not an NPZ file, holds pickled objects or lacks an array.
+        If it is not an NPZ file, holds pickled objects or lacks the array of images.
     """
     try:
         with open(path, "rb") as opened, np.lib.npyio.NpzFile(opened, allow_pickle=False) as file:
@@ -138,21 +139,21 @@ def open_npz(path: str | Path) -> ArraySource:
             one_line(error),
             "write it again: numpy.savez(path, images=..., labels=...); text as a numpy str array",
         ) from error
-    missing = [name for name in ("images", "labels") if name not in arrays]
-    if missing:
+    if "images" not in arrays:
         raise HeadstartError(
-            f"{str(path)!r} lacks the array {missing[0]!r}",
+            f"{str(path)!r} lacks the array 'images'",
             "the arrays images, labels and perhaps splits",
             ", ".join(sorted(arrays)) or "no arrays",
             "write it again: numpy.savez(path, images=..., labels=...)",
         )
     other = sorted(set(arrays) - {"images", "labels", "splits", "class_names"})
-    names = arrays.get("class_names")
-    source = from_arrays(
-        arrays["images"], arrays["labels"], arrays.get("splits"), class_names=names, kind="npz"
-    )
-    unread = [f"{str(path)!r}: arrays that are not read: {some_of(other, 5)}"] if other else []
-    return replace(source, warnings=(*unread, *source.warnings), location=os.path.abspath(path))
+    names, count = arrays.get("class_names"), np.shape(arrays["images"])[:1]
+    labels = arrays.get("labels", np.full(count, ""))
+    source = from_arrays(arrays["images"], labels, arrays.get("splits"), class_names=names, kind="npz")
+    told = [f"{str(path)!r}: arrays that are not read: {some_of(other, 5)}"] if other else []
+    if "labels" not in arrays:
+        told.append(f"no array of labels: {counted(len(source.rows), 'image')} without a label")
+    return replace(source, warnings=(*told, *source.warnings), location=os.path.abspath(path))
 
 
 def _named(class_names: Column, labels: Sequence[object]) -> tuple[tuple[str, ...], list[int]]:
@@ -188,6 +189,13 @@ def _column(name: str, values: Column, length: int) -> list:
     except ValueError:  # lists of unequal lengths
         shape = (len(values), "?")
     if shape not in ((length,), (length, 1)):
+        if len(shape) == 2 and shape[0] == length:
+            raise HeadstartError(
+                f"the {name} have several values for each image",
+                f"{length} {name}, one for each image",
+                f"an array of shape {shape}",
+                f"where they are one-hot, give {name}.argmax(1)",
+            )
         raise HeadstartError(
             f"images and {name} have different lengths",
             f"{length} {name}, one for each image",
@@ -209,24 +217,31 @@ def _checked_images(images: ArrayLike) -> np.ndarray:
             str(error),
             "give images of one size",
         ) from error
-    shaped = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
-    if not shaped or images.dtype.kind not in "uif" or images.size == 0:
+    if todo := _how_to_shape(images):
         raise HeadstartError(
             "images have a shape or a type that is not an image's",
             "numbers of shape (N, H, W) or (N, H, W, C) with C 1, 3 or 4, N 1 or more",
             f"{images.dtype} of shape {images.shape}",
-            "reshape the array; channels come last",
+            todo,
         )
     low, high = images.min(), images.max()
-    scaled = images.dtype.kind == "f" and 0 < high <= 1
-    if scaled or not (low >= 0 and high <= 255):
+    if todo := how_to_scale(images.dtype, low, high):
         raise HeadstartError(
             "the values of the images are not in 0..255",
             "0..255, as image files hold",
             f"values from {low} to {high}",
-            "multiply by 255" if scaled else "scale them to 0..255; NaN is not a pixel",
+            todo,
         )
     return images
+
+
+def _how_to_shape(images: np.ndarray) -> str:
+    """Return what to do with an array that is of no images, or "" if it is."""
+    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))):
+        return "reshape the array; channels come last"
+    if images.size == 0:
+        return "give one image or more"
+    return "" if images.dtype.kind in "buif" else "give whole numbers or floats in 0..255"
 
 
 DIGITS_OF_EACH_CLASS = 60

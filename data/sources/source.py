@@ -192,7 +192,7 @@ def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
     ----------
     text : str or Path
         ``digits`` (the sample), a folder of class/image or split/class/image, a CSV file
-        with ``path,label[,split][,group]``, an NPZ file with ``images,labels[,splits]``, or
+        with ``path,label[,split][,group]``, an NPZ file with ``images[,labels][,splits]``, or
         ``tfds:NAME[:VERSION][:SPLITS]`` with the split syntax of TensorFlow Datasets.
     data_dir : str or Path, optional
         Where TensorFlow Datasets keeps prepared data sets.
@@ -230,12 +230,13 @@ def open_source(text: str | Path, **options: Unpack[SourceOptions]) -> Source:
 
 _OF_MANY: dict[str, SourceOptions] = {  # of kinds, and how folders and labels inside mean nothing
     "parquet": {},
+    "npz": {},
     "archive": {"label_regex": "(.)"},
 }
 
 
 def holds_many(text: str) -> bool:
-    """Tell whether a text names files of many images each: archives, Parquet files.
+    """Tell whether a text names files of many images each: archives, Parquet and NPZ files.
 
     Examples
     --------

@@ -20,7 +20,9 @@ HUB = "hub:"  # or a preset of KerasHub
 _BY_DIGEST = re.compile(r"([a-z]+):[0-9a-f]{64}")
 _BY_KERAS = "save it by Keras 3: keras.models.load_model(FILE, compile=False).save('MODEL.keras')"
 _BY_TORCH = "export it: torch.onnx.export(model.eval(), images, 'MODEL.onnx', dynamo=True)"
-_SAVED_AS = {
+_SAVE = "save the model in one of these formats"
+_SAVED_AS = {  # by the end of the name, the longer one first
+    ".weights.h5": "load these weights into their model, and save that: model.save('MODEL.keras')",
     **dict.fromkeys((".h5", ".hdf5"), _BY_KERAS),
     **dict.fromkeys((".pt", ".pth", ".safetensors"), _BY_TORCH),
     **dict.fromkeys(
@@ -271,7 +273,7 @@ def _kind_of_file(path: Path) -> Kind:
             f"{path.name!r} is no model file that a backbone can be",
             f"a file that ends in {' or '.join(known)}",
             f"one that ends in {path.suffix or 'nothing'}",
-            _SAVED_AS.get(path.suffix.lower(), "save the model in one of these formats"),
+            next((todo for end, todo in _SAVED_AS.items() if path.name.lower().endswith(end)), _SAVE),
         )
     return known[path.suffix.lower()]
 

@@ -31,6 +31,8 @@ _CONFIG, _WEIGHTS = "config.json", "model.weights.h5"  # in the file, which is a
 _LARGEST = {_CONFIG: 64 << 20, _WEIGHTS: 16 << 30}  # bytes of each, unpacked
 _PACKAGES = ("builtins", "keras")  # whose classes are Keras' own
 _MODELS = ("Functional", "Sequential")
+_ONE_END = "a model with one input and one output"
+_INPUT = "let it begin with keras.Input((HEIGHT, WIDTH, 3)), give it its weights, and save it again"
 _PART = "save the part from one input to one output: keras.Model(INPUT, OUTPUT).save('MODEL.keras')"
 _RGB = "save a model around it that takes RGB images, channels last, and makes of them what it needs"
 
@@ -235,10 +237,12 @@ def with_single_ends(model: "keras.Model", file: str) -> "keras.Model":
     """Return a model as a functional one, or raise where it has several inputs or outputs."""
     import keras
 
+    if not model.built:
+        raise refused(file, "a model that was never built", _ONE_END, _INPUT)
     ends = len(model.inputs), len(model.outputs)
     if ends != (1, 1):
         received = f"{counted(ends[0], 'input')} and {counted(ends[1], 'output')}"
-        raise refused(file, received, "a model with one input and one output", _PART)
+        raise refused(file, received, _ONE_END, _PART)
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 

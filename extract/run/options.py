@@ -4,9 +4,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
+from data.allowed import AnyOf, Choice, Table, check_values, whole
 from data.lists import as_list
 from data.split_rule import SplitRule
 from extract.run.plan import Scan
+
+_TABLE: Table = dict.fromkeys(("batch_size", "threads", "replicas"), AnyOf(Choice(None), whole(1)))
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,11 @@ class Options:
     scan : Scan or None
         What `extract.run.scan.scan_source` found just now, where the caller needed it too, so that
         nothing is read twice.
+
+    Raises
+    ------
+    UsageError
+        If a number is below 1, or a split rule is unknown.
     """
 
     engine: str = "auto"
@@ -57,6 +65,7 @@ class Options:
     scan: Scan | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_values(vars(self), _TABLE)
         object.__setattr__(self, "reuse", tuple(as_list(self.reuse)))
         if self.split is not None and not isinstance(self.split, SplitRule):
             object.__setattr__(self, "split", SplitRule(self.split))
