@@ -217,7 +217,7 @@ class TestCommands:
         with pytest.raises(HeadstartError, match="threshold") as caught:
             bundle.predict(familiar, abstain=0.001)
         assert_four_parts(str(caught.value))
-        assert "between 0 and 1" in fail("predict", tmp_path / "head", strange, "--abstain", 2)
+        assert "between 0 and 1" in fail("predict", tmp_path / "head", strange, "--abstain", 2, code=2)
 
 
 class Layers(Engine):

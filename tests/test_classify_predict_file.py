@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from classify import HEADS, Bundle, load_features
 from classify.bundle.predict_file import chosen_rows, feature_files, is_feature_file, predict_file
-from classify.bundle.prediction import most_probable
+from classify.bundle.prediction import as_told, most_probable
 from classify.cli import app
 from data import HeadstartError
 from data.errors import UsageError
@@ -125,6 +125,12 @@ class TestPredictFile:
             chosen_rows(load_features(folder / "layers.h5"), unlabelled=True)
         with pytest.raises(UsageError, match="unknown split 'all'"):
             chosen_rows(features, "all")
+
+
+def test_what_is_told_alike_is_in_the_order_of_the_classes_and_the_label_first():
+    last = 1e-12  # a difference that another CPU may not make
+    proba = np.array([[0.2, 0.2 + last, 0.6], [0.5, 0.5 + last, 0.0], [0.1, 0.8, 0.1 + last]])
+    assert most_probable(as_told(proba), 3).tolist() == [[2, 0, 1], [1, 0, 2], [1, 0, 2]]
 
 
 def test_the_most_probable_come_first_and_of_equal_ones_the_first():
