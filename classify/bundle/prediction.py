@@ -229,7 +229,7 @@ def as_told(proba: np.ndarray) -> np.ndarray:
 
     Examples
     --------
-    >>> as_told(np.array([[0.2, 0.2 + 1e-12, 0.6]])).tolist()
+    >>> as_told(np.array([[0.2, 0.2 + 1e-12, 0.6]])).round(7).tolist()
     [[0.2, 0.2, 0.6000005]]
     """
     told = proba.round(_DIGITS)
