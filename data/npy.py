@@ -76,19 +76,30 @@ def npy_pixels(data: bytes) -> np.ndarray:
     >>> npy_pixels(npy_bytes(np.full((8, 6), 51, np.uint8))).shape
     (8, 6, 1)
     """
+    pixels = npy_array(data)
+    if pixels.dtype.kind == "b":
+        raise ValueError(f"an array of {pixels.dtype}: {how_to_scale(pixels.dtype, False, True)}")
+    if not (pixels.min() >= 0 and pixels.max() <= 255):
+        raise ValueError(f"values from {pixels.min()} to {pixels.max()} are not in 0..255")
+    return (pixels if pixels.ndim == 3 else pixels[..., np.newaxis]).astype(np.float32)
+
+
+def npy_array(data: bytes) -> np.ndarray:
+    """Return the array of an image as its ``.npy`` bytes have it; see `npy_pixels`.
+
+    Examples
+    --------
+    >>> from data.sources.arrays import npy_bytes
+    >>> npy_array(npy_bytes(np.full((8, 6), 51, np.uint8))).dtype
+    dtype('uint8')
+    """
     shape, order, dtype, start = _header(data)
     shaped = len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 2, 3, 4))
     if not shaped or 0 in shape:
         raise ValueError(f"an array of the shape {shape} is no image")
     if len(data) - start != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"the array says {shape} of {dtype}, but holds {len(data) - start} bytes")
-    if dtype.kind == "b":
-        raise ValueError(f"an array of {dtype}: {how_to_scale(dtype, False, True)}")
-    pixels = np.frombuffer(data, dtype, offset=start)
-    if not (pixels.min() >= 0 and pixels.max() <= 255):
-        raise ValueError(f"values from {pixels.min()} to {pixels.max()} are not in 0..255")
-    pixels = pixels.astype(np.float32).reshape(shape, order=order)
-    return pixels if pixels.ndim == 3 else pixels[..., np.newaxis]
+    return np.frombuffer(data, dtype, offset=start).reshape(shape, order=order)
 
 
 def _header(data: bytes) -> tuple[tuple[int, ...], Literal["C", "F"], np.dtype, int]:

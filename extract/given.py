@@ -13,7 +13,7 @@ from PIL import Image as Pillow
 from data.errors import HeadstartError
 from data.images import pillow_pixels
 from data.lists import as_list
-from data.npy import how_to_scale
+from data.npy import how_to_scale, is_npy, npy_array
 from data.sources.arrays import npy_bytes
 from data.sources.source import Row, Source
 from data.stores.files import read
@@ -185,7 +185,16 @@ def _bytes_at(place: str) -> bytes:
     [data] = read([place])
     if isinstance(data, OSError):
         raise data
+    if is_npy(data):
+        _check_scale(npy_array(data))
     return data
+
+
+def _check_scale(array: np.ndarray) -> None:
+    """Refuse an array that is named alone if its values look scaled."""
+    low, high = array.min(), array.max()
+    if todo := how_to_scale(array.dtype, low, high):
+        raise ValueError(f"values from {low} to {high}: {todo}")
 
 
 def _check_array(X: np.ndarray) -> None:

@@ -221,6 +221,15 @@ def test_values_of_another_scale_are_refused_with_the_way_back(bundle, given, wo
     assert caught.value.todo == words
 
 
+def test_a_file_of_one_array_is_of_pixels(bundle, tmp_path):
+    pixels = np.full((8, 8, 3), 200, np.uint8)
+    for name, array in {"good": pixels, "scaled": pixels / 255, "bools": pixels > 9}.items():
+        np.save(tmp_path / f"{name}.npy", array)
+    found = bundle.predict([tmp_path / f"{name}.npy" for name in ("good", "scaled", "bools")])
+    assert [each.label for each in found] == [bundle.predict([pixels])[0].label, None, None]
+    assert "multiply by 255" in found[1].error and "astype('uint8') * 255" in found[2].error
+
+
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
