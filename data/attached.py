@@ -15,9 +15,9 @@ def main() -> None:
     """Run the module that the first two words name: the process to end with, and the module."""
     parent, module = sys.argv[1:3]
     if sys.platform == "linux":
-        if end_signal() is not signal.SIGINT:
-            signal.signal(end_signal(), signal.default_int_handler)
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, end_signal())
+        if (ends := end_signal()) is not signal.SIGINT:
+            signal.signal(ends, signal.default_int_handler)
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, ends)
         if os.getppid() != int(parent):  # it has ended already
             sys.exit(128 + signal.SIGINT)
     del sys.argv[1:3]

@@ -235,7 +235,7 @@ def test_a_file_of_one_array_is_of_pixels(bundle, tmp_path):
     [
         (lambda X: X[0], "no rows of features"),
         (lambda X: X.astype(str), "no rows of features"),
-        (lambda X: np.where(np.arange(len(X))[:, None] == 1, np.nan, X), "1 row with one, the first: 1"),
+        (lambda X: np.where(np.arange(len(X))[:, None] == 1, np.nan, X), "1 such row in these features: 1"),
         (lambda X: X[:, :-1], "different number of features"),
     ],
 )

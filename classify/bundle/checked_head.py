@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
+from classify.features.blocks import refuse_not_finite
 from classify.head import Head
 from data.errors import HeadstartError
 from data.text import counted, some_of
@@ -82,13 +83,7 @@ def checked_rows(head: Head, X: ArrayLike) -> np.ndarray:
             "give one row as X[numpy.newaxis]; for images there is predict",
         )
     check_width(head, rows.shape[1])
-    if not (known := np.isfinite(rows).all(axis=1)).all():
-        raise HeadstartError(
-            "some features are no finite numbers",
-            "rows without NaN and infinity",
-            f"{counted(int((~known).sum()), 'row')} with one, the first: {int(np.argmin(known))}",
-            "leave these rows out",
-        )
+    refuse_not_finite(rows, str, "these features")
     return rows
 
 

@@ -15,7 +15,7 @@ from classify.scores.judging import lone_answer
 from classify.scores.temperature import calibration_text
 from data.text import counted
 
-_FEW = 10  # rows: that one class is predicted for all of fewer is chance
+_FEW = 10  # rows: fewer say nothing of calibration, and that all get one class is chance
 _WIDE = 0.1  # width of an interval that says little
 _UNCALIBRATED = 0.03  # error of the probabilities, at the least
 # Findings about classes: what follows, a command that mends it or shows more, the section that shows it.

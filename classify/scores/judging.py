@@ -10,8 +10,8 @@ from data.text import counted, shell_word
 
 _FEW = 10  # rows: below, 95 % intervals of an accuracy are wider than half of all that it can be
 _FOLDS = 5
-_ROWS = {"judged": "judged", "validation": "validation", "train": "training"}
-_TELLING = {"judged": 5, "validation": 5, "train": 1}  # rows of other classes: fewer may just be missed
+# What rows are called, and how many of other classes tell: fewer may just be missed.
+_ROWS = {"judged": ("judged", 5), "validation": ("validation", 5), "train": ("training", 1)}
 
 
 @dataclass(frozen=True)
@@ -123,16 +123,16 @@ def lone_answer(scores: dict) -> list[str]:
     the head predicts cat for all 4 training rows, though they are of 2 classes: it has learned nothing \
 that tells them apart; give it more rows or epochs, another learning rate, or take another head
     """
-    for split, least in _TELLING.items():
-        report = scores.get(split) or {"classes": [{"rows": 0}]}
-        rows = [row["rows"] for row in report["classes"]]
-        predicted = _predicted(report) if sum(rows) > max(rows) else []
+    for split, (said, least) in _ROWS.items():
+        rows = [row["rows"] for row in scores[split]["classes"]] if scores.get(split) else [0]
+        others = sum(rows) - max(rows)
+        predicted = _predicted(scores[split]) if others else []
         if len(predicted) > 1:
             return []
-        if predicted and sum(rows) - max(rows) >= least:
+        if predicted and others >= least:
             classes = counted(len(rows) - rows.count(0), "class")
             return [
-                f"the head predicts {predicted[0]} for all {sum(rows)} {_ROWS[split]} rows, though they are "
+                f"the head predicts {predicted[0]} for all {sum(rows)} {said} rows, though they are "
                 f"of {classes}: it has learned nothing that tells them apart; give it more rows or epochs, "
                 "another learning rate, or take another head"
             ]

@@ -142,7 +142,7 @@ def open_npz(path: str | Path) -> ArraySource:
     if "images" not in arrays:
         raise HeadstartError(
             f"{str(path)!r} lacks the array 'images'",
-            "the arrays images, labels and perhaps splits",
+            "the array images, and perhaps labels, splits and class_names",
             ", ".join(sorted(arrays)) or "no arrays",
             "write it again: numpy.savez(path, images=..., labels=...)",
         )
@@ -188,14 +188,15 @@ def _column(name: str, values: Column, length: int) -> list:
         shape: tuple[object, ...] = np.asarray(values).shape
     except ValueError:  # lists of unequal lengths
         shape = (len(values), "?")
-    if shape not in ((length,), (length, 1)):
-        if len(shape) == 2 and shape[0] == length:
-            raise HeadstartError(
-                f"the {name} have several values for each image",
-                f"{length} {name}, one for each image",
-                f"an array of shape {shape}",
-                f"where they are one-hot, give {name}.argmax(1)",
-            )
+    single = shape in ((length,), (length, 1))
+    if not single and len(shape) == 2 and shape[0] == length:
+        raise HeadstartError(
+            f"the {name} have several values for each image",
+            f"{length} {name}, one for each image",
+            f"an array of shape {shape}",
+            f"where they are one-hot, give {name}.argmax(1)",
+        )
+    if not single:
         raise HeadstartError(
             f"images and {name} have different lengths",
             f"{length} {name}, one for each image",

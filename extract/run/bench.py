@@ -15,7 +15,7 @@ from PIL import Image
 
 from data.errors import HeadstartError, moved_keywords
 from data.images import ImageError
-from data.npy import is_npy, npy_pixels
+from data.npy import is_npy, npy_array
 from data.sources.source import Row, Source, as_source
 from data.text import some_of
 from extract.backbones.keras_backend import import_failure
@@ -270,7 +270,7 @@ def _keras_arm(source: Source, rows: Sequence[Row], recipe: Recipe, folder: Path
 def _file_for_keras(data: bytes) -> tuple[str, bytes]:
     """Return suffix and bytes; what Keras does not read, it gets as PNG."""
     if is_npy(data):
-        image = Image.fromarray(npy_pixels(data).astype(np.uint8).squeeze())
+        image = Image.fromarray(npy_array(data).astype(np.uint8).squeeze())
     else:
         image = Image.open(io.BytesIO(data))
         if image.format in _KERAS_READS:
